@@ -1,0 +1,212 @@
+"""What is usual for a topic: share of negatives and number of negative posts, by hour and weekend.
+
+Both are regressions on the same terms: two daily harmonics and the weekend. Ridge penalties draw the terms
+to zero where a topic has few posts, so that a quiet topic gets a flat baseline instead of a wild one. The
+spread that is left beyond chance is estimated too, because the tests must not take it for news.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chains.monitoring.windows import HourCounts
+
+__all__ = ["NUM_CELLS", "SeasonalBaseline", "find_cell", "fit_baseline"]
+
+Array = NDArray[np.float64]
+
+NUM_CELLS = 48  # hour of the day (UTC), on weekdays and at weekends
+HALF_LIFE_H = 28 * 24  # the weight of an hour halves in four weeks, so that slow change is followed
+
+# Priors: the standard deviation on the logit or log scale that is plausible before any post is seen
+TERM_SD = 0.5
+INTERCEPT_SD = 1.5
+USUAL_SHARE_LOGIT = -1.5  # 18 % negative
+# Spread: value expected before any post is seen, and how much data outweighs it (inverse variance, halved)
+USUAL_CORRELATION, CORRELATION_WEIGHT = 0.02, 5000.0
+USUAL_EXTRA_VARIANCE, EXTRA_VARIANCE_WEIGHT = 0.15, 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonalBaseline:
+    """The usual share and rate of negatives, with how far they spread and how well they are known."""
+
+    share: Array  # (48,) mean negative probability of a post
+    rate: Array  # (48,) negative posts per hour, by sums of probabilities
+    posts_rate: Array  # (48,) posts per hour
+    correlation: float  # between posts of one hour: variance of the share is 1 + (n - 1) * correlation times chance
+    extra_variance: float  # of the rate between hours, relative: variance is grain * rate + this * rate²
+    grain: float  # what one negative post adds to the rate's variance; below 1 for soft probabilities
+    low_score: float  # mean negative probability of the posts more likely not negative
+    high_score: float  # the same of the others
+    share_sd: tuple[float, float]  # error of the logit: common to all hours, and varying over the day
+    rate_sd: tuple[float, float]  # error of the log rate, the same two
+
+
+def find_cell(hour: int) -> int:
+    """Return which of the 48 cells an hour since the epoch belongs to.
+
+    Example:
+        >>> find_cell(0), find_cell(2 * 24 + 5)  # 1 January 1970 was a Thursday
+        (0, 29)
+    """
+    is_weekend = (hour // 24 + 3) % 7 >= 5  # noqa: PLR2004
+    return hour % 24 + (24 if is_weekend else 0)
+
+
+def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
+    """Return the baseline of one topic, learnt from its usable hours.
+
+    Args:
+        counts: at least one hour with a post.
+
+    Example:
+        >>> hours = np.arange(24 * 14)
+        >>> flat = HourCounts(hours, np.full(336, 10.0), np.full(336, 2.0), np.full(336, 2.0), np.full(336, 2.0))
+        >>> baseline = fit_baseline(flat)
+        >>> baseline.share.round(2).min(), baseline.rate.round(1).max()
+        (np.float64(0.2), np.float64(2.0))
+    """
+    cells = (counts.hours % 24 + 24 * ((counts.hours // 24 + 3) % 7 >= 5)).astype(np.int64)  # noqa: PLR2004
+    weight = 0.5 ** ((counts.hours[-1] - counts.hours) / HALF_LIFE_H)
+    low, high = _estimate_scores(counts)
+    share, correlation, share_covariance = _fit_share(counts, cells, weight, (low, high))
+    grain = min(1.0, max(0.05, _estimate_grain(counts, low, high)))
+    rate, extra, rate_covariance = _fit_rate(counts.negatives, cells, weight, grain)
+    posts_rate, _, _ = _fit_rate(counts.posts, cells, weight, 1.0)
+    emphasis = _sum_by_cell(cells, weight * counts.posts) + 1e-9
+    return SeasonalBaseline(
+        share=share,
+        rate=rate,
+        posts_rate=posts_rate,
+        correlation=correlation,
+        extra_variance=extra,
+        grain=grain,
+        low_score=low,
+        high_score=high,
+        share_sd=_summarise_error(share_covariance, emphasis),
+        rate_sd=_summarise_error(rate_covariance, rate),
+    )
+
+
+def _make_terms() -> Array:
+    hour = np.arange(NUM_CELLS) % 24
+    angle = 2 * np.pi * hour / 24
+    waves = [np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)]
+    weekend = np.arange(NUM_CELLS) >= 24  # noqa: PLR2004
+    return np.column_stack([np.ones(NUM_CELLS), *waves, weekend])  # (48, 6)
+
+
+TERMS = _make_terms()
+PENALTY = np.array([1 / INTERCEPT_SD**2, *[1 / TERM_SD**2] * 5])
+
+
+def _sum_by_cell(cells: NDArray[np.int64], values: Array) -> Array:
+    return np.bincount(cells, weights=values, minlength=NUM_CELLS)
+
+
+def _estimate_scores(counts: HourCounts) -> tuple[float, float]:
+    """Return the mean score of the lower and of the higher posts, each drawn slightly to 0 and 1."""
+    high_posts, high_sum = counts.high_posts.sum(), counts.high_negatives.sum()
+    low_posts, low_sum = counts.posts.sum() - high_posts, counts.negatives.sum() - high_sum
+    return float(low_sum / (low_posts + 1.0)), float((high_sum + 1.0) / (high_posts + 1.0))
+
+
+def _estimate_grain(counts: HourCounts, low: float, high: float) -> float:
+    """Return mean square over mean of the scores, as if each were `low` or `high`."""
+    high_posts = counts.high_posts.sum()
+    low_posts = counts.posts.sum() - high_posts
+    total = low_posts * low + high_posts * high
+    return float((low_posts * low**2 + high_posts * high**2) / total) if total > 0 else 1.0
+
+
+def _fit_share(
+    counts: HourCounts, cells: NDArray[np.int64], weight: Array, scores: tuple[float, float]
+) -> tuple[Array, float, Array]:
+    """Return share by cell, correlation within an hour, and the covariance of the coefficients."""
+    low, high = scores
+    correlation = USUAL_CORRELATION
+    for _ in range(2):  # the spread needs the fit and the fit needs the spread; the second round settles it
+        deflated = weight / (1 + np.maximum(counts.posts - 1, 0) * correlation)
+        posts = _sum_by_cell(cells, deflated * counts.posts)
+        negatives = _sum_by_cell(cells, deflated * counts.negatives)
+
+        def slopes(logit: Array, posts: Array = posts, negatives: Array = negatives) -> tuple[Array, Array]:
+            share = 1 / (1 + np.exp(-logit))
+            return negatives - posts * share, posts * share * (1 - share)
+
+        coefficients, covariance = _solve(slopes, start=USUAL_SHARE_LOGIT)
+        share = 1 / (1 + np.exp(-TERMS @ coefficients))
+        # a two-valued score between low and high has this variance; a share at their edge has almost none
+        variance = np.maximum((high - share) * (share - low), 0.02 * share * (1 - share))
+        correlation = _estimate_correlation(counts, share[cells], variance[cells])
+    return share, correlation, covariance
+
+
+def _estimate_correlation(counts: HourCounts, share: Array, variance: Array) -> float:
+    seen = counts.posts > 1
+    posts = counts.posts[seen]
+    squares = (counts.negatives[seen] - posts * share[seen]) ** 2 / (posts * variance[seen])
+    weight = (posts - 1) / (1 + (posts - 1) * USUAL_CORRELATION) ** 2
+    excess = float((weight * (squares - 1)).sum())
+    scale = float((weight * (posts - 1)).sum())
+    estimate = (excess + CORRELATION_WEIGHT * USUAL_CORRELATION) / (scale + CORRELATION_WEIGHT)
+    return min(0.5, max(0.0, estimate))
+
+
+def _fit_rate(
+    values: Array, cells: NDArray[np.int64], weight: Array, grain: float
+) -> tuple[Array, float, Array]:
+    """Return values per hour by cell, their extra variance, and the covariance of the coefficients."""
+    start = float(np.log((values.sum() + 0.5) / (len(values) + 1)))
+    extra = USUAL_EXTRA_VARIANCE
+    hours = _sum_by_cell(cells, weight)
+    sums = _sum_by_cell(cells, weight * values)
+    for _ in range(2):
+
+        def slopes(log_rate: Array, extra: float = extra) -> tuple[Array, Array]:
+            rate = np.exp(np.clip(log_rate, -12, 12))
+            spread = grain + extra * rate
+            return (sums - hours * rate) / spread, hours * rate / spread
+
+        coefficients, covariance = _solve(slopes, start=start)
+        rate = np.exp(np.clip(TERMS @ coefficients, -12, 12))
+        expected = rate[cells]
+        excess = float(((values - expected) ** 2 - grain * expected).sum())
+        scale = float((expected**2).sum())
+        extra = (excess + EXTRA_VARIANCE_WEIGHT * USUAL_EXTRA_VARIANCE) / (scale + EXTRA_VARIANCE_WEIGHT)
+        extra = min(5.0, max(0.0, extra))
+    return rate, extra, covariance
+
+
+def _solve(slopes: Callable[[Array], tuple[Array, Array]], *, start: float) -> tuple[Array, Array]:
+    """Return coefficients and covariance of a penalised regression by Newton's method.
+
+    Args:
+        slopes: linear predictor by cell -> first derivative and weight by cell.
+        start: where the intercept starts and where its penalty draws it.
+    """
+    centre = np.zeros(TERMS.shape[1])
+    centre[0] = start
+    coefficients = centre.copy()
+    for _ in range(25):
+        first, weight = slopes(TERMS @ coefficients)
+        curvature = (TERMS.T * weight) @ TERMS + np.diag(PENALTY)
+        gradient = TERMS.T @ first - PENALTY * (coefficients - centre)
+        change = np.linalg.solve(curvature, gradient)
+        coefficients = coefficients + np.clip(change, -1.5, 1.5)  # keeps early steps from overshooting
+        if np.abs(change).max() < 1e-6:  # noqa: PLR2004
+            break
+    covariance: Array = np.linalg.inv(curvature)
+    return coefficients, covariance
+
+
+def _summarise_error(covariance: Array, emphasis: Array) -> tuple[float, float]:
+    """Return the error common to all cells and the rest, as standard deviations of the predictor."""
+    emphasis = emphasis / emphasis.sum()
+    mean_terms = emphasis @ TERMS
+    common = float(mean_terms @ covariance @ mean_terms)
+    whole = float(emphasis @ np.einsum("ij,jk,ik->i", TERMS, covariance, TERMS))
+    return common**0.5, max(0.0, whole - common) ** 0.5

@@ -1,0 +1,107 @@
+"""Two sequential tests per topic over one baseline: the share of negatives, and their number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chains.monitoring.baseline import SeasonalBaseline, find_cell
+from chains.monitoring.evidence import STEPS_PER_HOUR, EvidenceTable
+from chains.monitoring.thresholds import find_thresholds
+
+__all__ = ["CumulativeSum", "Excursion", "SurgeDetector"]
+
+
+@dataclass(slots=True)
+class Excursion:
+    """What was seen since a statistic last left zero."""
+
+    first_step: int
+    posts: int = 0
+    negatives: float = 0.0  # sum of negative probabilities
+    usual_negatives: float = 0.0  # what the posts' hours usually bring: of so many posts
+    usual_volume: float = 0.0  # and in so much time
+
+
+@dataclass(slots=True)
+class CumulativeSum:
+    """Page's statistic: it adds up gains, never falls below zero, and knows when it last left it.
+
+    Example:
+        >>> test = CumulativeSum(threshold=2.0)
+        >>> for step, gain in enumerate([-1.0, 1.5, 1.0]):
+        ...     test.add(step, gain)
+        >>> test.value, test.is_above, test.excursion.first_step
+        (2.5, True, 1)
+
+    References:
+        Page, "Continuous inspection schemes", Biometrika 1954.
+    """
+
+    threshold: float
+    value: float = 0.0
+    excursion: Excursion = field(default_factory=lambda: Excursion(first_step=0))
+
+    @property
+    def is_above(self) -> bool:
+        """True where the evidence suffices for an alarm."""
+        return self.value >= self.threshold
+
+    def add(self, step: int, gain: float) -> None:
+        """Add the gain of one step; steps come in order."""
+        if self.value == 0.0:
+            self.excursion = Excursion(first_step=step)
+        self.value = max(0.0, self.value + gain)
+
+    def cap(self) -> None:
+        """Hold the value at the threshold, so that it falls as soon as a surge is over."""
+        self.value = min(self.value, self.threshold)
+
+
+class SurgeDetector:
+    """The share test and the volume test of one topic.
+
+    Args:
+        baseline: what is usual; `refit` replaces it while the statistics go on.
+        alarms_per_month: accepted false alarms of both tests together.
+    """
+
+    def __init__(self, baseline: SeasonalBaseline, *, alarms_per_month: float) -> None:
+        self._alarms_per_month = alarms_per_month
+        self.share = CumulativeSum(threshold=0.0)
+        self.volume = CumulativeSum(threshold=0.0)
+        self.refit(baseline)
+
+    @property
+    def is_idle(self) -> bool:
+        """True where neither test holds any evidence."""
+        return self.share.value == 0.0 and self.volume.value == 0.0
+
+    def refit(self, baseline: SeasonalBaseline) -> None:
+        """Go on with a new baseline and the thresholds it needs."""
+        self._table = EvidenceTable(baseline)
+        share, volume = find_thresholds(baseline, alarms_per_month=self._alarms_per_month)
+        self.share.threshold = share
+        self.volume.threshold = volume
+
+    def find_usual_share(self, step: int) -> float:
+        """Return the share of negatives that is usual at a step."""
+        return self._table.share[find_cell(step // STEPS_PER_HOUR)]
+
+    def add(self, step: int, scores: Sequence[float]) -> None:
+        """Weigh one step; steps come in order and without gaps.
+
+        Args:
+            step: ten-minute steps since the epoch.
+            scores: negative probability of each post of the step; often none.
+        """
+        cell = find_cell(step // STEPS_PER_HOUR)
+        negatives = sum(scores)
+        self.share.add(step, self._table.weigh_share(cell, scores) if scores else 0.0)
+        self.volume.add(step, self._table.weigh_volume(cell, negatives))
+        usual_negatives = self._table.share[cell] * len(scores)
+        usual_volume = self._table.rate[cell] / STEPS_PER_HOUR
+        for test in (self.share, self.volume):
+            excursion = test.excursion
+            excursion.posts += len(scores)
+            excursion.negatives += negatives
+            excursion.usual_negatives += usual_negatives
+            excursion.usual_volume += usual_volume

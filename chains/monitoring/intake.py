@@ -1,0 +1,93 @@
+"""Posts in the order of their event times: repeats dropped, late and future ones set aside."""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from chains.monitoring.schema import Post, Reading
+
+__all__ = ["PostIntake", "utc_now"]
+
+REMEMBERED_IDS = 200_000  # about 30 MB; a repeat older than that is late anyway in most streams
+
+Verdict = Literal["new", "duplicate", "late", "future"]
+
+
+def utc_now() -> datetime:
+    """Return the present time; a test or a replay passes its own clock instead."""
+    return datetime.now(UTC)
+
+
+class PostIntake:
+    """Decides which posts count and hands their readings out in the order of event times.
+
+    The watermark is the latest accepted event time less the allowed lateness. A reading is held back
+    until the watermark has passed it, so any order of arrival within the lateness gives the same result.
+
+    Args:
+        allowed_lateness: how far behind the latest post a post may be.
+        max_future: how far ahead of `clock` a post may be dated.
+        clock: the present time.
+        remembered_ids: how many ids are kept to recognise repeats.
+
+    Example:
+        >>> intake = PostIntake(allowed_lateness=timedelta(0), max_future=timedelta(0), clock=utc_now)
+        >>> post = Post(id="1", source="s", text="t", time="2026-03-02T09:30:00Z")
+        >>> intake.admit(post), intake.admit(post)
+        ('new', 'duplicate')
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_lateness: timedelta,
+        max_future: timedelta,
+        clock: Callable[[], datetime],
+        remembered_ids: int = REMEMBERED_IDS,
+    ) -> None:
+        self._allowed_lateness_s = allowed_lateness.total_seconds()
+        self._max_future_s = max_future.total_seconds()
+        self._clock = clock
+        self._remembered_ids = remembered_ids
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._held: list[tuple[float, str, int, Reading]] = []
+        self._num_held = 0  # breaks ties, because readings have no order
+        self._latest_s = float("-inf")
+
+    @property
+    def watermark_s(self) -> float:
+        """Unix time before which nothing is accepted any more; minus infinity before the first post."""
+        return self._latest_s - self._allowed_lateness_s
+
+    @property
+    def latest_s(self) -> float:
+        """Unix time of the latest accepted post; minus infinity before the first post."""
+        return self._latest_s
+
+    def admit(self, post: Post) -> Verdict:
+        """Return whether the post counts; a new one moves the watermark."""
+        if post.id in self._ids:
+            return "duplicate"
+        time_s = post.time.timestamp()
+        if time_s > self._clock().timestamp() + self._max_future_s:
+            return "future"  # its id is not kept: the source may correct the date
+        self._ids[post.id] = None
+        if len(self._ids) > self._remembered_ids:
+            self._ids.popitem(last=False)
+        if time_s < self.watermark_s:
+            return "late"
+        self._latest_s = max(self._latest_s, time_s)
+        return "new"
+
+    def hold(self, reading: Reading) -> None:
+        """Keep the reading of an admitted post until the watermark has passed it."""
+        self._num_held += 1
+        heapq.heappush(self._held, (reading.post.time.timestamp(), reading.post.id, self._num_held, reading))
+
+    def release(self, *, everything: bool = False) -> Iterator[Reading]:
+        """Hand out the readings the watermark has passed, oldest first; or all of them."""
+        until_s = float("inf") if everything else self.watermark_s
+        while self._held and self._held[0][0] < until_s:
+            yield heapq.heappop(self._held)[-1]

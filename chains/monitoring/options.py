@@ -1,0 +1,54 @@
+"""The settings of opinion monitoring."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+__all__ = ["MonitoringOptions"]
+
+HISTORY = timedelta(weeks=8)  # what a baseline is learnt from, and what a monitor remembers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitoringOptions:
+    """How a stream is read and how many false alarms are accepted.
+
+    Example:
+        >>> MonitoringOptions(false_alarms_per_topic_month=0.1).cool_down.total_seconds() / 3600
+        6.0
+    """
+
+    window: timedelta = timedelta(hours=1)  # of the trend only; alerts never wait for a window to end
+    warm_up: timedelta = timedelta(days=7)  # a whole week, so that the weekend is part of the baseline
+    allowed_lateness: timedelta = timedelta(minutes=10)  # also how long a post waits for earlier ones
+    max_future: timedelta = timedelta(minutes=10)  # clocks of sources differ by minutes, not by hours
+    false_alarms_per_topic_month: float = 0.5  # shared equally by the two tests of a topic
+    cool_down: timedelta = timedelta(hours=6)  # from the end of an alert to the next of the same topic
+    min_posts: int = 40  # fewer do not make a baseline, however long they took to come
+    negative_label: str = "negative"
+    positive_label: str = "positive"
+
+    def __post_init__(self) -> None:
+        """Refuse values that no stream could be read with."""
+        self._check_range("window", timedelta(minutes=1), timedelta(days=7))
+        self._check_range("warm_up", timedelta(days=1), HISTORY)
+        self._check_range("allowed_lateness", timedelta(0), timedelta(days=7))
+        self._check_range("max_future", timedelta(0), timedelta.max)
+        self._check_range("cool_down", timedelta(0), timedelta(days=30))
+        if not 0.001 <= self.false_alarms_per_topic_month <= 30.0:  # noqa: PLR2004
+            msg = (
+                "false_alarms_per_topic_month must lie between 0.001 and 30, "
+                f"got {self.false_alarms_per_topic_month}"
+            )
+            raise ValueError(msg)
+        if self.min_posts < 1:
+            msg = f"min_posts must be at least 1, got {self.min_posts}"
+            raise ValueError(msg)
+        if not self.negative_label or self.negative_label == self.positive_label:
+            msg = "negative_label must be a name, and another than positive_label"
+            raise ValueError(msg)
+
+    def _check_range(self, name: str, lowest: timedelta, highest: timedelta) -> None:
+        value: timedelta = getattr(self, name)
+        if not lowest <= value <= highest:
+            msg = f"{name} must lie between {lowest} and {highest}, got {value}"
+            raise ValueError(msg)

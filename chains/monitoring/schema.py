@@ -1,0 +1,158 @@
+"""What goes into opinion monitoring and what comes out: posts, readings, alerts, trend, report."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from llms.classification import Classification
+
+__all__ = [
+    "Alert",
+    "Cause",
+    "MonitoringReport",
+    "MonitoringRequest",
+    "Post",
+    "Reading",
+    "SetAside",
+    "TrendPoint",
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Post(_Frozen):
+    """One text from one source, dated by when it was written.
+
+    Example:
+        >>> post = Post(id="1", source="forum", text="The app is down", time="2026-03-02T09:30:00+01:00")
+        >>> post.time.isoformat()
+        '2026-03-02T09:30:00+01:00'
+    """
+
+    id: str = Field(min_length=1, description="The same post always has the same id; repeats are dropped.")
+    source: str = Field(description="Where it was published.")
+    text: str
+    time: AwareDatetime = Field(description="When it was published; a time without zone is refused.")
+
+
+class Reading(_Frozen):
+    """A post with what the classifiers made of it."""
+
+    post: Post
+    topic: Classification
+    sentiment: Classification
+
+
+class Cause(_Frozen):
+    """A post that speaks for an alert."""
+
+    id: str
+    time: AwareDatetime
+    source: str
+    text: str
+    probability: float = Field(ge=0.0, le=1.0, description="Probability that the post is negative.")
+
+
+class Alert(_Frozen):
+    """A surge of negative opinion about one topic; the same `id` comes again when it closes."""
+
+    id: str
+    topic: str
+    since: AwareDatetime = Field(description="Estimated start of the surge.")
+    raised_at: AwareDatetime = Field(description="Event time at which the evidence sufficed.")
+    negative_share: float = Field(ge=0.0, le=1.0, description="Share of negatives among the `size` posts.")
+    baseline_share: float = Field(ge=0.0, le=1.0, description="Usual share for these posts' hours.")
+    size: int = Field(ge=0, description="Posts of the topic since `since`, while the surge lasted.")
+    causes: tuple[Cause, ...] = Field(description="At most five, most probably negative first.")
+    state: Literal["open", "closed"] = "open"
+    closed_at: datetime | None = None
+    track: Literal["share", "volume"] = Field(description="Which of the two tests raised it.")
+    reason: str = Field(description="One sentence for people.")
+
+
+class TrendPoint(_Frozen):
+    """How many posts of one topic fell into one window, by sentiment."""
+
+    topic: str
+    start: AwareDatetime
+    posts: int = Field(ge=0)
+    negative: int = Field(ge=0)
+    neutral: int = Field(ge=0, description="Neither negative nor positive.")
+    positive: int = Field(ge=0)
+    baseline_share: float | None = Field(description="Usual share of negatives; None during warm-up.")
+
+    def __add__(self, other: "TrendPoint") -> "TrendPoint":
+        """Return the counts of both; the points must be of one topic and window."""
+        later_share = other.baseline_share
+        return TrendPoint(
+            topic=self.topic,
+            start=self.start,
+            posts=self.posts + other.posts,
+            negative=self.negative + other.negative,
+            neutral=self.neutral + other.neutral,
+            positive=self.positive + other.positive,
+            baseline_share=self.baseline_share if later_share is None else later_share,
+        )
+
+
+class SetAside(_Frozen):
+    """A post that was not counted, with the reason."""
+
+    post: Post
+    reason: Literal["late", "future"]
+
+
+class MonitoringRequest(_Frozen):
+    """Posts to be monitored, in any order."""
+
+    posts: tuple[Post, ...]
+
+
+class MonitoringReport(_Frozen):
+    """What a stretch of the stream brought; reports of successive stretches can be added.
+
+    Example:
+        >>> (MonitoringReport(late=1) + MonitoringReport(late=2, duplicates=1)).late
+        3
+    """
+
+    readings: tuple[Reading, ...] = ()
+    alerts: tuple[Alert, ...] = Field(default=(), description="New and changed alerts, each once, oldest first.")
+    trend: tuple[TrendPoint, ...] = Field(default=(), description="Posts counted in this stretch, by window.")
+    late: int = Field(default=0, ge=0, description="Posts that came after the allowed lateness.")
+    future: int = Field(default=0, ge=0, description="Posts dated too far in the future.")
+    duplicates: int = Field(default=0, ge=0, description="Posts whose id had been seen before.")
+    set_aside: tuple[SetAside, ...] = Field(default=(), description="The late and the future posts.")
+
+    def __add__(self, other: "MonitoringReport") -> "MonitoringReport":
+        """Return one report for both stretches; `other` is the later one."""
+        return self.merge((self, other))
+
+    @classmethod
+    def merge(cls, reports: Iterable["MonitoringReport"]) -> Self:
+        """Return one report for all stretches, in order.
+
+        Counts of the same topic and window are added; of alerts with the same id the last one stays.
+
+        Args:
+            reports: oldest first; none gives an empty report.
+        """
+        parts = list(reports)
+        alerts = {alert.id: alert for part in parts for alert in part.alerts}
+        trend: dict[tuple[datetime, str], TrendPoint] = {}
+        for point in (point for part in parts for point in part.trend):
+            key = (point.start, point.topic)
+            trend[key] = trend[key] + point if key in trend else point
+        return cls(
+            readings=tuple(reading for part in parts for reading in part.readings),
+            alerts=tuple(sorted(alerts.values(), key=lambda alert: (alert.raised_at, alert.id))),
+            trend=tuple(trend[key] for key in sorted(trend)),
+            late=sum(part.late for part in parts),
+            future=sum(part.future for part in parts),
+            duplicates=sum(part.duplicates for part in parts),
+            set_aside=tuple(item for part in parts for item in part.set_aside),
+        )

@@ -1,0 +1,123 @@
+"""Everything known about one topic: its history, its baseline, its tests, its alert."""
+
+from chains.monitoring.alerts import NEW_NORMAL, AlertKeeper
+from chains.monitoring.baseline import fit_baseline
+from chains.monitoring.causes import CauseKeeper
+from chains.monitoring.detectors import SurgeDetector
+from chains.monitoring.evidence import STEP_S, STEPS_PER_HOUR
+from chains.monitoring.options import HISTORY, MonitoringOptions
+from chains.monitoring.schema import Alert, Reading
+from chains.monitoring.windows import HourlyHistory
+
+__all__ = ["TopicMonitor"]
+
+REFIT_H = 24
+NEW_NORMAL_S = NEW_NORMAL.total_seconds()
+LONGEST_GAP_STEPS = int(HISTORY.total_seconds() // STEP_S)
+
+
+class TopicMonitor:
+    """Watches one topic; knows nothing of any other.
+
+    Args:
+        topic: its name.
+        options: how to watch.
+        start_s: Unix time of its first post.
+    """
+
+    def __init__(self, topic: str, options: MonitoringOptions, *, start_s: float) -> None:
+        self._topic = topic
+        self._options = options
+        self._causes = CauseKeeper(options.negative_label)
+        self._keeper = AlertKeeper(topic, cool_down=options.cool_down)
+        self._begin(int(start_s // STEP_S))
+
+    def _begin(self, step: int) -> None:
+        """Start learning at a step, with nothing known."""
+        self._step = step  # the step that is being filled
+        self._scores: list[float] = []
+        self._history = HourlyHistory(first_hour=step // STEPS_PER_HOUR)
+        self._detector: SurgeDetector | None = None
+        warm_up_h = -int(-self._options.warm_up.total_seconds() // 3600)
+        self._refit_hour = step // STEPS_PER_HOUR + warm_up_h
+
+    def add(self, reading: Reading) -> list[Alert]:
+        """Count a reading that is not older than the last one; return what the time until then brought."""
+        changed = self.advance(reading.post.time.timestamp())
+        self._scores.append(reading.sentiment.probabilities[self._options.negative_label])
+        self._causes.add(reading)
+        return changed
+
+    def find_usual_share(self) -> float | None:
+        """Return the share of negatives that is usual now; None during warm-up."""
+        return None if self._detector is None else self._detector.find_usual_share(self._step)
+
+    def advance(self, now_s: float) -> list[Alert]:
+        """Weigh all steps that are over at a Unix time; return the alerts they opened or closed."""
+        target = int(now_s // STEP_S)
+        gap = target - self._step
+        changed: list[Alert] = []
+        # after so long a silence only an alert still has to be closed; then the topic is new again
+        end = target if gap <= LONGEST_GAP_STEPS else self._step + int(NEW_NORMAL_S // STEP_S) + 1
+        while self._step < end:
+            alert = self._finish_step((self._step + 1) * STEP_S)
+            if alert is not None:
+                changed.append(alert)
+            self._step += 1
+        if self._step < target:
+            self._begin(target)
+        return changed
+
+    def finish(self, now_s: float) -> list[Alert]:
+        """Weigh also the step that is being filled, because the stream has ended."""
+        changed = self.advance(now_s)
+        if self._scores:
+            alert = self._finish_step(now_s)
+            changed += [] if alert is None else [alert]
+            self._step += 1
+        return changed
+
+    def _finish_step(self, now_s: float) -> Alert | None:
+        hour = self._step // STEPS_PER_HOUR
+        if hour >= self._refit_hour:
+            self._refit(hour)
+        if self._scores:
+            self._history.add(hour, self._scores)
+        alert = None
+        if self._detector is not None:
+            self._detector.add(self._step, self._scores)
+            alert = self._keeper.review(self._detector, self._causes, now_s=now_s)
+            if alert is not None and alert.state == "closed":
+                self._learn_from_closed(alert, now_s)
+        if not self._keeper.is_open and (self._detector is None or self._detector.is_idle):
+            self._causes.clear()
+        self._scores = []
+        return alert
+
+    def _refit(self, hour: int) -> None:
+        """Learn the baseline anew from the hours that are over and saw no surge."""
+        self._refit_hour = hour + REFIT_H
+        self._history.advance(hour)
+        since_s = self._keeper.since_s
+        if since_s is not None:
+            self._history.mask(int(since_s // 3600), hour)
+        counts = self._history.collect(before_hour=hour)
+        if counts.posts.sum() < self._options.min_posts:
+            return
+        baseline = fit_baseline(counts)
+        if self._detector is None:
+            self._detector = SurgeDetector(
+                baseline, alarms_per_month=self._options.false_alarms_per_topic_month
+            )
+        else:
+            self._detector.refit(baseline)
+
+    def _learn_from_closed(self, alert: Alert, now_s: float) -> None:
+        since_s = alert.since.timestamp()
+        if now_s - since_s < NEW_NORMAL_S:
+            self._history.mask(int(since_s // 3600), int(now_s // 3600))
+            return
+        self._history.forget_before(int(since_s // 3600))
+        self._detector = None
+        warm_up_h = -int(-self._options.warm_up.total_seconds() // 3600)
+        self._refit_hour = int(since_s // 3600) + warm_up_h

@@ -1,0 +1,190 @@
+"""What the interest model sees of a user and an item: one row of numbers, all from before one moment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chains.recommendation.taste import UserProfile, build_taste
+from retrievers.collaborative import FactorRecommender, ItemItemRecommender
+from retrievers.interactions import Interactions
+from retrievers.items import ItemCatalogue
+
+__all__ = ["FEATURE_NAMES", "FeatureOptions", "FeatureTable"]
+
+Array = NDArray[np.float32]
+
+# Order is meaning: a saved model stores these names and refuses others.
+FEATURE_NAMES = (
+    "taste_cosine",  # to everything the user did
+    "recent_cosine",  # to the closest of the latest items
+    "collaborative",  # what users with such a history went on to use
+    "collaborative_share",  # the same, as a share of the user's best item
+    "collaborative_recent",  # the same, from the latest items only
+    "factors",  # the user's place among the leading factors
+    "popularity",  # all time
+    "trend",  # latest window
+    "newness",
+    "price_match",
+    "tag_affinity",
+    "popularity_if_cold",  # popularity matters more, the less is known
+    "newness_if_cold",
+    "history_size",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureOptions:
+    """Everything that changes the meaning of a feature; saved with the model that was trained on them."""
+
+    ridge: float = 200.0
+    user_power: float = 0.25
+    num_factors: int = 40
+    num_recent: int = 5
+    trend_days: float = 30.0
+    newness_days: float = 30.0  # newness falls to 1/e over this time
+
+
+class FeatureTable:
+    """All items as they looked at one moment, ready to be compared with any user.
+
+    Args:
+        catalogue: the items; its order is the row order of everything here.
+        vectors: `(num_items, dim)` unit rows, one per item of the catalogue.
+        interactions: events on the catalogue's item axis; those after `now` do not exist for this table.
+        options: how features are computed.
+        now: by default the last event.
+
+    Raises:
+        TrainingDataError: if there are no events up to `now`.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: ItemCatalogue,
+        vectors: Array,
+        interactions: Interactions,
+        options: FeatureOptions,
+        now: datetime | None = None,
+    ) -> None:
+        self.catalogue = catalogue
+        self.vectors = vectors
+        self.options = options
+        self.now = now or interactions.now
+        self.collaborative = ItemItemRecommender.train(
+            interactions, ridge=options.ridge, user_power=options.user_power, now=self.now
+        )
+        self.factors = FactorRecommender.train(interactions, num_factors=options.num_factors, now=self.now)
+        self.popularity = _count_users(interactions, None, self.now)
+        self.trend = _count_users(interactions, options.trend_days, self.now)
+        self.newness = _measure_newness(catalogue, self.now, options.newness_days)
+        prices = [item.price for item in catalogue.values()]
+        self.log_prices = np.array([np.nan if price is None else np.log1p(price) for price in prices])
+        self.tags = _share_tags(catalogue)
+
+    def compute(self, profile: UserProfile, positions: NDArray[np.intp] | None = None) -> Array:
+        """Return the features of one user and many items.
+
+        Args:
+            profile: the user, at this table's moment or later.
+            positions: rows of the catalogue; by default all, in order.
+
+        Returns:
+            `(num_positions, num_features)` float32 in the order of `FEATURE_NAMES`, without NaN. For a user of whom
+            nothing is known all features about their taste are 0.
+        """
+        rows = np.arange(len(self.catalogue)) if positions is None else positions
+        strengths, positions_of = profile.strengths, self.catalogue.positions
+        taste = build_taste(self.vectors, positions_of, strengths)
+        recent = profile.recent[: self.options.num_recent]
+        collaborative = self.collaborative.score_items(strengths)
+        cold = 1.0 / (1.0 + len(profile.recent))
+        popularity = _squash_counts(self.popularity)
+        columns: dict[str, NDArray[np.floating] | float] = {
+            "taste_cosine": (self.vectors @ taste)[rows],
+            "recent_cosine": self.closest_recent(recent, rows)[0],
+            "collaborative": _squash_scores(collaborative)[rows],
+            "collaborative_share": (collaborative / max(float(collaborative.max()), 1e-6)).clip(-1, 1)[rows],
+            "collaborative_recent": _squash_scores(self.collaborative.score_items(dict.fromkeys(recent, 1.0)))[rows],
+            "factors": _squash_scores(self.factors.score_items(strengths))[rows],
+            "popularity": popularity[rows],
+            "trend": _squash_counts(self.trend)[rows],
+            "newness": self.newness[rows],
+            "price_match": self._match_prices(strengths)[rows],
+            "tag_affinity": self._match_tags(strengths)[rows],
+            "popularity_if_cold": popularity[rows] * cold,
+            "newness_if_cold": self.newness[rows] * cold,
+            "history_size": float(np.log1p(len(profile.recent))),
+        }
+        table = np.empty((len(rows), len(FEATURE_NAMES)), dtype=np.float32)
+        for at, name in enumerate(FEATURE_NAMES):
+            table[:, at] = columns[name]
+        return table
+
+    def closest_recent(self, recent: tuple[str, ...], rows: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp]]:
+        """Return, per row, the best cosine to the recent items and which of them it is (0 if there are none)."""
+        if not recent:
+            return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.intp)
+        places = [self.catalogue.positions[item] for item in recent]
+        cosines = self.vectors[rows] @ self.vectors[places].T  # (rows, recent)
+        return cosines.max(axis=1), cosines.argmax(axis=1)
+
+    def _match_prices(self, strengths: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return 1 for an item at the user's usual price, falling towards 0; 0 where a price is unknown."""
+        places = [self.catalogue.positions[item] for item in strengths]
+        known = self.log_prices[places]
+        priced = ~np.isnan(known)
+        if not priced.any():
+            return np.zeros(len(self.catalogue))
+        weights = np.array(list(strengths.values()))[priced]
+        usual = np.average(known[priced], weights=weights)
+        spread = np.sqrt(np.average((known[priced] - usual) ** 2, weights=weights))
+        # half the log unit at least: a single purchase says little about how wide a price band is
+        match: NDArray[np.float64] = np.exp(-np.abs(self.log_prices - usual) / max(float(spread), 0.5))
+        return np.nan_to_num(match, nan=0.0)
+
+    def _match_tags(self, strengths: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return how much of the user's history shares the item's tags, 0 to 1."""
+        if not strengths:
+            return np.zeros(len(self.catalogue))
+        places = [self.catalogue.positions[item] for item in strengths]
+        weights = np.array(list(strengths.values()))
+        affinity: NDArray[np.float64] = self.tags @ (weights @ (self.tags[places] > 0) / weights.sum())
+        return affinity
+
+
+def _count_users(interactions: Interactions, days: float | None, now: datetime) -> Array:
+    counts = interactions.popularity(days, now)
+    return np.array([counts[item] for item in interactions.items], dtype=np.float32)
+
+
+def _squash_counts(counts: Array) -> Array:
+    """Return counts on a log scale from 0 to 1, relative to the most popular item: growth leaves it in place."""
+    squashed: Array = np.log1p(counts) / np.log1p(max(float(counts.max()), 1.0))
+    return squashed
+
+
+def _squash_scores(scores: Array) -> Array:
+    # scores spread over powers of ten around 0.01; asinh is linear near 0 and logarithmic beyond, for both signs
+    squashed: Array = np.arcsinh(scores * 100.0)
+    return squashed
+
+
+def _measure_newness(catalogue: ItemCatalogue, now: datetime, fall_days: float) -> Array:
+    """Return 1 for an item created today, falling with age; 0 where the date is unknown or still to come."""
+    dates = [item.created for item in catalogue.values()]
+    ages = np.array([np.inf if created is None else (now.date() - created).days for created in dates], dtype=float)
+    return np.where(ages >= 0, np.exp(-np.abs(ages) / fall_days), 0.0).astype(np.float32)
+
+
+def _share_tags(catalogue: ItemCatalogue) -> NDArray[np.float64]:
+    """Return `(num_items, num_tags)`: rows of items with tags sum to 1, others are 0."""
+    places = {tag: at for at, tag in enumerate(sorted({tag for item in catalogue.values() for tag in item.tags}))}
+    table = np.zeros((len(catalogue), max(len(places), 1)))
+    for row, item in enumerate(catalogue.values()):
+        for tag in item.tags:
+            table[row, places[tag]] = 1.0 / len(set(item.tags))
+    return table

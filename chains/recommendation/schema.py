@@ -1,0 +1,53 @@
+"""What goes into a recommendation and what comes out."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from retrievers.interactions import Event
+
+__all__ = ["RankedItem", "Recommendation", "RecommendationRequest"]
+
+
+class RecommendationRequest(BaseModel):
+    """Whom to recommend to, and what this one list must respect.
+
+    Example:
+        >>> RecommendationRequest(user="u7", k=3).exclude
+        ()
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user: str = Field(min_length=1, description="May be unknown: then the list is for a newcomer.")
+    k: int = Field(default=10, ge=1, le=100, description="Length of the list, if the catalogue allows it.")
+    events: tuple[Event, ...] = Field(
+        default=(), description="What the user just did; changes this list at once, without training."
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="Item ids that must not be recommended.")
+    max_price: float | None = Field(
+        default=None, ge=0.0, description="Only items known to cost at most this; items without a price are left out."
+    )
+
+
+class RankedItem(BaseModel):
+    """One recommended item, with why it is there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    title: str
+    score: float = Field(ge=0.0, le=1.0, description="What the list is ordered by, before diversity moves places.")
+    reason: str = Field(description="One sentence, true of the parts.")
+    parts: dict[str, float] = Field(
+        description="`interest`: the probability of interest. All others: what this part added to the log-odds, "
+        "compared with an average item."
+    )
+
+
+class Recommendation(BaseModel):
+    """The list for one user, best first; each item at most once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str
+    items: tuple[RankedItem, ...]
+    cold: bool = Field(description="True if nothing was known of the user: the list is what is popular and new.")

@@ -1,0 +1,76 @@
+"""A user's taste: what they did, as one point among the items, and the few facts a ranking needs."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrievers.interactions import Event, EventKind, EventWeights, sum_strengths
+
+__all__ = ["UserProfile", "build_profile", "build_taste"]
+
+
+def build_taste(
+    vectors: NDArray[np.float32], positions: Mapping[str, int], strengths: Mapping[str, float]
+) -> NDArray[np.float32]:
+    """Return the direction of what a user likes: the strength-weighted mean of their items, at unit length.
+
+    Args:
+        vectors: `(num_items, dim)`, unit rows.
+        positions: item id -> row of `vectors`.
+        strengths: item id -> decayed strength, as from `sum_strengths`.
+
+    Returns:
+        `(dim,)` float32 of length 1; all zeros if there are no strengths or they cancel out.
+
+    Example:
+        >>> build_taste(np.eye(2, dtype=np.float32), {"a": 0, "b": 1}, {"a": 3.0, "b": 4.0})
+        array([0.6, 0.8], dtype=float32)
+    """
+    taste = np.zeros(vectors.shape[1], dtype=np.float64)
+    for item, strength in strengths.items():
+        taste += strength * vectors[positions[item]]
+    length = float(np.linalg.norm(taste))
+    unit: NDArray[np.float32] = (taste / length if length > 1e-9 else taste * 0.0).astype(np.float32)
+    return unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserProfile:
+    """What is known of one user at one moment."""
+
+    user: str
+    strengths: Mapping[str, float]  # item id -> decayed strength, first seen first
+    recent: tuple[str, ...]  # different items, the latest first
+    bought: frozenset[str]
+    strongest: Mapping[str, EventKind]  # item id -> the strongest thing the user did with it
+
+    @property
+    def is_cold(self) -> bool:
+        """True if nothing is known."""
+        return not self.recent
+
+
+def build_profile(user: str, events: Iterable[Event], weights: EventWeights, now: datetime) -> UserProfile:
+    """Return what the events up to `now` say about a user; later events do not exist for it.
+
+    Args:
+        user: whose profile it is; the events are taken to be theirs.
+        events: in any order.
+        weights: what each kind of event counts, and how it fades.
+        now: the moment the profile describes.
+    """
+    past = sorted((event for event in events if event.time <= now), key=lambda event: event.time)
+    kinds = list(EventKind)  # weakest first
+    strongest: dict[str, EventKind] = {}
+    for event in past:
+        strongest[event.item] = max(strongest.get(event.item, event.event), event.event, key=kinds.index)
+    return UserProfile(
+        user=user,
+        strengths=sum_strengths(past, weights, now),
+        recent=tuple(dict.fromkeys(event.item for event in reversed(past))),
+        bought=frozenset(event.item for event in past if event.event is EventKind.BUY),
+        strongest=strongest,
+    )

@@ -1,0 +1,34 @@
+"""Local fine-tuned models as LangChain objects.
+
+Here belongs everything that touches weights: loading, generating, classifying, embedding, fine-tuning. Nothing
+here knows of documents, retrieval or a use case. Importing this package loads no weights and no model library.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llms.chat_model import LocalChatModel
+    from llms.classification import Classification
+    from llms.classifier import LocalClassifier
+    from llms.embeddings import LocalEmbeddings
+    from llms.errors import TuneChainError
+    from llms.text_model import LocalLLM
+
+__all__ = ["Classification", "LocalChatModel", "LocalClassifier", "LocalEmbeddings", "LocalLLM", "TuneChainError"]
+
+_MODULES = {
+    "Classification": "llms.classification",
+    "LocalChatModel": "llms.chat_model",
+    "LocalClassifier": "llms.classifier",
+    "LocalEmbeddings": "llms.embeddings",
+    "LocalLLM": "llms.text_model",
+    "TuneChainError": "llms.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        msg = f"module 'llms' has no attribute {name!r}; it has {', '.join(__all__)}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(_MODULES[name]), name)

