@@ -13,7 +13,7 @@ _SEPARATORS = ["\n# ", "\n## ", "\n### ", "\n\n", "\n", "。", "！", "？", ". 
 
 
 def split_documents(documents: Iterable[Document], *, chunk_chars: int = 800) -> list[Document]:
-    """Return the documents cut at headings, paragraphs or sentences into chunks of at most `chunk_chars`.
+    r"""Return the documents cut at headings, paragraphs or sentences into chunks of at most `chunk_chars`.
 
     A chunk's text is the document's title, a blank line and the chunk's body, so that a search sees what the
     body is about. Its metadata has, beside the document's own, `start` and `end` (where the body stands in the
@@ -21,10 +21,10 @@ def split_documents(documents: Iterable[Document], *, chunk_chars: int = 800) ->
     source, place and text: the same document always gives the same ids.
 
     Example:
-        >>> page = Document("# Cables\\n\\nUse a short cable.", metadata={"source": "a.md", "title": "Cables"})
+        >>> page = Document("# Cables\n\nUse a short cable.", metadata={"source": "a.md", "title": "Cables"})
         >>> chunk = split_documents([page])[0]
         >>> chunk.page_content[chunk.metadata["body_start"] :]
-        '# Cables\\n\\nUse a short cable.'
+        '# Cables\n\nUse a short cable.'
     """
     splitter = RecursiveCharacterTextSplitter(
         separators=_SEPARATORS,
@@ -43,6 +43,4 @@ def _as_chunk(piece: Document) -> Document:
     metadata = {name: value for name, value in piece.metadata.items() if name != "start_index"}
     metadata |= {"start": start, "end": start + len(body), "body_start": len(prefix)}
     key = f"{metadata.get('source', '')}\x1f{start}\x1f{body}"
-    return Document(
-        id=hashlib.sha256(key.encode()).hexdigest()[:32], page_content=prefix + body, metadata=metadata
-    )
+    return Document(id=hashlib.sha256(key.encode()).hexdigest()[:32], page_content=prefix + body, metadata=metadata)

@@ -121,7 +121,7 @@ class FaissStore(VectorStore):
 
     @override
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        found = []
+        found: list[Document] = []
         for id_ in ids:
             rows = self._read("SELECT id, text, metadata FROM documents WHERE id = ?", [id_])
             found.extend(_as_document(*row) for row in rows)
@@ -143,13 +143,13 @@ class FaissStore(VectorStore):
         self, query: str, k: int = 4, *, filter: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         vector = self.embedding.embed_query(check_text(query))
-        return self._search(vector, k, filter=filter)
+        return self._search(vector, k, condition=filter)
 
     @override
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, *, filter: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> list[Document]:
-        return [document for document, _ in self._search(embedding, k, filter=filter)]
+        return [document for document, _ in self._search(embedding, k, condition=filter)]
 
     @override
     def max_marginal_relevance_search(
@@ -163,7 +163,7 @@ class FaissStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         vector = np.asarray(self.embedding.embed_query(check_text(query)), dtype=np.float32)
-        found = self._search(vector.tolist(), max(k, fetch_k), filter=filter)
+        found = self._search(vector.tolist(), max(k, fetch_k), condition=filter)
         if not found:
             return []
         candidates = self._vectors([document.id or "" for document, _ in found])
@@ -191,7 +191,7 @@ class FaissStore(VectorStore):
         return store
 
     def _search(
-        self, vector: Sequence[float], k: int, *, filter: Mapping[str, Any] | None
+        self, vector: Sequence[float], k: int, *, condition: Mapping[str, Any] | None
     ) -> list[tuple[Document, float]]:
         import faiss
 
@@ -203,10 +203,10 @@ class FaissStore(VectorStore):
                 return []
             query = self._checked_vectors([vector], expected=1)
             parameters = None
-            if filter is not None:
-                allowed = self._matching_rows(filter)
+            if condition is not None:
+                allowed = self._matching_rows(condition)
                 k = min(k, len(allowed))
-                parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))
+                parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))  # type: ignore[call-arg]
             k = min(k, self._index.ntotal)
             if k == 0:
                 return []
@@ -276,7 +276,10 @@ class FaissStore(VectorStore):
             raise VectorError(msg)
         dimension = self._manifest().get("dimension")
         if dimension is not None and int(dimension) != array.shape[1]:
-            msg = f"the store holds vectors of dimension {dimension}, got {array.shape[1]}; use the model it was built with"
+            msg = (
+                f"the store holds vectors of dimension {dimension}, got {array.shape[1]}; "
+                "use the model it was built with"
+            )
             raise StoreMismatchError(msg)
         lengths = np.linalg.norm(array, axis=1, keepdims=True)
         unit: FloatArray = array / np.maximum(lengths, 1e-12)
@@ -285,7 +288,9 @@ class FaissStore(VectorStore):
     def _check_manifest(self) -> None:
         manifest, name = self._manifest(), _embedding_name(self.embedding)
         if (version := manifest.get("schema_version", _SCHEMA_VERSION)) != _SCHEMA_VERSION:
-            msg = f"the store in {self.folder} has format {version}, this version reads {_SCHEMA_VERSION}; build it anew"
+            msg = (
+                f"the store in {self.folder} has format {version}, this version reads {_SCHEMA_VERSION}; build it anew"
+            )
             raise StoreMismatchError(msg)
         if (built_with := manifest.get("embedding", name)) != name:
             msg = (

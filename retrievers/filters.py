@@ -25,7 +25,7 @@ def compile_filter(condition: Mapping[str, Any]) -> tuple[str, list[Any]]:
 
     Example:
         >>> compile_filter({"price": {"$lt": 50}})
-        ('(json_extract(metadata, ?) < ?)', ['$."price"', 50])
+        ('((json_extract(metadata, ?) < ?))', ['$."price"', 50])
     """
     return _all_of(condition, level=0)
 
