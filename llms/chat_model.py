@@ -31,6 +31,9 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         ContextOverflowError: at a call, if prompt and answer do not fit.
     """
 
+    streaming: bool = False
+    """Whether `invoke` reports each token to callbacks as it comes; LangChain reads this field."""
+
     @property
     @override
     def _llm_type(self) -> str:
@@ -40,7 +43,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = "tunechain"
-        params["ls_model_name"] = self.model
+        params["ls_model_name"] = kwargs.get("model", self.model)
         return params
 
     @override

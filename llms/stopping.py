@@ -24,10 +24,11 @@ class StopFilter:
         if self.found:
             return ""
         self._held += text
-        places = [place for stop in self.stops if (place := self._held.find(stop)) >= 0]
+        # the first to be complete counts, so that the way a text is cut into pieces makes no difference
+        places = [(place + len(stop), place) for stop in self.stops if (place := self._held.find(stop)) >= 0]
         if places:
             self.found = True
-            shown, self._held = self._held[: min(places)], ""
+            shown, self._held = self._held[: min(places)[1]], ""
             return shown
         keep = max((_overlap(self._held, stop) for stop in self.stops), default=0)
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

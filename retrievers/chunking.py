@@ -1,6 +1,7 @@
 """Documents to chunks that a sentence encoder can read whole, each knowing where in its file it stands."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 from langchain_core.documents import Document
@@ -9,7 +10,8 @@ from langchain_text_splitters import RecursiveCharacterTextSplitter
 __all__ = ["split_documents"]
 
 # strongest border first; an empty last entry lets a single endless word be cut at any place
-_SEPARATORS = ["\n# ", "\n## ", "\n### ", "\n\n", "\n", "。", "！", "？", ". ", "! ", "? ", "；", "; ", "，", " ", ""]
+_HEADINGS = [r"\n(?=# )", r"\n(?=## )", r"\n(?=### )"]  # cut before the heading, which keeps its marks
+_BREAKS = ["\n\n", "\n", "。", "！", "？", ". ", "! ", "? ", "；", "; ", "，", " ", ""]
 
 
 def split_documents(documents: Iterable[Document], *, chunk_chars: int = 800) -> list[Document]:
@@ -27,7 +29,8 @@ def split_documents(documents: Iterable[Document], *, chunk_chars: int = 800) ->
         '# Cables\n\nUse a short cable.'
     """
     splitter = RecursiveCharacterTextSplitter(
-        separators=_SEPARATORS,
+        separators=[*_HEADINGS, *map(re.escape, _BREAKS)],
+        is_separator_regex=True,
         chunk_size=chunk_chars,
         chunk_overlap=0,
         keep_separator="end",

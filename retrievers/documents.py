@@ -27,7 +27,7 @@ def read_documents(paths: Iterable[Path]) -> Iterator[Document]:
     """
     for path in paths:
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+            files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in _SUFFIXES)
             for file in files:
                 yield read_document(file, source=file.relative_to(path).as_posix())
         else:
@@ -49,6 +49,6 @@ def read_document(path: Path, *, source: str) -> Document:
         msg = f"{path} is no usable UTF-8 text: {error}; save it as UTF-8"
         raise DocumentError(msg) from error
     text = text.replace("\r\n", "\n")
-    heading = re.search(r"^#\s+(.+)$", text, flags=re.MULTILINE)
+    heading = re.search(r"^#[ \t]+(\S.*)$", text, flags=re.MULTILINE)
     title = heading.group(1).strip() if heading else path.stem
     return Document(page_content=text, metadata={"source": source, "title": title})

@@ -1,10 +1,11 @@
 """A durable LangChain vector store: SQLite is the truth, FAISS finds the neighbours."""
 
+import contextlib
 import json
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,14 @@ class FaissStore(VectorStore):
         self.embedding = embedding
         self._lock = threading.RLock()
         self._database = _open_database(self.folder)
-        self._check_manifest()
         self._index: Any = None
-        self._load_index()
         self.num_changes = 0
+        try:
+            self._check_manifest()
+            self._load_index()
+        except Exception:
+            self.close()
+            raise
 
     def __len__(self) -> int:
         count: int = self._read("SELECT count(*) FROM documents")[0][0]
@@ -101,7 +106,7 @@ class FaissStore(VectorStore):
         if not checked:
             return []
         metadata = [_metadata_json(entry) for entry in metadatas or [{}] * len(checked)]
-        new_ids = [str(id_) if id_ else str(uuid.uuid4()) for id_ in ids or [None] * len(checked)]
+        new_ids = [check_text(str(id_)) if id_ else str(uuid.uuid4()) for id_ in ids or [None] * len(checked)]
         if not len(checked) == len(metadata) == len(new_ids):
             msg = f"got {len(checked)} texts, {len(metadata)} metadata and {len(new_ids)} ids; give one per text"
             raise VectorError(msg)
@@ -113,9 +118,10 @@ class FaissStore(VectorStore):
 
     @override
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
-        wanted = [id_ for (id_,) in self._read("SELECT id FROM documents")] if ids is None else ids
-        with self._lock, self._database:
+        with self._write():
+            wanted = [id_ for (id_,) in self._read("SELECT id FROM documents")] if ids is None else ids
             removed = [row for id_ in wanted if (row := self._delete_row(id_)) is not None]
+            self._database.commit()  # durable first; the index in memory follows
             self._remove_from_index(removed)
         return True
 
@@ -151,6 +157,21 @@ class FaissStore(VectorStore):
     ) -> list[Document]:
         return [document for document, _ in self._search(embedding, k, condition=filter)]
 
+    def score_by_ids(self, query: str, ids: Sequence[str]) -> list[tuple[Document, float]]:
+        """Return the documents with these ids and their cosines to the query, in the order of `ids`.
+
+        Ids that the store does not hold are left out.
+        """
+        if not ids:
+            return []
+        vector = self._checked_vectors([self.embedding.embed_query(check_text(query))], expected=1)[0]
+        with self._lock:  # no document may go between its text and its vector
+            documents = self.get_by_ids(ids)
+            if not documents:
+                return []
+            cosines = self._vectors([document.id or "" for document in documents]) @ vector
+        return list(zip(documents, cosines.tolist(), strict=True))
+
     @override
     def max_marginal_relevance_search(
         self,
@@ -162,11 +183,13 @@ class FaissStore(VectorStore):
         filter: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> list[Document]:
+        _check_k(k)
         vector = np.asarray(self.embedding.embed_query(check_text(query)), dtype=np.float32)
-        found = self._search(vector.tolist(), max(k, fetch_k), condition=filter)
-        if not found:
-            return []
-        candidates = self._vectors([document.id or "" for document, _ in found])
+        with self._lock:
+            found = self._search(vector.tolist(), max(k, fetch_k), condition=filter)
+            if not found:
+                return []
+            candidates = self._vectors([document.id or "" for document, _ in found])
         chosen = maximal_marginal_relevance(vector, list(candidates), lambda_mult=lambda_mult, k=k)
         return [found[place][0] for place in chosen]
 
@@ -195,9 +218,7 @@ class FaissStore(VectorStore):
     ) -> list[tuple[Document, float]]:
         import faiss
 
-        if k < 1:
-            msg = f"k must be at least 1, got {k}"
-            raise VectorError(msg)
+        _check_k(k)
         with self._lock:
             if self._index is None:
                 return []
@@ -218,7 +239,7 @@ class FaissStore(VectorStore):
             ]
 
     def _upsert(self, rows: Sequence[tuple[str, str, str, FloatArray]]) -> None:
-        with self._lock, self._database:
+        with self._write():
             removed = [row for id_, *_ in rows if (row := self._delete_row(id_)) is not None]
             added = [
                 self._database.execute(
@@ -237,8 +258,15 @@ class FaissStore(VectorStore):
         return int(rows[0][0]) if rows else None
 
     def _load_index(self) -> None:
+        if (state := self._read("PRAGMA quick_check(1)")[0][0]) != "ok":
+            msg = f"the store in {self.folder} is damaged: {state}; restore it, or build it anew"
+            raise StoreFolderError(msg)
         rows = self._read("SELECT row, vector FROM documents ORDER BY row")
         if rows:
+            size = 4 * int(self._manifest()["dimension"])
+            if any(len(vector) != size for _, vector in rows):
+                msg = f"the store in {self.folder} is damaged: a vector is cut; restore it, or build it anew"
+                raise StoreFolderError(msg)
             vectors = np.stack([np.frombuffer(vector, dtype=np.float32) for _, vector in rows])
             self._add_to_index(np.array([row for row, _ in rows], dtype=np.int64), vectors)
 
@@ -248,7 +276,7 @@ class FaissStore(VectorStore):
         if self._index is None:
             self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
         self._index.add_with_ids(vectors, rows)
-        self.num_changes = getattr(self, "num_changes", 0) + 1
+        self.num_changes += 1
 
     def _remove_from_index(self, rows: Sequence[int]) -> None:
         if rows:
@@ -267,7 +295,11 @@ class FaissStore(VectorStore):
 
     def _checked_vectors(self, vectors: Sequence[Sequence[float]], *, expected: int) -> FloatArray:
         """Return (expected, dimension) float32 rows of length 1, or refuse what no index should hold."""
-        array = np.asarray(vectors, dtype=np.float32)
+        try:
+            array = np.asarray(vectors, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            msg = f"the embedding gave no rows of numbers of one length: {error}; nothing was stored"
+            raise VectorError(msg) from error
         if array.ndim != 2 or len(array) != expected:
             msg = f"the embedding gave {array.shape} for {expected} texts; expected ({expected}, dimension)"
             raise VectorError(msg)
@@ -298,7 +330,7 @@ class FaissStore(VectorStore):
                 f"it is opened with {name}; open it with the former, or build it anew"
             )
             raise StoreMismatchError(msg)
-        with self._lock, self._database:
+        with self._write():
             self._set_manifest("schema_version", _SCHEMA_VERSION)
             self._set_manifest("embedding", name)
 
@@ -309,8 +341,29 @@ class FaissStore(VectorStore):
         self._database.execute("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (name, value))
 
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
+        with self._lock, _typed_errors(self.folder):
             return self._database.execute(sql, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[None]:
+        """Hold the lock and one transaction; an error takes everything back."""
+        with self._lock, _typed_errors(self.folder), self._database:
+            yield
+
+
+@contextlib.contextmanager
+def _typed_errors(folder: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        msg = f"the store in {folder} cannot be read or written: {error}; restore it, or build it anew"
+        raise StoreFolderError(msg) from error
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        msg = f"k must be at least 1, got {k}"
+        raise VectorError(msg)
 
 
 def _open_database(folder: Path | None) -> sqlite3.Connection:
@@ -337,10 +390,12 @@ def _embedding_name(embedding: Embeddings) -> str:
 
 def _metadata_json(metadata: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")  # refuses lone surrogates, which are no JSON either
     except (TypeError, ValueError) as error:
         msg = f"metadata must be JSON (text, numbers, booleans, lists, mappings): {error}"
         raise VectorError(msg) from error
+    return text
 
 
 def _as_document(id_: str, text: str, metadata: str) -> Document:

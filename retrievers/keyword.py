@@ -1,14 +1,16 @@
 """Documents by their words: BM25, with Chinese cut into words."""
 
 import functools
+import math
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 __all__ = ["KeywordIndex", "split_words"]
 
-_WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_]+")
+_WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _STEMMER_LOCK = threading.Lock()  # a stemmer keeps the word it works on in itself
 
@@ -25,30 +27,44 @@ class KeywordIndex:
     def __init__(self, texts: Sequence[str]) -> None:
         import bm25s
 
-        self._vocabulary: set[str] = set()
         corpus = [list(split_words(text)) for text in texts]
-        self._vocabulary.update(word for words in corpus for word in words)
-        self._size = len(corpus)
+        self._words = [frozenset(words) for words in corpus]
+        self._num_texts_with = Counter(word for words in self._words for word in words)
         self._index: Any = bm25s.BM25()
-        if self._vocabulary:
+        if self._num_texts_with:
             self._index.index(corpus, show_progress=False)
 
     def search(self, query: str, k: int) -> list[tuple[int, float]]:
         """Return (place in the list of texts, score) of at most `k` texts that share a word, best first."""
-        words = [word for word in split_words(query) if word in self._vocabulary]
+        words = [word for word in split_words(query) if word in self._num_texts_with]
         if not words:
             return []
-        places, scores = self._index.retrieve([words], k=min(k, self._size), show_progress=False)
+        places, scores = self._index.retrieve([words], k=min(k, len(self._words)), show_progress=False)
         found = zip(places[0].tolist(), scores[0].tolist(), strict=True)
         return [(int(place), float(score)) for place, score in found if score > 0]
+
+    def word_shares(self, query: str, places: Sequence[int]) -> list[float]:
+        """Return for each text the share of the query's words that stand in it, in [0, 1], rare words counting more.
+
+        Unlike a BM25 score it does not grow with the query, so that a threshold on it has a meaning.
+        """
+        weights = {word: self._rarity(word) for word in set(split_words(query))}
+        total = sum(weights.values())
+        if not total:
+            return [0.0] * len(places)
+        found = [sum(weight for word, weight in weights.items() if word in self._words[place]) for place in places]
+        return [weight / total for weight in found]
+
+    def _rarity(self, word: str) -> float:
+        return math.log(1 + len(self._words) / (1 + self._num_texts_with[word]))
 
 
 def split_words(text: str) -> Iterator[str]:
     """Yield the words of a text in lower case, Chinese ones as cut by jieba, English ones by their stem.
 
     Example:
-        >>> list(split_words("Returning shoes: 退货政策"))
-        ['return', 'shoe', '退货', '政策']
+        >>> list(split_words("Returning shoes: 7天退货政策"))
+        ['return', 'shoe', '7', '天', '退货', '政策']
     """
     for run in _WORD.findall(text.lower()):
         if _HAN.match(run):

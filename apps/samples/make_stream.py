@@ -94,8 +94,8 @@ class Post:
 
 
 PLANS: Final = (
-    StreamPlan(language="en", everyday_posts=2700, seed=20260302, surge=Surge()),
-    StreamPlan(language="zh", everyday_posts=400, seed=20260303),
+    StreamPlan(language="en", everyday_posts=2700, seed=3, surge=Surge()),
+    StreamPlan(language="zh", everyday_posts=400, seed=4),
 )
 
 

@@ -52,7 +52,7 @@ def find_cell(hour: int) -> int:
         >>> find_cell(0), find_cell(2 * 24 + 5)  # 1 January 1970 was a Thursday
         (0, 29)
     """
-    is_weekend = (hour // 24 + 3) % 7 >= 5  # noqa: PLR2004
+    is_weekend = (hour // 24 + 3) % 7 >= 5
     return hour % 24 + (24 if is_weekend else 0)
 
 
@@ -69,7 +69,7 @@ def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
         >>> baseline.share.round(2).min(), baseline.rate.round(1).max()
         (np.float64(0.2), np.float64(2.0))
     """
-    cells = (counts.hours % 24 + 24 * ((counts.hours // 24 + 3) % 7 >= 5)).astype(np.int64)  # noqa: PLR2004
+    cells = (counts.hours % 24 + 24 * ((counts.hours // 24 + 3) % 7 >= 5)).astype(np.int64)
     weight = 0.5 ** ((counts.hours[-1] - counts.hours) / HALF_LIFE_H)
     low, high = _estimate_scores(counts)
     share, correlation, share_covariance = _fit_share(counts, cells, weight, (low, high))
@@ -95,7 +95,7 @@ def _make_terms() -> Array:
     hour = np.arange(NUM_CELLS) % 24
     angle = 2 * np.pi * hour / 24
     waves = [np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)]
-    weekend = np.arange(NUM_CELLS) >= 24  # noqa: PLR2004
+    weekend = np.arange(NUM_CELLS) >= 24
     return np.column_stack([np.ones(NUM_CELLS), *waves, weekend])  # (48, 6)
 
 
@@ -104,7 +104,8 @@ PENALTY = np.array([1 / INTERCEPT_SD**2, *[1 / TERM_SD**2] * 5])
 
 
 def _sum_by_cell(cells: NDArray[np.int64], values: Array) -> Array:
-    return np.bincount(cells, weights=values, minlength=NUM_CELLS)
+    sums: Array = np.bincount(cells, weights=values, minlength=NUM_CELLS).astype(np.float64)
+    return sums
 
 
 def _estimate_scores(counts: HourCounts) -> tuple[float, float]:
@@ -156,9 +157,7 @@ def _estimate_correlation(counts: HourCounts, share: Array, variance: Array) -> 
     return min(0.5, max(0.0, estimate))
 
 
-def _fit_rate(
-    values: Array, cells: NDArray[np.int64], weight: Array, grain: float
-) -> tuple[Array, float, Array]:
+def _fit_rate(values: Array, cells: NDArray[np.int64], weight: Array, grain: float) -> tuple[Array, float, Array]:
     """Return values per hour by cell, their extra variance, and the covariance of the coefficients."""
     start = float(np.log((values.sum() + 0.5) / (len(values) + 1)))
     extra = USUAL_EXTRA_VARIANCE
@@ -197,10 +196,9 @@ def _solve(slopes: Callable[[Array], tuple[Array, Array]], *, start: float) -> t
         gradient = TERMS.T @ first - PENALTY * (coefficients - centre)
         change = np.linalg.solve(curvature, gradient)
         coefficients = coefficients + np.clip(change, -1.5, 1.5)  # keeps early steps from overshooting
-        if np.abs(change).max() < 1e-6:  # noqa: PLR2004
+        if np.abs(change).max() < 1e-6:
             break
-    covariance: Array = np.linalg.inv(curvature)
-    return coefficients, covariance
+    return coefficients, np.linalg.inv(curvature).astype(np.float64)
 
 
 def _summarise_error(covariance: Array, emphasis: Array) -> tuple[float, float]:

@@ -26,7 +26,7 @@ class CauseKeeper:
     def add(self, reading: Reading) -> None:
         """Remember a post if it is more likely negative than not."""
         probability = reading.sentiment.probabilities[self._negative_label]
-        if probability > 0.5 or reading.sentiment.label == self._negative_label:  # noqa: PLR2004
+        if probability > 0.5 or reading.sentiment.label == self._negative_label:
             post = reading.post
             self._kept.append(
                 Cause(id=post.id, time=post.time, source=post.source, text=post.text, probability=probability)
@@ -36,12 +36,12 @@ class CauseKeeper:
         """Forget all posts, because no surge is in sight."""
         self._kept.clear()
 
-    def select(self, *, since_s: float) -> tuple[Cause, ...]:
-        """Return the most probably negative posts since a Unix time, at most five, no two alike.
+    def select(self, *, since_s: float, until_s: float) -> tuple[Cause, ...]:
+        """Return the most probably negative posts between two Unix times, at most five, no two alike.
 
         Equally probable posts keep the order of their times.
         """
-        recent = [cause for cause in self._kept if cause.time.timestamp() >= since_s]
+        recent = [cause for cause in self._kept if since_s <= cause.time.timestamp() <= until_s]
         chosen: list[tuple[Cause, set[str]]] = []
         for cause in sorted(recent, key=lambda cause: -cause.probability):
             shingles = _cut_shingles(cause.text)

@@ -1,24 +1,19 @@
 """Two sequential tests per topic over one baseline: the share of negatives, and their number."""
 
+import math
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chains.monitoring.baseline import SeasonalBaseline, find_cell
 from chains.monitoring.evidence import STEPS_PER_HOUR, EvidenceTable
+from chains.monitoring.surges import StepRecord
 from chains.monitoring.thresholds import find_thresholds
 
-__all__ = ["CumulativeSum", "Excursion", "SurgeDetector"]
+__all__ = ["CumulativeSum", "SurgeDetector"]
 
-
-@dataclass(slots=True)
-class Excursion:
-    """What was seen since a statistic last left zero."""
-
-    first_step: int
-    posts: int = 0
-    negatives: float = 0.0  # sum of negative probabilities
-    usual_negatives: float = 0.0  # what the posts' hours usually bring: of so many posts
-    usual_volume: float = 0.0  # and in so much time
+EXIT_ODDS = 20.0  # for normal times against the surge going on, at which it counts as over
+NUM_RECORDS = 7 * 24 * STEPS_PER_HOUR
 
 
 @dataclass(slots=True)
@@ -29,7 +24,7 @@ class CumulativeSum:
         >>> test = CumulativeSum(threshold=2.0)
         >>> for step, gain in enumerate([-1.0, 1.5, 1.0]):
         ...     test.add(step, gain)
-        >>> test.value, test.is_above, test.excursion.first_step
+        >>> test.value, test.is_above, test.first_step
         (2.5, True, 1)
 
     References:
@@ -38,7 +33,7 @@ class CumulativeSum:
 
     threshold: float
     value: float = 0.0
-    excursion: Excursion = field(default_factory=lambda: Excursion(first_step=0))
+    first_step: int = 0  # the step at which the value last left zero
 
     @property
     def is_above(self) -> bool:
@@ -48,12 +43,21 @@ class CumulativeSum:
     def add(self, step: int, gain: float) -> None:
         """Add the gain of one step; steps come in order."""
         if self.value == 0.0:
-            self.excursion = Excursion(first_step=step)
+            self.first_step = step
         self.value = max(0.0, self.value + gain)
+
+    @property
+    def is_over(self) -> bool:
+        """True where, since an alarm, enough speaks for normal times again."""
+        return self.value <= max(0.0, self.threshold - math.log(EXIT_ODDS))
 
     def cap(self) -> None:
         """Hold the value at the threshold, so that it falls as soon as a surge is over."""
         self.value = min(self.value, self.threshold)
+
+    def reset(self) -> None:
+        """Start again from no evidence."""
+        self.value = 0.0
 
 
 class SurgeDetector:
@@ -68,6 +72,7 @@ class SurgeDetector:
         self._alarms_per_month = alarms_per_month
         self.share = CumulativeSum(threshold=0.0)
         self.volume = CumulativeSum(threshold=0.0)
+        self._records: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
         self.refit(baseline)
 
     @property
@@ -97,11 +102,13 @@ class SurgeDetector:
         negatives = sum(scores)
         self.share.add(step, self._table.weigh_share(cell, scores) if scores else 0.0)
         self.volume.add(step, self._table.weigh_volume(cell, negatives))
+        if self.is_idle:
+            self._records.clear()
+            return
         usual_negatives = self._table.share[cell] * len(scores)
         usual_volume = self._table.rate[cell] / STEPS_PER_HOUR
-        for test in (self.share, self.volume):
-            excursion = test.excursion
-            excursion.posts += len(scores)
-            excursion.negatives += negatives
-            excursion.usual_negatives += usual_negatives
-            excursion.usual_volume += usual_volume
+        self._records.append(StepRecord(step, len(scores), negatives, usual_negatives, usual_volume))
+
+    def recall(self, first_step: int) -> list[StepRecord]:
+        """Return the steps since `first_step` or since a test left zero, at most of the last week."""
+        return [record for record in self._records if record.step >= first_step]

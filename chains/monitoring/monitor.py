@@ -29,9 +29,7 @@ class OpinionMonitor:
         ('1', 1)
     """
 
-    def __init__(
-        self, options: MonitoringOptions | None = None, *, clock: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, options: MonitoringOptions | None = None, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.options = options or MonitoringOptions()
         self.duplicates = 0
         self.late = 0
@@ -55,27 +53,16 @@ class OpinionMonitor:
         Raises:
             ChainInputError: if a sentiment has no probability of `negative_label`.
         """
-        by_id = {reading.post.id: reading for reading in reversed(list(readings))}  # the first of an id stays
-        admitted = self.admit(reading.post for reading in reversed(by_id.values()))
-        return self.process(by_id[post.id] for post in admitted)
+        arrived = list(readings)
+        for reading in arrived:
+            self._check_label(reading)
+        self._set_aside = []
+        return self.process([reading for reading in arrived if self._decide(reading.post)])
 
     def admit(self, posts: Iterable[Post]) -> list[Post]:
         """Return the posts that count, in the given order, so that only these need to be classified."""
-        admitted: list[Post] = []
         self._set_aside = []
-        for post in posts:
-            verdict = self._intake.admit(post)
-            if verdict == "new":
-                admitted.append(post)
-            elif verdict == "duplicate":
-                self.duplicates += 1
-            elif verdict == "late":
-                self.late += 1
-                self._set_aside.append(SetAside(post=post, reason=verdict))
-            else:
-                self.future += 1
-                self._set_aside.append(SetAside(post=post, reason=verdict))
-        return admitted
+        return [post for post in posts if self._decide(post)]
 
     def process(self, readings: Iterable[Reading]) -> list[Alert]:
         """Return the alerts that readings of admitted posts opened or closed, by event time.
@@ -113,6 +100,16 @@ class OpinionMonitor:
     def set_aside(self) -> tuple[SetAside, ...]:
         """Return the late and future posts of the last `observe` or `admit`."""
         return tuple(self._set_aside)
+
+    def _decide(self, post: Post) -> bool:
+        verdict = self._intake.admit(post)
+        if verdict == "duplicate":
+            self.duplicates += 1
+        elif verdict != "new":
+            self.late += verdict == "late"
+            self.future += verdict == "future"
+            self._set_aside.append(SetAside(post=post, reason=verdict))
+        return verdict == "new"
 
     def _count(self, readings: Iterable[Reading]) -> list[Alert]:
         changed: list[Alert] = []

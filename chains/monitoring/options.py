@@ -34,11 +34,8 @@ class MonitoringOptions:
         self._check_range("allowed_lateness", timedelta(0), timedelta(days=7))
         self._check_range("max_future", timedelta(0), timedelta.max)
         self._check_range("cool_down", timedelta(0), timedelta(days=30))
-        if not 0.001 <= self.false_alarms_per_topic_month <= 30.0:  # noqa: PLR2004
-            msg = (
-                "false_alarms_per_topic_month must lie between 0.001 and 30, "
-                f"got {self.false_alarms_per_topic_month}"
-            )
+        if not 0.001 <= self.false_alarms_per_topic_month <= 30.0:
+            msg = f"false_alarms_per_topic_month must lie between 0.001 and 30, got {self.false_alarms_per_topic_month}"
             raise ValueError(msg)
         if self.min_posts < 1:
             msg = f"min_posts must be at least 1, got {self.min_posts}"

@@ -29,7 +29,7 @@ POSTS_SWING = 0.6  # how much the number of posts follows the day; the share tes
 
 SPREAD_LEVELS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.35, 0.5)
 EXTRA_LEVELS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.5, 0.8, 1.3, 2.0, 3.0, 5.0)
-ERROR_LEVELS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.27, 0.35, 0.45, 0.6, 0.8, 1.1)
+ERROR_LEVELS = (0.0, 0.07, 0.14, 0.22, 0.35, 0.55, 0.9)
 SWING_LEVELS = (0.0, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -123,7 +123,9 @@ def _simulate_share(profile: _ShareProfile) -> tuple[float, float]:
     spread = 1 + np.maximum(posts_rate - 1, 0) * profile.correlation
     gains = [float(np.log(score * if_negative + (1 - score) * if_other)) for score in (high, low)]
     return _fit_line(
-        _find_maxima(random, (posts_rate * high_share, gains[0] / spread), (posts_rate * (1 - high_share), gains[1] / spread))
+        _find_maxima(
+            random, (posts_rate * high_share, gains[0] / spread), (posts_rate * (1 - high_share), gains[1] / spread)
+        )
     )
 
 

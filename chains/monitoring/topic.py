@@ -77,6 +77,13 @@ class TopicMonitor:
             self._step += 1
         return changed
 
+    def add_step(self, scores: list[float], *, end_s: float) -> list[Alert]:
+        """Weigh the next ten minutes given as scores alone, which a backtest of counts is made of."""
+        self._scores = scores
+        alert = self._finish_step(end_s)
+        self._step += 1
+        return [] if alert is None else [alert]
+
     def _finish_step(self, now_s: float) -> Alert | None:
         hour = self._step // STEPS_PER_HOUR
         if hour >= self._refit_hour:
@@ -106,9 +113,7 @@ class TopicMonitor:
             return
         baseline = fit_baseline(counts)
         if self._detector is None:
-            self._detector = SurgeDetector(
-                baseline, alarms_per_month=self._options.false_alarms_per_topic_month
-            )
+            self._detector = SurgeDetector(baseline, alarms_per_month=self._options.false_alarms_per_topic_month)
         else:
             self._detector.refit(baseline)
 

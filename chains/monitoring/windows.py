@@ -63,7 +63,7 @@ class HourlyHistory:
             scores: probability of being negative, one per post.
         """
         self.advance(hour)
-        high = [score for score in scores if score > 0.5]  # noqa: PLR2004
+        high = [score for score in scores if score > 0.5]
         self._counts[hour % NUM_HOURS] += (len(scores), sum(scores), len(high), sum(high))
 
     def mask(self, first_hour: int, last_hour: int) -> None:

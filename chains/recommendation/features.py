@@ -25,7 +25,8 @@ FEATURE_NAMES = (
     "collaborative_recent",  # the same, from the latest items only
     "factors",  # the user's place among the leading factors
     "popularity",  # all time
-    "trend",  # latest window
+    "trend",  # over some weeks
+    "trend_latest",  # over some days
     "newness",
     "price_match",
     "tag_affinity",
@@ -39,11 +40,12 @@ FEATURE_NAMES = (
 class FeatureOptions:
     """Everything that changes the meaning of a feature; saved with the model that was trained on them."""
 
-    ridge: float = 200.0
+    ridge: float = 300.0
     user_power: float = 0.25
-    num_factors: int = 40
-    num_recent: int = 5
+    num_factors: int = 20
+    num_recent: int = 10
     trend_days: float = 30.0
+    latest_days: float = 7.0
     newness_days: float = 30.0  # newness falls to 1/e over this time
 
 
@@ -80,6 +82,7 @@ class FeatureTable:
         self.factors = FactorRecommender.train(interactions, num_factors=options.num_factors, now=self.now)
         self.popularity = _count_users(interactions, None, self.now)
         self.trend = _count_users(interactions, options.trend_days, self.now)
+        self.latest = _count_users(interactions, options.latest_days, self.now)
         self.newness = _measure_newness(catalogue, self.now, options.newness_days)
         prices = [item.price for item in catalogue.values()]
         self.log_prices = np.array([np.nan if price is None else np.log1p(price) for price in prices])
@@ -112,6 +115,7 @@ class FeatureTable:
             "factors": _squash_scores(self.factors.score_items(strengths))[rows],
             "popularity": popularity[rows],
             "trend": _squash_counts(self.trend)[rows],
+            "trend_latest": _squash_counts(self.latest)[rows],
             "newness": self.newness[rows],
             "price_match": self._match_prices(strengths)[rows],
             "tag_affinity": self._match_tags(strengths)[rows],

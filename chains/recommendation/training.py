@@ -24,6 +24,7 @@ class InterestOptions:
     label_share: float = 0.1  # of all events, right after each cut
     num_negatives: int = 40  # unused items drawn per positive
     strength: float = 1.0  # inverse of the penalty on coefficients
+    positive_kinds: frozenset[EventKind] = frozenset(EventKind) - {EventKind.VIEW}
     seed: int = 0
     features: FeatureOptions = field(default_factory=FeatureOptions)
 
@@ -85,7 +86,7 @@ def build_examples(
 ) -> InterestExamples:
     """Return rows with features from `before` and labels from `after`.
 
-    Positives are a user's items of `after` with a click or more that were not in their past; negatives are drawn
+    Positives are a user's items of `after` of a positive kind that were not in their past; negatives are drawn
     evenly from the items in neither. Users without a past are kept: the model must serve them too.
 
     Args:
@@ -98,10 +99,11 @@ def build_examples(
     features, labels, users, weights = [], [], [], []
     for user in after.users:
         profile = build_profile(user, before.history(user), before.weights, table.now)
-        positives = _find_positives(after, user, exclude=set(profile.recent))
+        wanted = dict.fromkeys(e.item for e in after.history(user) if e.event in options.positive_kinds)
+        positives = [item for item in wanted if item not in profile.strongest]
         if not positives:
             continue
-        touched = set(profile.recent) | {event.item for event in after.history(user)}
+        touched = {*profile.recent, *(event.item for event in after.history(user))}
         unused = [at for item, at in table.catalogue.positions.items() if item not in touched]
         num_drawn = min(len(unused), options.num_negatives * len(positives))
         drawn = rng.choice(np.array(unused, dtype=np.intp), size=num_drawn, replace=False)
@@ -164,11 +166,6 @@ def _fit(
         feature_options=options.features,
         metrics=metrics,
     )
-
-
-def _find_positives(after: Interactions, user: str, *, exclude: set[str]) -> list[str]:
-    wanted = {event.item: None for event in after.history(user) if event.event is not EventKind.VIEW}
-    return [item for item in wanted if item not in exclude]
 
 
 def _draw_users(users: NDArray[np.str_], seed: int) -> Sequence[str]:

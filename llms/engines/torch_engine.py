@@ -12,6 +12,7 @@ from llms.device import choose_device
 from llms.encoder import quiet_loading
 from llms.engines.engine import Engine
 from llms.errors import ModelFolderError
+from llms.loading import folder_stamp
 from llms.options import GenerationOptions
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ class TorchEngine(Engine):
             ids = torch.tensor([[token_id]], device=self.model.device)
 
 
-@functools.lru_cache(maxsize=4)
 def load_torch_engine(folder: Path, *, device: str = "auto", dtype: str = "auto") -> TorchEngine:
-    """Return the engine for a model folder; the same folder is loaded once and then shared.
+    """Return the engine for a model folder; the same files are loaded once and then shared.
 
     Args:
         dtype: "auto" keeps the precision the weights were saved in; else "float32" or "bfloat16".
@@ -58,6 +58,12 @@ def load_torch_engine(folder: Path, *, device: str = "auto", dtype: str = "auto"
     Raises:
         ModelFolderError: if the folder is no causal language model, or lacks weights.
     """
+    return _load_torch_engine(folder, folder_stamp(folder), device, dtype)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_torch_engine(folder: Path, _stamp: object, device: str, dtype: str) -> TorchEngine:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
@@ -65,7 +71,7 @@ def load_torch_engine(folder: Path, *, device: str = "auto", dtype: str = "auto"
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
             )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         msg = f"{folder} cannot be loaded as a causal language model: {error}"
         raise ModelFolderError(msg) from error
     model, info = loaded

@@ -76,6 +76,8 @@ def _fit_scales(
 
 def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool_]) -> float:
     order = np.argsort(-confidences, kind="stable")
+    ranked = confidences[order]
     right_share = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(right_share >= _WANTED_ACCURACY)
-    return float(confidences[order[good[-1]]]) if good.size else 1.0
+    is_last_of_equals = np.append(ranked[1:] < ranked[:-1], True)  # equals are accepted together
+    good = np.flatnonzero((right_share >= _WANTED_ACCURACY) & is_last_of_equals)
+    return float(ranked[good[-1]]) if good.size else 1.0

@@ -10,7 +10,14 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 from typing_extensions import override
 
 from llms.device import wants_bfloat16
@@ -116,6 +123,7 @@ def _run_trainer(
             compute_metrics=_accuracy,
             callbacks=[EarlyStoppingCallback(early_stopping_patience=options.patience)],
         )
+        trainer.remove_callback(PrinterCallback)  # without a progress bar, Trainer prints instead
         trainer.train()
         history = trainer.state.log_history
     return [{k: float(v) for k, v in entry.items()} for entry in history if "eval_accuracy" in entry]

@@ -20,6 +20,7 @@ __all__ = [
     "Row",
     "Table",
     "check_training_rows",
+    "check_values",
     "read_labelled_texts",
     "read_table",
     "split_rows",
@@ -77,7 +78,7 @@ class LabelledTexts:
         return digest.hexdigest()
 
 
-def read_table(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> Table:
+def read_table(path: Path, columns: Sequence[str]) -> Table:
     """Return the rows of a `.csv` or `.jsonl` file, each with the named columns.
 
     A row with bytes that are not UTF-8, a NUL, a lone surrogate, more than 20,000 characters in a cell, or too
@@ -94,7 +95,7 @@ def read_table(path: Path, columns: Sequence[str], *, optional: Sequence[str] = 
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
     for line, values, problem in records:
-        reason = problem or _cell_problem(values, columns, optional)
+        reason = problem or check_values(values, columns)
         if reason:
             rejected.append(RejectedRow(line, reason))
         else:
@@ -113,13 +114,18 @@ def read_labelled_texts(path: Path, *, text_column: str = "text", label_column: 
     rows: list[LabelledText] = []
     rejected = list(table.rejected)
     for row in table.rows:
-        text, label = str(row.values[text_column]).strip(), str(row.values[label_column]).strip()
+        text, label = _as_text(row.values[text_column]), _as_text(row.values[label_column])
         if text and label:
             rows.append(LabelledText(text, label))
         else:
-            rejected.append(RejectedRow(row.line, f"empty {label_column if text else text_column}"))
+            rejected.append(RejectedRow(row.line, f"empty {label_column if text else text_column}, or no text"))
     _refuse_bad_file(path, rows, rejected)
     return LabelledTexts(rows, sorted(rejected, key=lambda row: row.line))
+
+
+def _as_text(value: Any) -> str:
+    """Return a cell as text; a JSON null, list or mapping is none, and must not become the label 'None'."""
+    return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
 def check_training_rows(rows: Sequence[LabelledText]) -> None:
@@ -146,16 +152,20 @@ def split_rows(
 ) -> tuple[list[LabelledText], list[LabelledText]]:
     """Return (kept, held out), the same share of every label, at least one row of each in both.
 
-    Equal texts stay on one side. The split depends on the texts and the seed only, not on the order of rows.
+    Equal texts stay on one side, so a label whose texts are all equal is only kept. A text that stands under
+    several labels is kept too, unless a label has no other. The split depends on the texts and the seed only,
+    not on the order of rows.
     """
     by_label: dict[str, dict[str, list[LabelledText]]] = {}
     for row in rows:
         by_label.setdefault(row.label, {}).setdefault(row.text.casefold(), []).append(row)
+    num_labels = Counter(key for groups in by_label.values() for key in groups)
     kept: list[LabelledText] = []
     held_out: list[LabelledText] = []
     for groups in by_label.values():
-        keys = sorted(groups, key=lambda text: hashlib.sha256(f"{seed}:{text}".encode()).digest())
-        num_held_out = min(max(1, round(len(keys) * held_out_share)), len(keys) - 1)
+        keys = sorted(groups, key=lambda key: (num_labels[key] > 1, hashlib.sha256(f"{seed}:{key}".encode()).digest()))
+        num_own = sum(num_labels[key] == 1 for key in keys)
+        num_held_out = min(max(1, round(len(keys) * held_out_share)), len(keys) - 1, num_own or len(keys))
         for place, key in enumerate(keys):
             (held_out if place < num_held_out else kept).extend(groups[key])
     return kept, held_out
@@ -215,11 +225,10 @@ def _json_records(text: str) -> Iterator[tuple[int, dict[str, Any], str | None]]
             yield line, {}, f"expected a JSON object, got {type(values).__name__}"
 
 
-def _cell_problem(values: dict[str, Any], columns: Sequence[str], optional: Sequence[str]) -> str | None:
-    for name in (*columns, *optional):
+def check_values(values: dict[str, Any], columns: Sequence[str]) -> str | None:
+    """Return what is wrong with the named values of a record, or None if nothing is."""
+    for name in columns:
         if name not in values:
-            if name in optional:
-                continue
             return f"no {name!r}"
         value = values[name]
         if not isinstance(value, str):

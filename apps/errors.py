@@ -1,0 +1,25 @@
+"""Errors of the application layer.
+
+The tree::
+
+    TuneChainError
+    ├── SettingsError (ValueError)              tunechain.toml or an environment variable that cannot be used
+    ├── WorkspaceError (ValueError)             a workspace that is missing, incomplete, or in the way
+    └── NotBuiltError (FileNotFoundError)       a model or index that was not built yet; the message says how
+"""
+
+from llms.errors import TuneChainError
+
+__all__ = ["NotBuiltError", "SettingsError", "WorkspaceError"]
+
+
+class SettingsError(TuneChainError, ValueError):
+    """A setting that does not exist, or has a value it cannot have."""
+
+
+class WorkspaceError(TuneChainError, ValueError):
+    """A folder that is no workspace, or one that would be overwritten."""
+
+
+class NotBuiltError(TuneChainError, FileNotFoundError):
+    """Something that has to be trained or indexed first."""

@@ -1,0 +1,154 @@
+"""The files of a workspace to checked objects; a row that cannot be used is set aside with its line number."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from apps.errors import WorkspaceError
+from chains.customer_service import TemplateBook
+from chains.monitoring import KnownSurge, Post
+from llms.errors import DataFileError, TuneChainError
+from llms.finetuning.records import RejectedRow, Row, check_values, read_table
+from retrievers.interactions import Event
+from retrievers.items import Item, ItemCatalogue
+
+__all__ = [
+    "read_catalogue",
+    "read_events",
+    "read_known_surges",
+    "read_post_lines",
+    "read_posts",
+    "read_templates",
+]
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def read_templates(path: Path) -> TemplateBook:
+    """Return the approved answers of a `templates.yaml`.
+
+    Raises:
+        WorkspaceError: if the file is missing or has another form.
+    """
+    try:
+        return TemplateBook.model_validate(yaml.safe_load(path.read_text("utf-8-sig")))
+    except FileNotFoundError as error:
+        msg = f"there is no {path}; it maps each intent to its approved answer"
+        raise WorkspaceError(msg) from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f"{path} cannot be read as YAML: {error}"
+        raise WorkspaceError(msg) from error
+    except ValidationError as error:
+        msg = f"{path} needs 'answers' (intent: text) and may have 'slots' (name: pattern, ask): {_problem(error)}"
+        raise WorkspaceError(msg) from error
+
+
+def read_catalogue(path: Path) -> tuple[ItemCatalogue, list[RejectedRow]]:
+    """Return the items of an `items.csv` and the rows set aside; of an id given twice the first row counts."""
+    table = read_table(path, ["id", "title", "description", "tags", "price", "created"])
+    items, rejected = _parse(table.rows, _item)
+    unique: dict[str, Item] = {}
+    for line, item in items:
+        if item.id in unique:
+            rejected.append(RejectedRow(line, f"id {item.id!r} was given before; ids must be unique"))
+        else:
+            unique[item.id] = item
+    return ItemCatalogue(unique.values()), _in_order(table.rejected, rejected)
+
+
+def read_events(path: Path, catalogue: ItemCatalogue) -> tuple[list[Event], list[RejectedRow]]:
+    """Return the events of an `events.csv`, oldest first, and the rows set aside.
+
+    An event of an unknown kind, of an item that the catalogue lacks, or with a time without zone is set aside.
+    """
+    table = read_table(path, ["user", "item", "event", "time"])
+    events, rejected = _parse(table.rows, lambda values: Event.model_validate(_only(values, Event)))
+    known = [event for line, event in events if event.item in catalogue]
+    for line, event in events:
+        if event.item not in catalogue:
+            rejected.append(RejectedRow(line, f"item {event.item!r} is not in the catalogue"))
+    return sorted(known, key=lambda event: event.time), _in_order(table.rejected, rejected)
+
+
+def read_posts(path: Path) -> tuple[list[Post], list[RejectedRow]]:
+    """Return the posts of a `stream.jsonl` and the rows set aside."""
+    table = read_table(path, ["id", "time", "source", "text"])
+    posts, rejected = _parse(table.rows, lambda values: Post.model_validate(_only(values, Post)))
+    return [post for _, post in posts], _in_order(table.rejected, rejected)
+
+
+def read_post_lines(stream: TextIO) -> Iterator[Post | RejectedRow]:
+    """Yield a post, or why there is none, for each line of a live stream of JSON objects."""
+    for number, line in enumerate(stream, start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+            if not isinstance(values, dict):
+                msg = f"expected a JSON object, got {type(values).__name__}"
+                raise DataFileError(msg)
+            if problem := check_values(values, ["id", "time", "source", "text"]):
+                raise DataFileError(problem)
+            yield Post.model_validate(_only(values, Post))
+        except ValidationError as error:
+            yield RejectedRow(number, _problem(error))
+        except (ValueError, RecursionError) as error:
+            yield RejectedRow(number, str(error))
+
+
+def read_known_surges(path: Path) -> list[KnownSurge]:
+    """Return the surges known to have happened, or none where the file does not exist."""
+    if not path.exists():
+        return []
+    rows = read_table(path, ["topic", "start", "end"]).rows
+    return [
+        KnownSurge(
+            row.values["topic"],
+            datetime.fromisoformat(row.values["start"]),
+            datetime.fromisoformat(row.values["end"]),
+        )
+        for row in rows
+    ]
+
+
+def _item(values: dict[str, Any]) -> Item:
+    return Item(
+        id=values["id"],
+        title=values["title"],
+        description=values["description"],
+        tags=tuple(tag.strip() for tag in values["tags"].split("|") if tag.strip()),
+        price=values["price"] or None,
+        created=values["created"] or None,
+    )
+
+
+def _parse(rows: Sequence[Row], make: Callable[[dict[str, Any]], T]) -> tuple[list[tuple[int, T]], list[RejectedRow]]:
+    made: list[tuple[int, T]] = []
+    rejected: list[RejectedRow] = []
+    for row in rows:
+        try:
+            made.append((row.line, make(row.values)))
+        except ValidationError as error:
+            rejected.append(RejectedRow(row.line, _problem(error)))
+        except TuneChainError as error:
+            rejected.append(RejectedRow(row.line, str(error)))
+    return made, rejected
+
+
+def _only(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return the values the model knows; files may have further columns for other programs."""
+    return {name: value for name, value in values.items() if name in model.model_fields}
+
+
+def _problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _in_order(*parts: Sequence[RejectedRow]) -> list[RejectedRow]:
+    return sorted((row for part in parts for row in part), key=lambda row: row.line)

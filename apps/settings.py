@@ -1,0 +1,157 @@
+"""The settings of a workspace; the only reader of the environment and of tunechain.toml."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from typing_extensions import override
+
+from apps.errors import SettingsError, WorkspaceError
+
+__all__ = ["SETTINGS_NAME", "Settings", "find_workspace", "load_settings"]
+
+SETTINGS_NAME = "tunechain.toml"
+_WORKSPACE_VARIABLE = "TUNECHAIN_WORKSPACE"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Section):
+    """Which models are used; a reference is a folder, a hub id or `all-MiniLM-L6-v2`."""
+
+    encoder: str = "all-MiniLM-L6-v2"
+    chat: str = ""  # empty: answers quote the knowledge base
+    device: str = "auto"
+    allow_download: bool = False
+
+
+class FinetuningSettings(_Section):
+    """How the classifiers of the workspace are trained."""
+
+    method: Literal["full", "head"] = "full"
+    epochs: int = Field(default=6, ge=1)
+    seed: int = 0
+
+
+class CustomerServiceSettings(_Section):
+    """Where the records lie and when an answer is good enough."""
+
+    folder: Path = Path("customer_service")
+    min_relevance: float = Field(default=0.35, ge=0.0, le=1.0)
+    handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
+
+
+class MonitoringSettings(_Section):
+    """Where the records lie and how many false alarms are accepted."""
+
+    folder: Path = Path("monitoring")
+    false_alarms_per_topic_month: float = Field(default=0.5, gt=0.0)
+    warm_up_days: float = Field(default=7.0, gt=0.0)
+
+
+class RecommendationSettings(_Section):
+    """Where the records lie and how varied a list is."""
+
+    folder: Path = Path("recommendation")
+    diversity: float = Field(default=0.2, ge=0.0, le=1.0)
+    filter_already_seen: bool = True
+
+
+class ServerSettings(_Section):
+    """Where the server listens; other addresses than loopback are a decision of the operator."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; `TUNECHAIN_MODELS__CHAT=...` in the environment overrides `[models] chat`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="TUNECHAIN_", env_nested_delimiter="__")
+
+    workspace: Path = Field(exclude=True)
+    models: ModelSettings = ModelSettings()
+    finetuning: FinetuningSettings = FinetuningSettings()
+    customer_service: CustomerServiceSettings = CustomerServiceSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    recommendation: RecommendationSettings = RecommendationSettings()
+    server: ServerSettings = ServerSettings()
+
+    @property
+    def models_folder(self) -> Path:
+        """Where trained models lie."""
+        return self.workspace / "models"
+
+    @property
+    def index_folder(self) -> Path:
+        """Where vector stores lie."""
+        return self.workspace / "index"
+
+    def records_folder(self, section: CustomerServiceSettings | MonitoringSettings | RecommendationSettings) -> Path:
+        """Return the folder of a section's records."""
+        return self.workspace / section.folder
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        workspace: Path = init_settings()["workspace"]
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, workspace / SETTINGS_NAME)
+
+
+def load_settings(workspace: Path | None = None) -> Settings:
+    """Return the settings of a workspace; see `find_workspace`.
+
+    Raises:
+        SettingsError: for a setting that does not exist or has a value it cannot have.
+    """
+    folder = find_workspace(workspace)
+    try:
+        return Settings(workspace=folder)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{folder / SETTINGS_NAME} is no valid TOML: {error}"
+        raise SettingsError(msg) from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        msg = f"setting {name!r} of {folder / SETTINGS_NAME} (or its environment variable): {problem['msg']}"
+        raise SettingsError(msg) from error
+
+
+def find_workspace(workspace: Path | None = None) -> Path:
+    """Return the workspace: the one given, else TUNECHAIN_WORKSPACE, else the nearest upwards from here.
+
+    Raises:
+        WorkspaceError: if there is none.
+    """
+    named = workspace or (Path(name) if (name := os.environ.get(_WORKSPACE_VARIABLE)) else None)
+    if named is not None:
+        if (named / SETTINGS_NAME).is_file():
+            return named.resolve()
+        msg = f"{named} is no workspace (it has no {SETTINGS_NAME}); make one with: tunechain init {named}"
+        raise WorkspaceError(msg)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / SETTINGS_NAME).is_file():
+            return folder
+    msg = (
+        f"no {SETTINGS_NAME} in {here} or above it; make a workspace with: tunechain init DIR, "
+        "or name one with --workspace DIR"
+    )
+    raise WorkspaceError(msg)
+
+
+def describe_settings(settings: Settings) -> dict[str, Any]:
+    """Return all settings as plain values, for people and logs; there are no secrets among them."""
+    return settings.model_dump(mode="json")

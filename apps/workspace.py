@@ -1,0 +1,70 @@
+"""Making a workspace: a folder of records and settings that its owner replaces by their own."""
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from apps.errors import WorkspaceError
+from apps.settings import SETTINGS_NAME
+
+__all__ = ["Language", "create_workspace"]
+
+Language = Literal["en", "zh"]
+_SAMPLES = Path(__file__).parent / "samples"
+_SETTINGS_TEXT = {
+    "en": """\
+# Settings of this workspace. Everything here is optional; an unknown name is an error.
+# An environment variable wins over this file: TUNECHAIN_MODELS__CHAT=my-model
+
+[models]
+encoder = "all-MiniLM-L6-v2"   # folder or hub id of a sentence encoder
+chat = ""                      # folder or hub id of a chat model; empty: answers quote the knowledge base
+
+[finetuning]
+method = "full"                # "head" trains the last layer only: seconds instead of minutes
+epochs = 6
+
+[customer_service]             # intents.csv, templates.yaml, knowledge/*.md
+min_relevance = 0.35           # below it a passage does not answer a question; 0 to 1
+
+[monitoring]                   # labelled.csv, stream.jsonl
+false_alarms_per_topic_month = 0.5
+
+[recommendation]               # items.csv, events.csv
+diversity = 0.2                # 0: by interest alone; 1: as varied as possible
+""",
+    "zh": """\
+# 本工作区的设置。每一项都可以省略；写错名称会报错。
+# 环境变量优先于本文件，例如：TUNECHAIN_MODELS__CHAT=my-model
+
+[models]
+encoder = "all-MiniLM-L6-v2"   # 句子编码器：文件夹或模型仓库名
+chat = ""                      # 对话模型：文件夹或模型仓库名；留空则直接引用知识库原文
+
+[finetuning]
+method = "full"                # "head" 只训练最后一层：几秒钟即可完成
+epochs = 6
+
+[customer_service]             # intents.csv、templates.yaml、knowledge/*.md
+min_relevance = 0.32           # 相关度低于此值的段落不用于回答，取值 0 到 1
+handover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"
+
+[monitoring]                   # labelled.csv、stream.jsonl
+false_alarms_per_topic_month = 0.5
+""",
+}
+
+
+def create_workspace(folder: Path, *, language: Language = "en") -> list[str]:
+    """Write settings and sample records into `folder` and return the files' paths below it.
+
+    Raises:
+        WorkspaceError: if the folder already holds anything; nothing is ever overwritten.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        msg = f"{folder} is not empty; name a new folder, so that nothing is overwritten"
+        raise WorkspaceError(msg)
+    shutil.copytree(_SAMPLES / language, folder, dirs_exist_ok=True)
+    # the settings come last: where they are, the workspace is complete
+    (folder / SETTINGS_NAME).write_text(_SETTINGS_TEXT[language], encoding="utf-8")
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,82 @@
+"""When a surge began and ended, and what it looked like: found after a test has raised it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Literal, NamedTuple
+
+__all__ = ["StepRecord", "Track", "find_end", "find_start", "sum_records"]
+
+Track = Literal["share", "volume"]
+
+
+class StepRecord(NamedTuple):
+    """One step of one topic, or the sum of several."""
+
+    step: int
+    posts: int
+    negatives: float  # sum of negative probabilities
+    usual_negatives: float  # what so many posts usually bring
+    usual_volume: float  # what so much time usually brings
+
+
+def sum_records(records: Iterable[StepRecord]) -> StepRecord:
+    """Return the sum of some records, named by the first step; of none, an empty record of step 0."""
+    total = list(accumulate(records, _add))
+    return total[-1] if total else StepRecord(0, 0, 0.0, 0.0, 0.0)
+
+
+def find_start(records: Sequence[StepRecord], track: Track) -> int:
+    """Return the place from which on the records differ most from the usual.
+
+    A sequential test often leaves zero by chance before the surge that it later raises; the start that
+    makes the records most likely, at whatever level they then had, is closer to the truth.
+
+    Args:
+        records: oldest first, up to now; at least one.
+        track: whether the share or the number of negatives counts.
+
+    Example:
+        >>> calm, surge = StepRecord(0, 10, 1.0, 1.0, 1.0), StepRecord(1, 10, 6.0, 1.0, 1.0)
+        >>> find_start([calm, calm, surge, surge], "share")
+        2
+    """
+    return len(records) - 1 - _find_best(records[::-1], track)
+
+
+def find_end(records: Sequence[StepRecord], track: Track) -> int:
+    """Return the last place up to which the records differ most from the usual.
+
+    Args:
+        records: oldest first, from the start of the surge; at least one.
+        track: whether the share or the number of negatives counts.
+    """
+    return _find_best(records, track)
+
+
+def _find_best(records: Sequence[StepRecord], track: Track) -> int:
+    scores = [_score(total, track) for total in accumulate(records, _add)]
+    return max(range(len(scores)), key=scores.__getitem__)
+
+
+def _add(one: StepRecord, other: StepRecord) -> StepRecord:
+    return StepRecord(
+        one.step,
+        one.posts + other.posts,
+        one.negatives + other.negatives,
+        one.usual_negatives + other.usual_negatives,
+        one.usual_volume + other.usual_volume,
+    )
+
+
+def _score(total: StepRecord, track: Track) -> float:
+    """Return the log-likelihood ratio of the level seen against the usual one; 0 where it is not raised."""
+    seen = total.negatives
+    usual = total.usual_negatives if track == "share" else total.usual_volume
+    if seen <= usual or usual <= 0:
+        return 0.0
+    gain = seen * math.log(seen / usual)
+    if track == "volume":
+        return gain - (seen - usual)
+    others = total.posts - seen
+    return gain + (others * math.log(others / (total.posts - usual)) if others > 0 else 0.0)

@@ -1,0 +1,39 @@
+"""Recommend items to a user, with a reason each: personal at the first event, sensible before it.
+
+Here belongs what "a good list" means: taste, interest, order, variety, reasons, and how they are measured. The
+matrices, item-item models and ranking metrics underneath know nothing of it and live in `retrievers`; settings and
+files are for `apps`.
+"""
+
+from chains.recommendation.chain import RecommendationOptions, build_recommendation_chain, embed_catalogue
+from chains.recommendation.evaluation import (
+    EvaluationOptions,
+    RecommendationReport,
+    build_baselines,
+    evaluate_recommender,
+    rank_with_chain,
+)
+from chains.recommendation.features import FeatureOptions
+from chains.recommendation.interest import InterestModel
+from chains.recommendation.ranking import RankingOptions
+from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
+from chains.recommendation.training import InterestOptions, train_interest_model
+
+__all__ = [
+    "EvaluationOptions",
+    "FeatureOptions",
+    "InterestModel",
+    "InterestOptions",
+    "RankedItem",
+    "RankingOptions",
+    "Recommendation",
+    "RecommendationOptions",
+    "RecommendationReport",
+    "RecommendationRequest",
+    "build_baselines",
+    "build_recommendation_chain",
+    "embed_catalogue",
+    "evaluate_recommender",
+    "rank_with_chain",
+    "train_interest_model",
+]

@@ -1,0 +1,181 @@
+"""How good lists are, ours beside simple methods, over the full catalogue and with intervals."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from langchain_core.runnables import Runnable
+from numpy.typing import NDArray
+
+from chains.errors import ChainInputError
+from chains.recommendation.schema import Recommendation, RecommendationRequest
+from chains.recommendation.taste import build_taste
+from retrievers.collaborative import ItemItemRecommender, PopularityRecommender
+from retrievers.interactions import EventKind, Interactions, sum_strengths
+from retrievers.items import ItemCatalogue
+from retrievers.metrics import catalogue_coverage, intra_list_distance, ndcg_at_k, novelty, recall_at_k
+
+__all__ = [
+    "EvaluationOptions",
+    "RankItems",
+    "RecommendationReport",
+    "build_baselines",
+    "evaluate_recommender",
+    "rank_with_chain",
+]
+
+RankItems = Callable[[str, int], Sequence[str]]
+"""`(user, k) -> ids`: the best `k` items the user has not used, best first."""
+
+ScoreItems = Callable[[Mapping[str, float]], NDArray[np.floating]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationOptions:
+    """What counts as a hit, and how sure the figures are."""
+
+    k: int = 10
+    relevant_kinds: frozenset[EventKind] = frozenset(EventKind) - {EventKind.VIEW}
+    warm_only: bool = False  # leave out users without a past; the report says how many there were
+    num_resamples: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommendationReport:
+    """Means over users; `ndcg_low` and `ndcg_high` are a 95 % bootstrap interval over users."""
+
+    num_users: int
+    num_cold_users: int  # among the users of the later part, whether evaluated or not
+    ndcg: float
+    ndcg_low: float
+    ndcg_high: float
+    recall: float
+    coverage: float
+    intra_list_distance: float
+    novelty: float  # bits
+    ndcg_by_user: Mapping[str, float]  # for paired comparisons
+
+
+def evaluate_recommender(
+    rank: RankItems,
+    *,
+    train: Interactions,
+    test: Interactions,
+    vectors: NDArray[np.floating],
+    options: EvaluationOptions | None = None,
+) -> RecommendationReport:
+    """Return how well the lists of `rank` foresee the events of `test`.
+
+    What a user did in `train` is neither expected nor allowed in a list, for every method alike. All items compete:
+    there are no sampled negatives.
+
+    Args:
+        rank: made from `train` alone.
+        train: the past; its item axis is the catalogue.
+        test: what came after, on the same axis.
+        vectors: `(num_items, dim)` for the distances within lists, in the order of the axis.
+        options: what to measure.
+
+    Raises:
+        ChainInputError: if a list holds an item of the user's past, one item twice, or more than `k`; or if no user
+            has anything to be foreseen.
+    """
+    chosen = options or EvaluationOptions()
+    relevant, num_cold = _find_relevant(train, test, chosen)
+    if not relevant:
+        msg = "no user of the later part has a new item of the relevant kinds; take a longer later part"
+        raise ChainInputError(msg)
+    lists = {user: _checked(rank(user, chosen.k), user, train, chosen.k) for user in relevant}
+    positions = {item: at for at, item in enumerate(train.items)}
+    popularity = train.popularity(days=None)
+    ndcg = {user: ndcg_at_k(lists[user], items, chosen.k) for user, items in relevant.items()}
+    low, high = _bootstrap(np.array(list(ndcg.values())), chosen)
+    distances = [intra_list_distance(vectors[[positions[item] for item in ranked]]) for ranked in lists.values()]
+    return RecommendationReport(
+        num_users=len(relevant),
+        num_cold_users=num_cold,
+        ndcg=float(np.mean(list(ndcg.values()))),
+        ndcg_low=low,
+        ndcg_high=high,
+        recall=float(np.mean([recall_at_k(lists[user], items, chosen.k) for user, items in relevant.items()])),
+        coverage=catalogue_coverage(list(lists.values()), len(train.items)),
+        intra_list_distance=float(np.mean(distances)),
+        novelty=float(np.mean([novelty(ranked, popularity, len(train.users)) for ranked in lists.values()])),
+        ndcg_by_user=ndcg,
+    )
+
+
+def rank_with_chain(chain: "Runnable[RecommendationRequest | dict[str, Any], Recommendation]") -> RankItems:
+    """Return the chain as a function `(user, k) -> ids`."""
+
+    def rank(user: str, k: int) -> Sequence[str]:
+        return [item.id for item in chain.invoke(RecommendationRequest(user=user, k=k)).items]
+
+    return rank
+
+
+def build_baselines(
+    *, catalogue: ItemCatalogue, vectors: NDArray[np.float32], train: Interactions, ridge: float = 300.0
+) -> dict[str, RankItems]:
+    """Return the methods every recommender must be shown beside, by name.
+
+    Args:
+        catalogue: the items, in the order of the item axis.
+        vectors: `(num_items, dim)` unit rows.
+        train: the past they learn from.
+        ridge: for the item-item model; tune it as carefully as anything of ours.
+    """
+    item_item = ItemItemRecommender.train(train, ridge=ridge)
+    scorers: dict[str, ScoreItems] = {
+        "popularity": PopularityRecommender.train(train).score_items,
+        "popularity of 30 days": PopularityRecommender.train(train, days=30).score_items,
+        "popularity of 7 days": PopularityRecommender.train(train, days=7).score_items,
+        "text only": lambda history: vectors @ build_taste(vectors, catalogue.positions, history),
+        "item-item (EASE)": item_item.score_items,
+    }
+    return {name: _rank_with_scores(scorer, train) for name, scorer in scorers.items()}
+
+
+def _rank_with_scores(score_items: ScoreItems, train: Interactions) -> RankItems:
+    """Return a ranking by score without what the user has used; ties keep the catalogue's order."""
+
+    def rank(user: str, k: int) -> Sequence[str]:
+        history = train.history(user)
+        seen = {event.item for event in history}
+        scores = score_items(sum_strengths(history, train.weights, train.now))
+        ordered = (train.items[at] for at in np.argsort(-scores, kind="stable"))
+        return [item for item in ordered if item not in seen][:k]
+
+    return rank
+
+
+def _find_relevant(
+    train: Interactions, test: Interactions, options: EvaluationOptions
+) -> tuple[dict[str, set[str]], int]:
+    """Return the new items each user went on to use, and how many of these users have no past."""
+    relevant: dict[str, set[str]] = {}
+    num_cold = 0
+    for user in test.users:
+        seen = {event.item for event in train.history(user)}
+        wanted = {event.item for event in test.history(user) if event.event in options.relevant_kinds} - seen
+        num_cold += bool(wanted) and not seen
+        if wanted and (seen or not options.warm_only):
+            relevant[user] = wanted
+    return relevant, num_cold
+
+
+def _checked(ranked: Sequence[str], user: str, train: Interactions, k: int) -> list[str]:
+    seen = {event.item for event in train.history(user)}
+    if len(ranked) > k or len(set(ranked)) < len(ranked) or seen.intersection(ranked):
+        msg = f"the list for {user!r} must hold at most {k} different items they have not used, got {list(ranked)}"
+        raise ChainInputError(msg)
+    return list(ranked)
+
+
+def _bootstrap(values: NDArray[np.float64], options: EvaluationOptions) -> tuple[float, float]:
+    rng = np.random.default_rng(options.seed)
+    means = [float(rng.choice(values, size=len(values)).mean()) for _ in range(options.num_resamples)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

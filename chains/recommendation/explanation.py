@@ -1,0 +1,92 @@
+"""One true sentence on why an item is in the list."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from retrievers.interactions import EventKind
+
+__all__ = ["ReasonFacts", "ReasonPhrases", "explain_item"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonFacts:
+    """What can be said of one item and one user; a field left empty is a reason that must not be given."""
+
+    similar_title: str = ""  # the item of the user's history it resembles
+    similar_kind: EventKind = EventKind.VIEW  # the strongest thing the user did with that one
+    shared_tag: str = ""
+    companion_title: str = ""  # the item of the history whose users also used this one
+    trending_days: float | None = None  # the window over which it is among the most used
+    is_new: bool = False
+    is_usual_price: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonPhrases:
+    """The words of the reasons; replace them to speak another language."""
+
+    similar: Mapping[EventKind, str] = field(
+        default_factory=lambda: {
+            EventKind.VIEW: "because you looked at {title}",
+            EventKind.CLICK: "because you looked at {title}",
+            EventKind.COMMENT: "because you commented on {title}",
+            EventKind.SHARE: "because you shared {title}",
+            EventKind.BUY: "because you bought {title}",
+        }
+    )
+    shared_tag: str = "because of your interest in {tag}"
+    companion: str = "often chosen by people who chose {title}"
+    trending: str = "popular in the last {days:g} days"
+    trending_week: str = "popular this week"
+    new: str = "new"
+    usual_price: str = "close to your usual price"
+    other: str = "a pick from the rest of the catalogue"
+    both: str = "{first}, and {second}"
+    full_stop: str = "."
+
+
+def explain_item(
+    parts: Mapping[str, float],
+    facts: ReasonFacts,
+    *,
+    phrases: ReasonPhrases | None = None,
+) -> str:
+    """Return a sentence built from the strongest parts that speak for the item and can be backed by a fact.
+
+    Args:
+        parts: part -> what it added to the log-odds; parts at or below 0 are no reason.
+        facts: what is true of the item.
+        phrases: the words to use.
+
+    Returns:
+        One sentence. Two short reasons (popular, new, price) are joined. Without any reason that holds, the sentence
+        says just that.
+
+    Example:
+        >>> explain_item({"newness": 0.9, "price": 0.4, "taste": -0.2}, ReasonFacts(is_new=True, is_usual_price=True))
+        'New, and close to your usual price.'
+        >>> explain_item({"taste": 1.2}, ReasonFacts(similar_title="Blue kettle", similar_kind=EventKind.BUY))
+        'Because you bought Blue kettle.'
+    """
+    words = phrases or ReasonPhrases()
+    ordered = sorted((part for part, added in parts.items() if added > 0), key=lambda part: -parts[part])
+    found = [(part, phrase) for part in ordered if (phrase := _phrase(part, facts, words))]
+    sentence = found[0][1] if found else words.other
+    if len(found) > 1 and not {found[0][0], found[1][0]} & {"taste", "collaborative"}:
+        sentence = words.both.format(first=found[0][1], second=found[1][1])
+    return f"{sentence[0].upper()}{sentence[1:]}{words.full_stop}"
+
+
+def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
+    """Return the phrase for one part, or nothing where no fact backs it."""
+    if part == "taste":
+        if facts.similar_title:
+            return words.similar[facts.similar_kind].format(title=facts.similar_title)
+        return words.shared_tag.format(tag=facts.shared_tag) if facts.shared_tag else ""
+    if part == "collaborative":
+        return words.companion.format(title=facts.companion_title) if facts.companion_title else ""
+    if part == "popularity" and facts.trending_days is not None:
+        return words.trending_week if facts.trending_days == 7 else words.trending.format(days=facts.trending_days)
+    if part == "newness" and facts.is_new:
+        return words.new
+    return words.usual_price if part == "price" and facts.is_usual_price else ""

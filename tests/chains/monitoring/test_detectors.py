@@ -1,0 +1,184 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chains.monitoring.baseline import SeasonalBaseline, find_cell, fit_baseline
+from chains.monitoring.causes import CauseKeeper
+from chains.monitoring.detectors import CumulativeSum, SurgeDetector
+from chains.monitoring.evidence import EvidenceTable
+from chains.monitoring.surges import StepRecord, find_end, find_start
+from chains.monitoring.thresholds import find_thresholds
+from chains.monitoring.windows import HourCounts, HourlyHistory
+from tests.chains.monitoring.streams import make_posts, read_posts
+
+
+def draw_counts(*, weeks=4, per_hour=10.0, correlation=0.0, seed=0):
+    random = np.random.default_rng(seed)
+    hours = np.arange(weeks * 168)
+    wave = np.cos(2 * np.pi * (hours % 24 - 2) / 24)
+    share = 1 / (1 + np.exp(1.8 - 0.5 * wave))
+    if correlation:
+        share = random.beta(share * (1 / correlation - 1), (1 - share) * (1 / correlation - 1))
+    posts = random.poisson(per_hour * random.gamma(8, 1 / 8, len(hours)))
+    negatives = random.binomial(posts, share).astype(float)
+    return HourCounts(hours, posts.astype(float), negatives, negatives, negatives)
+
+
+def make_flat(share=0.15, posts_rate=10.0):
+    flat = np.full(48, share)
+    return SeasonalBaseline(
+        share=flat,
+        rate=flat * posts_rate,
+        posts_rate=np.full(48, posts_rate),
+        correlation=0.02,
+        extra_variance=0.12,
+        grain=1.0,
+        low_score=0.0,
+        high_score=1.0,
+        share_sd=(0.05, 0.05),
+        rate_sd=(0.05, 0.05),
+    )
+
+
+def test_the_baseline_finds_the_daily_wave_of_the_share():
+    baseline = fit_baseline(draw_counts(per_hour=40))
+    assert baseline.share[2] == pytest.approx(1 / (1 + np.exp(1.3)), abs=0.03)
+    assert baseline.share[14] == pytest.approx(1 / (1 + np.exp(2.3)), abs=0.03)
+
+
+def test_the_spread_between_hours_is_measured():
+    calm, unruly = (fit_baseline(draw_counts(per_hour=40, correlation=c)).correlation for c in (0.0, 0.1))
+    assert calm < 0.01
+    assert unruly == pytest.approx(0.1, abs=0.03)
+
+
+def test_the_spread_of_the_volume_is_measured():
+    assert fit_baseline(draw_counts(per_hour=100)).extra_variance == pytest.approx(1 / 8, abs=0.05)
+
+
+def test_few_posts_give_a_flat_baseline_that_is_known_to_be_uncertain():
+    few = fit_baseline(draw_counts(weeks=1, per_hour=0.3))
+    many = fit_baseline(draw_counts(per_hour=40))
+    assert np.ptp(few.share) < 0.2
+    assert few.share_sd[0] > 3 * many.share_sd[0]
+
+
+def test_a_topic_without_any_negative_post_has_a_baseline():
+    hours, empty = np.arange(168), np.zeros(168)
+    baseline = fit_baseline(HourCounts(hours, np.ones(168), empty, empty, empty))
+    assert 0 < baseline.share.max() < 0.1
+    assert all(np.isfinite(find_thresholds(baseline, alarms_per_month=0.5)))
+
+
+def test_a_smaller_budget_gives_higher_thresholds():
+    strict, lax = (find_thresholds(make_flat(), alarms_per_month=budget) for budget in (0.1, 2.0))
+    assert strict[0] > lax[0]
+    assert strict[1] > lax[1]
+
+
+def test_an_uncertain_baseline_gives_higher_thresholds():
+    unsure = SeasonalBaseline(
+        **{name: getattr(make_flat(), name) for name in SeasonalBaseline.__slots__}
+        | {"share_sd": (0.5, 0.3), "rate_sd": (0.5, 0.3)}
+    )
+    for sure, doubtful in zip(
+        find_thresholds(make_flat(), alarms_per_month=1.0),
+        find_thresholds(unsure, alarms_per_month=1.0),
+        strict=True,
+    ):
+        assert doubtful > sure
+
+
+def test_a_refit_takes_less_than_a_second():
+    counts = draw_counts(per_hour=23.7, seed=8)
+    started = time.process_time()
+    SurgeDetector(fit_baseline(counts), alarms_per_month=0.77)
+    assert time.process_time() - started < 1.0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_doubtful_posts_say_less_than_clear_ones(scores):
+    table = EvidenceTable(make_flat())
+    clear = table.weigh_share(0, [1.0] * len(scores))
+    assert table.weigh_share(0, [0.0] * len(scores)) <= table.weigh_share(0, scores) <= clear
+    assert table.weigh_volume(0, sum(scores)) <= table.weigh_volume(0, float(len(scores)))
+
+
+def test_evidence_of_the_usual_share_does_not_pile_up():
+    table = EvidenceTable(make_flat())
+    test = CumulativeSum(threshold=5.0)
+    for step in range(500):
+        test.add(step, table.weigh_share(0, [1.0] * 3 + [0.0] * 17))
+    assert test.value == 0.0
+
+
+@given(st.lists(st.floats(-5, 5), max_size=50))
+def test_a_sum_never_falls_below_zero_and_its_excursion_is_the_part_above(gains):
+    test = CumulativeSum(threshold=3.0)
+    for step, gain in enumerate(gains):
+        test.add(step, gain)
+        assert test.value >= 0.0
+        assert test.first_step <= step
+    if test.value > 0:
+        assert test.value == pytest.approx(sum(gains[test.first_step :]))
+
+
+def test_an_outage_is_not_taken_for_a_quiet_topic():
+    history = HourlyHistory(first_hour=0)
+    for hour in [*range(100), *range(400, 500)]:
+        history.add(hour, [0.0, 1.0])
+    assert fit_baseline(history.collect()).posts_rate.min() == pytest.approx(2.0, rel=0.1)
+
+
+def test_hours_of_a_surge_are_left_out():
+    history = HourlyHistory(first_hour=0)
+    for hour in range(200):
+        history.add(hour, [1.0 if 150 <= hour < 160 else 0.0])
+    history.mask(150, 159)
+    assert history.collect().negatives.sum() == 0.0
+    assert len(history.collect(before_hour=120).hours) == 120
+
+
+def test_history_keeps_eight_weeks():
+    history = HourlyHistory(first_hour=0)
+    for hour in range(0, 3000, 2):
+        history.add(hour, [1.0])
+    counts = history.collect()
+    assert (counts.hours[0], counts.hours[-1], len(counts.hours)) == (2998 - 1343, 2998, 1344)
+
+
+@pytest.mark.parametrize(("day", "hour", "cell"), [(4, 0, 0), (9, 3, 27), (10, 23, 47), (11, 0, 0)])
+def test_cells_tell_the_weekend_from_the_week(day, hour, cell):
+    assert find_cell(day * 24 + hour) == cell
+
+
+def test_causes_leave_out_reprints_and_cut_at_five():
+    readings = [r for r in read_posts(make_posts(days=3)) if "terrible" in r.post.text][:12]
+    reprint = readings[0].model_copy(
+        update={"post": readings[0].post.model_copy(update={"id": "again", "text": readings[0].post.text.upper()})}
+    )
+    keeper = CauseKeeper("negative")
+    for reading in [readings[0], reprint, *readings[1:]]:
+        keeper.add(reading)
+    causes = keeper.select(since_s=0.0, until_s=float("inf"))
+    assert len(causes) == 5
+    assert "again" not in [cause.id for cause in causes]
+
+
+def test_the_start_and_the_end_of_a_surge_are_found():
+    calm, surge = (StepRecord(0, 10, negatives, 1.5, 1.5) for negatives in (2.0, 7.0))
+    records = [calm] * 20 + [surge] * 5 + [calm] * 9
+    for track in ("share", "volume"):
+        assert find_start(records[:25], track) == 20
+        assert find_end(records[20:], track) == 4
+
+
+def test_a_test_is_over_when_normal_times_are_twenty_times_as_likely():
+    test = CumulativeSum(threshold=6.0, value=6.0)
+    test.add(1, -2.9)
+    assert not test.is_over
+    test.add(2, -0.2)
+    assert test.is_over

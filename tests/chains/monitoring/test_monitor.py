@@ -1,0 +1,178 @@
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chains.errors import ChainInputError
+from chains.monitoring import MonitoringOptions, OpinionMonitor, Reading
+from chains.monitoring.windows import NUM_HOURS
+from llms.classification import Classification
+from tests.chains.monitoring.streams import MONDAY, make_posts, read_posts
+
+SURGE_AT_H = 17 * 24 + 6  # Thursday, 06:00
+
+
+def run(readings, **options):
+    monitor = OpinionMonitor(MonitoringOptions(**options))
+    events = monitor.observe(readings) + monitor.finish()
+    return monitor, events
+
+
+def opened(events):
+    return [alert for alert in events if alert.state == "open"]
+
+
+@pytest.fixture(scope="module")
+def surge_readings():
+    return read_posts(make_posts(days=22, per_hour=5, surge_at_h=SURGE_AT_H))
+
+
+@pytest.fixture(scope="module")
+def surge_events(surge_readings):
+    return run(surge_readings)[1]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("per_hour", [0.7, 4.0])
+def test_a_quiet_stream_raises_nothing_in_thirty_days(seed, per_hour):
+    _, events = run(read_posts(make_posts(days=37, per_hour=per_hour, seed=seed)), false_alarms_per_topic_month=0.02)
+    assert events == []
+
+
+def test_a_surge_is_raised_once_within_six_hours_and_closes(surge_events):
+    alerts = opened(surge_events)
+    assert len(alerts) == 1
+    start = MONDAY + timedelta(hours=SURGE_AT_H)
+    assert start < alerts[0].raised_at <= start + timedelta(hours=6)
+    assert abs(alerts[0].since - start) <= timedelta(hours=3)
+    closed = surge_events[-1]
+    assert (closed.id, closed.state) == (alerts[0].id, "closed")
+    assert start + timedelta(hours=24) < closed.closed_at < start + timedelta(hours=36)
+
+
+def test_an_alert_explains_itself(surge_events):
+    alert = surge_events[0]
+    assert alert.negative_share > 0.4 > 0.3 > alert.baseline_share
+    assert 1 <= len(alert.causes) <= 5
+    assert all("terrible" in cause.text and cause.time >= alert.since for cause in alert.causes)
+    assert f"of {alert.size} posts since {alert.since:%H:%M} UTC, usual" in alert.reason
+    assert f"negative share {alert.negative_share:.0%}".replace("%", " %") in alert.reason
+
+
+def test_a_closed_alert_tells_the_size_of_the_surge_and_not_of_the_time_after(surge_events):
+    assert surge_events[-1].size > 2 * surge_events[0].size
+    assert surge_events[-1].negative_share > 0.4
+
+
+def test_more_posts_at_the_usual_share_raise_the_volume_track():
+    quiet = make_posts(days=20)
+    extra = make_posts(word="fee and app", days=0.5, per_hour=15, start=MONDAY + timedelta(days=16), seed=5)
+    _, events = run(read_posts(sorted(quiet + extra, key=lambda post: post.time)))
+    assert [(alert.track, alert.topic) for alert in opened(events)] == [("volume", "app")]
+    assert "negative posts since" in events[0].reason
+
+
+def test_a_surge_in_the_warm_up_is_silent():
+    _, events = run(read_posts(make_posts(days=7, surge_at_h=60)))
+    assert events == []
+
+
+def test_too_few_posts_never_alarm():
+    _, events = run(read_posts(make_posts(days=22, surge_at_h=SURGE_AT_H)), min_posts=100_000)
+    assert events == []
+
+
+def test_one_topic_never_influences_another(surge_readings, surge_events):
+    calm = read_posts(make_posts(word="fee", days=22, seed=9))
+    _, events = run(sorted(surge_readings + calm, key=lambda reading: reading.post.time))
+    assert [alert for alert in events if alert.topic == "app"] == surge_events
+    assert not [alert for alert in events if alert.topic == "fees"]
+
+
+def test_order_within_the_lateness_does_not_matter(surge_readings, surge_events):
+    chance = random.Random(4)
+    jittered = sorted(surge_readings, key=lambda reading: reading.post.time.timestamp() + chance.uniform(0, 600))
+    assert jittered != surge_readings
+    monitor, events = run(jittered)
+    assert (events, monitor.late) == (surge_events, 0)
+
+
+def test_repeats_are_counted_and_change_nothing(surge_readings, surge_events):
+    doubled = [reading for reading in surge_readings for _ in range(2)]
+    monitor, events = run(doubled)
+    assert events == surge_events
+    assert monitor.duplicates == len(surge_readings)
+
+
+def test_a_late_post_is_set_aside_and_counted():
+    early, *_, last = read_posts(make_posts(days=1))
+    monitor = OpinionMonitor()
+    monitor.observe([last, early])
+    assert monitor.late == 1
+    assert [(item.post, item.reason) for item in monitor.set_aside()] == [(early.post, "late")]
+
+
+def test_a_post_from_the_future_is_set_aside_and_does_not_make_others_late():
+    first, second, *_ = read_posts(make_posts(days=1))
+    ahead = first.model_copy(update={"post": first.post.model_copy(update={"time": MONDAY + timedelta(days=400)})})
+    monitor = OpinionMonitor(clock=lambda: datetime(2026, 3, 4, tzinfo=UTC))
+    monitor.observe([ahead, first, second])
+    assert (monitor.future, monitor.late) == (1, 0)
+
+
+def test_a_classifier_without_the_negative_label_is_named():
+    post = make_posts(days=1)[0]
+    kind = Classification(label="bad", probability=1.0, probabilities={"bad": 1.0})
+    with pytest.raises(ChainInputError, match='"negative", but it knows bad; set MonitoringOptions'):
+        OpinionMonitor().observe([Reading(post=post, topic=kind, sentiment=kind)])
+
+
+def test_a_new_surge_waits_for_the_end_of_the_cool_down():
+    first = make_posts(days=18.5, per_hour=8, surge_at_h=SURGE_AT_H, surge_h=12)
+    second = make_posts(days=2.5, per_hour=8, surge_at_h=0, surge_h=60, start=MONDAY + timedelta(days=18.5))
+    readings = read_posts(first + [post.model_copy(update={"id": f"second-{post.id}"}) for post in second])
+    _, events = run(readings, cool_down=timedelta(hours=30))
+    assert [alert.state for alert in events] == ["open", "closed", "open"]
+    assert events[2].raised_at >= events[1].closed_at + timedelta(hours=30)
+    assert events[2].since < events[2].raised_at - timedelta(hours=12)
+
+
+def test_a_surge_that_lasts_becomes_the_new_normal():
+    _, events = run(read_posts(make_posts(days=34, per_hour=5, seed=1, surge_at_h=SURGE_AT_H, surge_h=10_000)))
+    assert [alert.state for alert in events] == ["open", "closed"]
+    assert events[1].closed_at - events[1].since == timedelta(days=7)
+
+
+def test_a_topic_that_returns_after_months_begins_anew():
+    before = make_posts(days=10)
+    after = [
+        post.model_copy(update={"id": f"again-{post.id}", "time": post.time + timedelta(days=200)})
+        for post in make_posts(days=6, seed=2, surge_at_h=100)
+    ]
+    assert run(read_posts(before + after))[1] == []
+
+
+def test_memory_does_not_grow_with_the_stream():
+    monitor = OpinionMonitor(MonitoringOptions(window=timedelta(hours=6)))
+    for week in range(12):
+        start = MONDAY - timedelta(weeks=20) + timedelta(weeks=week)
+        posts = make_posts(days=7, per_hour=1, seed=week, start=start)
+        named = [post.model_copy(update={"id": f"{week}-{post.id}"}) for post in posts]
+        monitor.observe(read_posts(named))
+    assert len(monitor.trend()) <= NUM_HOURS / 6
+    assert len(monitor.fresh_trend()) <= 7 * 4 + 1
+    assert len(monitor._intake._held) < 10
+    topic = monitor._topics["app"]
+    assert topic._history._counts.shape == (NUM_HOURS, 4)
+    assert len(topic._causes._kept) <= 200
+
+
+def test_trend_counts_posts_by_window_and_label():
+    posts = make_posts(days=2)
+    monitor, _ = run(read_posts(posts))
+    assert sum(point.posts for point in monitor.trend()) == len(posts)
+    for point in monitor.trend():
+        inside = [post for post in posts if point.start <= post.time < point.start + timedelta(hours=1)]
+        assert point.posts == len(inside) == point.negative + point.neutral + point.positive
+        assert point.negative == sum("terrible" in post.text for post in inside)
+        assert point.baseline_share is None

