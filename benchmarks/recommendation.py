@@ -48,7 +48,7 @@ SAMPLES = Path(__file__).parents[1] / "apps/samples/en/recommendation"
 RATING_KINDS = dict(enumerate(EventKind, start=1))
 RATING_WEIGHTS = EventWeights(view=0.6, click=0.7, comment=0.8, share=0.9, buy=1.0, half_life_days=math.inf)
 Reports = dict[str, RecommendationReport]  # by method
-OURS, OURS_PLAIN = "ours (diversity 0.2)", "ours, without diversity"
+OURS, OURS_PLAIN = f"ours (diversity {RankingOptions().diversity})", "ours, without diversity"
 
 
 class CachedEmbeddings(Embeddings):

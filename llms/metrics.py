@@ -3,6 +3,7 @@
 Precision, recall, F1 and their averages are scikit-learn's, so that figures can be compared with anyone's.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def per_class_report(expected: Sequence[str], predicted: Sequence[str]) -> dict[
 
     Also `confusion`: labels and a matrix with one row per expected and one column per predicted label.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import precision_recall_fscore_support
 
     labels = sorted(set(expected) | set(predicted))
     columns = precision_recall_fscore_support(expected, predicted, labels=labels, zero_division=0)
@@ -80,7 +81,8 @@ def per_class_report(expected: Sequence[str], predicted: Sequence[str]) -> dict[
             expected, predicted, labels=labels, average=average, zero_division=0
         )
         averages[average] = _row(float(precision), float(recall), float(f1), support=len(expected))
-    matrix = confusion_matrix(expected, predicted, labels=labels).tolist()
+    pairs = Counter(zip(expected, predicted, strict=True))
+    matrix = [[pairs[want, got] for got in labels] for want in labels]
     return {"classes": classes, "averages": averages, "confusion": {"labels": labels, "matrix": matrix}}
 
 

@@ -48,6 +48,13 @@ class FeatureOptions:
     latest_days: float = 7.0
     newness_days: float = 30.0  # newness falls to 1/e over this time
 
+    def __post_init__(self) -> None:
+        """Refuse values no feature can be computed with."""
+        for name in ("ridge", "num_factors", "num_recent", "trend_days", "latest_days", "newness_days"):
+            if not getattr(self, name) > 0:
+                msg = f"{name} must be positive, got {getattr(self, name)}"
+                raise ValueError(msg)
+
 
 class FeatureTable:
     """All items as they looked at one moment, ready to be compared with any user.

@@ -1,4 +1,4 @@
-"""From scores to a list: explicit extra weights, and variety by maximal marginal relevance."""
+"""From scores to a list: explicit extra weights, and variety by marginal relevance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class RankingOptions:
     price_weight: float = 0.0
     newness_weight: float = 0.0
     popularity_weight: float = 0.0
-    diversity: float = 0.2  # 0: by score alone; 1: by difference alone
+    diversity: float = 0.5  # 0: by score alone; 1: the later places by difference alone
     pool_size: int = 50  # only the best of this many compete for places, so that variety cannot bring up the worst
 
     def __post_init__(self) -> None:
@@ -92,11 +92,15 @@ def combine_scores(log_odds: Array, features: NDArray[np.floating], options: Ran
 def select_diverse(scores: Array, vectors: NDArray[np.floating], *, k: int, diversity: float) -> list[int]:
     """Return up to `k` rows, each place going to the best mix of score and difference from the places before.
 
+    The share of difference grows from 0 at the first place to `diversity` in the middle of the list and stays there:
+    the first places earn most by being right. Difference is measured from all places before, not only from the
+    closest one, because what a reader sees is how varied the list is as a whole.
+
     Args:
         scores: `(rows,)`, any scale; they are stretched to 0..1 over the rows given.
         vectors: `(rows, dim)`, unit length.
         k: how many rows to choose; more than there are gives all.
-        diversity: 0 orders by score, 1 by distance to what was chosen.
+        diversity: 0 orders by score; 1 orders the second half by difference alone.
 
     Returns:
         Each row at most once. The first is always the best score; ties go to the earlier row.
@@ -105,22 +109,23 @@ def select_diverse(scores: Array, vectors: NDArray[np.floating], *, k: int, dive
         Row 1 repeats row 0, so row 2 passes it.
 
         >>> vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-        >>> select_diverse(np.array([3.0, 2.9, 2.0]), vectors, k=3, diversity=0.6)
+        >>> select_diverse(np.array([3.0, 2.2, 2.0]), vectors, k=3, diversity=0.6)
         [0, 2, 1]
 
     References:
-        Carbonell and Goldstein, "The use of MMR, diversity-based reranking", SIGIR 1998.
+        After Carbonell and Goldstein, "The use of MMR, diversity-based reranking", SIGIR 1998, who weigh every place
+        alike and take the largest cosine.
     """
     spread = float(np.ptp(scores)) if len(scores) else 0.0
     relevance = (scores - scores.min()) / spread if spread > 0 else np.zeros(len(scores))
-    closest = np.zeros(len(scores))  # each row's largest cosine to the rows chosen so far
+    cosine_sums = np.zeros(len(scores))  # to the rows chosen so far
     free = np.ones(len(scores), dtype=bool)
     chosen: list[int] = []
-    while len(chosen) < min(k, len(scores)):
-        gain = (1 - diversity) * relevance - diversity * closest if chosen else relevance
+    for place in range(min(k, len(scores))):
+        share = diversity * min(1.0, 2.0 * place / k)
+        gain = (1 - share) * relevance - share * cosine_sums / max(place, 1)
         best = int(np.argmax(np.where(free, gain, -np.inf)))
-        cosines = vectors @ vectors[best]
-        closest = np.maximum(closest, cosines) if chosen else cosines
+        cosine_sums += vectors @ vectors[best]
         free[best] = False
         chosen.append(best)
     return chosen

@@ -104,20 +104,19 @@ def build_examples(
         if not positives:
             continue
         touched = {*profile.recent, *(event.item for event in after.history(user))}
-        unused = [at for item, at in table.catalogue.positions.items() if item not in touched]
-        num_drawn = min(len(unused), options.num_negatives * len(positives))
-        drawn = rng.choice(np.array(unused, dtype=np.intp), size=num_drawn, replace=False)
-        rows = np.concatenate([[table.catalogue.positions[item] for item in positives], drawn]).astype(np.intp)
+        drawn = _draw_unused(table, touched, options.num_negatives * len(positives), rng)
+        rows = np.array([*(table.catalogue.positions[item] for item in positives), *drawn], dtype=np.intp)
         features.append(table.compute(profile, rows))
         labels.append(np.arange(len(rows)) < len(positives))
         users.append(np.full(len(rows), user))
         weights.append(np.full(len(rows), len(positives) ** -0.5))
     if not features:
+        nobody = np.empty(0)
         return InterestExamples(
             features=np.empty((0, len(FEATURE_NAMES)), dtype=np.float32),
-            labels=np.empty(0, dtype=bool),
-            users=np.empty(0, dtype=np.str_),
-            weights=np.empty(0),
+            labels=nobody.astype(bool),
+            users=nobody.astype(np.str_),
+            weights=nobody,
         )
     weight = np.concatenate(weights)
     return InterestExamples(
@@ -126,6 +125,13 @@ def build_examples(
         users=np.concatenate(users),
         weights=weight / weight.mean(),
     )
+
+
+def _draw_unused(table: FeatureTable, touched: set[str], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the rows of `count` different items the user never touched; all of them, if there are fewer."""
+    unused = np.array([at for item, at in table.catalogue.positions.items() if item not in touched], dtype=np.intp)
+    drawn: NDArray[np.intp] = rng.choice(unused, size=min(len(unused), count), replace=False)
+    return drawn
 
 
 def fit_interest_model(examples: InterestExamples, options: InterestOptions) -> InterestModel:

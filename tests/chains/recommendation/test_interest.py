@@ -119,6 +119,8 @@ def test_a_saved_model_is_the_same_model(interest, tmp_path):
         ({"means": [0.0]}, "numbers each"),
         ({"intercept": float("nan")}, "finite"),
         ({"surprise": 1}, "surprise"),
+        ({"feature_options": {"ridge": 0}}, "ridge must be positive"),
+        ({"feature_options": {"rigde": 1}}, "rigde"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused(interest, tmp_path, change, message):

@@ -1,0 +1,77 @@
+"""The records of a workspace to its models and indexes."""
+
+from apps.errors import WorkspaceError
+from apps.indexing import IndexReport, refresh_index
+from apps.settings import Settings
+from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
+from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
+from llms.finetuning.classifier import ClassifierOptions, TrainedClassifier, finetune_classifier
+from llms.finetuning.records import LabelledTexts, read_labelled_texts
+
+__all__ = [
+    "CLASSIFIERS",
+    "index_items",
+    "index_knowledge",
+    "labelled_rows",
+    "train_interest",
+    "train_workspace_classifier",
+]
+
+# model name -> (section, file of training rows, file of test rows, label column)
+CLASSIFIERS = {
+    "intent": ("customer_service", "intents.csv", "intents_test.csv", "intent"),
+    "topic": ("monitoring", "labelled.csv", "labelled_test.csv", "topic"),
+    "sentiment": ("monitoring", "labelled.csv", "labelled_test.csv", "sentiment"),
+}
+
+
+def labelled_rows(settings: Settings, name: str, *, test: bool = False) -> LabelledTexts:
+    """Return the training or test rows of one of the workspace's classifiers."""
+    section, train_file, test_file, column = CLASSIFIERS[name]
+    folder = settings.records_folder(getattr(settings, section))
+    return read_labelled_texts(folder / (test_file if test else train_file), label_column=column)
+
+
+def train_workspace_classifier(settings: Settings, name: str, *, show_progress: bool) -> TrainedClassifier:
+    """Train the classifier called `name` and put it into the workspace's models folder."""
+    options = ClassifierOptions(
+        base=settings.models.encoder,
+        method=settings.finetuning.method,
+        epochs=settings.finetuning.epochs,
+        seed=settings.finetuning.seed,
+        device=settings.models.device,
+        show_progress=show_progress,
+    )
+    return finetune_classifier(labelled_rows(settings, name), settings.models_folder / name, options)
+
+
+def index_knowledge(settings: Settings) -> IndexReport:
+    """Bring the knowledge index up to date with the articles of the workspace."""
+    folder = settings.records_folder(settings.customer_service) / "knowledge"
+    if not folder.is_dir():
+        msg = f"there is no {folder}; put the knowledge articles there as Markdown files"
+        raise WorkspaceError(msg)
+    return refresh_index(open_store(settings, "knowledge", create=True), [folder])
+
+
+def train_interest(settings: Settings) -> InterestModel:
+    """Train the interest model on all events and save it."""
+    catalogue, interactions = read_behaviour(settings)
+    vectors = embed_catalogue(catalogue, open_embeddings(settings))
+    options = InterestOptions(seed=settings.finetuning.seed)
+    model = train_interest_model(catalogue=catalogue, vectors=vectors, interactions=interactions, options=options)
+    path = settings.models_folder / INTEREST_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model.save(path)
+    return model
+
+
+def index_items(settings: Settings) -> int:
+    """Make the item index hold exactly the catalogue, and return the number of items."""
+    catalogue, _ = read_behaviour(settings)
+    store = open_store(settings, "items", create=True)
+    stored = {document.id: document.page_content for document in store.all_documents()}
+    changed = [item for item in catalogue.values() if stored.get(item.id) != item.text]
+    store.add_documents([item.to_document() for item in changed], ids=[item.id for item in changed])
+    store.delete([id_ for id_ in stored if id_ not in catalogue and id_ is not None])
+    return len(catalogue)

@@ -1,0 +1,157 @@
+"""The composition root: settings -> models -> stores -> chains. Read it from top to bottom."""
+
+import functools
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
+
+from apps.errors import NotBuiltError
+from apps.readers import read_catalogue, read_events, read_templates
+from apps.settings import CustomerServiceSettings, MonitoringSettings, RecommendationSettings, Settings
+from chains.customer_service import ServiceOptions, ServiceReply, ServiceRequest, build_customer_service_chain
+from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
+from chains.recommendation import (
+    InterestModel,
+    RankingOptions,
+    Recommendation,
+    RecommendationOptions,
+    RecommendationRequest,
+    build_recommendation_chain,
+)
+from llms import LocalChatModel, LocalClassifier, LocalEmbeddings
+from retrievers import FaissStore, HybridRetriever
+from retrievers.interactions import Interactions
+from retrievers.items import ItemCatalogue
+
+__all__ = [
+    "build_customer_service",
+    "build_monitoring",
+    "build_recommendation",
+    "open_classifier",
+    "open_embeddings",
+    "open_store",
+    "read_behaviour",
+]
+
+INTEREST_NAME = "interest.json"
+
+
+def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
+    """Return the customer-service chain of a workspace.
+
+    Raises:
+        NotBuiltError: if the intent model or the knowledge index was not built yet.
+    """
+    section = settings.customer_service
+    options = ServiceOptions(min_relevance=section.min_relevance, handover_text=section.handover_text)
+    return build_customer_service_chain(
+        classifier=open_classifier(settings, "intent"),
+        templates=read_templates(settings.records_folder(section) / "templates.yaml"),
+        retriever=HybridRetriever(store=open_store(settings, "knowledge")),
+        embeddings=open_embeddings(settings),
+        chat_model=open_chat_model(settings),
+        options=options,
+    )
+
+
+def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:
+    """Return the opinion-monitoring chain of a workspace.
+
+    Raises:
+        NotBuiltError: if the topic or sentiment model was not built yet.
+    """
+    section = settings.monitoring
+    options = MonitoringOptions(
+        warm_up=timedelta(days=section.warm_up_days),
+        false_alarms_per_topic_month=section.false_alarms_per_topic_month,
+    )
+    return build_monitoring_chain(
+        topic=open_classifier(settings, "topic"), sentiment=open_classifier(settings, "sentiment"), options=options
+    )
+
+
+def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, Recommendation]:
+    """Return the recommendation chain of a workspace.
+
+    Raises:
+        NotBuiltError: if the interest model or the item index was not built yet.
+    """
+    catalogue, interactions = read_behaviour(settings)
+    path = settings.models_folder / INTEREST_NAME
+    if not path.exists():
+        raise NotBuiltError(_not_built(path, settings))
+    section = settings.recommendation
+    return build_recommendation_chain(
+        catalogue=catalogue,
+        embeddings=open_embeddings(settings),
+        store=open_store(settings, "items"),
+        interactions=interactions,
+        interest=InterestModel.load(path),
+        options=RecommendationOptions(
+            ranking=RankingOptions(diversity=section.diversity), filter_already_seen=section.filter_already_seen
+        ),
+    )
+
+
+def open_embeddings(settings: Settings) -> LocalEmbeddings:
+    """Return the encoder of a workspace."""
+    models = settings.models
+    return LocalEmbeddings(models.encoder, device=models.device, allow_download=models.allow_download)
+
+
+def open_classifier(settings: Settings, name: str) -> LocalClassifier:
+    """Return the classifier trained under `name`, or say how to train it."""
+    folder = settings.models_folder / name
+    if not folder.exists():
+        raise NotBuiltError(_not_built(folder, settings))
+    return LocalClassifier(folder, device=settings.models.device)
+
+
+def open_chat_model(settings: Settings) -> BaseChatModel | None:
+    """Return the chat model of a workspace, or None where none is set."""
+    models = settings.models
+    if not models.chat:
+        return None
+    return LocalChatModel(model=models.chat, device=models.device, allow_download=models.allow_download)
+
+
+def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissStore:
+    """Return the store called `name`; two parts of one program share it.
+
+    Raises:
+        NotBuiltError: if it does not exist and `create` is false.
+    """
+    folder = settings.index_folder / name
+    if not create and not folder.exists():
+        raise NotBuiltError(_not_built(folder, settings))
+    return _open_store_once(folder, open_embeddings(settings).folder, settings)
+
+
+@functools.lru_cache(maxsize=8)
+def _open_store_once(folder: Path, _encoder: Path, settings: Settings) -> FaissStore:
+    return FaissStore(folder, embedding=open_embeddings(settings))
+
+
+def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:
+    """Return the items and events of a workspace; rows that cannot be used are left out."""
+    folder = settings.records_folder(settings.recommendation)
+    catalogue, _ = read_catalogue(folder / "items.csv")
+    events, _ = read_events(folder / "events.csv", catalogue)
+    return catalogue, Interactions(events, items=list(catalogue))
+
+
+def _not_built(path: Path, settings: Settings) -> str:
+    return f"there is no {path} yet; build it with: tunechain quickstart {settings.workspace}"
+
+
+def scenarios(settings: Settings) -> Sequence[str]:
+    """Return the use cases that the workspace has records for."""
+    sections: dict[str, CustomerServiceSettings | MonitoringSettings | RecommendationSettings] = {
+        "customer_service": settings.customer_service,
+        "monitoring": settings.monitoring,
+        "recommendation": settings.recommendation,
+    }
+    return [name for name, section in sections.items() if settings.records_folder(section).is_dir()]
