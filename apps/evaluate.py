@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from apps.readers import read_known_surges
+from apps.readers import read_known_surges, read_posts
 from apps.settings import Settings
-from apps.wiring import build_customer_service, open_embeddings, read_behaviour
+from apps.training import CLASSIFIERS, labelled_rows
+from apps.wiring import build_customer_service, build_monitoring, open_classifier, open_embeddings, read_behaviour
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
-from chains.monitoring import AlertScores, MonitoringReport, score_alerts
+from chains.monitoring import AlertScores, MonitoringReport, MonitoringRequest, score_alerts
 from chains.recommendation import (
     EvaluationOptions,
     InterestOptions,
@@ -28,17 +29,23 @@ from chains.recommendation import (
     train_interest_model,
 )
 from llms import LocalClassifier
-from llms.finetuning.records import LabelledText, read_labelled_texts
+from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
+from llms.finetuning.records import LabelledText, LabelledTexts, read_labelled_texts, split_rows
 from llms.lexical import LexicalModel
 from llms.metrics import classification_metrics, per_class_report
 from retrievers import FaissStore
 
 __all__ = [
     "ClassifierEvaluation",
+    "alert_figures",
     "evaluate_alerts",
     "evaluate_classifier",
     "evaluate_customer_service",
     "evaluate_recommendation",
+    "evaluate_scenario",
+    "evaluate_workspace_classifier",
+    "finetune_and_evaluate",
+    "recommendation_figures",
     "service_questions",
 ]
 
@@ -111,12 +118,13 @@ def evaluate_customer_service(settings: Settings) -> ServiceScores:
     return evaluate_service(build_customer_service(settings), service_questions(settings))
 
 
-def evaluate_alerts(settings: Settings, report: MonitoringReport, topics: Sequence[str]) -> AlertScores | None:
+def evaluate_alerts(settings: Settings, report: MonitoringReport) -> AlertScores | None:
     """Return delays and false alarms against the workspace's known surges; None for an empty stream."""
     times = [reading.post.time for reading in report.readings]
     if len(times) < 2:
         return None
     surges = read_known_surges(settings.records_folder(settings.monitoring) / "known_surges.csv")
+    topics = open_classifier(settings, "topic").labels
     return score_alerts(report.alerts, surges, topics=topics, duration=max(times) - min(times))
 
 
@@ -151,6 +159,72 @@ def evaluate_recommendation(settings: Settings, *, num_resamples: int = 1000) ->
     }
 
 
-def write_classifier_report(evaluation: ClassifierEvaluation, path: Path) -> None:
-    """Write the figures as JSON beside the model."""
-    path.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+def finetune_and_evaluate(
+    train: LabelledTexts, test: LabelledTexts | None, folder: Path, options: ClassifierOptions
+) -> dict[str, Any]:
+    """Train a classifier and return where it lies, its figures beside the baselines, and the seconds it took.
+
+    Without test rows the figures are those of the rows held out from training. The whole report is written to
+    `<folder>-report.json`, beside the folder, so that the folder itself stays as its manifest says.
+    """
+    started = time.perf_counter()
+    trained = finetune_classifier(train, folder, options)
+    seconds = time.perf_counter() - started
+    held_out = split_rows(train.rows, held_out_share=options.held_out_share, seed=options.seed)
+    kept, tested = held_out if test is None else (train.rows, test.rows)
+    evaluation = evaluate_classifier(LocalClassifier(trained.folder), train=kept, test=tested)
+    report = folder.with_name(f"{folder.name}-report.json")
+    report.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return {
+        "model": str(folder),
+        "report": str(report),
+        "metrics": evaluation.metrics,
+        "baselines": evaluation.baselines,
+        "seconds": round(seconds, 1),
+    }
+
+
+def evaluate_scenario(settings: Settings, what: str, data: Path | None = None) -> dict[str, Any]:
+    """Return `metrics` and `baselines` of a classifier or use case of the workspace; see `tunechain evaluate`."""
+    if what in CLASSIFIERS:
+        evaluation = evaluate_workspace_classifier(settings, what, data)
+        return {"metrics": evaluation.metrics, "baselines": evaluation.baselines}
+    if what == "customer-service":
+        return {"metrics": evaluate_customer_service(settings).model_dump(), "baselines": {}}
+    if what == "monitoring":
+        return {"metrics": _alert_figures(settings), "baselines": {}}
+    figures = recommendation_figures(evaluate_recommendation(settings))
+    return {"metrics": figures.pop("tunechain"), "baselines": figures}
+
+
+def evaluate_workspace_classifier(settings: Settings, name: str, data: Path | None = None) -> ClassifierEvaluation:
+    """Return the figures of one of the workspace's classifiers on its test rows, or on those in `data`."""
+    column = CLASSIFIERS[name][3]
+    test = read_labelled_texts(data, label_column=column) if data else labelled_rows(settings, name, test=True)
+    return evaluate_classifier(
+        open_classifier(settings, name), train=labelled_rows(settings, name).rows, test=test.rows
+    )
+
+
+def recommendation_figures(reports: Mapping[str, RecommendationReport]) -> dict[str, dict[str, float]]:
+    """Return the figures of each method by name, without those of single users."""
+    names = ("ndcg", "ndcg_low", "ndcg_high", "recall", "coverage", "intra_list_distance", "novelty")
+    return {method: {name: getattr(report, name) for name in names} for method, report in reports.items()}
+
+
+def alert_figures(scores: AlertScores | None) -> dict[str, float | None]:
+    """Return the figures of alerts by name."""
+    if scores is None:
+        return {}
+    return {
+        "surges_found": scores.found,
+        "median_delay_hours": scores.median_delay_hours,
+        "false_alarms": scores.false_alarms,
+        "false_alarms_per_topic_month": scores.false_alarms_per_topic_month,
+    }
+
+
+def _alert_figures(settings: Settings) -> dict[str, float | None]:
+    posts, _ = read_posts(settings.records_folder(settings.monitoring) / "stream.jsonl")
+    report = build_monitoring(settings).invoke(MonitoringRequest(posts=tuple(posts)))
+    return alert_figures(evaluate_alerts(settings, report))

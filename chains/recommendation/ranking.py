@@ -21,6 +21,8 @@ PART_FEATURES: Mapping[str, tuple[str, ...]] = {
     "price": ("price_match",),
 }
 
+FULL_DIVERSITY_PLACE = 5  # counted from 0
+
 # The one feature of each part that an extra weight of RankingOptions multiplies; all lie between 0 and 1.
 _WEIGHTED_FEATURES = {"popularity": "trend", "newness": "newness", "price": "price_match"}
 
@@ -36,7 +38,7 @@ class RankingOptions:
     price_weight: float = 0.0
     newness_weight: float = 0.0
     popularity_weight: float = 0.0
-    diversity: float = 0.5  # 0: by score alone; 1: the later places by difference alone
+    diversity: float = 0.5  # 0: by score alone; 1: from the sixth place on by difference alone
     pool_size: int = 50  # only the best of this many compete for places, so that variety cannot bring up the worst
 
     def __post_init__(self) -> None:
@@ -92,15 +94,15 @@ def combine_scores(log_odds: Array, features: NDArray[np.floating], options: Ran
 def select_diverse(scores: Array, vectors: NDArray[np.floating], *, k: int, diversity: float) -> list[int]:
     """Return up to `k` rows, each place going to the best mix of score and difference from the places before.
 
-    The share of difference grows from 0 at the first place to `diversity` in the middle of the list and stays there:
-    the first places earn most by being right. Difference is measured from all places before, not only from the
-    closest one, because what a reader sees is how varied the list is as a whole.
+    The share of difference grows from 0 at the first place to `diversity` at the sixth and stays there, because the
+    first places earn most by being right; a shorter list is the beginning of a longer one. Difference is measured
+    from all places before, not only from the closest one: what a reader sees is how varied the list is as a whole.
 
     Args:
         scores: `(rows,)`, any scale; they are stretched to 0..1 over the rows given.
         vectors: `(rows, dim)`, unit length.
         k: how many rows to choose; more than there are gives all.
-        diversity: 0 orders by score; 1 orders the second half by difference alone.
+        diversity: 0 orders by score; 1 orders all from the sixth place on by difference alone.
 
     Returns:
         Each row at most once. The first is always the best score; ties go to the earlier row.
@@ -109,7 +111,7 @@ def select_diverse(scores: Array, vectors: NDArray[np.floating], *, k: int, dive
         Row 1 repeats row 0, so row 2 passes it.
 
         >>> vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-        >>> select_diverse(np.array([3.0, 2.2, 2.0]), vectors, k=3, diversity=0.6)
+        >>> select_diverse(np.array([3.0, 2.2, 2.0]), vectors, k=3, diversity=1.0)
         [0, 2, 1]
 
     References:
@@ -122,7 +124,7 @@ def select_diverse(scores: Array, vectors: NDArray[np.floating], *, k: int, dive
     free = np.ones(len(scores), dtype=bool)
     chosen: list[int] = []
     for place in range(min(k, len(scores))):
-        share = diversity * min(1.0, 2.0 * place / k)
+        share = diversity * min(1.0, place / FULL_DIVERSITY_PLACE)
         gain = (1 - share) * relevance - share * cosine_sums / max(place, 1)
         best = int(np.argmax(np.where(free, gain, -np.inf)))
         cosine_sums += vectors @ vectors[best]

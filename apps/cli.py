@@ -1,0 +1,295 @@
+"""The command line: each command is a few lines over `apps/wiring.py`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from llms.errors import TuneChainError
+
+if TYPE_CHECKING:
+    from apps.settings import Settings
+    from chains.monitoring import MonitoringRequest
+
+__all__ = ["app", "main"]
+
+# models, stores and servers are imported inside the commands: `tunechain --help` must answer at once
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Fine-tune small local models on your own records and run them as applications.",
+)
+
+Workspace = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", "-w", help="Workspace; default: TUNECHAIN_WORKSPACE, or the nearest upwards from here."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per result on standard output, nothing else.")]
+
+
+def main() -> None:
+    """Run the command line; an error of ours ends with its message and exit code 1."""
+    try:
+        app()
+    except TuneChainError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(1) from error
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sample records.")] = "en",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a workspace with sample records, to be replaced by your own."""
+    from apps.console import output, print_json
+    from apps.workspace import create_workspace
+
+    files = create_workspace(folder, language=language)
+    if as_json:
+        print_json({"workspace": str(folder), "files": files})
+    else:
+        output.print(f"{len(files)} files in {folder}. Next: tunechain quickstart {folder}")
+
+
+@app.command()
+def quickstart(
+    folder: Annotated[Path, typer.Argument(help="The workspace; made if it is not there.")] = Path("workspace"),
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sample records.")] = "en",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Train every model of a workspace, run its applications once, and write a report."""
+    from apps.console import print_json
+    from apps.quickstart import run_quickstart
+
+    outcome = run_quickstart(folder, language=language, show_results=not as_json)
+    if as_json:
+        print_json(outcome)
+
+
+@app.command()
+def finetune(
+    task: Annotated[Literal["classifier"], typer.Argument(help="What the model is for.")],
+    train: Annotated[Path, typer.Option(help="CSV or JSONL with a text and a label column.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model; replaced if it is there.")],
+    test: Annotated[Path | None, typer.Option(help="Rows for the report; default: the held-out rows.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    label_column: Annotated[str, typer.Option(help="Column of the labels.")] = "label",
+    base: Annotated[str, typer.Option(help="Encoder to start from: folder or hub id.")] = "all-MiniLM-L6-v2",
+    method: Annotated[Literal["full", "head"], typer.Option(help="All weights, or the last layer only.")] = "full",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows at most.")] = 6,
+    seed: Annotated[int, typer.Option(help="The same seed and rows give the same model.")] = 0,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on labelled records and report how good it is, beside simple baselines."""
+    from apps.console import print_figures, print_json, print_rejected
+    from apps.evaluate import finetune_and_evaluate
+    from llms.finetuning.classifier import ClassifierOptions
+    from llms.finetuning.records import read_labelled_texts
+
+    del task  # there is one so far
+    rows = read_labelled_texts(train, text_column=text_column, label_column=label_column)
+    print_rejected(rows.rejected, str(train))
+    test_rows = read_labelled_texts(test, text_column=text_column, label_column=label_column) if test else None
+    options = ClassifierOptions(base=base, method=method, epochs=epochs, seed=seed)
+    outcome = finetune_and_evaluate(rows, test_rows, out, options)
+    if as_json:
+        print_json(outcome)
+    else:
+        print_figures(f"{out} ({outcome['seconds']:.0f} s)", {"tunechain": outcome["metrics"], **outcome["baselines"]})
+
+
+@app.command()
+def classify(
+    model: Annotated[Path, typer.Argument(help="Folder of a classifier.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, lines of standard input.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Label texts, with a probability each."""
+    from apps.console import print_classification, print_json
+    from llms import LocalClassifier
+
+    lines = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    for text, reply in zip(lines, LocalClassifier(model).batch(lines), strict=True):
+        if as_json:
+            print_json(reply)
+        else:
+            print_classification(text, reply)
+
+
+@app.command()
+def index(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders; default: the workspace's.")] = None,
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the knowledge index up to date with its files; only what changed is embedded again."""
+    from dataclasses import asdict
+
+    from apps.console import output, print_json
+    from apps.indexing import refresh_index
+    from apps.training import index_knowledge
+    from apps.wiring import open_store
+
+    settings = _settings(workspace)
+    report = (
+        refresh_index(open_store(settings, "knowledge", create=True), paths) if paths else index_knowledge(settings)
+    )
+    if as_json:
+        print_json(asdict(report))
+    else:
+        output.print(", ".join(f"{count} {name}" for name, count in asdict(report).items()))
+
+
+@app.command()
+def ask(
+    text: Annotated[str | None, typer.Argument(help="A question; without one, a chat begins.")] = None,
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a customer's question from templates and the knowledge base."""
+    from apps.console import print_json, print_reply
+    from apps.wiring import build_customer_service
+    from chains.customer_service import ServiceRequest
+
+    chain = build_customer_service(_settings(workspace))
+    for question in [text] if text is not None else _typed_lines():
+        try:
+            reply = chain.invoke(ServiceRequest(text=question))
+        except TuneChainError as error:
+            if text is not None:
+                raise
+            sys.stderr.write(f"error: {error}\n")  # a chat goes on after a question that cannot be taken
+            continue
+        if as_json:
+            print_json(reply)
+        else:
+            print_reply(reply)
+
+
+@app.command()
+def watch(
+    source: Annotated[str, typer.Argument(help="A JSONL file of posts, or - for standard input.")],
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Read a stream of posts and print an alert as soon as negative opinion on a topic surges."""
+    from apps.console import print_alert, print_json
+    from apps.wiring import build_monitoring
+
+    chain = build_monitoring(_settings(workspace))
+    for report in chain.transform(_requests(source)):
+        for alert in report.alerts:
+            if as_json:
+                print_json(alert)
+            else:
+                print_alert(alert)
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="User id; an unknown one gets a list for newcomers.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Length of the list.")] = 10,
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print a list of items for a user, with a reason for each."""
+    from apps.console import print_json, print_recommendation
+    from apps.wiring import build_recommendation
+    from chains.recommendation import RecommendationRequest
+
+    chain = build_recommendation(_settings(workspace))
+    result = chain.invoke(RecommendationRequest(user=user, k=k))
+    if as_json:
+        print_json(result)
+    else:
+        print_recommendation(result)
+
+
+@app.command()
+def evaluate(
+    what: Annotated[
+        Literal["intent", "topic", "sentiment", "customer-service", "monitoring", "recommendation"],
+        typer.Argument(help="A classifier of the workspace, or a whole use case."),
+    ],
+    data: Annotated[Path | None, typer.Option(help="Other test rows than the workspace's (classifiers only).")] = None,
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a classifier or a use case on test records, beside simple baselines."""
+    from apps.console import print_figures, print_json
+    from apps.evaluate import evaluate_scenario
+
+    outcome = evaluate_scenario(_settings(workspace), what, data)
+    if as_json:
+        print_json(outcome)
+    else:
+        print_figures(what, {"tunechain": outcome["metrics"], **outcome["baselines"]})
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default: as in the settings.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default: as in the settings.")] = None,
+    workspace: Workspace = None,
+) -> None:
+    """Serve the applications over HTTP, with a web page at / and the interface at /docs."""
+    import uvicorn
+
+    from apps.server.app import create_app
+
+    settings = _settings(workspace)
+    uvicorn.run(create_app(settings), host=host or settings.server.host, port=port or settings.server.port)
+
+
+def _settings(workspace: Path | None) -> "Settings":
+    from apps.settings import load_settings
+
+    return load_settings(workspace)
+
+
+def _typed_lines() -> Iterator[str]:
+    """Yield what a person types until an empty line or the end of input."""
+    from apps.console import errors
+
+    while True:
+        try:
+            line = errors.input("[bold]you:[/bold] ") if sys.stdin.isatty() else next(sys.stdin, "").rstrip("\n")
+        except (EOFError, KeyboardInterrupt):
+            return
+        if not line.strip():
+            return
+        yield line
+
+
+def _requests(source: str) -> "Iterator[MonitoringRequest]":
+    """Yield posts as they come: a file in one request, standard input line by line."""
+    from apps.console import print_rejected
+    from apps.readers import read_post_lines, read_posts
+    from chains.monitoring import MonitoringRequest, Post
+
+    if source != "-":
+        posts, rejected = read_posts(Path(source))
+        print_rejected(rejected, source)
+        yield MonitoringRequest(posts=tuple(posts))
+        return
+    for entry in read_post_lines(sys.stdin):
+        if isinstance(entry, Post):
+            yield MonitoringRequest(posts=(entry,))
+        else:
+            print_rejected([entry], "standard input")

@@ -1,0 +1,105 @@
+"""What people read in the terminal: results on standard output, progress and warnings on standard error."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from chains.customer_service import ServiceReply
+    from chains.monitoring import Alert
+    from chains.recommendation import Recommendation
+    from llms.classification import Classification
+    from llms.finetuning.records import RejectedRow
+
+__all__ = [
+    "errors",
+    "output",
+    "print_alert",
+    "print_classification",
+    "print_figures",
+    "print_json",
+    "print_recommendation",
+    "print_rejected",
+    "print_reply",
+]
+
+output = Console()
+errors = Console(stderr=True)
+_ROUTE_STYLES = {"template": "green", "answer": "cyan", "clarify": "yellow", "handover": "magenta"}
+_MAX_SHOWN_REJECTED = 5
+
+
+def print_json(result: BaseModel | Mapping[str, Any]) -> None:
+    """Print one JSON object on one line, with nothing else on standard output."""
+    values = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    # Console.print would wrap and colour; what machines read must stay as it is
+    output.file.write(json.dumps(values, ensure_ascii=False) + "\n")
+    output.file.flush()
+
+
+def print_reply(reply: "ServiceReply") -> None:
+    """Print a reply with its route and the articles it rests on."""
+    sources = Text()
+    for citation in reply.citations:
+        sources.append(f"\n{citation.source} [{citation.start}:{citation.end}]", style="dim")
+    probability = "" if reply.probability is None else f" · {reply.probability:.0%}"
+    title = f"{reply.route}{f' · {reply.intent}' if reply.intent else ''}{probability}"
+    style = _ROUTE_STYLES.get(reply.route, "white")
+    output.print(Panel(Text(reply.text) + sources, title=Text(title), title_align="left", border_style=style))
+    output.print(Text(reply.reason, style="dim"))
+
+
+def print_alert(alert: "Alert") -> None:
+    """Print an alert with the posts that speak for it."""
+    body = Text(alert.reason)
+    for cause in alert.causes:
+        body.append(f"\n{cause.time:%d %b %H:%M}  {cause.text}", style="dim")
+    title = f"{alert.state} · {alert.topic} · raised {alert.raised_at:%Y-%m-%d %H:%M}"
+    style = "red" if alert.state == "open" else "green"
+    output.print(Panel(body, title=Text(title), title_align="left", border_style=style))
+
+
+def print_recommendation(result: "Recommendation") -> None:
+    """Print a list with a reason for each item."""
+    table = Table(title=f"For {result.user}{' (new here)' if result.cold else ''}", title_justify="left")
+    for name in ("", "item", "score", "why"):
+        table.add_column(name, justify="right" if name == "score" else "left")
+    for place, item in enumerate(result.items, start=1):
+        table.add_row(str(place), Text(item.title), f"{item.score:.2f}", Text(item.reason))
+    output.print(table)
+
+
+def print_classification(text: str, reply: "Classification") -> None:
+    """Print a text's label with its probability."""
+    sure = "" if reply.accepted else "  (not sure)"
+    output.print(Text(f"{reply.label:<24} {reply.probability:.2f}{sure}  {text[:80]}"))
+
+
+def print_figures(title: str, rows: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Print one row of figures per method; ours first, baselines below."""
+    names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for method, figures in rows.items():
+        table.add_row(method, *(_figure(figures.get(name)) for name in names))
+    output.print(table)
+
+
+def print_rejected(rows: "Sequence[RejectedRow]", source: str) -> None:
+    """Say on standard error which rows were set aside."""
+    for row in rows[:_MAX_SHOWN_REJECTED]:
+        errors.print(Text(f"{source} line {row.line} set aside: {row.reason}", style="yellow"))
+    if len(rows) > _MAX_SHOWN_REJECTED:
+        errors.print(Text(f"{source}: {len(rows) - _MAX_SHOWN_REJECTED} more rows set aside", style="yellow"))
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

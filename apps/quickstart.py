@@ -1,0 +1,154 @@
+"""From records to running applications in one call: train, index, run, report."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from apps.console import errors, output, print_alert, print_figures, print_recommendation, print_reply
+from apps.evaluate import (
+    ClassifierEvaluation,
+    alert_figures,
+    evaluate_alerts,
+    evaluate_recommendation,
+    evaluate_workspace_classifier,
+    recommendation_figures,
+    service_questions,
+)
+from apps.readers import read_posts
+from apps.report import QuickstartResult, write_report
+from apps.settings import SETTINGS_NAME, Settings, load_settings
+from apps.training import CLASSIFIERS, index_items, index_knowledge, train_interest, train_workspace_classifier
+from apps.wiring import build_customer_service, build_monitoring, build_recommendation, read_behaviour, scenarios
+from apps.workspace import Language, create_workspace
+from chains.customer_service import ServiceReply, ServiceRequest
+from chains.customer_service.evaluation import ServiceScores, evaluate_service
+from chains.monitoring import MonitoringReport, MonitoringRequest
+from chains.recommendation import Recommendation, RecommendationRequest
+
+__all__ = ["run_quickstart"]
+
+_NUM_EXAMPLES = 3  # conversations of each kind in the report
+
+
+def run_quickstart(folder: Path, *, language: Language = "en", show_results: bool = True) -> dict[str, Any]:
+    """Train, run and measure everything a workspace has records for; return `report` and `metrics`.
+
+    A workspace without settings is made with sample records first. Running it again trains again and replaces
+    the models at the end of each training; records and settings are never touched.
+    """
+    started = time.perf_counter()
+    if not (folder / SETTINGS_NAME).exists():
+        with _step(f"making a workspace with sample records in {folder}"):
+            create_workspace(folder, language=language)
+    settings = load_settings(folder)
+    parts: dict[str, Any] = {"classifiers": {}}
+    for name in scenarios(settings):
+        parts |= _RUNNERS[name](settings, parts["classifiers"])
+    result = QuickstartResult(
+        workspace=str(folder),
+        created=datetime.now(UTC),
+        seconds=time.perf_counter() - started,
+        language=language,
+        **parts,
+    )
+    report = folder / "report.html"
+    write_report(result, report)
+    if show_results:
+        _show(result)
+        output.print(f"\nThe whole report: {report}\nTry: tunechain ask -w {folder}   ·   tunechain serve -w {folder}")
+    return {"report": str(report), "metrics": _metrics(result), "seconds": round(result.seconds, 1)}
+
+
+def _run_customer_service(settings: Settings, evaluations: dict[str, ClassifierEvaluation]) -> dict[str, Any]:
+    evaluations["intent"] = _train(settings, "intent")
+    with _step("indexing the knowledge base"):
+        index_knowledge(settings)
+    with _step("answering customers"):
+        chain = build_customer_service(settings)
+        questions = service_questions(settings)
+        scores: ServiceScores = evaluate_service(chain, questions)
+        kinds = (
+            [question for question in questions if question.intent],
+            [question for question in questions if question.article],
+            [question for question in questions if not question.intent and not question.article],
+        )
+        texts = [question.text for kind in kinds for question in kind[:_NUM_EXAMPLES]]
+        replies: list[ServiceReply] = chain.batch([ServiceRequest(text=text) for text in texts])
+    return {"service_scores": scores, "conversations": tuple(zip(texts, replies, strict=True))}
+
+
+def _run_monitoring(settings: Settings, evaluations: dict[str, ClassifierEvaluation]) -> dict[str, Any]:
+    for name in ("topic", "sentiment"):
+        evaluations[name] = _train(settings, name)
+    posts, _ = read_posts(settings.records_folder(settings.monitoring) / "stream.jsonl")
+    with _step(f"watching a stream of {len(posts):,} posts"):
+        report: MonitoringReport = build_monitoring(settings).invoke(MonitoringRequest(posts=tuple(posts)))
+        scores = alert_figures(evaluate_alerts(settings, report))
+    return {"monitoring": report.model_copy(update={"readings": ()}), "alert_scores": scores}
+
+
+def _run_recommendation(settings: Settings, _: dict[str, ClassifierEvaluation]) -> dict[str, Any]:
+    with _step("measuring recommendations on the latest fifth of the events"):
+        figures = recommendation_figures(evaluate_recommendation(settings))
+    with _step("learning from all events"):
+        train_interest(settings)
+        index_items(settings)
+    with _step("recommending"):
+        catalogue, interactions = read_behaviour(settings)
+        user = interactions.events[-1].user
+        chosen: Recommendation = build_recommendation(settings).invoke(RecommendationRequest(user=user, k=8))
+        recent = dict.fromkeys(event.item for event in reversed(interactions.history(user)))
+        history = tuple(catalogue[item].title for item in list(recent)[:8])
+    return {"recommendation_scores": figures, "example_history": history, "example_list": chosen}
+
+
+_RUNNERS = {
+    "customer_service": _run_customer_service,
+    "monitoring": _run_monitoring,
+    "recommendation": _run_recommendation,
+}
+
+
+def _train(settings: Settings, name: str) -> ClassifierEvaluation:
+    with _step(f"fine-tuning the {name} classifier ({CLASSIFIERS[name][1]})"):
+        train_workspace_classifier(settings, name, show_progress=errors.is_terminal)
+        return evaluate_workspace_classifier(settings, name)
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    """Say what is being done, and how long it took."""
+    started = time.perf_counter()
+    errors.print(f"· {title} …", highlight=False)
+    yield
+    errors.print(f"  {time.perf_counter() - started:.1f} s", style="dim", highlight=False)
+
+
+def _metrics(result: QuickstartResult) -> dict[str, Any]:
+    classifiers = {
+        name: {"metrics": evaluation.metrics, "baselines": evaluation.baselines}
+        for name, evaluation in result.classifiers.items()
+    }
+    return {
+        **classifiers,
+        "customer_service": result.service_scores.model_dump() if result.service_scores else None,
+        "monitoring": result.alert_scores,
+        "recommendation": result.recommendation_scores,
+    }
+
+
+def _show(result: QuickstartResult) -> None:
+    for name, evaluation in result.classifiers.items():
+        print_figures(f"{name} classifier", {"tunechain": evaluation.metrics, **evaluation.baselines})
+    for text, reply in result.conversations[::_NUM_EXAMPLES]:
+        output.print(f"\n[bold]customer:[/bold] {text}", highlight=False)
+        print_reply(reply)
+    for alert in result.monitoring.alerts if result.monitoring else ():
+        print_alert(alert)
+    if result.recommendation_scores:
+        print_figures("recommendation, next fifth of the events", result.recommendation_scores)
+    if result.example_list:
+        print_recommendation(result.example_list)
