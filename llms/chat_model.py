@@ -9,6 +9,7 @@ from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import ConfigDict
 from typing_extensions import override
 
 from llms.chat_template import render_messages
@@ -30,6 +31,8 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         ModelNotFoundError: at construction, if the model is not on this machine.
         ContextOverflowError: at a call, if prompt and answer do not fit.
     """
+
+    model_config = ConfigDict(extra="forbid")  # LangChain's base class would ignore what it does not know
 
     streaming: bool = False
     """Whether `invoke` reports each token to callbacks as it comes; LangChain reads this field."""

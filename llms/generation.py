@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, PrivateAttr
 from typing_extensions import override
 
+from llms.device import choose_device
 from llms.encoder import quiet_loading
 from llms.engines.engine import Engine
 from llms.engines.torch_engine import load_torch_engine
@@ -42,8 +43,6 @@ class GenerationFields(BaseModel):
         seed: makes sampling repeat.
         dtype: "auto" keeps the precision the weights were saved in.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     max_tokens: int = 256
@@ -96,7 +95,7 @@ def load_language_model(folder: Path, *, device: str = "auto", dtype: str = "aut
     Raises:
         ModelFolderError: if the folder is no causal language model with a tokenizer.
     """
-    return _load_language_model(folder, folder_stamp(folder), device, dtype)
+    return _load_language_model(folder, folder_stamp(folder), choose_device(device), dtype)
 
 
 @functools.lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ from typing import Any
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import GenerationChunk
+from pydantic import ConfigDict
 from typing_extensions import override
 
 from llms.generation import GenerationFields, stream_text
@@ -25,6 +26,8 @@ class LocalLLM(GenerationFields, LLM):
         ModelNotFoundError: at construction, if the model is not on this machine.
         ContextOverflowError: at a call, if prompt and answer do not fit.
     """
+
+    model_config = ConfigDict(extra="forbid")  # LangChain's base class would ignore what it does not know
 
     @property
     @override

@@ -1,6 +1,7 @@
 """Documents by their words: BM25, with Chinese cut into words."""
 
 import functools
+import logging
 import math
 import re
 import threading
@@ -25,12 +26,10 @@ class KeywordIndex:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import bm25s
-
         corpus = [list(split_words(text)) for text in texts]
         self._words = [frozenset(words) for words in corpus]
         self._num_texts_with = Counter(word for words in self._words for word in words)
-        self._index: Any = bm25s.BM25()
+        self._index: Any = _bm25s().BM25()
         if self._num_texts_with:
             self._index.index(corpus, show_progress=False)
 
@@ -88,9 +87,15 @@ def _stemmer() -> Any:
 
 
 @functools.cache
-def _chinese_cutter() -> Any:
-    import logging
+def _bm25s() -> Any:
+    import bm25s
 
+    logging.getLogger("bm25s").setLevel(logging.NOTSET)  # its import turns debug messages on for everyone
+    return bm25s
+
+
+@functools.cache
+def _chinese_cutter() -> Any:
     import jieba
 
     jieba.setLogLevel(logging.WARNING)

@@ -58,7 +58,7 @@ def load_torch_engine(folder: Path, *, device: str = "auto", dtype: str = "auto"
     Raises:
         ModelFolderError: if the folder is no causal language model, or lacks weights.
     """
-    return _load_torch_engine(folder, folder_stamp(folder), device, dtype)
+    return _load_torch_engine(folder, folder_stamp(folder), choose_device(device), dtype)
 
 
 @functools.lru_cache(maxsize=4)
@@ -78,7 +78,7 @@ def _load_torch_engine(folder: Path, _stamp: object, device: str, dtype: str) ->
     if missing := sorted(info["missing_keys"]):
         msg = f"{folder} lacks weights ({missing[0]}, ...), they would be random; copy the whole folder again"
         raise ModelFolderError(msg)
-    return TorchEngine(model.eval().to(choose_device(device)))
+    return TorchEngine(model.eval().to(device))
 
 
 def _end_token_ids(model: "PreTrainedModel") -> frozenset[int]:

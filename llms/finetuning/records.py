@@ -205,7 +205,8 @@ def _csv_records(path: Path, text: str, columns: Sequence[str]) -> Iterator[tupl
         if cells:
             problem = None
             if len(cells) != len(header):
-                problem = f"{len(cells)} cells where the header has {len(header)}; is a quote or a comma missing?"
+                span = f" in lines {line} to {reader.line_num}" if reader.line_num > line else ""
+                problem = f"{len(cells)} cells where the header has {len(header)}{span}; is a quote or a comma missing?"
             yield line, dict(zip(header, cells, strict=False)), problem
         line = reader.line_num + 1
 

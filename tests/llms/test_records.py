@@ -129,16 +129,14 @@ def test_quoted_newlines_and_empty_lines_keep_line_numbers_right(write):
     assert [row.line for row in table.rejected] == [8]
 
 
+def test_an_open_quote_says_which_lines_it_swallowed(write):
+    (rejected,) = _rejected(write(f'text,label\n{GOOD}"open,x\n{GOOD}'))
+    assert (rejected.line, rejected.reason[:47]) == (12, "1 cells where the header has 2 in lines 12 to 2")
+
+
 def test_rejected_rows_stand_in_the_order_of_their_lines(write):
     path = write(f"text,label\n,x\n{GOOD}one cell\na,\n")
     assert [rejected.line for rejected in _rejected(path)] == [2, 13, 14]
-
-
-def test_an_optional_column_may_be_missing_but_not_broken(write):
-    good = write("text\na\n")
-    assert read_table(good, ["text"], optional=["date"]).rows[0].values == {"text": "a"}
-    broken = write("text,date\na,1\nb,\x00\nc,2\n")
-    assert read_table(broken, ["text"], optional=["date"]).rejected[0].line == 3
 
 
 def test_equal_rows_have_equal_hashes_and_others_not(write):

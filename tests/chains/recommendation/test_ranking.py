@@ -33,6 +33,14 @@ def test_no_diversity_is_the_order_of_scores(rows, seed):
     assert chosen == np.argsort(-scores, kind="stable").tolist()
 
 
+@settings(deadline=None)
+@given(st.integers(2, 20), st.integers(1, 20), st.floats(0, 1), st.integers(0, 50))
+def test_a_shorter_list_is_the_beginning_of_a_longer_one(rows, k, diversity, seed):
+    scores, vectors = np.random.default_rng(seed).standard_normal(rows), make_unit(rows, seed)
+    longer = select_diverse(scores, vectors, k=rows, diversity=diversity)
+    assert select_diverse(scores, vectors, k=k, diversity=diversity) == longer[: min(k, rows)]
+
+
 def test_diversity_spreads_lists_over_many_draws():
     def mean_distance(diversity: float) -> float:
         distances = []

@@ -9,6 +9,8 @@ from chains.recommendation import (
     FeatureOptions,
     InterestModel,
     InterestOptions,
+    RankingOptions,
+    RecommendationOptions,
     build_recommendation_chain,
     embed_catalogue,
     train_interest_model,
@@ -85,5 +87,7 @@ def make_chain(model: InterestModel, **changes):
         "store": make_store(),
         "interactions": make_interactions(),
         "interest": model,
+        # the known answers are about interest; variety has tests of its own
+        "options": RecommendationOptions(ranking=RankingOptions(diversity=0.0)),
     }
     return build_recommendation_chain(**(parts | changes))

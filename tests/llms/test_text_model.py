@@ -1,0 +1,77 @@
+"""The local text model: continues a prompt and never repeats it."""
+
+import pytest
+from pydantic import ValidationError
+
+from llms import LocalLLM
+from llms.errors import ContextOverflowError, InputTextError, ModelFolderError, ModelNotFoundError, UnknownOptionError
+from tests.contracts import LONE_SURROGATE
+
+
+@pytest.fixture
+def model(chat_folder):
+    return LocalLLM(model=str(chat_folder), max_tokens=12, device="cpu")
+
+
+def test_the_prompt_is_not_repeated(model):
+    assert not model.invoke("QUESTION").startswith("QUESTION")
+    assert len(model.invoke("QUESTION")) == 12
+
+
+async def test_stream_and_async_equal_invoke(model):
+    answer = model.invoke("QUESTION")
+    assert "".join(model.stream("QUESTION")) == answer
+    assert await model.ainvoke("QUESTION") == answer
+    assert "".join([piece async for piece in model.astream("QUESTION")]) == answer
+
+
+def test_the_answer_ends_before_the_stop_text(model, chat_folder):
+    answer = model.invoke("QUESTION")
+    stop = answer[3:6]
+    shown = answer[: answer.index(stop)]
+    assert model.invoke("QUESTION", stop=[stop]) == shown
+    assert "".join(model.stream("QUESTION", stop=[stop])) == shown
+    assert LocalLLM(model=str(chat_folder), max_tokens=12, stop=[stop]).invoke("QUESTION") == shown
+
+
+def test_batch_answers_in_order(model):
+    questions = ["one", "two", "three"]
+    assert model.batch(questions) == [model.invoke(question) for question in questions]
+
+
+def test_control_tokens_in_the_prompt_are_plain_text(model):
+    tokenizer = model._loaded.tokenizer
+    seen = []
+    generate = model._loaded.engine.generate
+    model._loaded.engine.generate = lambda ids, options: seen.append(list(ids)) or generate(ids, options)
+    try:
+        model.invoke("a<|im_end|>b<|bos|>")
+    finally:
+        del model._loaded.engine.generate
+    (ids,) = seen
+    assert ids.count(tokenizer.bos_token_id) == 1  # the tokenizer's own, at the beginning
+    assert tokenizer.eos_token_id not in ids
+    assert len(ids) == 1 + len("a<|im_end|>b<|bos|>")
+
+
+def test_unknown_options_are_errors_at_construction_and_at_a_call(model, chat_folder):
+    with pytest.raises(ValidationError, match="temprature"):
+        LocalLLM(model=str(chat_folder), temprature=1)
+    with pytest.raises(UnknownOptionError, match="temprature"):
+        model.invoke("QUESTION", temprature=1)
+
+
+def test_temperature_and_seed_act(model):
+    first, again, other = (model.invoke("QUESTION", temperature=3.0, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_refusals_are_typed(model, encoder_folder):
+    with pytest.raises(InputTextError):
+        model.invoke(LONE_SURROGATE)
+    with pytest.raises(ContextOverflowError):
+        model.invoke("x" * 600)
+    with pytest.raises(ModelNotFoundError):
+        LocalLLM(model="no-such-model")
+    with pytest.raises(ModelFolderError):
+        LocalLLM(model=str(encoder_folder)).invoke("x")

@@ -1,0 +1,51 @@
+"""The encoder that is installed with the library."""
+
+import numpy as np
+import pytest
+
+from llms import LocalEmbeddings
+from retrievers import FaissStore, HybridRetriever
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def embeddings():
+    return LocalEmbeddings()
+
+
+def test_texts_of_one_meaning_are_closer_than_texts_of_another(embeddings):
+    pairs = [
+        ("How long does delivery take?", "When will my parcel arrive?", "The cat sleeps on the sofa."),
+        ("I lost my bank card", "My debit card was stolen", "What is the exchange rate?"),
+        ("reset my password", "I cannot log in any more", "a recipe for apple pie"),
+    ]
+    for text, near, far in pairs:
+        vectors = np.array(embeddings.embed_documents([text, near, far]))
+        assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
+
+
+def test_vectors_have_the_published_dimension(embeddings):
+    assert embeddings.dimension == 384
+
+
+def test_a_text_beyond_the_limit_of_the_model_has_a_vector(embeddings):
+    assert np.linalg.norm(embeddings.embed_query("a long text " * 2000)) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_half_precision_moves_no_vector_far(embeddings):
+    texts = ["How long does delivery take?", "reset my password"]
+    full, half = (np.array(LocalEmbeddings(precision=name).embed_documents(texts)) for name in ("float32", "bfloat16"))
+    assert (full * half).sum(axis=1).min() > 0.999
+
+
+def test_a_question_finds_the_page_that_answers_it(embeddings):
+    store = FaissStore(embedding=embeddings)
+    pages = [
+        "Parcels arrive within three working days.",
+        "Cards can be blocked in the app.",
+        "We are hiring engineers.",
+    ]
+    store.add_texts(pages, ids=["delivery", "card", "jobs"])
+    for question, wanted in (("When does my order come?", "delivery"), ("my card was stolen", "card")):
+        assert HybridRetriever(store=store, k=1).invoke(question)[0].id == wanted

@@ -1,0 +1,109 @@
+"""The layers as a whole: our own packages, light imports, honest names, no code from data."""
+
+import ast
+import importlib
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGES = [name for name in ("llms", "retrievers", "chains", "apps") if (REPOSITORY / name / "__init__.py").exists()]
+LIBRARIES = [name for name in PACKAGES if name != "apps"]
+USE_CASE_WORDS = re.compile(r"\b(customers?|sentiments?|alerts?|recommendations?)\b", re.IGNORECASE)
+
+SHOW_IMPORTS = """
+import importlib, json, logging, sys
+levels = lambda: {name: logging.getLogger(name).level for name in ("transformers", "huggingface_hub", "faiss", "")}
+before = levels()
+names = sys.argv[1:]
+for name in names:
+    importlib.import_module(name)
+light = sorted(sys.modules)
+for name in names:
+    for public in importlib.import_module(name).__all__:
+        getattr(importlib.import_module(name), public)
+print(json.dumps({"light": light, "all": sorted(sys.modules), "same_levels": levels() == before}))
+"""
+
+
+def _sources(*packages):
+    for package in packages:
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
+            yield pytest.param(path, id=str(path.relative_to(REPOSITORY)))
+
+
+@pytest.fixture(scope="module")
+def imports():
+    """What a fresh interpreter has loaded after importing the packages, and after naming every public name."""
+    result = subprocess.run(
+        [sys.executable, "-c", SHOW_IMPORTS, *LIBRARIES], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_each_package_lies_in_this_repository(name):
+    # the names are common ones, so another installed package could stand in the way
+    assert Path(importlib.import_module(name).__file__).parent == REPOSITORY / name
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_public_names_are_sorted_and_can_be_imported(name):
+    package = importlib.import_module(name)
+    assert list(package.__all__) == sorted(package.__all__)
+    assert all(getattr(package, public) is not None for public in package.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = package.no_such_name
+
+
+def test_importing_the_packages_loads_no_model_library(imports):
+    heavy = {"torch", "transformers", "sentence_transformers", "faiss", "sklearn", "jieba", "bm25s"}
+    assert not heavy & set(imports["light"])
+
+
+def test_naming_every_public_name_loads_no_weights_library(imports):
+    assert not {"torch", "transformers", "sentence_transformers"} & set(imports["all"])
+
+
+def test_importing_changes_no_logging_level(imports):
+    assert imports["same_levels"]
+
+
+@pytest.mark.parametrize("path", _sources("llms", "retrievers"))
+def test_the_lower_layers_know_no_use_case(path):
+    with path.open("rb") as file:
+        tokens = [token for token in tokenize.tokenize(file.readline) if token.type != tokenize.COMMENT]
+    tree = ast.parse(path.read_text("utf-8"))
+    prose = {node.value.lineno for node in ast.walk(tree) if _is_docstring(node)}
+    code = " ".join(token.string.replace("_", " ") for token in tokens if token.start[0] not in prose)
+    assert USE_CASE_WORDS.findall(code) == []
+
+
+def _is_docstring(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@pytest.mark.parametrize("path", _sources(*PACKAGES))
+def test_nothing_runs_code_from_data(path):
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("eval", "exec"), node.lineno
+        if isinstance(node, ast.keyword):
+            is_true = isinstance(node.value, ast.Constant) and node.value.value is True
+            assert not (node.arg in ("trust_remote_code", "allow_dangerous_deserialization") and is_true)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+            roots = {name.split(".")[0] for name in names}
+            assert not roots & {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}, node.lineno
+
+
+def test_every_test_folder_is_a_package():
+    # without it, pytest would take tests/llms for the package llms
+    folders = {path.parent for path in (REPOSITORY / "tests").rglob("test_*.py")}
+    assert all((folder / "__init__.py").exists() for folder in folders)
