@@ -4,6 +4,7 @@ import functools
 import logging
 import math
 import re
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -99,4 +100,9 @@ def _chinese_cutter() -> Any:
     import jieba
 
     jieba.setLogLevel(logging.WARNING)
-    return jieba.Tokenizer()
+    cutter = jieba.Tokenizer()
+    # jieba keeps its dictionary as a file that can run code when it is read; never take one that others may write
+    with tempfile.TemporaryDirectory() as private:
+        cutter.tmp_dir = private
+        cutter.initialize()
+    return cutter

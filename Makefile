@@ -1,0 +1,49 @@
+# Targets for people and for CI; `make` alone shows them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKSPACE ?= workspace
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test check format slow benchmark serve clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## make .venv and install everything into it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+quickstart: $(INSTALLED) ## train, build and run the three applications on the sample records
+	$(BIN)/tunechain quickstart $(WORKSPACE)
+
+test: $(INSTALLED) ## run the tests (no network, tiny models) and ask for 90 % of lines
+	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+
+check: $(INSTALLED) ## format, lint, types, import direction
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## put every file into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+slow: $(INSTALLED) ## the tests with real models, and with public data where TUNECHAIN_DATA names it
+	$(BIN)/pytest -q -m slow
+
+benchmark: $(INSTALLED) ## every figure beside its baseline; takes about half an hour
+	$(BIN)/python -m benchmarks.intents
+	$(BIN)/python -m benchmarks.recommendation
+	$(BIN)/python -m benchmarks.monitoring_detector
+
+serve: $(INSTALLED) ## serve the applications of the workspace at http://127.0.0.1:8000
+	$(BIN)/tunechain serve --workspace $(WORKSPACE)
+
+clean: ## remove what was installed and built, but no workspace
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

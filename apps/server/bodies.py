@@ -1,0 +1,85 @@
+"""What counts as a usable request body, decided on its bytes before any schema sees it."""
+
+import json
+import math
+from typing import Any, NoReturn
+
+from apps.server.problems import ProblemError
+
+__all__ = ["MAX_BODY_BYTES", "check_body", "check_content_type"]
+
+MAX_BODY_BYTES = 1 << 20
+
+
+def check_content_type(value: str) -> None:
+    """Refuse everything but JSON; a form of another site cannot be sent with this type.
+
+    Raises:
+        ProblemError: with status 415.
+
+    Example:
+        >>> check_content_type("application/json; charset=utf-8")
+    """
+    if value.partition(";")[0].strip().lower() != "application/json":
+        raise ProblemError(415, "Send the body as application/json.")
+
+
+def check_body(body: bytes) -> None:
+    """Refuse JSON that programs read differently, and texts that no model or store may see.
+
+    Refused are other encodings than UTF-8, NaN and infinite numbers, a key given twice, lone surrogates and NUL.
+
+    Raises:
+        ProblemError: with status 400; it says what kind of fault it is and never repeats the body.
+
+    Example:
+        >>> check_body(b'{"text": "hello"}')
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ProblemError(400, f"The body is not UTF-8: see byte {error.start}.") from error
+    if not text.strip():
+        raise ProblemError(400, "The body is empty; send a JSON object.")
+    try:
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_unique_keys
+        )
+        # the parser joins escaped surrogate pairs; whatever surrogate is left stands alone
+        flat = json.dumps(value, ensure_ascii=False)
+    except json.JSONDecodeError as error:
+        raise ProblemError(400, f"The body is no JSON: see line {error.lineno}, column {error.colno}.") from error
+    except RecursionError as error:
+        raise ProblemError(400, "The body is nested too deeply.") from error
+    except ValueError as error:  # Python refuses integers of more than 4,300 digits
+        raise ProblemError(400, "The body holds a number with too many digits.") from error
+    _check_characters(flat)
+
+
+def _check_characters(flat: str) -> None:
+    """Refuse NUL and lone surrogates in keys and texts of a JSON document written without escapes for letters."""
+    # a NUL is written as \u0000; a backslash before it would be written twice
+    if "\\u0000" in flat.replace("\\\\", ""):
+        raise ProblemError(400, "The body holds a NUL character.")
+    try:
+        flat.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ProblemError(400, "The body holds a lone surrogate, which is no character.") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ProblemError(400, f"The body holds {name}, which is no JSON number.")
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ProblemError(400, "The body holds a number too large for a computer.")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ProblemError(400, "The body names a key twice in one object.")
+    return value

@@ -1,0 +1,96 @@
+"""The chains the server offers: built from settings, or passed in."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_args
+
+from langchain_core.runnables import Runnable
+
+from apps.server.schemas import ModelName
+from apps.settings import Settings
+from apps.wiring import (
+    build_customer_service,
+    build_monitoring,
+    build_recommendation,
+    open_classifier,
+    scenarios,
+)
+from chains.customer_service import ServiceReply, ServiceRequest
+from chains.monitoring import MonitoringReport, MonitoringRequest
+from chains.recommendation import Recommendation, RecommendationRequest
+from llms.classification import Classification
+from llms.errors import TuneChainError
+
+__all__ = ["SCENARIOS", "Chains", "build_chains"]
+
+_log = logging.getLogger(__name__)
+
+SCENARIOS = ("customer_service", "monitoring", "recommendation")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chains:
+    """What can be asked; None where a workspace does not have it."""
+
+    customer_service: Runnable[ServiceRequest, ServiceReply] | None = None
+    monitoring: Runnable[MonitoringRequest, MonitoringReport] | None = None
+    recommendation: Runnable[RecommendationRequest, Recommendation] | None = None
+    classifiers: Mapping[str, Runnable[str, Classification]] = field(default_factory=dict)
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """Names of the scenarios that can be asked."""
+        return tuple(name for name in SCENARIOS if getattr(self, name) is not None)
+
+
+def build_chains(settings: Settings) -> Chains:
+    """Return every chain and classifier of the workspace that can be built, each of which has answered once.
+
+    What cannot be built is left out and logged with the reason: one broken model must not take the others with it.
+    """
+    present = scenarios(settings)
+    return Chains(
+        customer_service=_build("customer_service", lambda: _warm_service(settings), present),
+        monitoring=_build("monitoring", lambda: build_monitoring(settings), present),
+        recommendation=_build("recommendation", lambda: build_recommendation(settings), present),
+        classifiers=_open_classifiers(settings),
+    )
+
+
+def _build(name: str, build: Callable[[], T], present: Any) -> T | None:
+    if name not in present:
+        _log.info("%s: the workspace has no records for it", name)
+        return None
+    try:
+        return build()
+    except TuneChainError as error:
+        _log.warning("%s is not available: %s", name, error)
+    except Exception:
+        _log.exception("%s is not available", name)
+    return None
+
+
+def _warm_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
+    """Return the chain after one answer, since models are loaded at the first call."""
+    chain = build_customer_service(settings)
+    chain.invoke(ServiceRequest(text="hello"))
+    return chain
+
+
+def _open_classifiers(settings: Settings) -> dict[str, Runnable[str, Classification]]:
+    classifiers: dict[str, Runnable[str, Classification]] = {}
+    for name in get_args(ModelName):
+        if not (settings.models_folder / name).exists():
+            continue
+        classifier = _build(name, lambda name=name: _warm_classifier(settings, name), get_args(ModelName))
+        if classifier is not None:
+            classifiers[name] = classifier
+    return classifiers
+
+
+def _warm_classifier(settings: Settings, name: str) -> Runnable[str, Classification]:
+    classifier = open_classifier(settings, name)
+    classifier.invoke("hello")
+    return classifier

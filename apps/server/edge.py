@@ -1,0 +1,134 @@
+"""What every request passes before the routes: limits on the body, a log line, security headers, a last net."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from apps.server.bodies import MAX_BODY_BYTES, check_body, check_content_type
+from apps.server.problems import ProblemError, problem_response
+
+__all__ = ["BodyMiddleware", "EdgeMiddleware"]
+
+_log = logging.getLogger(__name__)
+
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_BODY_TIMEOUT_S = 20.0
+
+
+class EdgeMiddleware:
+    """Adds headers to every response, logs one line per request, and turns what nobody caught into a plain 500.
+
+    The line holds the route and sizes, never a path or a text of the client.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, started = uuid.uuid4().hex, time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            _log.exception("request %s failed", request_id)
+            if status:  # half a response is out; only closing the connection tells the client
+                raise
+            problem = problem_response(500, f"The log of the server has the reason under {request_id}.")
+            await problem(scope, receive, send_with_headers)
+        finally:
+            milliseconds = 1000 * (time.perf_counter() - started)
+            _log.info("%s %s %s %d %.0f ms", request_id, scope["method"], _route_name(scope), status, milliseconds)
+
+
+class BodyMiddleware:
+    """Lets only complete, small and unambiguous JSON bodies through to the routes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            check_content_type(Headers(scope=scope).get("content-type", ""))
+            body = await _read_body(scope, receive)
+            check_body(body)
+        except ProblemError as refusal:
+            # the rest of the body is not read: the connection cannot be used again
+            headers = {"Connection": "close"} if refusal.status in {408, 413, 415} else None
+            response = problem_response(refusal.status, refusal.detail, headers=headers)
+            await response(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the whole body; its bytes are counted as they come, because a chunked body states no length.
+
+    Raises:
+        ProblemError: with status 413 if it is too large, 408 if it comes too slowly.
+    """
+    too_large = ProblemError(413, f"At most {MAX_BODY_BYTES:,} bytes are read.")
+    stated = Headers(scope=scope).get("content-length", "0")
+    if not stated.isascii() or not stated.isdigit() or len(stated) > 12 or int(stated) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            while True:
+                message = await receive()
+                body += message.get("body", b"")
+                if len(body) > MAX_BODY_BYTES:
+                    raise too_large
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError as error:
+        raise ProblemError(408, f"The body must be complete within {_BODY_TIMEOUT_S:.0f} seconds.") from error
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that hands out the body once and then what else comes, such as a disconnect."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again
+
+
+def _add_headers(message: MutableMapping[str, Any], request_id: str) -> None:
+    headers = MutableHeaders(raw=message["headers"])
+    for name, value in _SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    headers["X-Request-ID"] = request_id
+
+
+def _route_name(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "(no route)")

@@ -1,0 +1,113 @@
+"""Refusals as RFC 9457 problem documents, in which a client never reads its own input again."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from apps.server.schemas import FieldProblem, Problem
+from chains.errors import ChainInputError
+from llms.errors import ContextOverflowError, InputTextError, TuneChainError
+
+__all__ = ["ProblemError", "add_problem_handlers", "problem_response"]
+
+_log = logging.getLogger(__name__)
+
+_TITLES = {
+    400: "The body is not usable JSON",
+    404: "There is nothing here",
+    405: "This method is not allowed here",
+    408: "The body took too long",
+    413: "The body is too large",
+    415: "Only JSON is read",
+    422: "The request does not fit",
+    429: "Too busy",
+    500: "Something went wrong on the server",
+    503: "Not available now",
+}
+_INPUT_ERRORS = (ChainInputError, InputTextError, ContextOverflowError)
+_MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; it must not hold a page
+
+
+class ProblemError(Exception):
+    """A refusal with a status code and what the client can do about it."""
+
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+
+def problem_response(
+    status: int,
+    detail: str,
+    *,
+    errors: Sequence[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return the problem document for a status code.
+
+    Example:
+        >>> problem_response(429, "Try again.").media_type
+        'application/problem+json'
+    """
+    problem = Problem(
+        title=_TITLES.get(status, "The request was refused"),
+        status=status,
+        detail=detail[:_MAX_DETAIL_CHARS],
+        errors=tuple(errors) or None,
+    )
+    return JSONResponse(
+        problem.model_dump(exclude_none=True),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Let every refusal leave the app as a problem document."""
+    app.add_exception_handler(ProblemError, _show_problem)
+    app.add_exception_handler(RequestValidationError, _show_schema_errors)
+    app.add_exception_handler(HTTPException, _show_http_error)
+    app.add_exception_handler(TuneChainError, _show_our_error)
+
+
+async def _show_problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)  # noqa: S101  # it is registered for this type alone
+    return problem_response(error.status, error.detail, headers=error.headers)
+
+
+async def _show_schema_errors(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    fields = [_field_problem(entry) for entry in error.errors()[:20]]
+    first = fields[0] if fields else FieldProblem(field="body", message="is not valid")
+    return problem_response(422, f"{first.field}: {first.message}", errors=fields)
+
+
+async def _show_http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    details = {404: "There is no such address; /docs lists them all.", 405: "/docs lists the methods of each address."}
+    detail = details.get(error.status_code, "The request was refused.")
+    return problem_response(error.status_code, detail, headers=error.headers)
+
+
+async def _show_our_error(_: Request, error: Exception) -> JSONResponse:
+    """Tell a client what is wrong with its input; keep for the log what is wrong with us, such as folder names."""
+    if isinstance(error, _INPUT_ERRORS):
+        return problem_response(422, str(error))
+    _log.error("a part of the service cannot be used: %s", error)
+    return problem_response(503, "A part of the service cannot be used; its log says why.")
+
+
+def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
+    """Return place and message; the last place of an unknown field is the client's own text and is left out."""
+    unknown = entry["type"] == "extra_forbidden"
+    place = entry["loc"][:-1] if unknown else entry["loc"]
+    message = "holds a field that is not known; /docs lists the fields" if unknown else str(entry["msg"])
+    return FieldProblem(field=".".join(str(part) for part in place), message=message)

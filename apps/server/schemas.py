@@ -1,0 +1,195 @@
+"""The wire format: what requests may hold and what replies look like, with limits and examples."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from chains.monitoring import Alert, Post, TrendPoint
+from chains.recommendation import RecommendationRequest
+from retrievers.interactions import Event
+
+__all__ = [
+    "AlertsReply",
+    "AskRequest",
+    "ClassifyRequest",
+    "FieldProblem",
+    "Health",
+    "ModelName",
+    "PostOutcome",
+    "PostsReply",
+    "PostsRequest",
+    "Problem",
+    "RecommendRequest",
+    "WirePost",
+]
+
+ModelName = Literal["intent", "topic", "sentiment"]
+
+MAX_MESSAGE_CHARS = 4_000
+MAX_TEXT_CHARS = 10_000
+MAX_POSTS = 200
+
+
+def _check_year(moment: datetime) -> datetime:
+    """Refuse dates at the ends of the calendar, where moving to another time zone leaves it."""
+    if not 1970 <= moment.year < 3000:
+        msg = "the year must lie between 1970 and 2999"
+        raise ValueError(msg)
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_check_year)]
+Id = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _config(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [example]})
+
+
+class AskRequest(BaseModel):
+    """One message of a customer."""
+
+    model_config = _config({"text": "Where is my parcel? The order number is 1048213."})
+
+    text: str = Field(min_length=1, max_length=MAX_MESSAGE_CHARS, description="What the customer wrote.")
+
+
+class ClassifyRequest(BaseModel):
+    """Texts for one of the workspace's classifiers."""
+
+    model_config = _config({"model": "sentiment", "texts": ["The new fees are a bad joke"]})
+
+    model: ModelName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
+    texts: tuple[Annotated[str, Field(max_length=MAX_TEXT_CHARS)], ...] = Field(
+        min_length=1, max_length=64, description="One to 64 texts; the replies come in the same order."
+    )
+
+
+class WirePost(Post):
+    """One text from one source, dated by when it was written."""
+
+    model_config = _config(
+        {"id": "p1", "source": "forum", "text": "The app is down again", "time": "2026-03-02T09:30:00+01:00"}
+    )
+
+    id: Id = Field(description="The same post always has the same id; repeats are dropped.")
+    source: str = Field(max_length=200, description="Where it was published.")
+    text: str = Field(max_length=MAX_TEXT_CHARS)
+    time: Moment = Field(description="When it was published; a time without zone is refused.")
+
+
+class PostsRequest(BaseModel):
+    """Posts for the monitor, in any order."""
+
+    model_config = _config(
+        {
+            "posts": [
+                {"id": "p1", "source": "forum", "text": "The app is down again", "time": "2026-03-02T09:30:00+01:00"}
+            ]
+        }
+    )
+
+    posts: tuple[WirePost, ...] = Field(min_length=1, max_length=MAX_POSTS)
+
+
+class PostOutcome(BaseModel):
+    """What became of one post."""
+
+    model_config = _config({"id": "p1", "outcome": "counted", "topic": "app", "sentiment": "negative"})
+
+    id: str
+    outcome: Literal["counted", "duplicate", "late", "future"] = Field(
+        description="counted: classified and watched; duplicate: its id was seen before; late: older than the stream "
+        "allows; future: dated ahead of now."
+    )
+    topic: str | None = Field(default=None, description="Only of a post that was counted.")
+    sentiment: str | None = Field(default=None, description="Only of a post that was counted.")
+
+
+class PostsReply(BaseModel):
+    """What became of the posts, and the alerts they opened or closed."""
+
+    model_config = _config(
+        {"posts": [{"id": "p1", "outcome": "counted", "topic": "app", "sentiment": "negative"}], "alerts": []}
+    )
+
+    posts: tuple[PostOutcome, ...] = Field(description="In the order of the request.")
+    alerts: tuple[Alert, ...] = Field(description="New and changed alerts; the same id comes again when it closes.")
+
+
+class AlertsReply(BaseModel):
+    """What the monitor has seen so far."""
+
+    model_config = _config({"alerts": [], "trend": [], "num_posts": 0, "loading": False})
+
+    alerts: tuple[Alert, ...] = Field(description="The latest alerts, each in its last state, oldest first.")
+    trend: tuple[TrendPoint, ...] = Field(description="Posts by topic and hour, of the last eight weeks.")
+    num_posts: int = Field(ge=0, description="Posts counted so far.")
+    loading: bool = Field(description="True while the recorded stream of the workspace is still being read.")
+
+
+class RecommendRequest(RecommendationRequest):
+    """Whom to recommend to, and what this one list must respect."""
+
+    model_config = _config({"user": "u558", "k": 5, "max_price": 200.0})
+
+    user: Id = Field(description="May be unknown: then the list is for a newcomer.")
+    events: tuple["WireEvent", ...] = Field(
+        default=(), max_length=200, description="What the user just did; changes this list at once, without training."
+    )
+    exclude: tuple[Id, ...] = Field(
+        default=(), max_length=1000, description="Item ids that must not be recommended."
+    )
+
+
+class WireEvent(Event):
+    """One user did one thing with one item at one time."""
+
+    model_config = _config({"user": "u558", "item": "i001", "event": "click", "time": "2026-03-02T09:30:00+01:00"})
+
+    user: Id
+    item: Id
+    time: Moment
+
+
+class ScenarioHealth(BaseModel):
+    """Whether one use case can be asked."""
+
+    model_config = _config({"available": True})
+
+    available: bool
+    detail: str | None = Field(default=None, description="What to do where it is not.")
+
+
+class Health(BaseModel):
+    """Whether the service is ready, and for what."""
+
+    model_config = _config({"status": "ready", "scenarios": {"customer_service": {"available": True}}})
+
+    status: Literal["starting", "ready", "unavailable"]
+    scenarios: dict[str, ScenarioHealth] = Field(default_factory=dict)
+    models: tuple[str, ...] = Field(default=(), description="Classifiers that can be asked.")
+
+
+class FieldProblem(BaseModel):
+    """One field of a request that does not fit."""
+
+    model_config = _config({"field": "body.text", "message": "Field required"})
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """A refusal, as in RFC 9457."""
+
+    model_config = _config(
+        {"type": "about:blank", "title": "Too busy", "status": 429, "detail": "Try again in a second."}
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldProblem, ...] | None = Field(default=None, description="Only with status 422.")

@@ -1,0 +1,150 @@
+"""What the server holds while it runs: the chains, the live monitor, and the places at the models."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from apps.readers import read_posts
+from apps.server.admission import Admission
+from apps.server.chains import SCENARIOS, Chains, build_chains
+from apps.server.live import LiveMonitor
+from apps.server.problems import ProblemError
+from apps.server.schemas import Health, ScenarioHealth
+from apps.settings import Settings
+from chains.monitoring import Post
+from llms.errors import InputTextError
+from llms.texts import check_text
+
+__all__ = ["Serving"]
+
+_log = logging.getLogger(__name__)
+
+
+class Serving:
+    """The state of one server, from start to stop.
+
+    Args:
+        settings: of the workspace that is served.
+        chains: what to serve; without them they are built from the settings, which takes a while.
+        admission: how many model calls run and wait.
+    """
+
+    def __init__(self, settings: Settings, *, chains: Chains | None, admission: Admission | None = None) -> None:
+        self.settings = settings
+        self.admission = admission or Admission()
+        self._given = chains
+        self._chains: Chains | None = None
+        self._live: LiveMonitor | None = None
+        self._building: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to build; chains that were passed in are ready at once, others some time after."""
+        if self._given is not None:
+            self._use(self._given)
+        else:
+            self._building = asyncio.create_task(self._build())
+
+    async def stop(self) -> None:
+        """End the threads of this server."""
+        if self._building is not None:
+            await asyncio.wait([self._building])  # a thread that loads a model cannot be interrupted
+        if self._live is not None:
+            await asyncio.to_thread(self._live.stop)
+
+    def require(self, scenario: str) -> Any:
+        """Return the chain of a scenario.
+
+        Raises:
+            ProblemError: with status 503, if it is not there or not there yet.
+        """
+        chain = getattr(self._ready_chains(), scenario)
+        if chain is None:
+            raise ProblemError(503, _how_to_build(scenario))
+        return chain
+
+    def require_classifier(self, name: str) -> Any:
+        """Return a classifier.
+
+        Raises:
+            ProblemError: with status 503, if it is not there or not there yet.
+        """
+        classifier = self._ready_chains().classifiers.get(name)
+        if classifier is None:
+            raise ProblemError(503, _how_to_build(f"{name} classifier"))
+        return classifier
+
+    def require_live_monitor(self) -> LiveMonitor:
+        """Return the live monitor.
+
+        Raises:
+            ProblemError: with status 503, if it is not there or not there yet.
+        """
+        self.require("monitoring")
+        if self._live is None:
+            raise ProblemError(503, _how_to_build("monitoring"))
+        return self._live
+
+    def health(self) -> Health:
+        """Return whether the server is ready, and for what."""
+        if self._chains is None:
+            return Health(status="starting")
+        available = self._chains.available
+        return Health(
+            status="ready" if available else "unavailable",
+            scenarios={
+                name: ScenarioHealth(available=True)
+                if name in available
+                else ScenarioHealth(available=False, detail=_how_to_build(name))
+                for name in SCENARIOS
+            },
+            models=tuple(sorted(self._chains.classifiers)),
+        )
+
+    async def _build(self) -> None:
+        try:
+            self._use(await asyncio.to_thread(build_chains, self.settings))
+        except Exception:
+            _log.exception("the chains cannot be built")
+            self._use(Chains())
+
+    def _use(self, chains: Chains) -> None:
+        if chains.monitoring is not None:
+            self._live = LiveMonitor(chains.monitoring, read_history=functools.partial(_read_stream, self.settings))
+            self._live.start()
+        self._chains = chains
+        _log.info("ready: %s", ", ".join(chains.available) or "nothing")
+
+    def _ready_chains(self) -> Chains:
+        if self._chains is None:
+            raise ProblemError(503, "The models are being loaded; try again soon.", headers={"Retry-After": "5"})
+        return self._chains
+
+
+def _how_to_build(part: str) -> str:
+    name = part.replace("_", " ")
+    return (
+        f"This workspace has no usable {name}. Build it with `tunechain quickstart WORKSPACE`, then start the server "
+        "again; its log says what is missing."
+    )
+
+
+def _read_stream(settings: Settings) -> Sequence[Post]:
+    """Return the recorded posts that a model can read."""
+    path = settings.records_folder(settings.monitoring) / "stream.jsonl"
+    if not path.exists():
+        return ()
+    posts, rejected = read_posts(path)
+    usable = [post for post in posts if _is_usable(post)]
+    if len(usable) < len(posts) + len(rejected):
+        _log.warning("%d rows of %s cannot be used", len(posts) + len(rejected) - len(usable), path.name)
+    return usable
+
+
+def _is_usable(post: Post) -> bool:
+    try:
+        check_text(post.text)
+    except InputTextError:
+        return False
+    return True
