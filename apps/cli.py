@@ -1,5 +1,6 @@
 """The command line: each command is a few lines over `apps/wiring.py`."""
 
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Fine-tune small local models on your own records and run them as applications.",
 )
 
 Workspace = Annotated[
@@ -34,11 +34,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per result
 
 def main() -> None:
     """Run the command line; an error of ours ends with its message and exit code 1."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # JSON is UTF-8 whatever the terminal speaks; bytes that are not must be one bad line, not the end
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape" if stream is sys.stdin else "replace")
     try:
         app()
     except TuneChainError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(1) from error
+
+
+@app.callback()
+def prepare() -> None:
+    """Fine-tune small local models on your own records and run them as applications."""
+    from apps.settings import prepare_process
+
+    prepare_process()
 
 
 @app.command()
@@ -49,6 +61,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a workspace with sample records, to be replaced by your own."""
+    from rich.text import Text
+
     from apps.console import output, print_json
     from apps.workspace import create_workspace
 
@@ -56,7 +70,7 @@ def init(
     if as_json:
         print_json({"workspace": str(folder), "files": files})
     else:
-        output.print(f"{len(files)} files in {folder}. Next: tunechain quickstart {folder}")
+        output.print(Text(f"{len(files)} files in {folder}. Next: tunechain quickstart {folder}"), soft_wrap=True)
 
 
 @app.command()
@@ -100,6 +114,7 @@ def finetune(
     rows = read_labelled_texts(train, text_column=text_column, label_column=label_column)
     print_rejected(rows.rejected, str(train))
     test_rows = read_labelled_texts(test, text_column=text_column, label_column=label_column) if test else None
+    print_rejected(test_rows.rejected if test_rows else [], str(test))
     options = ClassifierOptions(base=base, method=method, epochs=epochs, seed=seed)
     outcome = finetune_and_evaluate(rows, test_rows, out, options)
     if as_json:
@@ -129,7 +144,9 @@ def classify(
 
 @app.command()
 def index(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders; default: the workspace's.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="What the index shall hold, and nothing else; default: knowledge/.")
+    ] = None,
     workspace: Workspace = None,
     *,
     as_json: AsJson = False,
@@ -163,11 +180,12 @@ def ask(
     from apps.console import print_json, print_reply
     from apps.wiring import build_customer_service
     from chains.customer_service import ServiceRequest
+    from llms.texts import check_text
 
     chain = build_customer_service(_settings(workspace))
     for question in [text] if text is not None else _typed_lines():
         try:
-            reply = chain.invoke(ServiceRequest(text=question))
+            reply = chain.invoke(ServiceRequest(text=check_text(question)))
         except TuneChainError as error:
             if text is not None:
                 raise
@@ -211,7 +229,11 @@ def recommend(
     from apps.console import print_json, print_recommendation
     from apps.wiring import build_recommendation
     from chains.recommendation import RecommendationRequest
+    from llms.texts import check_text
 
+    if not check_text(user):
+        msg = "a user id has at least one character"
+        raise typer.BadParameter(msg)
     chain = build_recommendation(_settings(workspace))
     result = chain.invoke(RecommendationRequest(user=user, k=k))
     if as_json:
@@ -234,7 +256,11 @@ def evaluate(
     """Measure a classifier or a use case on test records, beside simple baselines."""
     from apps.console import print_figures, print_json
     from apps.evaluate import evaluate_scenario
+    from apps.training import CLASSIFIERS
 
+    if data is not None and what not in CLASSIFIERS:
+        msg = f"--data is for {', '.join(CLASSIFIERS)}; {what} is measured on the records of the workspace"
+        raise typer.BadParameter(msg)
     outcome = evaluate_scenario(_settings(workspace), what, data)
     if as_json:
         print_json(outcome)

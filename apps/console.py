@@ -67,7 +67,7 @@ def print_alert(alert: "Alert") -> None:
 
 def print_recommendation(result: "Recommendation") -> None:
     """Print a list with a reason for each item."""
-    table = Table(title=f"For {result.user}{' (new here)' if result.cold else ''}", title_justify="left")
+    table = Table(title=Text(f"For {result.user}{' (new here)' if result.cold else ''}"), title_justify="left")
     for name in ("", "item", "score", "why"):
         table.add_column(name, justify="right" if name == "score" else "left")
     for place, item in enumerate(result.items, start=1):
@@ -84,7 +84,7 @@ def print_classification(text: str, reply: "Classification") -> None:
 def print_figures(title: str, rows: Mapping[str, Mapping[str, float | None]]) -> None:
     """Print one row of figures per method; ours first, baselines below."""
     names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("")
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")

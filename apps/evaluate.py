@@ -1,6 +1,5 @@
 """Models, chains and recommenders to figures, each beside its simple baselines."""
 
-import csv
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,7 +29,7 @@ from chains.recommendation import (
 )
 from llms import LocalClassifier
 from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.records import LabelledText, LabelledTexts, read_labelled_texts, split_rows
+from llms.finetuning.records import LabelledText, LabelledTexts, read_labelled_texts, read_table, split_rows
 from llms.lexical import LexicalModel
 from llms.metrics import classification_metrics, per_class_report
 from retrievers import FaissStore
@@ -106,10 +105,10 @@ def service_questions(settings: Settings) -> list[ServiceQuestion]:
     questions = [ServiceQuestion(text=row.text, intent=row.label) for row in intents]
     path = folder / "questions.csv"
     if path.exists():
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            questions += [
-                ServiceQuestion(text=row["question"], article=row["article"] or None) for row in csv.DictReader(file)
-            ]
+        rows = read_table(path, ["question", "article"]).rows
+        questions += [
+            ServiceQuestion(text=row.values["question"], article=row.values["article"] or None) for row in rows
+        ]
     return questions
 
 

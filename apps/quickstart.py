@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from apps.console import errors, output, print_alert, print_figures, print_recommendation, print_reply
 from apps.evaluate import (
     ClassifierEvaluation,
@@ -58,7 +60,8 @@ def run_quickstart(folder: Path, *, language: Language = "en", show_results: boo
     write_report(result, report)
     if show_results:
         _show(result)
-        output.print(f"\nThe whole report: {report}\nTry: tunechain ask -w {folder}   ·   tunechain serve -w {folder}")
+        text = f"\nThe whole report: {report}\nTry: tunechain ask -w {folder}   ·   tunechain serve -w {folder}"
+        output.print(Text(text), soft_wrap=True)
     return {"report": str(report), "metrics": _metrics(result), "seconds": round(result.seconds, 1)}
 
 
@@ -122,7 +125,7 @@ def _train(settings: Settings, name: str) -> ClassifierEvaluation:
 def _step(title: str) -> Iterator[None]:
     """Say what is being done, and how long it took."""
     started = time.perf_counter()
-    errors.print(f"· {title} …", highlight=False)
+    errors.print(Text(f"· {title} …"), soft_wrap=True)
     yield
     errors.print(f"  {time.perf_counter() - started:.1f} s", style="dim", highlight=False)
 
@@ -144,7 +147,7 @@ def _show(result: QuickstartResult) -> None:
     for name, evaluation in result.classifiers.items():
         print_figures(f"{name} classifier", {"tunechain": evaluation.metrics, **evaluation.baselines})
     for text, reply in result.conversations[::_NUM_EXAMPLES]:
-        output.print(f"\n[bold]customer:[/bold] {text}", highlight=False)
+        output.print(Text.assemble(("\ncustomer: ", "bold"), text))
         print_reply(reply)
     for alert in result.monitoring.alerts if result.monitoring else ():
         print_alert(alert)

@@ -1,7 +1,7 @@
 """The files of a workspace to checked objects; a row that cannot be used is set aside with its line number."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -13,7 +13,7 @@ from apps.errors import WorkspaceError
 from chains.customer_service import TemplateBook
 from chains.monitoring import KnownSurge, Post
 from llms.errors import DataFileError, TuneChainError
-from llms.finetuning.records import RejectedRow, Row, check_values, read_table
+from llms.finetuning.records import RejectedRow, Row, check_values, read_table, refuse_bad_file
 from retrievers.interactions import Event
 from retrievers.items import Item, ItemCatalogue
 
@@ -29,6 +29,20 @@ __all__ = [
 T = TypeVar("T", bound=BaseModel)
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader; of a key given twice it would silently keep the last, here that is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  # PyYAML's interface
+        """Return the mapping, or refuse it if a key stands twice."""
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_templates(path: Path) -> TemplateBook:
     """Return the approved answers of a `templates.yaml`.
 
@@ -36,11 +50,12 @@ def read_templates(path: Path) -> TemplateBook:
         WorkspaceError: if the file is missing or has another form.
     """
     try:
-        return TemplateBook.model_validate(yaml.safe_load(path.read_text("utf-8-sig")))
+        # the loader below is PyYAML's safe one
+        return TemplateBook.model_validate(yaml.load(path.read_text("utf-8-sig"), Loader=_UniqueKeyLoader))  # noqa: S506
     except FileNotFoundError as error:
         msg = f"there is no {path}; it maps each intent to its approved answer"
         raise WorkspaceError(msg) from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         msg = f"{path} cannot be read as YAML: {error}"
         raise WorkspaceError(msg) from error
     except ValidationError as error:
@@ -58,6 +73,7 @@ def read_catalogue(path: Path) -> tuple[ItemCatalogue, list[RejectedRow]]:
             rejected.append(RejectedRow(line, f"id {item.id!r} was given before; ids must be unique"))
         else:
             unique[item.id] = item
+    refuse_bad_file(path, list(unique), _in_order(table.rejected, rejected))
     return ItemCatalogue(unique.values()), _in_order(table.rejected, rejected)
 
 
@@ -72,6 +88,7 @@ def read_events(path: Path, catalogue: ItemCatalogue) -> tuple[list[Event], list
     for line, event in events:
         if event.item not in catalogue:
             rejected.append(RejectedRow(line, f"item {event.item!r} is not in the catalogue"))
+    refuse_bad_file(path, known, _in_order(table.rejected, rejected))
     return sorted(known, key=lambda event: event.time), _in_order(table.rejected, rejected)
 
 
@@ -79,12 +96,14 @@ def read_posts(path: Path) -> tuple[list[Post], list[RejectedRow]]:
     """Return the posts of a `stream.jsonl` and the rows set aside."""
     table = read_table(path, ["id", "time", "source", "text"])
     posts, rejected = _parse(table.rows, lambda values: Post.model_validate(_only(values, Post)))
+    refuse_bad_file(path, posts, _in_order(table.rejected, rejected))
     return [post for _, post in posts], _in_order(table.rejected, rejected)
 
 
 def read_post_lines(stream: TextIO) -> Iterator[Post | RejectedRow]:
     """Yield a post, or why there is none, for each line of a live stream of JSON objects."""
-    for number, line in enumerate(stream, start=1):
+    for number, text in enumerate(stream, start=1):
+        line = text.removeprefix("\ufeff")  # some shells put a byte-order mark before what they pipe
         if not line.strip():
             continue
         try:
@@ -102,18 +121,30 @@ def read_post_lines(stream: TextIO) -> Iterator[Post | RejectedRow]:
 
 
 def read_known_surges(path: Path) -> list[KnownSurge]:
-    """Return the surges known to have happened, or none where the file does not exist."""
+    """Return the surges known to have happened, or none where the file does not exist.
+
+    Raises:
+        DataFileError: if any row cannot be used: figures against half of the surges would mislead.
+    """
     if not path.exists():
         return []
-    rows = read_table(path, ["topic", "start", "end"]).rows
-    return [
-        KnownSurge(
-            row.values["topic"],
-            datetime.fromisoformat(row.values["start"]),
-            datetime.fromisoformat(row.values["end"]),
-        )
-        for row in rows
-    ]
+    table = read_table(path, ["topic", "start", "end"])
+    for row in table.rejected:
+        msg = f"{path} line {row.line}: {row.reason}"
+        raise DataFileError(msg)
+    return [_surge(path, row) for row in table.rows]
+
+
+def _surge(path: Path, row: Row) -> KnownSurge:
+    try:
+        start, end = (datetime.fromisoformat(row.values[name]) for name in ("start", "end"))
+        if start.tzinfo is None or end.tzinfo is None:
+            msg = "a time has no zone, such as +00:00"
+            raise DataFileError(msg)
+        return KnownSurge(row.values["topic"], start, end)
+    except ValueError as error:
+        msg = f"{path} line {row.line}: {error}"
+        raise DataFileError(msg) from error
 
 
 def _item(values: dict[str, Any]) -> Item:

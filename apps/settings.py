@@ -2,19 +2,28 @@
 
 import os
 import tomllib
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as SettingsSourceError
 from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
 
-__all__ = ["SETTINGS_NAME", "Settings", "find_workspace", "load_settings"]
+__all__ = ["SETTINGS_NAME", "Settings", "describe_settings", "find_workspace", "load_settings"]
 
 SETTINGS_NAME = "tunechain.toml"
-_WORKSPACE_VARIABLE = "TUNECHAIN_WORKSPACE"
+_PREFIX = "TUNECHAIN_"
+_WORKSPACE_VARIABLE = f"{_PREFIX}WORKSPACE"
+_OTHER_VARIABLES = frozenset({f"{_PREFIX}DATA"})  # read by tests and benchmarks: the folder of public data sets
 
 
 class _Section(BaseModel):
@@ -50,8 +59,8 @@ class MonitoringSettings(_Section):
     """Where the records lie and how many false alarms are accepted."""
 
     folder: Path = Path("monitoring")
-    false_alarms_per_topic_month: float = Field(default=0.5, gt=0.0)
-    warm_up_days: float = Field(default=7.0, gt=0.0)
+    false_alarms_per_topic_month: float = Field(default=0.5, gt=0.0, allow_inf_nan=False)
+    warm_up_days: float = Field(default=7.0, gt=0.0, le=366.0)
 
 
 class RecommendationSettings(_Section):
@@ -69,10 +78,22 @@ class ServerSettings(_Section):
     port: int = Field(default=8000, ge=0, le=65535)
 
 
+class _TomlSource(TomlConfigSettingsSource):
+    """The settings file; a byte-order mark, as Windows editors write it, is skipped."""
+
+    @override
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        values = tomllib.loads(file_path.read_text("utf-8-sig"))
+        if "workspace" in values:
+            msg = f"setting 'workspace' of {file_path} has no effect: the workspace is the file's folder; remove it"
+            raise SettingsError(msg)
+        return values
+
+
 class Settings(BaseSettings):
     """Everything that can be set; `TUNECHAIN_MODELS__CHAT=...` in the environment overrides `[models] chat`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="TUNECHAIN_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__")
 
     workspace: Path = Field(exclude=True)
     models: ModelSettings = ModelSettings()
@@ -107,7 +128,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         workspace: Path = init_settings()["workspace"]
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, workspace / SETTINGS_NAME)
+        return init_settings, env_settings, _TomlSource(settings_cls, workspace / SETTINGS_NAME)
 
 
 def load_settings(workspace: Path | None = None) -> Settings:
@@ -117,10 +138,17 @@ def load_settings(workspace: Path | None = None) -> Settings:
         SettingsError: for a setting that does not exist or has a value it cannot have.
     """
     folder = find_workspace(workspace)
+    _refuse_unknown_variables()
     try:
         return Settings(workspace=folder)
-    except tomllib.TOMLDecodeError as error:
-        msg = f"{folder / SETTINGS_NAME} is no valid TOML: {error}"
+    except SettingsSourceError as error:
+        msg = f"an environment variable {_PREFIX}... cannot be used: {error}; it must hold JSON, or name one setting"
+        raise SettingsError(msg) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{folder / SETTINGS_NAME} is no valid TOML in UTF-8: {error}"
+        raise SettingsError(msg) from error
+    except OSError as error:
+        msg = f"{folder / SETTINGS_NAME} cannot be read: {error.strerror}"
         raise SettingsError(msg) from error
     except ValidationError as error:
         problem = error.errors()[0]
@@ -152,6 +180,23 @@ def find_workspace(workspace: Path | None = None) -> Path:
     raise WorkspaceError(msg)
 
 
-def describe_settings(settings: Settings) -> dict[str, Any]:
-    """Return all settings as plain values, for people and logs; there are no secrets among them."""
-    return settings.model_dump(mode="json")
+def _refuse_unknown_variables() -> None:
+    """Refuse what looks like a setting of ours but is none: a misspelt name must not be ignored."""
+    for name in sorted(os.environ):
+        section = name.upper().removeprefix(_PREFIX).split("__")[0].lower()
+        is_ours = name.upper().startswith(_PREFIX) and name.upper() not in _OTHER_VARIABLES
+        if is_ours and section not in Settings.model_fields:
+            known = ", ".join(sorted(Settings.model_fields))
+            msg = f"the environment variable {name} names no setting; after {_PREFIX} comes one of: {known}"
+            raise SettingsError(msg)
+
+
+def prepare_process() -> None:
+    """Set what the model libraries read from the environment when they load; call it before they do.
+
+    Values that are set already stay.
+    """
+    # threads that wait for work sleep instead of spinning: on a busy machine training is 2 to 10 times faster
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

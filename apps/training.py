@@ -1,7 +1,7 @@
 """The records of a workspace to its models and indexes."""
 
 from apps.errors import WorkspaceError
-from apps.indexing import IndexReport, refresh_index
+from apps.indexing import IndexReport, make_store_hold, refresh_index
 from apps.settings import Settings
 from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
@@ -70,8 +70,5 @@ def index_items(settings: Settings) -> int:
     """Make the item index hold exactly the catalogue, and return the number of items."""
     catalogue, _ = read_behaviour(settings)
     store = open_store(settings, "items", create=True)
-    stored = {document.id: document.page_content for document in store.all_documents()}
-    changed = [item for item in catalogue.values() if stored.get(item.id) != item.text]
-    store.add_documents([item.to_document() for item in changed], ids=[item.id for item in changed])
-    store.delete([id_ for id_ in stored if id_ not in catalogue and id_ is not None])
+    make_store_hold(store, catalogue.to_documents())
     return len(catalogue)

@@ -23,6 +23,7 @@ from chains.recommendation import (
 )
 from llms import LocalChatModel, LocalClassifier, LocalEmbeddings
 from retrievers import FaissStore, HybridRetriever
+from retrievers.errors import StoreMismatchError
 from retrievers.interactions import Interactions
 from retrievers.items import ItemCatalogue
 
@@ -30,10 +31,12 @@ __all__ = [
     "build_customer_service",
     "build_monitoring",
     "build_recommendation",
+    "open_chat_model",
     "open_classifier",
     "open_embeddings",
     "open_store",
     "read_behaviour",
+    "scenarios",
 ]
 
 INTEREST_NAME = "interest.json"
@@ -123,11 +126,16 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
 
     Raises:
         NotBuiltError: if it does not exist and `create` is false.
+        StoreMismatchError: if it was built with another encoder.
     """
     folder = settings.index_folder / name
     if not create and not folder.exists():
         raise NotBuiltError(_not_built(folder, settings))
-    return _open_store_once(folder, open_embeddings(settings).folder, settings)
+    try:
+        return _open_store_once(folder, open_embeddings(settings).folder, settings)
+    except StoreMismatchError as error:
+        msg = f"{error}; for that, delete {folder} and run: tunechain quickstart {settings.workspace}"
+        raise StoreMismatchError(msg) from error
 
 
 @functools.lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from apps.evaluate import finetune_and_evaluate
+from apps.settings import prepare_process
 from llms.finetuning.classifier import ClassifierOptions
 from llms.finetuning.records import read_labelled_texts
 
@@ -18,6 +19,7 @@ DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def main() -> None:
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=ClassifierOptions().epochs)
     parser.add_argument("--seed", type=int, default=0)

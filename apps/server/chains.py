@@ -1,9 +1,10 @@
 """The chains the server offers: built from settings, or passed in."""
 
+import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from langchain_core.runnables import Runnable
 
@@ -59,7 +60,7 @@ def build_chains(settings: Settings) -> Chains:
     )
 
 
-def _build(name: str, build: Callable[[], T], present: Any) -> T | None:
+def _build(name: str, build: Callable[[], T], present: Sequence[str]) -> T | None:
     if name not in present:
         _log.info("%s: the workspace has no records for it", name)
         return None
@@ -84,7 +85,7 @@ def _open_classifiers(settings: Settings) -> dict[str, Runnable[str, Classificat
     for name in get_args(ModelName):
         if not (settings.models_folder / name).exists():
             continue
-        classifier = _build(name, lambda name=name: _warm_classifier(settings, name), get_args(ModelName))
+        classifier = _build(name, functools.partial(_warm_classifier, settings, name), get_args(ModelName))
         if classifier is not None:
             classifiers[name] = classifier
     return classifiers

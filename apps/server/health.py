@@ -1,19 +1,17 @@
 """Whether the server lives and whether it is ready; neither waits for a model."""
 
-from typing import Annotated
+from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
 from apps.server.schemas import Health
-from apps.server.state import find_serving
-from apps.server.serving import Serving
+from apps.server.serving import CurrentServing
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["health"])
 
-ServingDependency = Annotated[Serving, Depends(find_serving)]
-_NOT_READY = {503: {"model": Health, "description": "Not ready, or nothing to offer."}}
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Not ready, or nothing to offer."}}
 
 
 @router.get("/livez", summary="Is the process alive?")
@@ -23,7 +21,7 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=_NOT_READY, summary="Can questions be asked?")
-async def readyz(response: Response, serving: ServingDependency) -> Health:
+async def readyz(response: Response, serving: CurrentServing) -> Health:
     """Answer 200 once the chains are built, with what is available; 503 before."""
     health = serving.health()
     response.status_code = 200 if health.status == "ready" else 503
@@ -31,6 +29,6 @@ async def readyz(response: Response, serving: ServingDependency) -> Health:
 
 
 @router.get("/health", responses=_NOT_READY, summary="The same as /readyz")
-async def health(response: Response, serving: ServingDependency) -> Health:
+async def health(response: Response, serving: CurrentServing) -> Health:
     """Answer as /readyz does."""
     return await readyz(response, serving)

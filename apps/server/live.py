@@ -106,7 +106,8 @@ class LiveMonitor:
             except Exception as error:
                 # what was learnt is lost with the run, but the next posts begin a new one
                 _log.exception("the monitoring chain failed; it starts anew")
-                self._job.done.set_exception(error)
+                if not self._job.done.done():
+                    self._job.done.set_exception(error)
         self._refuse_waiting()
 
     def _load_history(self) -> None:

@@ -129,20 +129,6 @@ class AlertsReply(BaseModel):
     loading: bool = Field(description="True while the recorded stream of the workspace is still being read.")
 
 
-class RecommendRequest(RecommendationRequest):
-    """Whom to recommend to, and what this one list must respect."""
-
-    model_config = _config({"user": "u558", "k": 5, "max_price": 200.0})
-
-    user: Id = Field(description="May be unknown: then the list is for a newcomer.")
-    events: tuple["WireEvent", ...] = Field(
-        default=(), max_length=200, description="What the user just did; changes this list at once, without training."
-    )
-    exclude: tuple[Id, ...] = Field(
-        default=(), max_length=1000, description="Item ids that must not be recommended."
-    )
-
-
 class WireEvent(Event):
     """One user did one thing with one item at one time."""
 
@@ -151,6 +137,18 @@ class WireEvent(Event):
     user: Id
     item: Id
     time: Moment
+
+
+class RecommendRequest(RecommendationRequest):
+    """Whom to recommend to, and what this one list must respect."""
+
+    model_config = _config({"user": "u558", "k": 5, "max_price": 200.0})
+
+    user: Id = Field(description="May be unknown: then the list is for a newcomer.")
+    events: tuple[WireEvent, ...] = Field(
+        default=(), max_length=200, description="What the user just did; changes this list at once, without training."
+    )
+    exclude: tuple[Id, ...] = Field(default=(), max_length=1000, description="Item ids that must not be recommended.")
 
 
 class ScenarioHealth(BaseModel):

@@ -4,7 +4,9 @@ import asyncio
 import functools
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
 
 from apps.readers import read_posts
 from apps.server.admission import Admission
@@ -17,7 +19,7 @@ from chains.monitoring import Post
 from llms.errors import InputTextError
 from llms.texts import check_text
 
-__all__ = ["Serving"]
+__all__ = ["CurrentServing", "Serving"]
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +122,14 @@ class Serving:
         if self._chains is None:
             raise ProblemError(503, "The models are being loaded; try again soon.", headers={"Retry-After": "5"})
         return self._chains
+
+
+def _find_serving(request: Request) -> Serving:
+    serving: Serving = request.app.state.serving
+    return serving
+
+
+CurrentServing = Annotated[Serving, Depends(_find_serving)]
 
 
 def _how_to_build(part: str) -> str:

@@ -13,7 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import ValidationError
 
-from chains.customer_service.quoting import best_sentences
+from chains.customer_service.quoting import Sentence, best_sentences
 from chains.customer_service.schema import Citation, Route, ServiceReply, ServiceRequest
 from chains.customer_service.templates import MissingSlot, TemplateBook
 from chains.errors import ChainInputError
@@ -24,7 +24,7 @@ from llms.texts import check_text
 __all__ = ["ServiceOptions", "build_customer_service_chain"]
 
 _UNKNOWN = "UNKNOWN"  # what the prompt asks for where the passages do not answer
-_PASSAGE_NUMBER = re.compile(r"\[(\d{1,3})\]")
+_PASSAGE_NUMBERS = re.compile(r"\[(\d+(?:\s*[,，、]\s*\d+)*)\]")  # [1], but also [1, 3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +114,11 @@ class ServiceChain:
         chain = prompt | self.chat_model | StrOutputParser()
         numbered = "\n\n".join(f"[{i}] {passage.page_content}" for i, passage in enumerate(passages, start=1))
         answer = chain.invoke({"passages": numbered, "question": text}, config).strip()
-        named = sorted({int(number) for number in _PASSAGE_NUMBER.findall(answer)})
-        if not named or _UNKNOWN in answer or not 1 <= named[0] <= named[-1] <= len(passages):
+        named = {number for group in _PASSAGE_NUMBERS.findall(answer) for number in re.findall(r"\d+", group)}
+        known = {str(number): passage for number, passage in enumerate(passages, start=1)}
+        if not named or _UNKNOWN in answer or not named <= set(known):
             return None
-        return answer, tuple(_cite_body(passages[number - 1]) for number in named)
+        return answer, tuple(_cite_body(passage) for number, passage in known.items() if number in named)
 
     def _quote(self, text: str, passages: Sequence[Document]) -> tuple[str, tuple[Citation, ...]] | None:
         sentences = best_sentences(text, passages, embeddings=self.embeddings, max_sentences=self.options.max_sentences)
@@ -203,7 +204,5 @@ def _shown(value: Any) -> str:
 
 
 def _cite_body(passage: Document) -> Citation:
-    body = passage.page_content[int(passage.metadata.get("body_start", 0)) :]
-    start = int(passage.metadata.get("start", 0))
-    source = str(passage.metadata.get("source", passage.id or "unknown"))
-    return Citation(source=source, start=start, end=start + len(body), quote=body)
+    body_start = int(passage.metadata.get("body_start", 0))
+    return Sentence(passage.page_content[body_start:], passage, body_start).citation()

@@ -1,13 +1,14 @@
 """Approved answers per intent, with slots filled from the customer's own message."""
 
 import re
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 __all__ = ["FilledTemplate", "MissingSlot", "Slot", "TemplateBook"]
+
+_SLOT = re.compile(r"\{(\w+)\}")
 
 
 class Slot(BaseModel):
@@ -27,10 +28,13 @@ class Slot(BaseModel):
     @classmethod
     def _compiles(cls, pattern: str) -> str:
         try:
-            re.compile(pattern)
-        except re.error as error:
+            finds_nothing = re.compile(pattern).search("") is not None
+        except (re.error, OverflowError, RecursionError) as error:
             msg = f"{pattern!r} is no regular expression: {error}"
             raise ValueError(msg) from error
+        if finds_nothing:
+            msg = f"{pattern!r} matches an empty text, so the slot would be filled with nothing; ask for a character"
+            raise ValueError(msg)
         return pattern
 
 
@@ -69,6 +73,12 @@ class TemplateBook(BaseModel):
     @model_validator(mode="after")
     def _slots_are_defined(self) -> "TemplateBook":
         for intent, answer in self.answers.items():
+            if stray := re.search(r"[{}]", _SLOT.sub("", answer)):
+                msg = (
+                    f"the answer for {intent!r} has a {stray.group()!r} that is not part of a slot; "
+                    "braces only stand around a slot's name, like {order_number}"
+                )
+                raise ValueError(msg)
             if unknown := sorted(_slot_names(answer) - set(self.slots)):
                 msg = f"the answer for {intent!r} uses {{{unknown[0]}}}, which is not under 'slots'; define it there"
                 raise ValueError(msg)
@@ -87,8 +97,8 @@ class TemplateBook(BaseModel):
                 return MissingSlot(name, self.slots[name].ask)
             values[name] = found.group(0)
         # only names are replaced: what stands inside a value is never read as a template again
-        return FilledTemplate(re.sub(r"\{(\w+)\}", lambda slot: values[slot.group(1)], answer))
+        return FilledTemplate(_SLOT.sub(lambda slot: values[slot.group(1)], answer))
 
 
 def _slot_names(answer: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(answer) if name is not None}
+    return set(_SLOT.findall(answer))

@@ -10,11 +10,15 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
+from tqdm import tqdm
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PrinterCallback,
     Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
     set_seed,
 )
@@ -60,6 +64,33 @@ def train_encoder(
     encoder.model.eval()
     linear = network.linear.cpu()
     return TrainedEncoder(encoder, linear.weight.detach().numpy(), linear.bias.detach().numpy(), history)
+
+
+class _ProgressBar(TrainerCallback):
+    """Steps done and the latest held-out accuracy, on standard error."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.bar = tqdm(desc="training", unit="step", disable=not enabled)
+
+    @override
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.bar.reset(total=state.max_steps)
+
+    @override
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.bar.update()
+
+    @override
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.bar.set_postfix(held_out_accuracy=f"{kwargs['metrics']['eval_accuracy']:.3f}")
+
+    @override
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.bar.close()
 
 
 class _Network(nn.Module):
@@ -121,9 +152,12 @@ def _run_trainer(
             train_dataset=tokenize(kept),
             eval_dataset=tokenize(held_out),
             compute_metrics=_accuracy,
-            callbacks=[EarlyStoppingCallback(early_stopping_patience=options.patience)],
+            callbacks=[
+                EarlyStoppingCallback(early_stopping_patience=options.patience),
+                _ProgressBar(enabled=options.show_progress),
+            ],
         )
-        trainer.remove_callback(PrinterCallback)  # without a progress bar, Trainer prints instead
+        trainer.remove_callback(PrinterCallback)  # it prints to standard output, which is for results
         trainer.train()
         history = trainer.state.log_history
     return [{k: float(v) for k, v in entry.items()} for entry in history if "eval_accuracy" in entry]
@@ -149,7 +183,7 @@ def _training_arguments(folder: str, options: "ClassifierOptions", *, device: st
         metric_for_best_model="accuracy",
         logging_strategy="no",
         report_to="none",
-        disable_tqdm=not options.show_progress,
+        disable_tqdm=True,  # its bar prints every evaluation to standard output; ours does not
         dataloader_pin_memory=False,
         use_cpu=device == "cpu",
         seed=options.seed,

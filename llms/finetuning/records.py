@@ -23,6 +23,7 @@ __all__ = [
     "check_values",
     "read_labelled_texts",
     "read_table",
+    "refuse_bad_file",
     "split_rows",
 ]
 
@@ -100,7 +101,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Table:
             rejected.append(RejectedRow(line, reason))
         else:
             rows.append(Row(line, values))
-    _refuse_bad_file(path, rows, rejected)
+    refuse_bad_file(path, rows, rejected)
     return Table(rows, rejected)
 
 
@@ -119,7 +120,7 @@ def read_labelled_texts(path: Path, *, text_column: str = "text", label_column: 
             rows.append(LabelledText(text, label))
         else:
             rejected.append(RejectedRow(row.line, f"empty {label_column if text else text_column}, or no text"))
-    _refuse_bad_file(path, rows, rejected)
+    refuse_bad_file(path, rows, rejected)
     return LabelledTexts(rows, sorted(rejected, key=lambda row: row.line))
 
 
@@ -242,7 +243,12 @@ def check_values(values: dict[str, Any], columns: Sequence[str]) -> str | None:
     return None
 
 
-def _refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[RejectedRow]) -> None:
+def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[RejectedRow]) -> None:
+    """Refuse a file without usable rows, or with more than half of them set aside.
+
+    Raises:
+        DataFileError: with the number of bad rows, and the first one's line and reason.
+    """
     total = len(rows) + len(rejected)
     if not total:
         msg = f"{path} has a header but no rows; add at least one"

@@ -1,0 +1,285 @@
+"""Charts as SVG text: pure functions from figures to markup, coloured by the classes of the page around them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from markupsafe import Markup
+
+from chains.monitoring import Alert, TrendPoint
+
+__all__ = ["TrendBar", "draw_bars", "draw_confusion", "draw_trend", "sum_trend"]
+
+_HOUR = timedelta(hours=1)
+_MAX_BARS = 130  # more of them cannot be told apart at this width
+_SMOOTHING = timedelta(hours=24)  # a share of the few posts of one bar jumps; of a day's posts it does not
+
+_WIDTH, _LEFT, _RIGHT = 640, 44, 8
+_TOP, _POSTS_HEIGHT, _GAP, _SHARE_HEIGHT, _BOTTOM = 16, 92, 22, 64, 20
+
+# constants, so that whatever comes from data is escaped when it is put in
+_HEAD = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">')
+_RECT = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>')
+_LINE = Markup('<line x1="{}" y1="{}" x2="{}" y2="{}"/>')
+_POLYLINE = Markup('<polyline class="{}" points="{}"/>')
+_TEXT = Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>')
+_TILTED_TEXT = Markup('<text transform="translate({} {}) rotate(-50)">{}</text>')
+_CELL = Markup(
+    '<g><rect class="cell" x="{0}" y="{1}" width="{2}" height="{2}" rx="3"/>'
+    '<rect class="{3}" x="{0}" y="{1}" width="{2}" height="{2}" rx="3" fill-opacity="{4}"/><title>{5}</title></g>'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrendBar:
+    """The posts of one topic in one stretch of time."""
+
+    start: datetime
+    posts: int
+    negative: int
+    positive: int
+    baseline_share: float | None
+
+    @property
+    def neutral(self) -> int:
+        """Posts that are neither negative nor positive."""
+        return self.posts - self.negative - self.positive
+
+
+def sum_trend(points: Sequence[TrendPoint]) -> tuple[timedelta, list[TrendBar]]:
+    """Return the width of a bar and the bars of one topic's points, oldest first; stretches without posts have none.
+
+    The width is the least of 1, 6, 12 and 24 hours, or a number of days, that gives at most 130 bars.
+
+    Example:
+        >>> hour = dict(topic="app", posts=2, negative=1, neutral=1, positive=0, baseline_share=0.2)
+        >>> times = [datetime(2026, 3, 1, at, tzinfo=UTC) for at in (0, 1, 9)]
+        >>> width, bars = sum_trend([TrendPoint(start=time, **hour) for time in times])
+        >>> width == timedelta(hours=1), [bar.posts for bar in bars]
+        (True, [2, 2, 2])
+    """
+    if not points:
+        return _HOUR, []
+    starts = [point.start for point in points]
+    span_h = (max(starts) - min(starts)) / _HOUR
+    widths_h = [1, 6, 12, 24]
+    width_h = next((width for width in widths_h if span_h / width < _MAX_BARS), 24 * math.ceil(span_h / 24 / _MAX_BARS))
+    groups: dict[int, list[TrendPoint]] = {}
+    for point in sorted(points, key=lambda point: point.start):
+        groups.setdefault(int(point.start.timestamp() // (width_h * 3600)), []).append(point)
+    return width_h * _HOUR, [_add_points(index * width_h, group) for index, group in sorted(groups.items())]
+
+
+def _add_points(start_h: int, points: Sequence[TrendPoint]) -> TrendBar:
+    known = [point.baseline_share for point in points if point.baseline_share is not None]
+    return TrendBar(
+        start=datetime.fromtimestamp(start_h * 3600, UTC),
+        posts=sum(point.posts for point in points),
+        negative=sum(point.negative for point in points),
+        positive=sum(point.positive for point in points),
+        baseline_share=sum(known) / len(known) if known else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _TimeAxis:
+    """Where a moment lies between the edges of a trend chart."""
+
+    first: datetime
+    last: datetime
+
+    def place(self, moment: datetime) -> float:
+        share = (min(max(moment, self.first), self.last) - self.first) / (self.last - self.first)
+        return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
+
+
+def draw_trend(
+    width: timedelta,
+    bars: Sequence[TrendBar],
+    alerts: Sequence[Alert],
+    *,
+    label: str,
+    words: Mapping[str, str] | None = None,
+) -> Markup:
+    """Return posts over time as stacked bars, above the share of negatives with its usual level; alerts are shaded.
+
+    Args:
+        width: of one bar.
+        bars: oldest first; at least one.
+        alerts: of the same topic.
+        label: the chart in one sentence, for those who do not see it.
+        words: translations of "alert", "posts", "negative share", "usual".
+
+    Example:
+        >>> bar = TrendBar(start=datetime(2026, 3, 1, tzinfo=UTC), posts=2, negative=1, positive=0, baseline_share=0.2)
+        >>> print(draw_trend(timedelta(hours=1), [bar], [], label="Posts about the app")[:26])
+        <svg class="chart" viewBox
+    """
+    axis = _TimeAxis(bars[0].start, bars[-1].start + width)
+    said = {word: (words or {}).get(word, word) for word in ("alert", "posts", "negative share", "usual")}
+    height = _TOP + _POSTS_HEIGHT + _GAP + _SHARE_HEIGHT + _BOTTOM
+    parts = [
+        *(_shade_alert(alert, axis, height, said["alert"]) for alert in alerts),
+        *_draw_posts(bars, width, axis, said["posts"]),
+        *_draw_shares(bars, axis, said),
+        *_draw_days(axis, height),
+    ]
+    return _svg(parts, width=_WIDTH, height=height, label=label)
+
+
+def _shade_alert(alert: Alert, axis: _TimeAxis, height: int, word: str) -> Markup:
+    start, end = axis.place(alert.since), axis.place(alert.closed_at or axis.last)
+    shade = _rect("surge", start, _TOP, max(3.0, round(end - start, 1)), height - _TOP - _BOTTOM, alert.reason)
+    anchor = "end" if start > _WIDTH * 0.8 else "start"
+    return shade + _text(start, _TOP - 4, f"{word}: {alert.since:%m-%d %H:%M}", anchor=anchor, kind="strong")
+
+
+def _draw_posts(bars: Sequence[TrendBar], width: timedelta, axis: _TimeAxis, word: str) -> list[Markup]:
+    highest, floor = max(bar.posts for bar in bars), _TOP + _POSTS_HEIGHT
+    parts = [_line(_LEFT, floor, _WIDTH - _RIGHT, floor)]
+    parts += [_text(_LEFT - 6, _TOP + 9, str(highest)), _text(_LEFT - 6, floor, "0")]
+    hours = int(width / _HOUR)
+    parts.append(_text(_LEFT + 4, floor + 13, f"{word} / {hours} h", anchor="start"))
+    for bar in bars:
+        left = axis.place(bar.start)
+        thickness = max(1.0, round(axis.place(bar.start + width) - left - 0.8, 1))
+        below = 0
+        for kind in ("negative", "neutral", "positive"):
+            count = getattr(bar, kind)
+            if count:
+                top = round(floor - (below + count) / highest * (_POSTS_HEIGHT - 4), 1)
+                tall = round(count / highest * (_POSTS_HEIGHT - 4), 1)
+                title = f"{bar.start:%Y-%m-%d %H:%M}: {count} {kind} / {bar.posts}"
+                parts.append(_rect(kind, left, top, thickness, tall, title))
+                below += count
+    return parts
+
+
+def _draw_shares(bars: Sequence[TrendBar], axis: _TimeAxis, said: Mapping[str, str]) -> list[Markup]:
+    floor = _TOP + _POSTS_HEIGHT + _GAP + _SHARE_HEIGHT
+    shares = [(bar.start, _share_of_day(bars, at)) for at, bar in enumerate(bars)]
+    usual = [(bar.start, bar.baseline_share) for bar in bars if bar.baseline_share is not None]
+    highest = max(0.1, *(share for _, share in [*shares, *usual]))
+
+    def path(kind: str, values: Sequence[tuple[datetime, float]]) -> Markup:
+        places = " ".join(
+            f"{axis.place(start)},{round(floor - share / highest * (_SHARE_HEIGHT - 4), 1)}" for start, share in values
+        )
+        return _POLYLINE.format(kind, places)
+
+    caption = f"{said['negative share']} (24 h) ┄ {said['usual']}"
+    return [
+        _line(_LEFT, floor, _WIDTH - _RIGHT, floor),
+        _text(_LEFT - 6, floor - _SHARE_HEIGHT + 9, f"{highest:.0%}".replace("%", " %")),
+        _text(_LEFT - 6, floor, "0 %"),
+        path("usual", usual),
+        path("share", shares),
+        _text(_LEFT + 4, floor - _SHARE_HEIGHT + 2, caption, anchor="start"),
+    ]
+
+
+def _share_of_day(bars: Sequence[TrendBar], at: int) -> float:
+    """Return the share of negatives in the 24 hours that end with a bar."""
+    since = bars[at].start - _SMOOTHING
+    day = [bar for bar in bars[: at + 1] if bar.start > since]
+    return sum(bar.negative for bar in day) / max(1, sum(bar.posts for bar in day))
+
+
+def _draw_days(axis: _TimeAxis, height: int) -> list[Markup]:
+    span = axis.last - axis.first
+    style = "%m-%d" if span > timedelta(days=2) else "%m-%d %H:%M"
+    moments = [axis.first, axis.first + span / 2, axis.last]
+    anchors = ["start", "middle", "end"]
+    return [
+        _text(axis.place(moment), height - 5, f"{moment:{style}}", anchor=anchor)
+        for moment, anchor in zip(moments, anchors, strict=True)
+    ]
+
+
+def draw_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, label: str) -> Markup:
+    """Return a confusion matrix as a coloured grid: one row per expected, one column per predicted label.
+
+    The colour of a cell is its share of its row, right ones in another hue than wrong ones; each cell names its labels
+    and count in a title.
+
+    Example:
+        >>> "expected a, predicted b: 1" in draw_confusion(["a", "b"], [[3, 1], [0, 2]], label="Confusion")
+        True
+    """
+    longest = min(24, max((_visible_length(name) for name in labels), default=0))
+    cell = 22 if len(labels) > 8 else 40
+    left, top = 10 + round(6.4 * longest), 16 + round(5 * longest)
+    parts: list[Markup] = []
+    for row, (expected, counts) in enumerate(zip(labels, matrix, strict=True)):
+        middle = top + row * cell + cell / 2
+        parts.append(_text(left - 6, middle + 4, _shorten(expected)))
+        parts.append(_tilted(left + row * cell + cell / 2 + 3, top - 6, _shorten(expected)))
+        total = max(1, sum(counts))
+        for column, (predicted, count) in enumerate(zip(labels, counts, strict=True)):
+            kind = "right" if row == column else "wrong"
+            title = f"expected {expected}, predicted {predicted}: {count}"
+            place = (left + column * cell, top + row * cell)
+            parts.append(_cell(place, cell, kind, count / total, title))
+            if count:
+                strong = "number on" if count / total > 0.55 else "number"
+                parts.append(_text(place[0] + cell / 2, middle + 4, str(count), anchor="middle", kind=strong))
+    size = cell * len(labels)
+    right = round(4.4 * longest)  # the last column's tilted name leans over the edge
+    return _svg(parts, width=left + size + right, height=top + size + 6, label=label, kind="confusion")
+
+
+def _cell(place: tuple[float, float], size: int, kind: str, share: float, title: str) -> Markup:
+    visible = 0.0 if share == 0 else 0.15 + 0.85 * share
+    return _CELL.format(place[0], place[1], size - 2, kind, round(visible, 2), title)
+
+
+def draw_bars(values: Mapping[str, float], *, label: str, ours: str = "", decimals: int = 3) -> Markup:
+    """Return horizontal bars, one per name in the given order; `ours` stands out.
+
+    Example:
+        >>> chart = draw_bars({"ours": 0.2, "popularity": 0.1}, label="NDCG", ours="ours")
+        >>> chart.count("<rect"), "0.200" in chart
+        (2, True)
+    """
+    longest = max((_visible_length(name) for name in values), default=0)
+    left, row = 16 + round(6.8 * longest), 28
+    highest = max([*values.values(), 1e-9])
+    parts = []
+    for at, (name, value) in enumerate(values.items()):
+        width = round(max(0.0, value) / highest * (_WIDTH - left - 64), 1)
+        kind = "ours" if name == ours else "other"
+        parts.append(_text(left - 8, at * row + 19, name, kind="strong" if name == ours else ""))
+        parts.append(_rect(kind, left, at * row + 5, max(1.0, width), row - 8, f"{name}: {value:.{decimals}f}"))
+        parts.append(_text(left + width + 6, at * row + 19, f"{value:.{decimals}f}", anchor="start"))
+    return _svg(parts, width=_WIDTH, height=max(1, len(values)) * row + 4, label=label)
+
+
+def _visible_length(text: str) -> int:
+    """Return how many narrow letters wide a text is; Chinese characters are two wide."""
+    return sum(2 if ord(letter) >= 0x2E80 else 1 for letter in text)
+
+
+def _shorten(text: str, limit: int = 24) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _svg(parts: Sequence[Markup], *, width: float, height: float, label: str, kind: str = "") -> Markup:
+    classes = f"chart {kind}".strip()
+    return _HEAD.format(classes, width, height, width, label) + Markup("").join(parts) + Markup("</svg>")
+
+
+def _rect(kind: str, left: float, top: float, width: float, height: float, title: str) -> Markup:
+    return _RECT.format(kind, left, top, width, height, title)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return _LINE.format(x1, y1, x2, y2)
+
+
+def _text(left: float, top: float, text: str, *, anchor: str = "end", kind: str = "") -> Markup:
+    return _TEXT.format(kind, round(left, 1), round(top, 1), anchor, text)
+
+
+def _tilted(left: float, top: float, text: str) -> Markup:
+    return _TILTED_TEXT.format(round(left, 1), round(top, 1), text)

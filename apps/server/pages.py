@@ -1,0 +1,53 @@
+"""The web page, its files from a fixed list, and the description of the interface."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from apps.server.problems import ProblemError
+
+__all__ = ["router"]
+
+_WEB = Path(__file__).parent.parent / "web"
+_STATIC = {
+    "app.js": "text/javascript",
+    "charts.js": "text/javascript",
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
+_FRESH = {"Cache-Control": "no-cache"}  # browsers ask each time, so that a new version shows at once
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/", response_class=HTMLResponse)
+def show_page() -> HTMLResponse:
+    """Return the web page."""
+    return HTMLResponse((_WEB / "index.html").read_text("utf-8"), headers=_FRESH)
+
+
+@router.get("/static/{name}")
+def send_static(name: str) -> Response:
+    """Return one of the page's files; the name is looked up and never used as a path."""
+    if name not in _STATIC:
+        raise ProblemError(404, "There is no such file.")
+    return Response((_WEB / name).read_bytes(), media_type=_STATIC[name], headers=_FRESH)
+
+
+@router.get("/docs", response_class=HTMLResponse)
+def show_docs(request: Request) -> HTMLResponse:
+    """Return the interface as a page without scripts: the usual viewers load theirs from elsewhere."""
+    schema: dict[str, Any] = request.app.openapi()
+    return HTMLResponse(_docs_template().render(schema=schema), headers=_FRESH)
+
+
+@functools.cache
+def _docs_template() -> Any:
+    environment = Environment(loader=FileSystemLoader(_WEB), autoescape=True, undefined=StrictUndefined)
+    environment.filters["tojson_plain"] = functools.partial(json.dumps, ensure_ascii=False)
+    return environment.get_template("docs.html")

@@ -1,0 +1,136 @@
+"""The interface to the chains: each route is one call of one chain."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter
+
+from apps.server.schemas import (
+    AlertsReply,
+    AskRequest,
+    ClassifyRequest,
+    PostOutcome,
+    PostsReply,
+    PostsRequest,
+    Problem,
+    RecommendRequest,
+)
+from apps.server.serving import CurrentServing
+from chains.customer_service import ServiceReply, ServiceRequest
+from chains.monitoring import MonitoringReport, Post
+from chains.recommendation import Recommendation
+from llms.classification import Classification
+
+__all__ = ["router"]
+
+_REFUSALS = {
+    400: "The body is no usable JSON.",
+    413: "The body is larger than 1 MiB.",
+    415: "The body is not declared as JSON.",
+    422: "The request does not fit its schema, or the chain refuses it.",
+    429: "All workers are busy; `Retry-After` says when to come back.",
+    503: "Still loading, or the workspace does not have this part.",
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
+    for status, text in _REFUSALS.items()
+}
+
+
+def _replies(example: Any, *, only: Sequence[int] = tuple(_REFUSALS)) -> dict[int | str, dict[str, Any]]:
+    """Return what a route may answer, for its documentation."""
+    success: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": example}}}}
+    return success | {status: _PROBLEMS[status] for status in only}
+
+
+_ASK_EXAMPLE = {
+    "text": "Let the battery rest between 20 % and 80 %.",
+    "route": "answer",
+    "intent": None,
+    "probability": 0.31,
+    "citations": [
+        {"source": "phone-battery-care.md", "start": 120, "end": 163, "quote": "Let the battery rest between 20 % ..."}
+    ],
+    "reason": "no approved answer fits for sure; phone-battery-care.md does",
+}
+_CLASSIFY_EXAMPLE = [
+    {
+        "label": "negative",
+        "probability": 0.94,
+        "probabilities": {"negative": 0.94, "neutral": 0.05, "positive": 0.01},
+        "in_scope": 0.97,
+        "accepted": True,
+    }
+]
+_RECOMMEND_EXAMPLE = {
+    "user": "u558",
+    "items": [
+        {
+            "id": "i001",
+            "title": "Over-ear headphones",
+            "score": 0.42,
+            "reason": "People who chose wireless earbuds also chose this.",
+            "parts": {"interest": 0.4, "collaborative": 1.2, "text": 0.3},
+        }
+    ],
+    "cold": False,
+}
+
+router = APIRouter(tags=["applications"])
+
+
+@router.post("/ask", responses=_replies(_ASK_EXAMPLE), summary="Answer a customer")
+async def ask(body: AskRequest, serving: CurrentServing) -> ServiceReply:
+    """Return an approved answer, one quoted from the knowledge base, a question back, or a hand-over to a person."""
+    chain = serving.require("customer_service")
+    reply: ServiceReply = await serving.admission.run(functools.partial(chain.invoke, ServiceRequest(text=body.text)))
+    return reply
+
+
+@router.post("/classify", responses=_replies(_CLASSIFY_EXAMPLE), summary="Label texts")
+async def classify(body: ClassifyRequest, serving: CurrentServing) -> list[Classification]:
+    """Return a label with its calibrated probability for each text, in order."""
+    classifier = serving.require_classifier(body.model)
+    replies: list[Classification] = await serving.admission.run(functools.partial(classifier.batch, list(body.texts)))
+    return replies
+
+
+@router.post("/posts", responses=_replies(PostsReply.model_config["json_schema_extra"]), summary="Watch posts")
+async def watch(body: PostsRequest, serving: CurrentServing) -> PostsReply:
+    """Give posts to the live monitor; return what became of each, and the alerts they opened or closed.
+
+    The monitor holds a post back for ten minutes of the stream's time, so an alert may come with a later request.
+    """
+    monitor = serving.require_live_monitor()
+    report = await serving.admission.run(functools.partial(monitor.observe, body.posts))
+    return PostsReply(posts=_outcomes(body.posts, report), alerts=report.alerts)
+
+
+@router.get("/alerts", responses=_replies(None, only=[503]), summary="Show alerts and trend")
+def alerts(serving: CurrentServing) -> AlertsReply:
+    """Return the alerts and the hourly trend of the recorded stream and of all posts received since."""
+    return serving.require_live_monitor().snapshot()
+
+
+@router.post("/recommend", responses=_replies(_RECOMMEND_EXAMPLE), summary="Recommend items")
+async def recommend(body: RecommendRequest, serving: CurrentServing) -> Recommendation:
+    """Return a list of items for a user, best first, each with its reason."""
+    chain = serving.require("recommendation")
+    result: Recommendation = await serving.admission.run(functools.partial(chain.invoke, body))
+    return result
+
+
+def _outcomes(posts: Sequence[Post], report: MonitoringReport) -> tuple[PostOutcome, ...]:
+    """Return what became of each post; of an id sent twice the first one counts."""
+    readings = {reading.post.id: reading for reading in report.readings}
+    set_aside = {item.post.id: item.reason for item in report.set_aside}
+    outcomes = []
+    for post in posts:
+        reading = readings.pop(post.id, None)
+        if reading is not None:
+            labels = {"topic": reading.topic.label, "sentiment": reading.sentiment.label}
+            outcomes.append(PostOutcome(id=post.id, outcome="counted", **labels))
+        else:
+            outcomes.append(PostOutcome(id=post.id, outcome=set_aside.get(post.id, "duplicate")))
+    return tuple(outcomes)

@@ -1,0 +1,91 @@
+"""A tiny workspace on disk and chains made of fakes, so that no test here loads a weight."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from langchain_core.documents import Document
+
+from apps.server.app import create_app
+from apps.server.chains import Chains
+from apps.settings import SETTINGS_NAME, load_settings
+from chains.customer_service import TemplateBook, build_customer_service_chain
+from chains.monitoring import build_monitoring_chain
+from llms.fakes import FixedClassifier, HashedEmbeddings, ScriptedChatModel
+from retrievers import FaissStore
+from tests.chains.recommendation.worlds import make_chain, train_model
+
+STREAM_START = datetime(2026, 3, 2, tzinfo=UTC)
+
+INTENT = FixedClassifier({"parcel": "track_order", "refund": "refund_status"})
+TOPIC = FixedClassifier({"app": "app", "fee": "fees"})
+SENTIMENT = FixedClassifier({"down": "negative", "great": "positive"}, default="neutral")
+
+
+def make_post(number, text, **changes):
+    """A post of the recorded stream, one every 20 minutes, as a plain dict."""
+    time = STREAM_START + timedelta(minutes=20 * number)
+    return {"id": f"p{number}", "source": "forum", "text": text, "time": time.isoformat()} | changes
+
+
+def make_stream(num_posts=1500):
+    """Two weeks with a usual share of negatives, then a day on which all that is said of the app is negative."""
+    surge = range(num_posts - 72, num_posts)
+    return [
+        make_post(number, "The app is down" if number in surge or number % 9 == 0 else "The app is here")
+        for number in range(num_posts)
+    ]
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory):
+    """A workspace with settings and a recorded stream, but without models; do not change it."""
+    folder = tmp_path_factory.mktemp("workspace")
+    (folder / SETTINGS_NAME).write_text("", encoding="utf-8")
+    (folder / "monitoring").mkdir()
+    lines = [json.dumps(post) for post in make_stream()]
+    (folder / "monitoring" / "stream.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settings(workspace):
+    return load_settings(workspace)
+
+
+@pytest.fixture(scope="session")
+def service_chain():
+    embeddings = HashedEmbeddings()
+    store = FaissStore(embedding=embeddings)
+    store.add_documents(
+        [Document("Charge the battery to 80 percent.", metadata={"source": "battery.md", "relevance": 0.8})], ids=["b"]
+    )
+    return build_customer_service_chain(
+        classifier=INTENT,
+        templates=TemplateBook(answers={"refund_status": "Refunds take five days."}),
+        retriever=store.as_retriever(search_kwargs={"k": 1}),
+        embeddings=embeddings,
+        chat_model=ScriptedChatModel(answers=["Charge it to 80 percent [1]."]),
+    )
+
+
+@pytest.fixture(scope="session")
+def chains(service_chain):
+    return Chains(
+        customer_service=service_chain,
+        monitoring=build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT),
+        recommendation=make_chain(train_model()),
+        classifiers={"intent": INTENT, "topic": TOPIC, "sentiment": SENTIMENT},
+    )
+
+
+@pytest.fixture(scope="session")
+def app(settings, chains):
+    return create_app(settings, chains=chains)
+
+
+@pytest.fixture(scope="session")
+def client(app):
+    with TestClient(app) as client:
+        yield client

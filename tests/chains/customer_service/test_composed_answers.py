@@ -1,0 +1,77 @@
+"""Answers of a chat model: only what it can cite is sent."""
+
+import pytest
+from langchain_core.documents import Document
+
+from llms.fakes import ScriptedChatModel
+from tests.chains.customer_service.shops import FixedRetriever, make_chain
+
+PAGES = [
+    Document("Title\n\nBlue kettles boil.", metadata={"source": "a.md", "start": 10, "body_start": 7}),
+    Document("Red kettles {question} leak. Often.", metadata={"source": "b.md", "start": 0, "body_start": 0}),
+    Document("Green kettles sing.", metadata={"source": "a.md", "start": 40, "body_start": 0}),
+]
+QUESTION = "Do blue kettles boil?"
+
+
+def _ask(articles, answer, question=QUESTION):
+    model = ScriptedChatModel(answers=[answer])
+    reply = make_chain(articles, retriever=FixedRetriever(documents=PAGES), chat_model=model).invoke(question)
+    return reply, model
+
+
+def _cited(reply):
+    return [(citation.source, citation.start, citation.end, citation.quote) for citation in reply.citations]
+
+
+def test_an_answer_cites_the_body_of_each_passage_it_names(articles):
+    reply, _ = _ask(articles, " They sing [3]. Blue ones boil [1]. Really [1]. ")
+    assert reply.route == "answer"
+    assert reply.text == "They sing [3]. Blue ones boil [1]. Really [1]."
+    assert _cited(reply) == [("a.md", 10, 28, "Blue kettles boil."), ("a.md", 40, 59, "Green kettles sing.")]
+
+
+@pytest.mark.parametrize("answer", ["Both [1, 2].", "Both [1,2].", "Both [1][2].", "两者[1、2]。", "两者[1，2]。"])
+def test_several_passages_may_be_named_at_once(articles, answer):
+    reply, _ = _ask(articles, answer)
+    assert reply.text == answer
+    assert [citation.source for citation in reply.citations] == ["a.md", "b.md"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["UNKNOWN", "UNKNOWN [1]", "They boil.", "", "They boil [4].", "They boil [0].", "Yes [1], and [9].", "Yes [1, 9]."]
+    + ["They boil [1234].", f"They boil [1] [{'9' * 5000}].", "They boil [-1].", "They boil [one].", "They boil [01]."],
+)
+def test_an_answer_without_valid_citations_is_replaced_by_quotes(articles, answer):
+    reply, model = _ask(articles, answer)
+    assert len(model.prompts) == 1
+    assert reply.text == "Blue kettles boil."
+    assert _cited(reply) == [("a.md", 10, 28, "Blue kettles boil.")]
+
+
+def test_the_prompt_holds_the_numbered_passages_and_the_question_as_they_are(articles):
+    question = "Does {passages} or {0} leak? {"
+    _, model = _ask(articles, "UNKNOWN", question)
+    system, user = model.prompts[0]
+    assert user.text == question
+    assert "[1] Title\n\nBlue kettles boil.\n\n[2] Red kettles {question} leak. Often.\n\n[3] Green" in system.text
+    assert "UNKNOWN" in system.text
+    assert "{passages}" not in system.text
+
+
+def test_the_model_is_not_asked_where_a_template_answers_or_nothing_is_relevant(articles):
+    model = ScriptedChatModel(answers=["Yes [1]."])
+    chain = make_chain(articles, chat_model=model)
+    assert chain.invoke("When are you open on Monday?").route == "template"
+    assert chain.invoke("Do you like the weather?").route == "handover"
+    assert model.prompts == []
+
+
+def test_a_citation_of_a_real_article_is_a_span_of_its_file(articles):
+    chain = make_chain(articles, chat_model=ScriptedChatModel(answers=["A [1]. B [2]."]))
+    reply = chain.invoke("Which memory card fits the Halden One camera?")
+    assert reply.text == "A [1]. B [2]."
+    for citation in reply.citations:
+        text = (articles / citation.source).read_text(encoding="utf-8")
+        assert text[citation.start : citation.end] == citation.quote

@@ -1,0 +1,156 @@
+"""Sentences, their places in the article, and the choice among them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.documents import Document
+
+from chains.customer_service.quoting import best_sentences, split_sentences
+from llms.fakes import HashedEmbeddings
+from retrievers import read_documents, split_documents
+from tests.chains.customer_service.shops import ARTICLES, FixedRetriever, make_chain
+
+QUESTIONS = [
+    "Which is the largest card the Halden One camera supports?",
+    "how to format card slot 1",
+    "Push the card until it clicks. And then?",
+    "Keep the battery between 20 and 80 percent?",
+    "签收后多少天内可以退货",
+    "先申请再寄回吗",
+]
+
+
+def _texts(text, **metadata):
+    return [sentence.text for sentence in split_sentences(Document(text, metadata=metadata))]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
+        ("It is 15.5 cm wide. It weighs 2.5 kg.", ["It is 15.5 cm wide.", "It weighs 2.5 kg."]),
+        ("Avoid heat, e.g. Sunlight. Done.", ["Avoid heat, e.g. Sunlight.", "Done."]),
+        ("Cables, i.e. USB ones, vs. Plugs etc. are free.", ["Cables, i.e. USB ones, vs. Plugs etc. are free."]),
+        ("Ask Dr. Voss. He knows.", ["Ask Dr. Voss.", "He knows."]),
+        ("See no. 5 below. The answer is no. Try again.", ["See no. 5 below.", "The answer is no.", "Try again."]),
+        ("Open at 8 a.m. on Monday.", ["Open at 8 a.m. on Monday."]),
+        ("It is ready. eSIM works too. iPads as well.", ["It is ready.", "eSIM works too.", "iPads as well."]),
+        ('He said "Go!" Then he left.', ['He said "Go!"', "Then he left."]),
+        ('He said "go!" and left.', ['He said "go!" and left.']),
+        ("**Note.** Keep it (dry.) Always...", ["**Note.**", "Keep it (dry.)", "Always..."]),
+        ("Really?! Yes.", ["Really?!", "Yes."]),
+        ("See voltaro.example/track. Thanks.", ["See voltaro.example/track.", "Thanks."]),
+        ("签收后30天。可以退货！运费呢？免费；好", ["签收后30天。", "可以退货！", "运费呢？", "免费；", "好"]),
+        ("他说“可以。”然后走了。", ["他说“可以。”", "然后走了。"]),
+        ("重2.5千克。约15.5厘米", ["重2.5千克。", "约15.5厘米"]),
+        ("真的吗？！是。", ["真的吗？！", "是。"]),
+        ("1. Open the lid. Push.\n2. Close it.", ["1. Open the lid.", "Push.", "2. Close it."]),
+        ("- First\n- 12. Second. Third", ["- First", "- 12. Second.", "Third"]),
+        ("# What? Why\nText\n## More\n#1 choice", ["Text", "#1 choice"]),
+        ("| A. B | C |\n|---|:-:|\n| D! E | F |", ["| A. B | C |", "| D! E | F |"]),
+        ("```\nrun --fast\n```\n~~~\n", ["run --fast"]),
+        ("line one\r\nline two\r\n", ["line one", "line two"]),
+        ("。", ["。"]),
+        ("...", ["..."]),
+        ("", []),
+        (" \n\t\n　", []),
+    ],
+)
+def test_a_text_falls_into_these_sentences(text, sentences):
+    assert _texts(text) == sentences
+
+
+def test_the_title_before_the_body_is_not_quoted():
+    assert _texts("Cables\n\nShort ones.", body_start=8) == ["Short ones."]
+
+
+_PIECES = st.lists(st.sampled_from([*"aZ1.!?。！？；”\"')| \n\t\r　#-`", "e.g.", "15.5", "# ", "|--|", "```", " \x85"]))
+
+
+@given(st.text() | _PIECES.map("".join), st.integers(0, 5))
+def test_sentences_of_any_text_stand_where_they_say_in_order_and_apart(text, body_start):
+    passage = Document(text, metadata={"body_start": body_start, "start": 100, "source": "a.md"})
+    end = body_start
+    for sentence in split_sentences(passage):
+        assert sentence.text == sentence.text.strip() != ""
+        assert text[sentence.offset : sentence.offset + len(sentence.text)] == sentence.text
+        assert sentence.offset >= end
+        end = sentence.offset + len(sentence.text)
+        citation = sentence.citation()
+        assert (citation.start, citation.end - citation.start) == (100 + sentence.offset - body_start, len(citation.quote))
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="#|`~\r", exclude_categories=["Cc", "Cs"])))
+def test_no_word_is_lost(text):
+    assert "".join("".join(_texts(text)).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize("chunk_chars", [800, 60])
+def test_every_sentence_of_every_article_is_found_at_its_place_in_the_file(articles, chunk_chars):
+    chunks = split_documents(read_documents([articles]), chunk_chars=chunk_chars)
+    citations = [sentence.citation() for chunk in chunks for sentence in split_sentences(chunk)]
+    assert {citation.source for citation in citations} == set(ARTICLES)
+    for citation in citations:
+        text = (articles / citation.source).read_text(encoding="utf-8")
+        assert text[citation.start : citation.end] == citation.quote
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_quotes_are_words_of_one_article_in_reading_order(articles, chain, question):
+    reply = chain.invoke(question)
+    assert reply.route == "answer"
+    assert len({citation.source for citation in reply.citations}) == 1
+    assert 1 <= len(reply.citations) <= 3
+    assert [citation.start for citation in reply.citations] == sorted(citation.start for citation in reply.citations)
+    text = (articles / reply.citations[0].source).read_text(encoding="utf-8")
+    assert all(text[citation.start : citation.end] == citation.quote for citation in reply.citations)
+    place = 0
+    for citation in reply.citations:  # the answer is made of its quotes and nothing else
+        place = reply.text.index(citation.quote, place) + len(citation.quote)
+    assert len(reply.text) - sum(len(citation.quote) for citation in reply.citations) <= len(reply.citations)
+
+
+def test_quotes_of_chinese_follow_each_other_without_a_space(articles):
+    page = Document("可以退货。退货免费！退货 yes.", metadata={"source": "a.md"})
+    reply = make_chain(articles, retriever=FixedRetriever(documents=[page])).invoke("退货")
+    assert " 退货" not in reply.text
+    assert reply.text.startswith("可以退货。")
+
+
+def _best(question, *passages, **options):
+    chosen = best_sentences(question, passages, embeddings=HashedEmbeddings(), **options)
+    return [sentence.text for sentence in chosen]
+
+
+def test_the_sentence_that_shares_the_question_is_best():
+    page = Document("Red shoes are here. Blue kettles boil water. Green hats are gone.")
+    assert _best("blue kettles boil water", page, max_sentences=1) == ["Blue kettles boil water."]
+
+
+def test_the_title_counts_for_every_sentence_of_its_article():
+    about = Document("It lasts long.", metadata={"source": "a", "title": "kettle"})
+    other = Document("It lasts long.", metadata={"source": "b", "title": "hat"})
+    chosen = best_sentences("kettle", [other, about], embeddings=HashedEmbeddings())
+    assert [sentence.source for sentence in chosen] == ["a"]
+
+
+def test_sentences_without_a_source_are_of_one_article_only_if_of_one_passage():
+    passages = [Document("blue kettle.", id="a"), Document("blue kettle.", id="b")]
+    chosen = best_sentences("blue kettle", passages, embeddings=HashedEmbeddings())
+    assert [sentence.source for sentence in chosen] == ["a"]
+
+
+def test_sentences_far_from_the_best_are_left_out_and_no_more_are_taken_than_asked():
+    page = Document("\n".join(["blue kettle one"] * 4 + ["nothing of it"]), metadata={"source": "a"})
+    assert _best("blue kettle one", page) == ["blue kettle one"] * 3
+    assert _best("blue kettle one", page, max_sentences=9) == ["blue kettle one"] * 4
+
+
+def test_without_sentences_nothing_is_chosen():
+    assert _best("question") == []
+    assert _best("question", Document("# Heading")) == []
+    assert _best("", Document("Text.")) == ["Text."]
+
+
+def test_a_long_line_is_split_in_time_that_grows_with_its_length():
+    assert len(_texts("Short one. " * 50_000)) == 50_000
