@@ -57,12 +57,12 @@ def split_sentences(passage: Document) -> Iterator[Sentence]:
         text = line.group().strip()
         if not text or _NOT_QUOTED.match(text):
             continue
-        begin = 0
+        first, begin = line.start() + line.group().index(text), 0
         for end in [len(text)] if text.startswith("|") else _sentence_ends(text):
             piece = text[begin:end]
             if sentence := piece.strip():
                 leading = len(piece) - len(piece.lstrip())
-                yield Sentence(sentence, passage, line.start() + line.group().index(text) + begin + leading)
+                yield Sentence(sentence, passage, first + begin + leading)
             begin = end
 
 

@@ -1,5 +1,6 @@
 """When an alert opens, stays, and closes."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,31 +8,33 @@ from chains.monitoring.causes import CauseKeeper
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
 from chains.monitoring.evidence import STEP_S
 from chains.monitoring.schema import Alert
-from chains.monitoring.surges import StepRecord, Track, find_end, find_start, sum_records
+from chains.monitoring.surges import StepRecord, Track, find_end, find_start, sum_records, weigh_calm
 
 __all__ = ["NEW_NORMAL", "AlertKeeper"]
 
+CALM = timedelta(hours=6)  # a surge may pause for a night
+EXIT_ODDS = 20.0  # for normal times against the surge going on, at which it counts as over
 NEW_NORMAL = timedelta(days=7)  # a surge that lasts a week is how the topic is from now on
 
 
 class AlertKeeper:
     """The alert of one topic: at most one is open, and none opens during the cool-down.
 
-    It opens when either test reaches its threshold. While it is open the statistics are held at their
-    thresholds; it closes when every test that had reached its threshold has fallen from there by as much as
-    speaks clearly for normal times. Both then start from zero.
+    It opens when either test reaches its threshold. It closes when the surge has been followed by some hours
+    that clearly look normal and not like the surge. Both tests then start from zero.
 
     Args:
         topic: what the alerts are about.
         cool_down: time from the end of an alert to the next.
+        min_negatives: summed negative probability of the posts since the surge began; an alert waits for it.
     """
 
-    def __init__(self, topic: str, *, cool_down: timedelta) -> None:
+    def __init__(self, topic: str, *, cool_down: timedelta, min_negatives: float) -> None:
         self._topic = topic
+        self._min_negatives = min_negatives
         self._cool_down_s = cool_down.total_seconds()
         self._quiet_until_s = float("-inf")
         self._open: Alert | None = None
-        self._surging: dict[Track, CumulativeSum] = {}
 
     @property
     def is_open(self) -> bool:
@@ -55,8 +58,7 @@ class AlertKeeper:
         above = {track: test for track, test in tests.items() if test.is_above}
         changed: Alert | None = None
         if self._open is not None:
-            self._surging = {t: test for t, test in (self._surging | above).items() if not test.is_over}
-            if not self._surging or now_s - self._open.since.timestamp() >= NEW_NORMAL.total_seconds():
+            if _is_over(self._open, detector, now_s):
                 changed = self._close(self._open, detector, causes, now_s)
         elif above and now_s >= self._quiet_until_s:
             changed = self._raise(above, detector, causes, now_s)
@@ -66,11 +68,12 @@ class AlertKeeper:
 
     def _raise(
         self, above: dict[Track, CumulativeSum], detector: SurgeDetector, causes: CauseKeeper, now_s: float
-    ) -> Alert:
+    ) -> Alert | None:
         track, test = max(above.items(), key=lambda item: item[1].value / item[1].threshold)
-        self._surging = dict(above)
         records = detector.recall(test.first_step)
         surge = sum_records(records[find_start(records, track) :])
+        if surge.negatives < self._min_negatives:
+            return None
         since = datetime.fromtimestamp(surge.step * STEP_S, UTC)
         self._open = Alert(
             id=f"{self._topic}@{since:%Y-%m-%dT%H:%MZ}",
@@ -99,6 +102,19 @@ class AlertKeeper:
         detector.share.reset()
         detector.volume.reset()
         return alert.model_copy(update=changes | _describe(sum_records(records), alert.track, alert.since))
+
+
+def _is_over(alert: Alert, detector: SurgeDetector, now_s: float) -> bool:
+    since_s = alert.since.timestamp()
+    if now_s - since_s >= NEW_NORMAL.total_seconds():
+        return True
+    records = detector.recall(int(since_s // STEP_S))
+    if not records:  # both tests are back at zero
+        return True
+    end = find_end(records, alert.track) + 1
+    surge, calm = sum_records(records[:end]), sum_records(records[end:])
+    is_long = now_s - (records[end - 1].step + 1) * STEP_S >= CALM.total_seconds()
+    return is_long and weigh_calm(calm, surge) >= math.log(EXIT_ODDS)
 
 
 def _describe(seen: StepRecord, track: Track, since: datetime) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Two sequential tests per topic over one baseline: the share of negatives, and their number."""
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from chains.monitoring.thresholds import find_thresholds
 
 __all__ = ["CumulativeSum", "SurgeDetector"]
 
-EXIT_ODDS = 20.0  # for normal times against the surge going on, at which it counts as over
 NUM_RECORDS = 7 * 24 * STEPS_PER_HOUR
 
 
@@ -46,13 +44,8 @@ class CumulativeSum:
             self.first_step = step
         self.value = max(0.0, self.value + gain)
 
-    @property
-    def is_over(self) -> bool:
-        """True where, since an alarm, enough speaks for normal times again."""
-        return self.value <= max(0.0, self.threshold - math.log(EXIT_ODDS))
-
     def cap(self) -> None:
-        """Hold the value at the threshold, so that it falls as soon as a surge is over."""
+        """Hold the value at the threshold, so that a long surge leaves no more evidence behind than a short one."""
         self.value = min(self.value, self.threshold)
 
     def reset(self) -> None:

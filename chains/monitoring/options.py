@@ -13,7 +13,7 @@ class MonitoringOptions:
     """How a stream is read and how many false alarms are accepted.
 
     Example:
-        >>> MonitoringOptions(false_alarms_per_topic_month=0.1).cool_down.total_seconds() / 3600
+        >>> MonitoringOptions(false_alarms_per_topic_month=0.5).cool_down.total_seconds() / 3600
         6.0
     """
 
@@ -21,7 +21,8 @@ class MonitoringOptions:
     warm_up: timedelta = timedelta(days=7)  # a whole week, so that the weekend is part of the baseline
     allowed_lateness: timedelta = timedelta(minutes=10)  # also how long a post waits for earlier ones
     max_future: timedelta = timedelta(minutes=10)  # clocks of sources differ by minutes, not by hours
-    false_alarms_per_topic_month: float = 0.5  # shared equally by the two tests of a topic
+    false_alarms_per_topic_month: float = 0.1  # shared equally by the two tests of a topic
+    min_negative_posts: float = 5.0  # in a surge before it is an alert; statistics alone would raise on one rare post
     cool_down: timedelta = timedelta(hours=6)  # from the end of an alert to the next of the same topic
     min_posts: int = 40  # fewer do not make a baseline, however long they took to come
     negative_label: str = "negative"
@@ -37,8 +38,11 @@ class MonitoringOptions:
         if not 0.001 <= self.false_alarms_per_topic_month <= 30.0:
             msg = f"false_alarms_per_topic_month must lie between 0.001 and 30, got {self.false_alarms_per_topic_month}"
             raise ValueError(msg)
-        if self.min_posts < 1:
-            msg = f"min_posts must be at least 1, got {self.min_posts}"
+        if self.min_posts < 1 or self.min_negative_posts < 0:
+            msg = (
+                "min_posts must be at least 1 and min_negative_posts at least 0, "
+                f"got {self.min_posts} and {self.min_negative_posts}"
+            )
             raise ValueError(msg)
         if not self.negative_label or self.negative_label == self.positive_label:
             msg = "negative_label must be a name, and another than positive_label"

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
-__all__ = ["StepRecord", "Track", "find_end", "find_start", "sum_records"]
+__all__ = ["StepRecord", "Track", "find_end", "find_start", "sum_records", "weigh_calm"]
 
+CHANCE = 0.5  # log-odds that a level which did not change may lose by chance
 Track = Literal["share", "volume"]
 
 
@@ -52,6 +53,38 @@ def find_end(records: Sequence[StepRecord], track: Track) -> int:
         track: whether the share or the number of negatives counts.
     """
     return _find_best(records, track)
+
+
+def weigh_calm(calm: StepRecord, surge: StepRecord) -> float:
+    """Return the log-odds that what followed a surge is normal again, against the surge going on at its level.
+
+    Args:
+        calm: the sum of what followed.
+        surge: the sum of the surge itself.
+
+    Returns:
+        The log-odds from the number of negatives and from their share, added; if one of them speaks for the surge,
+        that one alone, since fewer posts that are as negative as before are no end.
+
+    Example:
+        >>> surge, calm = StepRecord(0, 10, 6.0, 1.0, 1.0), StepRecord(9, 10, 1.0, 1.0, 1.0)
+        >>> weigh_calm(calm, surge) > 3 > weigh_calm(surge, surge)
+        True
+    """
+    ratio = max(surge.negatives / max(surge.usual_volume, 1e-9), 1.0)
+    volume = calm.usual_volume * (ratio - 1) - calm.negatives * math.log(ratio)
+    share = _weigh_calm_share(calm, surge)
+    against = min(volume, share)
+    return against if against < -CHANCE else volume + share
+
+
+def _weigh_calm_share(calm: StepRecord, surge: StepRecord) -> float:
+    if not calm.posts or not surge.posts:
+        return 0.0
+    usual = min(max(calm.usual_negatives / calm.posts, 0.001), 0.999)
+    raised = min(max(surge.negatives / surge.posts, 0.001), 0.999)
+    others = calm.posts - calm.negatives
+    return calm.negatives * math.log(usual / raised) + others * math.log((1 - usual) / (1 - raised))
 
 
 def _find_best(records: Sequence[StepRecord], track: Track) -> int:

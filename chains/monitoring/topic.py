@@ -29,7 +29,7 @@ class TopicMonitor:
         self._topic = topic
         self._options = options
         self._causes = CauseKeeper(options.negative_label)
-        self._keeper = AlertKeeper(topic, cool_down=options.cool_down)
+        self._keeper = AlertKeeper(topic, cool_down=options.cool_down, min_negatives=options.min_negative_posts)
         self._begin(int(start_s // STEP_S))
 
     def _begin(self, step: int) -> None:

@@ -26,13 +26,25 @@ Take the largest card your camera supports. A card of 15.5 cm is no memory card!
 format card --slot 1
 ```
 """,
-    "battery.md": "# Battery care\n\nKeep the battery between 20 and 80 percent. Never freeze a battery, e.g. in snow.\n",
-    "zh/退货.md": "# 退货说明\n\n签收后30天内可以退货。请保留“原包装。”拆封的游戏不能退！运费由商城承担；\n\n- 先申请，再寄回。\n",
+    "battery.md": """# Battery care
+
+Keep the battery between 20 and 80 percent. Never freeze a battery, e.g. in snow.
+""",
+    "zh/退货.md": """# 退货说明
+
+签收后30天内可以退货。请保留“原包装。”拆封的游戏不能退！运费由商城承担；
+
+- 先申请，再寄回。
+""",
 }
 ORDER = Slot(pattern=r"(?i)\bVT-?\w{6}\b|\{order\}", ask="Which order?")
 TEMPLATES = TemplateBook(
     slots={"order": ORDER, "name": Slot(pattern=r"(?<=I am )\S+", ask="Who are you?")},
-    answers={"track": "Order {order} is on its way.", "greet": "{name}, we found {order} and {order}.", "hours": "9-5."},
+    answers={
+        "track": "Order {order} is on its way.",
+        "greet": "{name}, we found {order} and {order}.",
+        "hours": "9-5.",
+    },
 )
 CLASSIFIER = FixedClassifier({"parcel": "track", "hello": "greet", "open on": "hours", "poem": "poems"})
 

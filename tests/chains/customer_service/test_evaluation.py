@@ -10,9 +10,7 @@ def _reply(request):
     """A chain whose answer stands in the message: route, intent and article."""
     route, intent, article = request.text.split()[:3]
     citations = (Citation(source=article, start=0, end=1, quote="x"),) if article != "-" else ()
-    return ServiceReply(
-        text="", route=route, intent=None if intent == "-" else intent, citations=citations, reason=""
-    )
+    return ServiceReply(text="", route=route, intent=None if intent == "-" else intent, citations=citations, reason="")
 
 
 def _scores(*questions):

@@ -17,8 +17,24 @@ def _book(answer, **slots):
 
 @pytest.mark.parametrize(
     "answer",
-    ["{", "}", "{}", "{0", "{order", "order}", "{{order}}", "{order!r}", "{order.pattern}", "{order[0]}"]
-    + ["{order:>10}", "{order:{order}}", "{ order }", "100 % {", "{order-number}", "{order}}"],
+    [
+        "{",
+        "}",
+        "{}",
+        "{0",
+        "{order",
+        "order}",
+        "{{order}}",
+        "{order!r}",
+        "{order.pattern}",
+        "{order[0]}",
+        "{order:>10}",
+        "{order:{order}}",
+        "{ order }",
+        "100 % {",
+        "{order-number}",
+        "{order}}",
+    ],
 )
 def test_a_brace_that_is_no_slot_is_refused_with_the_intent(answer):
     with pytest.raises(ValidationError, match=r"the answer for 'track' has a '[{}]' that is not part of a slot"):

@@ -30,7 +30,7 @@ def cut(posts, size):
 @pytest.fixture(scope="module")
 def posts():
     calm = make_posts(word="fee", days=12, per_hour=2)
-    surge = make_posts(days=12, surge_at_h=9 * 24, surge_h=10, surge_share=0.8)
+    surge = make_posts(days=12, surge_at_h=9 * 24, surge_h=14, surge_share=0.9)
     return sorted(calm + surge, key=lambda post: (post.time, post.id))
 
 

@@ -174,11 +174,3 @@ def test_the_start_and_the_end_of_a_surge_are_found():
     for track in ("share", "volume"):
         assert find_start(records[:25], track) == 20
         assert find_end(records[20:], track) == 4
-
-
-def test_a_test_is_over_when_normal_times_are_twenty_times_as_likely():
-    test = CumulativeSum(threshold=6.0, value=6.0)
-    test.add(1, -2.9)
-    assert not test.is_over
-    test.add(2, -0.2)
-    assert test.is_over

@@ -55,7 +55,8 @@ def test_an_alert_explains_itself(surge_events):
     assert alert.negative_share > 0.4 > 0.3 > alert.baseline_share
     assert 1 <= len(alert.causes) <= 5
     assert all("terrible" in cause.text and cause.time >= alert.since for cause in alert.causes)
-    assert f"of {alert.size} posts since {alert.since:%H:%M} UTC, usual" in alert.reason
+    assert f"since {alert.since:%H:%M} UTC, usual" in alert.reason
+    assert f"of {alert.size} posts" in alert.reason
     assert f"negative share {alert.negative_share:.0%}".replace("%", " %") in alert.reason
 
 
