@@ -14,9 +14,10 @@ __all__ = ["TrendBar", "draw_bars", "draw_confusion", "draw_trend", "sum_trend"]
 _HOUR = timedelta(hours=1)
 _MAX_BARS = 130  # more of them cannot be told apart at this width
 _SMOOTHING = timedelta(hours=24)  # a share of the few posts of one bar jumps; of a day's posts it does not
+_MIN_POSTS = 5
 
-_WIDTH, _LEFT, _RIGHT = 640, 44, 8
-_TOP, _POSTS_HEIGHT, _GAP, _SHARE_HEIGHT, _BOTTOM = 16, 92, 22, 64, 20
+_WIDTH, _LEFT, _RIGHT = 560, 44, 8
+_TOP, _POSTS_HEIGHT, _GAP, _SHARE_HEIGHT, _BOTTOM = 34, 100, 26, 76, 20  # above _TOP: a caption and the alert labels
 
 # constants, so that whatever comes from data is escaped when it is put in
 _HEAD = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">')
@@ -131,8 +132,14 @@ def draw_trend(
 def _shade_alert(alert: Alert, axis: _TimeAxis, height: int, word: str) -> Markup:
     start, end = axis.place(alert.since), axis.place(alert.closed_at or axis.last)
     shade = _rect("surge", start, _TOP, max(3.0, round(end - start, 1)), height - _TOP - _BOTTOM, alert.reason)
-    anchor = "end" if start > _WIDTH * 0.8 else "start"
-    return shade + _text(start, _TOP - 4, f"{word}: {alert.since:%m-%d %H:%M}", anchor=anchor, kind="strong")
+    at_edge = start > _WIDTH * 0.75
+    return shade + _text(
+        end if at_edge else start,
+        _TOP - 6,
+        f"{word}: {alert.since:%m-%d}",
+        anchor="end" if at_edge else "start",
+        kind="strong",
+    )
 
 
 def _draw_posts(bars: Sequence[TrendBar], width: timedelta, axis: _TimeAxis, word: str) -> list[Markup]:
@@ -140,7 +147,7 @@ def _draw_posts(bars: Sequence[TrendBar], width: timedelta, axis: _TimeAxis, wor
     parts = [_line(_LEFT, floor, _WIDTH - _RIGHT, floor)]
     parts += [_text(_LEFT - 6, _TOP + 9, str(highest)), _text(_LEFT - 6, floor, "0")]
     hours = int(width / _HOUR)
-    parts.append(_text(_LEFT + 4, floor + 13, f"{word} / {hours} h", anchor="start"))
+    parts.append(_text(_LEFT, 11, f"{word} / {hours} h", anchor="start"))
     for bar in bars:
         left = axis.place(bar.start)
         thickness = max(1.0, round(axis.place(bar.start + width) - left - 0.8, 1))
@@ -158,9 +165,10 @@ def _draw_posts(bars: Sequence[TrendBar], width: timedelta, axis: _TimeAxis, wor
 
 def _draw_shares(bars: Sequence[TrendBar], axis: _TimeAxis, said: Mapping[str, str]) -> list[Markup]:
     floor = _TOP + _POSTS_HEIGHT + _GAP + _SHARE_HEIGHT
-    shares = [(bar.start, _share_of_day(bars, at)) for at, bar in enumerate(bars)]
+    days = [(bar.start, _share_of_day(bars, at)) for at, bar in enumerate(bars)]
+    shares = [(start, share) for start, share in days if share is not None]
     usual = [(bar.start, bar.baseline_share) for bar in bars if bar.baseline_share is not None]
-    highest = max(0.1, *(share for _, share in [*shares, *usual]))
+    highest = max([0.1, *(share for _, share in [*shares, *usual])])
 
     def path(kind: str, values: Sequence[tuple[datetime, float]]) -> Markup:
         places = " ".join(
@@ -175,15 +183,16 @@ def _draw_shares(bars: Sequence[TrendBar], axis: _TimeAxis, said: Mapping[str, s
         _text(_LEFT - 6, floor, "0 %"),
         path("usual", usual),
         path("share", shares),
-        _text(_LEFT + 4, floor - _SHARE_HEIGHT + 2, caption, anchor="start"),
+        _text(_LEFT, floor - _SHARE_HEIGHT - 8, caption, anchor="start"),
     ]
 
 
-def _share_of_day(bars: Sequence[TrendBar], at: int) -> float:
-    """Return the share of negatives in the 24 hours that end with a bar."""
+def _share_of_day(bars: Sequence[TrendBar], at: int) -> float | None:
+    """Return the share of negatives in the 24 hours that end with a bar; None for a handful of posts."""
     since = bars[at].start - _SMOOTHING
     day = [bar for bar in bars[: at + 1] if bar.start > since]
-    return sum(bar.negative for bar in day) / max(1, sum(bar.posts for bar in day))
+    posts = sum(bar.posts for bar in day)
+    return sum(bar.negative for bar in day) / posts if posts >= _MIN_POSTS else None
 
 
 def _draw_days(axis: _TimeAxis, height: int) -> list[Markup]:

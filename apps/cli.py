@@ -180,12 +180,11 @@ def ask(
     from apps.console import print_json, print_reply
     from apps.wiring import build_customer_service
     from chains.customer_service import ServiceRequest
-    from llms.texts import check_text
 
     chain = build_customer_service(_settings(workspace))
     for question in [text] if text is not None else _typed_lines():
         try:
-            reply = chain.invoke(ServiceRequest(text=check_text(question)))
+            reply = chain.invoke(ServiceRequest(text=question))
         except TuneChainError as error:
             if text is not None:
                 raise

@@ -85,7 +85,8 @@ def print_figures(title: str, rows: Mapping[str, Mapping[str, float | None]]) ->
     """Print one row of figures per method; ours first, baselines below."""
     names = list(dict.fromkeys(name for figures in rows.values() for name in figures))
     table = Table(title=Text(title), title_justify="left")
-    table.add_column("")
+    longest_word = max((len(word) for method in rows for word in method.split()), default=0)
+    table.add_column("", min_width=longest_word)
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for method, figures in rows.items():
@@ -96,9 +97,11 @@ def print_figures(title: str, rows: Mapping[str, Mapping[str, float | None]]) ->
 def print_rejected(rows: "Sequence[RejectedRow]", source: str) -> None:
     """Say on standard error which rows were set aside."""
     for row in rows[:_MAX_SHOWN_REJECTED]:
-        errors.print(Text(f"{source} line {row.line} set aside: {row.reason}", style="yellow"))
+        errors.print(Text(f"{source} line {row.line} set aside: {row.reason}", style="yellow"), soft_wrap=True)
     if len(rows) > _MAX_SHOWN_REJECTED:
-        errors.print(Text(f"{source}: {len(rows) - _MAX_SHOWN_REJECTED} more rows set aside", style="yellow"))
+        errors.print(
+            Text(f"{source}: {len(rows) - _MAX_SHOWN_REJECTED} more rows set aside", style="yellow"), soft_wrap=True
+        )
 
 
 def _figure(value: float | None) -> str:

@@ -10,13 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from apps.readers import read_known_surges, read_posts
 from apps.settings import Settings
-from apps.training import CLASSIFIERS, labelled_rows
+from apps.training import CLASSIFIERS, fit_interest, labelled_rows
 from apps.wiring import build_customer_service, build_monitoring, open_classifier, open_embeddings, read_behaviour
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
 from chains.monitoring import AlertScores, MonitoringReport, MonitoringRequest, score_alerts
 from chains.recommendation import (
     EvaluationOptions,
-    InterestOptions,
     RankingOptions,
     RecommendationOptions,
     RecommendationReport,
@@ -25,11 +24,18 @@ from chains.recommendation import (
     embed_catalogue,
     evaluate_recommender,
     rank_with_chain,
-    train_interest_model,
 )
 from llms import LocalClassifier
+from llms.errors import TrainingDataError
 from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.records import LabelledText, LabelledTexts, read_labelled_texts, read_table, split_rows
+from llms.finetuning.records import (
+    LabelledText,
+    LabelledTexts,
+    check_training_rows,
+    read_labelled_texts,
+    read_table,
+    split_rows,
+)
 from llms.lexical import LexicalModel
 from llms.metrics import classification_metrics, per_class_report
 from retrievers import FaissStore
@@ -48,6 +54,7 @@ __all__ = [
     "service_questions",
 ]
 
+REPORT_SHARE = 0.2  # of the rows, kept apart where no test rows are given
 TRAIN_SHARE = 0.8  # of the events, by time; what comes later is what a list must foresee
 
 
@@ -131,14 +138,13 @@ def evaluate_recommendation(settings: Settings, *, num_resamples: int = 1000) ->
     """Return figures of the chain ("tunechain") and of every baseline, learnt from the first 80 % of the events."""
     catalogue, interactions = read_behaviour(settings)
     embeddings = open_embeddings(settings)
-    train, test = interactions.split_by_time(TRAIN_SHARE)
+    try:
+        train, test = interactions.split_by_time(TRAIN_SHARE)
+    except ValueError as error:
+        msg = f"events.csv is too short to learn from its first part and be measured on its last: {error}"
+        raise TrainingDataError(msg) from error
     vectors = embed_catalogue(catalogue, embeddings)
-    interest = train_interest_model(
-        catalogue=catalogue,
-        vectors=vectors,
-        interactions=train,
-        options=InterestOptions(seed=settings.finetuning.seed),
-    )
+    interest = fit_interest(settings, catalogue=catalogue, vectors=vectors, interactions=train)
     store = FaissStore(embedding=embeddings)
     store.add_documents([item.to_document() for item in catalogue.values()], ids=list(catalogue))
     chain = build_recommendation_chain(
@@ -163,15 +169,15 @@ def finetune_and_evaluate(
 ) -> dict[str, Any]:
     """Train a classifier and return where it lies, its figures beside the baselines, and the seconds it took.
 
-    Without test rows the figures are those of the rows held out from training. The whole report is written to
+    Without test rows a fifth of the rows is kept apart from training for the figures. The whole report is written to
     `<folder>-report.json`, beside the folder, so that the folder itself stays as its manifest says.
     """
+    if test is None:
+        train, test = _keep_apart(train, seed=options.seed)
     started = time.perf_counter()
     trained = finetune_classifier(train, folder, options)
     seconds = time.perf_counter() - started
-    held_out = split_rows(train.rows, held_out_share=options.held_out_share, seed=options.seed)
-    kept, tested = held_out if test is None else (train.rows, test.rows)
-    evaluation = evaluate_classifier(LocalClassifier(trained.folder), train=kept, test=tested)
+    evaluation = evaluate_classifier(LocalClassifier(trained.folder), train=train.rows, test=test.rows)
     report = folder.with_name(f"{folder.name}-report.json")
     report.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return {
@@ -181,6 +187,16 @@ def finetune_and_evaluate(
         "baselines": evaluation.baselines,
         "seconds": round(seconds, 1),
     }
+
+
+def _keep_apart(rows: LabelledTexts, *, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
+    check_training_rows(rows.rows)
+    train, test = split_rows(rows.rows, held_out_share=REPORT_SHARE, seed=seed)
+    counts = Counter(row.label for row in train)
+    if rare := sorted(label for label, count in counts.items() if count < 2):
+        msg = f"too few examples of {rare[0]!r} to train and test with; give test rows of their own, or three of each label"
+        raise TrainingDataError(msg)
+    return LabelledTexts(train, rows.rejected), LabelledTexts(test)
 
 
 def evaluate_scenario(settings: Settings, what: str, data: Path | None = None) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.text import Text
 
-from apps.console import errors, output, print_alert, print_figures, print_recommendation, print_reply
+from apps.console import errors, output, print_alert, print_figures, print_recommendation, print_rejected, print_reply
+from apps.errors import WorkspaceError
 from apps.evaluate import (
     ClassifierEvaluation,
     alert_figures,
@@ -19,10 +20,17 @@ from apps.evaluate import (
     recommendation_figures,
     service_questions,
 )
-from apps.readers import read_posts
+from apps.readers import read_catalogue, read_events, read_posts
 from apps.report import QuickstartResult, write_report
 from apps.settings import SETTINGS_NAME, Settings, load_settings
-from apps.training import CLASSIFIERS, index_items, index_knowledge, train_interest, train_workspace_classifier
+from apps.training import (
+    CLASSIFIERS,
+    index_items,
+    index_knowledge,
+    labelled_rows,
+    train_interest,
+    train_workspace_classifier,
+)
 from apps.wiring import build_customer_service, build_monitoring, build_recommendation, read_behaviour, scenarios
 from apps.workspace import Language, create_workspace
 from chains.customer_service import ServiceReply, ServiceRequest
@@ -46,6 +54,9 @@ def run_quickstart(folder: Path, *, language: Language = "en", show_results: boo
         with _step(f"making a workspace with sample records in {folder}"):
             create_workspace(folder, language=language)
     settings = load_settings(folder)
+    if not scenarios(settings):
+        msg = f"{folder} holds no records; see the folders that tunechain init makes in a new workspace"
+        raise WorkspaceError(msg)
     parts: dict[str, Any] = {"classifiers": {}}
     for name in scenarios(settings):
         parts |= _RUNNERS[name](settings, parts["classifiers"])
@@ -86,7 +97,9 @@ def _run_customer_service(settings: Settings, evaluations: dict[str, ClassifierE
 def _run_monitoring(settings: Settings, evaluations: dict[str, ClassifierEvaluation]) -> dict[str, Any]:
     for name in ("topic", "sentiment"):
         evaluations[name] = _train(settings, name)
-    posts, _ = read_posts(settings.records_folder(settings.monitoring) / "stream.jsonl")
+    path = settings.records_folder(settings.monitoring) / "stream.jsonl"
+    posts, rejected = read_posts(path)
+    print_rejected(rejected, str(path))
     with _step(f"watching a stream of {len(posts):,} posts"):
         report: MonitoringReport = build_monitoring(settings).invoke(MonitoringRequest(posts=tuple(posts)))
         scores = alert_figures(evaluate_alerts(settings, report))
@@ -94,6 +107,10 @@ def _run_monitoring(settings: Settings, evaluations: dict[str, ClassifierEvaluat
 
 
 def _run_recommendation(settings: Settings, _: dict[str, ClassifierEvaluation]) -> dict[str, Any]:
+    folder = settings.records_folder(settings.recommendation)
+    known, rejected = read_catalogue(folder / "items.csv")
+    print_rejected(rejected, str(folder / "items.csv"))
+    print_rejected(read_events(folder / "events.csv", known)[1], str(folder / "events.csv"))
     with _step("measuring recommendations on the latest fifth of the events"):
         figures = recommendation_figures(evaluate_recommendation(settings))
     with _step("learning from all events"):
@@ -117,6 +134,7 @@ _RUNNERS = {
 
 def _train(settings: Settings, name: str) -> ClassifierEvaluation:
     with _step(f"fine-tuning the {name} classifier ({CLASSIFIERS[name][1]})"):
+        print_rejected(labelled_rows(settings, name).rejected, CLASSIFIERS[name][1])
         train_workspace_classifier(settings, name, show_progress=errors.is_terminal)
         return evaluate_workspace_classifier(settings, name)
 

@@ -34,11 +34,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  # PyYAML's interface
         """Return the mapping, or refuse it if a key stands twice."""
-        seen: set[object] = set()
+        seen: set[tuple[str, str]] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
+            key = (key_node.tag, str(key_node.value))
+            if isinstance(key_node, yaml.ScalarNode) and key in seen:
+                msg = f"{key_node.value!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, msg, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 

@@ -16,6 +16,7 @@ from apps.charts import draw_bars, draw_confusion, draw_trend, sum_trend
 from apps.evaluate import ClassifierEvaluation
 from chains.customer_service import ServiceReply
 from chains.customer_service.evaluation import ServiceScores
+from chains.customer_service.schema import Route
 from chains.monitoring import Alert, MonitoringReport
 from chains.recommendation import Recommendation
 
@@ -48,6 +49,14 @@ _ALERT_FIGURES = {
     "median_delay_hours": "median delay",
     "false_alarms": "false alarms",
     "false_alarms_per_topic_month": "false alarms per topic and month",
+}
+
+_ROUTES: dict[Route, str] = {
+    "template": "approved answer",
+    "curated": "matched answer",
+    "answer": "from the knowledge base",
+    "clarify": "question back",
+    "handover": "passed to a person",
 }
 
 Translate = Callable[..., str]
@@ -87,6 +96,7 @@ def render_report(result: QuickstartResult) -> str:
     page: str = _template().render(
         _=translate,
         result=result,
+        routes=_ROUTES,
         classifiers={name: _show_classifier(name, part, translate) for name, part in result.classifiers.items()},
         has_service=result.service_scores is not None or bool(result.conversations),
         service_figures=_service_figures(result, translate),

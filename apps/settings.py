@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
 
-__all__ = ["SETTINGS_NAME", "Settings", "describe_settings", "find_workspace", "load_settings"]
+__all__ = ["SETTINGS_NAME", "Settings", "find_workspace", "load_settings"]
 
 SETTINGS_NAME = "tunechain.toml"
 _PREFIX = "TUNECHAIN_"
@@ -59,7 +59,7 @@ class MonitoringSettings(_Section):
     """Where the records lie and how many false alarms are accepted."""
 
     folder: Path = Path("monitoring")
-    false_alarms_per_topic_month: float = Field(default=0.5, gt=0.0, allow_inf_nan=False)
+    false_alarms_per_topic_month: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
     warm_up_days: float = Field(default=7.0, gt=0.0, le=366.0)
 
 

@@ -1,21 +1,30 @@
 """The records of a workspace to its models and indexes."""
 
+import numpy as np
+import numpy.typing as npt
+
 from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, make_store_hold, refresh_index
 from apps.settings import Settings
 from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
+from llms.errors import TrainingDataError
 from llms.finetuning.classifier import ClassifierOptions, TrainedClassifier, finetune_classifier
 from llms.finetuning.records import LabelledTexts, read_labelled_texts
+from retrievers.interactions import Interactions
+from retrievers.items import ItemCatalogue
 
 __all__ = [
     "CLASSIFIERS",
+    "fit_interest",
     "index_items",
     "index_knowledge",
     "labelled_rows",
     "train_interest",
     "train_workspace_classifier",
 ]
+
+FloatArray = npt.NDArray[np.float32]
 
 # model name -> (section, file of training rows, file of test rows, label column)
 CLASSIFIERS = {
@@ -58,12 +67,27 @@ def train_interest(settings: Settings) -> InterestModel:
     """Train the interest model on all events and save it."""
     catalogue, interactions = read_behaviour(settings)
     vectors = embed_catalogue(catalogue, open_embeddings(settings))
-    options = InterestOptions(seed=settings.finetuning.seed)
-    model = train_interest_model(catalogue=catalogue, vectors=vectors, interactions=interactions, options=options)
+    model = fit_interest(settings, catalogue=catalogue, vectors=vectors, interactions=interactions)
     path = settings.models_folder / INTEREST_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
     return model
+
+
+def fit_interest(
+    settings: Settings, *, catalogue: ItemCatalogue, vectors: FloatArray, interactions: Interactions
+) -> InterestModel:
+    """Return an interest model learnt from these events.
+
+    Raises:
+        TrainingDataError: if there are too few of them.
+    """
+    options = InterestOptions(seed=settings.finetuning.seed)
+    try:
+        return train_interest_model(catalogue=catalogue, vectors=vectors, interactions=interactions, options=options)
+    except ValueError as error:
+        msg = f"events.csv does not suffice to learn what users like: {error}; add events of more users and days"
+        raise TrainingDataError(msg) from error
 
 
 def index_items(settings: Settings) -> int:

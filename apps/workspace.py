@@ -28,7 +28,7 @@ epochs = 6
 min_relevance = 0.35           # below it a passage does not answer a question; 0 to 1
 
 [monitoring]                   # labelled.csv, stream.jsonl
-false_alarms_per_topic_month = 0.5
+false_alarms_per_topic_month = 0.1
 
 [recommendation]               # items.csv, events.csv
 diversity = 0.2                # 0: by interest alone; 1: as varied as possible
@@ -50,7 +50,7 @@ min_relevance = 0.32           # 相关度低于此值的段落不用于回答�
 handover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"
 
 [monitoring]                   # labelled.csv、stream.jsonl
-false_alarms_per_topic_month = 0.5
+false_alarms_per_topic_month = 0.1
 """,
 }
 

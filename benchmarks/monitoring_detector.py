@@ -35,6 +35,7 @@ SEARCH_H = 72  # an alarm later than this does not count
 SILENT_SHARE = 0.37  # exp(-1): what one alarm per month on average leaves silent
 RECALL, FALSE_POSITIVES = 0.87, 0.04
 OURS = ("share and volume tests", "share test alone", "volume test alone")
+BUDGET = 0.5  # larger than the default, so that 400 topic-months hold enough alarms to count
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,8 @@ def measure_rate(seed: int, rate: float, kinds: list[str], sizes: tuple[int, int
 def measure_budget(seed: int, rate: float, topics: int) -> str:
     """Return what the delivered monitor raises on quiet topics, thresholds untouched."""
     random = np.random.default_rng([seed, int(rate * 10), 1])
-    streams, options = draw_streams(random, rate, topics), MonitoringOptions()
+    streams = draw_streams(random, rate, topics)
+    options = MonitoringOptions(false_alarms_per_topic_month=BUDGET)
     alarms, silent = 0, 0
     for posts, negatives in zip(streams.posts, streams.negatives, strict=True):
         monitor = TopicMonitor("topic", options, start_s=FIRST_HOUR * 3600.0)

@@ -104,6 +104,8 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             while True:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ProblemError(400, "The connection was closed before the body was complete.")
                 body += message.get("body", b"")
                 if len(body) > MAX_BODY_BYTES:
                     raise too_large

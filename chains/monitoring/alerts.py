@@ -84,6 +84,7 @@ class AlertKeeper:
             track=track,
             **_describe(surge, track, since),
         )
+        detector.keeps_records = True
         return self._open
 
     def _close(self, alert: Alert, detector: SurgeDetector, causes: CauseKeeper, now_s: float) -> Alert:
@@ -99,6 +100,7 @@ class AlertKeeper:
             "closed_at": datetime.fromtimestamp(now_s, UTC),
             "causes": chosen or alert.causes,
         }
+        detector.keeps_records = False
         detector.share.reset()
         detector.volume.reset()
         return alert.model_copy(update=changes | _describe(sum_records(records), alert.track, alert.since))
@@ -109,8 +111,6 @@ def _is_over(alert: Alert, detector: SurgeDetector, now_s: float) -> bool:
     if now_s - since_s >= NEW_NORMAL.total_seconds():
         return True
     records = detector.recall(int(since_s // STEP_S))
-    if not records:  # both tests are back at zero
-        return True
     end = find_end(records, alert.track) + 1
     surge, calm = sum_records(records[:end]), sum_records(records[end:])
     is_long = now_s - (records[end - 1].step + 1) * STEP_S >= CALM.total_seconds()

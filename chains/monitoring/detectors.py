@@ -65,6 +65,7 @@ class SurgeDetector:
         self._alarms_per_month = alarms_per_month
         self.share = CumulativeSum(threshold=0.0)
         self.volume = CumulativeSum(threshold=0.0)
+        self.keeps_records = False  # True while an alert is open: its figures are needed after the tests fell to zero
         self._records: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
         self.refit(baseline)
 
@@ -95,7 +96,7 @@ class SurgeDetector:
         negatives = sum(scores)
         self.share.add(step, self._table.weigh_share(cell, scores) if scores else 0.0)
         self.volume.add(step, self._table.weigh_volume(cell, negatives))
-        if self.is_idle:
+        if self.is_idle and not self.keeps_records:
             self._records.clear()
             return
         usual_negatives = self._table.share[cell] * len(scores)

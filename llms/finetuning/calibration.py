@@ -14,6 +14,7 @@ __all__ = ["Calibration", "fit_calibration"]
 
 FloatArray = npt.NDArray[np.float32]
 _SCOPE_LOSS_SHARE = 0.02  # of in-scope texts that may be taken for out of scope
+_PRIOR_SPREAD = 1.5  # of the log scales: a factor of about 4.5 either way is nothing special
 _WANTED_ACCURACY = 0.95  # of the accepted held-out answers
 
 
@@ -61,13 +62,13 @@ def _fit_scales(
     from scipy.optimize import minimize
 
     rows = np.arange(len(label_ids))
-    prior = np.array([0.0, -1.0])  # log scales; few held-out rows must not lead to absurd certainty
+    prior = np.array([0.0, 0.0])  # log scales; few held-out rows must not lead to absurd certainty
 
     def loss(log_scales: npt.NDArray[np.float64]) -> float:
         scales = np.exp(log_scales)
         probabilities = softmax(scales[0] * encoder_logits + scales[1] * lexical_scores)
         likelihood = np.log(np.maximum(probabilities[rows, label_ids], 1e-12)).sum()
-        return float(-likelihood + 0.5 * ((log_scales - prior) ** 2).sum())
+        return float(-likelihood + 0.5 * (((log_scales - prior) / _PRIOR_SPREAD) ** 2).sum())
 
     best = minimize(loss, prior, method="Nelder-Mead", options={"maxiter": 400})
     encoder_scale, lexical_scale = (float(value) for value in np.exp(best.x))

@@ -114,6 +114,8 @@ def finetune_classifier(
     trained = _train_encoder(kept, held_out, labels, options)
     head = _build_head(trained, kept, labels, options)
     calibration = fit_calibration(head, held_out)
+    # what was held out has done its work; now the n-gram model and the neighbours may know it, too
+    head = _build_head(trained, train.rows, labels, options)
     head.scales = (calibration.encoder_scale, calibration.lexical_scale)
     manifest = _describe(train, labels, calibration, options)
     _write(folder, trained.encoder, head, manifest)
@@ -136,10 +138,10 @@ def _train_encoder(
 
 
 def _build_head(
-    trained: "TrainedEncoder", kept: Sequence[LabelledText], labels: tuple[str, ...], options: ClassifierOptions
+    trained: "TrainedEncoder", rows: Sequence[LabelledText], labels: tuple[str, ...], options: ClassifierOptions
 ) -> ClassifierHead:
-    texts = [row.text for row in kept]
-    label_ids = [labels.index(row.label) for row in kept]
+    texts = [row.text for row in rows]
+    label_ids = [labels.index(row.label) for row in rows]
     vectors = trained.encoder.encode(texts)
     return ClassifierHead(
         encoder=trained.encoder,

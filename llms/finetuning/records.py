@@ -27,6 +27,7 @@ __all__ = [
     "split_rows",
 ]
 
+_FEW_HELD_OUT = 3
 MAX_CELL_CHARS = 20_000
 MAX_REJECTED_SHARE = 0.5
 
@@ -153,6 +154,8 @@ def split_rows(
 ) -> tuple[list[LabelledText], list[LabelledText]]:
     """Return (kept, held out), the same share of every label, at least one row of each in both.
 
+    Of labels with few rows up to a fifth is held out, so that there are three rows to judge by.
+
     Equal texts stay on one side, so a label whose texts are all equal is only kept. A text that stands under
     several labels is kept too, unless a label has no other. The split depends on the texts and the seed only,
     not on the order of rows.
@@ -166,7 +169,8 @@ def split_rows(
     for groups in by_label.values():
         keys = sorted(groups, key=lambda key: (num_labels[key] > 1, hashlib.sha256(f"{seed}:{key}".encode()).digest()))
         num_own = sum(num_labels[key] == 1 for key in keys)
-        num_held_out = min(max(1, round(len(keys) * held_out_share)), len(keys) - 1, num_own or len(keys))
+        num_wanted = max(1, round(len(keys) * held_out_share), min(_FEW_HELD_OUT, len(keys) // 5))
+        num_held_out = min(num_wanted, len(keys) - 1, num_own or len(keys))
         for place, key in enumerate(keys):
             (held_out if place < num_held_out else kept).extend(groups[key])
     return kept, held_out

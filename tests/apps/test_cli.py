@@ -1,0 +1,347 @@
+"""The command line: every command for people and for programs, and how mistakes end."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+from typer.testing import CliRunner
+
+from apps.cli import app, main
+from apps.indexing import IndexReport
+from apps.settings import SETTINGS_NAME
+from chains.customer_service import ServiceReply
+from chains.customer_service.evaluation import ServiceScores
+from chains.monitoring import Alert
+from chains.recommendation import Recommendation
+from llms.classification import Classification
+from tests.apps.workspaces import LABELS, build_workspace, posts, surge_posts, write_csv, write_jsonl, write_workspace
+
+COMMANDS = ["ask", "classify", "evaluate", "finetune", "index", "init", "quickstart", "recommend", "serve", "watch"]
+SHOW_IMPORTS = """
+import contextlib, sys
+from apps.cli import main
+sys.argv = ["tunechain", *sys.argv[1:]]
+with contextlib.suppress(SystemExit):
+    main()
+print(",".join(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """No workspace is found by chance."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TUNECHAIN_WORKSPACE", raising=False)
+
+
+@pytest.fixture
+def built(tmp_path_factory, encoder_folder):
+    """The folder of a workspace after its quickstart; do not change it."""
+    return build_workspace(tmp_path_factory, encoder_folder)
+
+
+@pytest.fixture
+def raw(tmp_path, encoder_folder):
+    """The folder of a workspace with records and nothing trained."""
+    return write_workspace(tmp_path / "raw", encoder_folder)
+
+
+def run(*args, text=None):
+    """Run one command that must succeed and return its result."""
+    result = CliRunner().invoke(app, [str(arg) for arg in args], input=text)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+def read_json(result):
+    """The JSON objects of standard output, which must hold nothing else, not even NaN."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    return [json.loads(line, parse_constant=refuse) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def fail(monkeypatch, capsys):
+    """A function (arguments) -> exit code and standard error of a run from the shell's point of view."""
+
+    def run_main(*args):
+        monkeypatch.setattr(sys, "argv", ["tunechain", *map(str, args)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return caught.value.code, captured.err
+
+    return run_main
+
+
+def test_init_makes_a_workspace_and_names_the_files(tmp_path):
+    (outcome,) = read_json(run("init", tmp_path / "w", "--language", "zh", "--json"))
+    assert outcome["workspace"] == str(tmp_path / "w")
+    assert all((tmp_path / "w" / name).is_file() for name in outcome["files"])
+    assert SETTINGS_NAME in outcome["files"]
+    text = run("init", tmp_path / "[red]x[/nothing]").stdout
+    assert f"Next: tunechain quickstart {tmp_path / '[red]x[/nothing]'}" in text
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+def test_finetune_gives_figures_beside_baselines(raw, tmp_path, encoder_folder, with_test):
+    records = raw / "customer_service"
+    args = ["finetune", "classifier", "--train", records / "intents.csv", "--out", tmp_path / "m[/b]"]
+    args += ["--label-column", "intent", "--base", encoder_folder, "--method", "head"]
+    args += ["--test", records / "intents_test.csv"] if with_test else []
+    (outcome,) = read_json(run(*args, "--json"))
+    assert set(outcome) == {"model", "report", "metrics", "baselines", "seconds"}
+    assert 0 <= outcome["metrics"]["accuracy"] <= 1
+    result = run(*args, "--epochs", 1)
+    assert "macro f1" in result.stdout
+    assert "most frequent" in result.stdout
+    (reply,) = read_json(run("classify", tmp_path / "m[/b]", "where is my parcel", "--json"))
+    assert Classification.model_validate(reply).label in LABELS
+
+
+def test_finetune_says_which_rows_of_both_files_were_set_aside(tmp_path, encoder_folder):
+    rows = [(text.format(n), label) for label, text in LABELS.items() for n in range(5)]
+    train = write_csv(tmp_path / "train.csv", ("text", "label"), [*rows, ("", "card")])
+    test = write_csv(tmp_path / "test.csv", ("text", "label"), [("only one cell",), *rows])
+    options = ["--base", encoder_folder, "--method", "head", "--json"]
+    result = run("finetune", "classifier", "--train", train, "--test", test, "--out", tmp_path / "m", *options)
+    assert len(read_json(result)) == 1
+    assert "train.csv line 17 set aside: empty text" in result.stderr
+    assert "test.csv line 2 set aside: 1 cells" in result.stderr
+
+
+def test_classify_labels_arguments_or_lines(built):
+    model = built / "models" / "intent"
+    replies = read_json(run("classify", model, "where is my parcel", "退货", "--json"))
+    assert [Classification.model_validate(reply).label in LABELS for reply in replies] == [True, True]
+    assert read_json(run("classify", model, "--json", text="where is my parcel\n\n退货\n")) == replies
+    lines = run("classify", model, "where is my parcel", "[/red]").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].endswith("[/red]")
+    assert run("classify", model, text="").stdout == ""
+
+
+def test_index_reports_files(raw):
+    (report,) = read_json(run("index", "-w", raw, "--json"))
+    assert IndexReport(**report) == IndexReport(added=2, updated=0, removed=0, unchanged=0)
+    assert run("index", "-w", raw).stdout == "0 added, 0 updated, 0 removed, 2 unchanged\n"
+    (report,) = read_json(run("index", raw / "customer_service" / "knowledge" / "battery.md", "-w", raw, "--json"))
+    assert set(report) == {field.name for field in fields(IndexReport)}
+    assert (report["removed"], report["unchanged"]) == (1, 1)
+
+
+def test_ask_answers_one_question(built):
+    (reply,) = read_json(run("ask", "where is my parcel 3", "-w", built, "--json"))
+    assert ServiceReply.model_validate(reply).text == "Which order?"
+    assert "clarify · track" in run("ask", "where is my parcel 3", "-w", built).stdout
+    shown = run("ask", "battery [/b] 20?", "-w", built).stdout
+    assert "battery.md [16:59]" in shown
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\nnever read\n"])
+def test_a_chat_takes_lines_until_an_empty_one_or_the_end(built, end):
+    result = run("ask", "-w", built, "--json", text="where is my parcel 3\nHow full should the battery be?" + end)
+    assert [ServiceReply.model_validate(reply).route for reply in read_json(result)] == ["clarify", "answer"]
+    assert result.stderr == ""
+
+
+def test_a_chat_goes_on_after_a_line_that_cannot_be_taken(built):
+    result = run("ask", "-w", built, "--json", text=f"{'x' * 5000}\nwhere is my parcel 3\n")
+    assert len(read_json(result)) == 1
+    assert result.stderr == "error: text has 5,000 characters, at most 4,000 are taken; shorten or split it\n"
+
+
+def test_watch_prints_alerts_of_a_file(built, tmp_path):
+    path = write_jsonl(tmp_path / "stream.jsonl", surge_posts())
+    (alert,) = read_json(run("watch", path, "-w", built, "--json"))
+    assert Alert.model_validate(alert).topic == "parcels"
+    assert "open · parcels · raised 2026-03-17" in run("watch", path, "-w", built).stdout
+
+
+def test_watch_sets_aside_bad_lines_of_a_file_and_shows_the_first_five(built, tmp_path):
+    path = write_jsonl(tmp_path / "stream.jsonl", [*posts(20), *["no json"] * 7])
+    result = run("watch", path, "-w", built, "--json")
+    assert read_json(result) == []
+    said = result.stderr
+    assert [f"line {number} set" in said for number in (20, 21, 25, 26)] == [False, True, True, False]
+    assert "2 more rows set aside" in said
+
+
+def test_watch_reads_posts_from_standard_input_and_sets_aside_bad_lines(built):
+    lines = [json.dumps(post) for post in surge_posts()]
+    lines[3:3] = ["{", "", json.dumps({"id": "x"})]
+    result = run("watch", "-", "-w", built, "--json", text="\n".join(lines))
+    (alert,) = read_json(result)
+    assert Alert.model_validate(alert).state == "open"
+    said = result.stderr.splitlines()
+    assert said[0].startswith("standard input line 4 set aside: Expecting")
+    assert said[1] == "standard input line 6 set aside: no 'time'"
+
+
+@pytest.mark.parametrize("user", ["u1", "nobody", "[/b]"])
+def test_recommend_gives_a_list(built, user):
+    (result,) = read_json(run("recommend", user, "-k", 4, "-w", built, "--json"))
+    recommendation = Recommendation.model_validate(result)
+    assert (recommendation.user, recommendation.cold) == (user, user != "u1")
+    assert len(recommendation.items) == 4
+    assert f"For {user}" in run("recommend", user, "-w", built).stdout
+
+
+@pytest.mark.parametrize("what", ["intent", "customer-service", "monitoring", "recommendation"])
+def test_evaluate_gives_metrics_and_baselines(built, what):
+    (outcome,) = read_json(run("evaluate", what, "-w", built, "--json"))
+    assert set(outcome) == {"metrics", "baselines"}
+    if what == "customer-service":
+        assert ServiceScores.model_validate(outcome["metrics"]).num_messages == 11
+    assert "tunechain" in run("evaluate", what, "-w", built).stdout
+
+
+def test_evaluate_takes_other_rows(built, tmp_path):
+    data = write_csv(tmp_path / "rows.csv", ("text", "topic"), [("my card", "cards")])
+    (outcome,) = read_json(run("evaluate", "topic", "--data", data, "-w", built, "--json"))
+    assert outcome["metrics"]["accuracy"] in (0.0, 1.0)
+
+
+def test_the_workspace_may_be_named_by_the_environment(built, monkeypatch):
+    monkeypatch.setenv("TUNECHAIN_WORKSPACE", str(built))
+    assert len(read_json(run("ask", "where is my parcel 3", "--json"))) == 1
+
+
+def _error_cases():
+    train = ["finetune", "classifier", "--out", "{tmp}/m", "--base", "{encoder}", "--method", "head", "--train"]
+    return {
+        "WorkspaceError": (["ask", "hi"], "no tunechain.toml in"),
+        "WorkspaceError, named": (["ask", "hi", "-w", "{tmp}/none"], "is no workspace"),
+        "WorkspaceError, in the way": (["init", "{raw}"], "is not empty"),
+        "SettingsError": (["ask", "hi", "-w", "{tmp}/broken"], "'modles'"),
+        "NotBuiltError": (["ask", "hi", "-w", "{raw}"], "build it with: tunechain quickstart"),
+        "ModelNotFoundError": (["classify", "{tmp}/none", "hi"], "none"),
+        "ModelFolderError": (
+            [*train, "{raw}/customer_service/intents.csv", "--out", "{raw}", "--label-column", "intent"],
+            "raw",
+        ),
+        "DataFileError": ([*train, "{tmp}/none.csv"], "there is no file"),
+        "DataFileError, column": ([*train, "{raw}/customer_service/intents.csv"], "'label' is needed"),
+        "TrainingDataError": (
+            [*train, "{raw}/customer_service/questions.csv", "--text-column", "question", "--label-column", "question"],
+            "single example",
+        ),
+        "DocumentError": (["index", "{tmp}/none.md", "-w", "{raw}"], "none.md cannot be read"),
+        "StoreMismatchError": (["index", "-w", "{mismatch}"], "was built with"),
+        "ChainInputError": (["ask", " ", "-w", "{built}"], "the message is empty"),
+        "InputTextError": (["ask", "caf\udce9", "-w", "{built}"], "lone surrogate at position 3"),
+        "InputTextError, user": (["recommend", "\udce9", "-w", "{built}"], "lone surrogate"),
+        "InputTextError, classify": (["classify", "{built}/models/intent", "a\udce9"], "lone surrogate"),
+        "DataFileError, watch": (["watch", "{tmp}/none.jsonl", "-w", "{built}"], "there is no file"),
+        "DataFileError, evaluate": (
+            ["evaluate", "topic", "--data", "{raw}/customer_service/intents.csv", "-w", "{built}"],
+            "'topic'",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", _error_cases())
+def test_an_error_of_ours_ends_with_its_message_and_exit_code_1(
+    fail, tmp_path, raw, built, encoder_folder, chat_folder, name
+):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / SETTINGS_NAME).write_text("[modles]\n", encoding="utf-8")
+    mismatch = shutil.copytree(raw, tmp_path / "mismatch")
+    if name == "StoreMismatchError":
+        run("index", "-w", mismatch)
+        other = shutil.copytree(encoder_folder, tmp_path / "other")
+        (other / "config.json").write_text((other / "config.json").read_text() + "\n")
+        text = (mismatch / SETTINGS_NAME).read_text(encoding="utf-8")
+        (mismatch / SETTINGS_NAME).write_text(text.replace(str(encoder_folder), str(other)), encoding="utf-8")
+    places = {"tmp": tmp_path, "raw": raw, "built": built, "encoder": encoder_folder, "mismatch": mismatch}
+    args, message = _error_cases()[name]
+    code, said = fail(*(arg.format(**places) for arg in args))
+    assert code == 1
+    assert said.startswith("error: ")
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["unknown"], "No such command"),
+        (["ask", "--colour"], "No such option"),
+        (["recommend"], "Missing argument"),
+        (["recommend", "u", "-k", "0"], "greater than or equal to 1"),
+        (["recommend", ""], "at least one character"),
+        (["init", "w", "--language", "fr"], "fr"),
+        (["finetune", "tagger", "--train", "a", "--out", "b"], "tagger"),
+        (["evaluate", "monitoring", "--data", "a.csv"], "--data is for intent"),
+    ],
+)
+def test_a_call_that_cannot_be_meant_ends_with_exit_code_2(fail, args, message):
+    code, said = fail(*args)
+    assert code == 2
+    assert message in said.replace("\n", " ")
+
+
+def test_help_lists_every_command():
+    said = run("--help").stdout
+    assert all(f" {command} " in said for command in COMMANDS)
+    assert sorted(info.callback.__name__ for info in app.registered_commands) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    said = run(command, "--help").stdout
+    assert "Usage:" in said
+    assert len(said.splitlines()) > 5
+    assert ("--json" in said) == (command != "serve")
+
+
+def _python(*args, **options):
+    return subprocess.run([sys.executable, *map(str, args)], capture_output=True, check=False, timeout=120, **options)
+
+
+def test_help_loads_none_of_the_heavy_libraries():
+    result = _python("-c", SHOW_IMPORTS, "--help", cwd=app_root())
+    loaded = set(result.stderr.decode().strip().split("\n")[-1].split(","))
+    assert b"quickstart" in result.stdout
+    heavy = {"torch", "transformers", "sentence_transformers", "langchain_core", "pydantic", "numpy", "faiss", "yaml"}
+    assert not heavy & loaded
+
+
+def app_root():
+    """The folder of the packages."""
+    from tests.conftest import REPOSITORY
+
+    return REPOSITORY
+
+
+def test_bytes_that_are_no_text_are_one_bad_line_whatever_the_locale(built):
+    lines = [json.dumps(post).encode() for post in posts(3)]
+    lines[1:1] = [b"\xff\xfe", json.dumps(posts(1)[0] | {"text": "Q"}).encode().replace(b"Q", b"\xe9")]
+    call = "from apps.cli import main; main()"
+    environment = {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii", "HF_HUB_OFFLINE": "1"}
+    result = _python("-c", call, "watch", "-", "-w", built, cwd=app_root(), input=b"\n".join(lines), env=environment)
+    assert result.returncode == 0, result.stderr
+    said = result.stderr.decode()
+    assert "standard input line 2 set aside" in said
+    assert "line 3 set aside" in said
+    assert "bytes that are not UTF-8" in said
+    assert result.stdout == b""
+
+
+def test_json_is_utf_8_and_an_error_has_no_traceback_in_a_real_process(built, tmp_path):
+    call = "from apps.cli import main; main()"
+    environment = {"PYTHONIOENCODING": "latin-1", "HF_HUB_OFFLINE": "1"}
+    options = {"cwd": app_root(), "env": environment}
+    result = _python("-c", call, "init", tmp_path / "退货", "--json", **options)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.decode("utf-8"))["workspace"].endswith("退货")
+    result = _python("-c", call, "init", tmp_path / "退货", **options)
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr.decode("utf-8").startswith("error: ")
+    assert "退货 is not empty" in result.stderr.decode("utf-8")

@@ -1,0 +1,132 @@
+"""Figures of a workspace, each beside its baselines."""
+
+import json
+import math
+import shutil
+
+import pytest
+
+from apps.evaluate import (
+    alert_figures,
+    evaluate_alerts,
+    evaluate_classifier,
+    evaluate_scenario,
+    finetune_and_evaluate,
+    service_questions,
+)
+from apps.settings import load_settings
+from apps.training import labelled_rows
+from chains.customer_service.evaluation import ServiceQuestion, ServiceScores
+from chains.monitoring import AlertScores, MonitoringReport
+from llms.errors import DataFileError, TrainingDataError
+from llms.fakes import FixedClassifier
+from llms.finetuning.classifier import ClassifierOptions
+from llms.finetuning.records import LabelledText
+from tests.apps.workspaces import build_workspace, load_built, write_csv, write_workspace
+
+
+@pytest.fixture
+def built(tmp_path_factory, encoder_folder):
+    """The settings of a workspace after its quickstart; do not change it."""
+    return load_built(tmp_path_factory, encoder_folder)
+
+
+@pytest.fixture
+def copied(tmp_path, tmp_path_factory, encoder_folder):
+    """The settings of a copy of the built workspace, to be changed."""
+    folder = build_workspace(tmp_path_factory, encoder_folder)
+    return load_settings(shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("models", "index")))
+
+
+def test_figures_of_a_classifier_are_those_worked_out_by_hand():
+    rows = [("refund a", "refund"), ("refund b", "refund"), ("card c", "card"), ("card d", "refund"), ("e", "card")]
+    test = [LabelledText(text, label) for text, label in rows]
+    train = [LabelledText(f"refund {n}", "refund") for n in range(6)] + [
+        LabelledText(f"card {n}", "card") for n in "xyz"
+    ]
+    classifier = FixedClassifier({"refund": "refund", "card": "card"}, default="refund")
+    evaluation = evaluate_classifier(classifier, train=train, test=test)
+    assert evaluation.num_test_rows == 5
+    assert evaluation.metrics["accuracy"] == pytest.approx(3 / 5)
+    assert evaluation.metrics["accepted_share"] == pytest.approx(4 / 5)  # "e" holds no known word
+    assert evaluation.metrics["accepted_accuracy"] == pytest.approx(3 / 4)
+    assert evaluation.baselines["most frequent label"]["accuracy"] == pytest.approx(3 / 5)
+    assert evaluation.baselines["character TF-IDF + linear SVM"]["accuracy"] >= 3 / 5
+    assert evaluation.texts_per_second > 0
+
+
+@pytest.mark.parametrize("what", ["intent", "topic", "sentiment", "customer-service", "monitoring", "recommendation"])
+def test_every_scenario_has_metrics_and_baselines_that_are_plain_json(built, what):
+    outcome = evaluate_scenario(built, what)
+    assert set(outcome) == {"metrics", "baselines"}
+    assert outcome["metrics"]
+    assert json.loads(json.dumps(outcome, allow_nan=False)) == outcome
+    assert bool(outcome["baselines"]) == (what not in ("customer-service", "monitoring"))
+
+
+def test_other_test_rows_may_be_given_for_a_classifier(built, tmp_path):
+    data = write_csv(tmp_path / "rows.csv", ("text", "intent"), [("where is my parcel", "track")])
+    accuracy = evaluate_scenario(built, "intent", data)["metrics"]["accuracy"]
+    assert accuracy in (0.0, 1.0)
+    with pytest.raises(DataFileError, match="'topic' is needed"):
+        evaluate_scenario(built, "topic", data)
+
+
+def test_questions_are_the_test_intents_and_the_knowledge_questions(copied):
+    questions = service_questions(copied)
+    assert len(questions) == 11
+    assert questions[-2] == ServiceQuestion(text="How full should the battery be?", article="battery.md")
+    assert questions[-1] == ServiceQuestion(text="Who won the match?")
+    path = copied.workspace / "customer_service" / "questions.csv"
+    path.write_text("question,page\na,b\n", encoding="utf-8")
+    with pytest.raises(DataFileError, match=r"questions\.csv .*'article' is needed"):
+        service_questions(copied)
+    path.unlink()
+    assert len(service_questions(copied)) == 9
+
+
+def test_an_empty_stream_has_no_figures_of_alerts(built):
+    assert evaluate_alerts(built, MonitoringReport()) is None
+    assert alert_figures(None) == {}
+
+
+def test_figures_of_alerts_are_named():
+    scores = AlertScores(delay_hours=(4.0, None), found=1, false_alarms=2, false_alarms_per_topic_month=0.5)
+    assert alert_figures(scores) == {
+        "surges_found": 1,
+        "median_delay_hours": None,
+        "false_alarms": 2,
+        "false_alarms_per_topic_month": 0.5,
+    }
+
+
+def test_a_recommender_is_not_measured_on_events_that_cannot_be_cut(copied):
+    events = [(f"u{n}", "i1", "view", "2026-03-02T00:00:00Z") for n in range(9)]
+    write_csv(copied.workspace / "recommendation" / "events.csv", ("user", "item", "event", "time"), events)
+    with pytest.raises(TrainingDataError, match=r"events\.csv is too short"):
+        evaluate_scenario(copied, "recommendation")
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+def test_finetuning_writes_its_report_beside_the_model(copied, tmp_path, encoder_folder, with_test):
+    train = labelled_rows(copied, "intent")
+    test = labelled_rows(copied, "intent", test=True) if with_test else None
+    options = ClassifierOptions(base=str(encoder_folder), method="head", show_progress=False)
+    outcome = finetune_and_evaluate(train, test, tmp_path / "model", options)
+    report = json.loads((tmp_path / "model-report.json").read_text(encoding="utf-8"))
+    assert outcome["report"] == str(tmp_path / "model-report.json")
+    assert outcome["metrics"] == report["metrics"]
+    assert report["num_test_rows"] == (9 if with_test else 3)
+    assert all(math.isfinite(value) for value in outcome["metrics"].values())
+
+
+def test_scores_of_the_service_have_the_fields_of_their_schema(built):
+    scores = ServiceScores.model_validate(evaluate_scenario(built, "customer-service")["metrics"])
+    assert scores.num_messages == 11
+
+
+def test_a_workspace_without_records_of_a_use_case_says_which_file_is_missing(tmp_path, encoder_folder):
+    settings = load_settings(write_workspace(tmp_path / "w", encoder_folder))
+    shutil.rmtree(settings.workspace / "recommendation")
+    with pytest.raises(DataFileError, match=r"there is no file .*items\.csv"):
+        evaluate_scenario(settings, "recommendation")

@@ -1,0 +1,192 @@
+"""Each route answers, each part that is missing says so, and the interface describes itself."""
+
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import TypeAdapter
+
+from apps.server.app import create_app
+from apps.server.chains import Chains, build_chains
+from apps.server.schemas import AlertsReply, Health, PostsReply, Problem
+from apps.settings import SETTINGS_NAME, load_settings
+from chains.customer_service import ServiceReply
+from chains.monitoring import build_monitoring_chain
+from chains.recommendation import Recommendation
+from llms.classification import Classification
+from tests.apps.conftest import SENTIMENT, TOPIC, make_post
+
+
+def wait_until_loaded(client):
+    deadline = time.monotonic() + 20
+    while client.get("/v1/alerts").json()["loading"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_an_approved_answer_is_given(client, prefix):
+    reply = ServiceReply.model_validate_json(client.post(f"{prefix}/ask", json={"text": "my refund?"}).content)
+    assert (reply.route, reply.intent, reply.text) == ("template", "refund_status", "Refunds take five days.")
+
+
+def test_an_answer_from_the_knowledge_base_cites_its_source(client):
+    reply = ServiceReply.model_validate_json(client.post("/v1/ask", json={"text": "charge the battery?"}).content)
+    assert reply.citations[0].source == "battery.md"
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_each_text_gets_its_label_in_order(client, prefix):
+    body = {"model": "topic", "texts": ["what a fee", "the app", "poems"]}
+    reply = client.post(f"{prefix}/classify", json=body)
+    labels = [one.label for one in TypeAdapter(list[Classification]).validate_json(reply.content)]
+    assert labels == ["fees", "app", "other"]
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_a_user_gets_a_list_with_reasons(client, prefix):
+    reply = client.post(f"{prefix}/recommend", json={"user": "u1", "k": 3, "exclude": ["music3"]})
+    listed = Recommendation.model_validate_json(reply.content)
+    assert len(listed.items) == 3
+    assert all(item.reason and item.id != "music3" for item in listed.items)
+
+
+def test_what_a_user_just_did_changes_the_list(client):
+    event = {"user": "nobody", "item": "music3", "event": "buy", "time": "2026-03-02T09:30:00+01:00"}
+    listed = client.post("/v1/recommend", json={"user": "nobody", "events": [event]}).json()
+    assert not listed["cold"]
+
+
+def test_an_unknown_item_is_refused_with_the_reason(client):
+    reply = client.post("/v1/recommend", json={"user": "u1", "exclude": ["nope"]})
+    assert reply.status_code == 422
+    assert "no item 'nope'" in Problem.model_validate_json(reply.content).detail
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_the_recorded_stream_is_read_at_the_start(client, prefix):
+    wait_until_loaded(client)
+    report = AlertsReply.model_validate_json(client.get(f"{prefix}/alerts").content)
+    assert report.num_posts >= 1500
+    assert [alert.topic for alert in report.alerts] == ["app"]
+    assert sum(point.posts for point in report.trend) > 1400
+
+
+def test_new_posts_are_watched_and_repeats_dropped(settings, chains):
+    with TestClient(create_app(settings, chains=chains)) as client:
+        wait_until_loaded(client)
+        posts = [
+            make_post(1501, "a fee, great", id="new"),
+            make_post(1501, "a fee, great", id="new"),
+            make_post(3, "long ago", id="old"),
+            make_post(3, "tomorrow", id="ahead", time="2999-01-01T00:00:00Z"),
+        ]
+        reply = PostsReply.model_validate_json(client.post("/v1/posts", json={"posts": posts}).content)
+        assert [post.outcome for post in reply.posts] == ["counted", "duplicate", "late", "future"]
+        assert (reply.posts[0].topic, reply.posts[0].sentiment) == ("fees", "positive")
+        assert client.get("/v1/alerts").json()["num_posts"] == 1501
+
+
+def test_an_alert_comes_with_the_posts_that_raised_it(tmp_path):
+    (tmp_path / SETTINGS_NAME).write_text("")
+    chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
+    with TestClient(create_app(load_settings(tmp_path), chains=Chains(monitoring=chain))) as client:
+        alerts = []
+        for start in range(0, 1500, 150):
+            numbers = range(start, start + 150)
+            surge = start == 1350
+            posts = [make_post(n, "The app is down" if surge or n % 9 == 0 else "The app") for n in numbers]
+            alerts += client.post("/v1/posts", json={"posts": posts}).json()["alerts"]
+        assert alerts[0]["topic"] == "app"
+        assert alerts[0]["causes"][0]["text"] == "The app is down"
+
+
+def test_posts_wait_until_the_recorded_stream_is_read(settings, chains):
+    with TestClient(create_app(settings, chains=chains)) as client:
+        reply = client.post("/v1/posts", json={"posts": [make_post(1, "app")]})
+        assert reply.status_code == 503  # the stream takes a second; a post of today would make all of it late
+        assert reply.headers["retry-after"] == "10"
+
+
+def test_life_and_readiness_are_told(client):
+    assert client.get("/livez").status_code == 200
+    for address in ("/readyz", "/health"):
+        health = Health.model_validate_json(client.get(address).content)
+        assert health.status == "ready"
+        assert health.models == ("intent", "sentiment", "topic")
+        assert all(scenario.available for scenario in health.scenarios.values())
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "body"),
+    [
+        ("POST", "/v1/ask", {"text": "hello"}),
+        ("POST", "/v1/classify", {"model": "topic", "texts": ["hello"]}),
+        ("POST", "/v1/posts", {"posts": [make_post(1, "app")]}),
+        ("GET", "/v1/alerts", None),
+        ("POST", "/v1/recommend", {"user": "u1"}),
+    ],
+)
+def test_a_part_that_was_not_built_says_what_to_run(settings, method, address, body):
+    with TestClient(create_app(settings, chains=Chains())) as client:
+        assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        reply = client.request(method, address, json=body)
+        assert reply.status_code == 503
+        assert "tunechain quickstart" in Problem.model_validate_json(reply.content).detail
+
+
+def test_a_workspace_without_models_is_served_without_scenarios(settings, caplog):
+    chains = build_chains(settings)
+    assert chains.available == ()
+    assert "monitoring is not available" in caplog.text  # it has records, but no model was trained on them
+    with TestClient(create_app(settings)) as client:
+        deadline = time.monotonic() + 20
+        while (health := client.get("/readyz").json())["status"] == "starting":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert health["status"] == "unavailable"
+
+
+def test_the_server_lives_before_it_is_ready(settings, monkeypatch):
+    def build_slowly(_):
+        time.sleep(0.5)
+        return Chains(classifiers={"topic": TOPIC})
+
+    monkeypatch.setattr("apps.server.serving.build_chains", build_slowly)
+    with TestClient(create_app(settings)) as client:
+        assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").json()["status"] == "starting"
+        reply = client.post("/v1/classify", json={"model": "topic", "texts": ["app"]})
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+
+
+def test_chains_that_fail_to_build_leave_a_living_server(settings, monkeypatch):
+    def fail(_):
+        msg = "no memory left"
+        raise MemoryError(msg)
+
+    monkeypatch.setattr("apps.server.serving.build_chains", fail)
+    with TestClient(create_app(settings)) as client:
+        while client.get("/readyz").json()["status"] == "starting":
+            time.sleep(0.02)
+        assert client.get("/health").json()["status"] == "unavailable"
+
+
+def test_the_interface_describes_every_object_with_an_example_or_its_fields(client):
+    schema = client.get("/openapi.json").json()
+    assert schema["openapi"].startswith("3.1")
+    assert {"/v1/ask", "/v1/classify", "/v1/posts", "/v1/alerts", "/v1/recommend", "/livez"} <= set(schema["paths"])
+    assert "/ask" not in schema["paths"]  # the short addresses are the same routes
+    objects = schema["components"]["schemas"]
+    assert all(objects[name]["examples"] for name in objects if name.endswith(("Request", "WirePost")))
+    assert all(part.get("description") for name, part in objects.items() if "Validation" not in name)
+    for methods in schema["paths"].values():
+        assert all(route["description"] and route["summary"] for route in methods.values())
+
+
+def test_examples_of_the_interface_are_valid_requests(client):
+    objects = client.get("/openapi.json").json()["components"]["schemas"]
+    addresses = {"AskRequest": "ask", "ClassifyRequest": "classify", "RecommendRequest": "recommend"}
+    for name, address in addresses.items():
+        assert client.post(f"/v1/{address}", json=objects[name]["examples"][0]).status_code == 200

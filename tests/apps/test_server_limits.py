@@ -1,0 +1,203 @@
+"""Load is bounded and refused at once, life shows through it, and nothing leaks into headers, logs or errors."""
+
+import asyncio
+import logging
+import threading
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import ASGITransport, AsyncClient
+from langchain_core.runnables import RunnableLambda
+
+from apps.server.admission import Admission
+from apps.server.app import create_app
+from apps.server.chains import Chains
+from apps.server.edge import BodyMiddleware
+from apps.server.live import LiveMonitor
+from apps.server.problems import ProblemError
+from chains.customer_service import ServiceReply
+from chains.monitoring import Post, build_monitoring_chain
+from llms.errors import ModelFolderError
+from tests.apps.conftest import SENTIMENT, TOPIC, make_post
+
+QUESTION = {"text": "canary4711"}
+
+
+def make_service(answer):
+    return Chains(customer_service=RunnableLambda(answer))
+
+
+def raise_error(error):
+    def answer(_):
+        raise error
+
+    return make_service(answer)
+
+
+async def wait_for(condition):
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+async def test_a_full_queue_refuses_at_once_while_life_shows(settings):
+    go_on = threading.Event()
+
+    def answer(_):
+        go_on.wait(20)
+        return ServiceReply(text="done", route="answer", reason="")
+
+    admission = Admission(max_running=1, max_waiting=1)
+    app = create_app(settings, chains=make_service(answer), admission=admission)
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=ASGITransport(app), base_url="http://test") as client,
+    ):
+        taken = [asyncio.create_task(client.post("/v1/ask", json=QUESTION)) for _ in range(2)]
+        await wait_for(lambda: admission.num_admitted == 2)
+        refused = await client.post("/v1/ask", json=QUESTION)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.headers["content-type"] == "application/problem+json"
+        for address in ("/livez", "/readyz", "/"):
+            assert (await client.get(address)).status_code == 200
+        go_on.set()
+        assert [(await task).status_code for task in taken] == [200, 200]
+        assert admission.num_admitted == 0
+        assert (await client.post("/v1/ask", json=QUESTION)).status_code == 200
+
+
+def test_a_failing_call_gives_its_place_back(settings):
+    admission = Admission(max_running=1, max_waiting=0)
+    chains = raise_error(ZeroDivisionError())
+    with TestClient(create_app(settings, chains=chains, admission=admission)) as client:
+        assert [client.post("/v1/ask", json=QUESTION).status_code for _ in range(3)] == [500] * 3
+    assert admission.num_admitted == 0
+
+
+def test_an_error_of_ours_shows_nothing_of_the_inside(settings, caplog):
+    chains = raise_error(RuntimeError("/etc/inside"))
+    with TestClient(create_app(settings, chains=chains)) as client:
+        reply = client.post("/v1/ask", json=QUESTION)
+    assert reply.status_code == 500
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert "inside" not in reply.text
+    assert reply.headers["x-request-id"] in reply.text
+    assert "/etc/inside" in caplog.text  # the log is where the reason belongs
+
+
+def test_a_broken_model_is_a_503_without_its_folder(settings):
+    chains = raise_error(ModelFolderError("/home/me/models/intent holds no weights"))
+    with TestClient(create_app(settings, chains=chains)) as client:
+        reply = client.post("/v1/ask", json=QUESTION)
+    assert reply.status_code == 503
+    assert "/home" not in reply.text
+
+
+def test_the_log_holds_routes_and_times_but_no_text(client, caplog):
+    caplog.set_level(logging.INFO)
+    client.post("/v1/ask", json=QUESTION)
+    client.get("/canary4711?canary4711")
+    client.post("/v1/ask", json={"text": 1, "canary4711": 1})
+    assert "POST /v1/ask 200" in caplog.text or "POST /ask 200" in caplog.text
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("apps.")]
+    assert len(ours) >= 3
+    assert not any("canary4711" in line for line in ours)
+
+
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("GET", "/"),
+        ("GET", "/livez"),
+        ("GET", "/nothing"),
+        ("GET", "/static/app.js"),
+        ("POST", "/v1/ask"),
+        ("PUT", "/v1/ask"),
+        ("OPTIONS", "/v1/ask"),
+    ],
+)
+def test_every_response_carries_the_security_headers(client, method, address):
+    headers = client.request(method, address, headers={"Origin": "https://elsewhere.example"}).headers
+    policy = headers["content-security-policy"]
+    for rule in ("default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"):
+        assert rule in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] in {"no-store", "no-cache"}
+    assert "access-control-allow-origin" not in headers
+
+
+async def test_a_body_that_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr("apps.server.edge._BODY_TIMEOUT_S", 0.05)
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(10)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+    await BodyMiddleware(lambda *_: None)(scope, receive, send)
+    assert sent[0]["status"] == 408
+
+
+def test_the_monitor_starts_anew_after_a_failure():
+    def fail_once(text):
+        if "poison" in text:
+            msg = "cannot be read"
+            raise ValueError(msg)
+        return TOPIC.invoke(text)
+
+    chain = build_monitoring_chain(topic=RunnableLambda(fail_once), sentiment=SENTIMENT)
+    monitor = LiveMonitor(chain)
+    monitor.start()
+    first, poison, last = (Post(**make_post(n, text)) for n, text in enumerate(["app", "poison", "app is down"]))
+    try:
+        observe(monitor, first)
+        with pytest.raises(ValueError, match="cannot be read"):
+            monitor.observe([poison])
+        assert monitor.observe([last]).readings[0].sentiment.label == "negative"
+        assert monitor.snapshot().num_posts == 2
+    finally:
+        monitor.stop()
+    with pytest.raises(ProblemError):
+        monitor.observe([last])
+
+
+def test_a_stream_that_cannot_be_read_does_not_stop_the_monitor():
+    def fail():
+        msg = "no such disk"
+        raise OSError(msg)
+
+    monitor = LiveMonitor(build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT), read_history=fail)
+    monitor.start()
+    try:
+        assert observe(monitor, Post(**make_post(1, "app"))).readings
+    finally:
+        monitor.stop()
+
+
+def test_the_state_of_the_monitor_is_bounded(monkeypatch):
+    monkeypatch.setattr("apps.server.live._KEPT_ALERTS", 0)
+    posts = [Post(**make_post(24 * 3 * day, "app")) for day in range(200)]
+    monitor = LiveMonitor(build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT), read_history=lambda: posts)
+    monitor.start()
+    try:
+        observe(monitor, Post(**make_post(24 * 3 * 201, "app")))
+        assert len(monitor.snapshot().trend) <= 56
+    finally:
+        monitor.stop()
+
+
+def observe(monitor, post):
+    """Give a post as soon as the recorded stream is read."""
+    for _ in range(500):
+        try:
+            return monitor.observe([post])
+        except ProblemError:
+            threading.Event().wait(0.01)
+    raise TimeoutError

@@ -1,0 +1,129 @@
+"""The page brings everything itself, runs no inline code, and its files come from a fixed list."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import apps
+
+WEB = Path(apps.__file__).parent / "web"
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, and the text inside scripts and styles."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found = []
+        self.inline = ""
+        self._inside = None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        if self._inside in {"script", "style"}:
+            self.inline += data.strip()
+
+
+@pytest.mark.parametrize("address", ["/", "/docs"])
+def test_a_page_has_no_inline_code_and_no_remote_resource(client, address):
+    reply = client.get(address)
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    elements = Elements(reply.text)
+    assert elements.inline == ""
+    for tag, attributes in elements.found:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
+        for name in ("src", "href", "action"):
+            assert attributes.get(name, "/").startswith(("/", "#")), attributes
+            assert not attributes.get(name, "/").startswith("//")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("app.js", "text/javascript"),
+        ("charts.js", "text/javascript"),
+        ("style.css", "text/css"),
+        ("icon.svg", "image/svg+xml"),
+    ],
+)
+def test_the_files_of_the_page_are_sent_with_their_type(client, name, kind):
+    reply = client.get(f"/static/{name}")
+    assert reply.headers["content-type"].startswith(kind)
+    assert reply.content == (WEB / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../report.py",
+        "..%2freport.py",
+        "%2e%2e/settings.py",
+        "..%5creport.py",
+        "report.html",
+        "index.html",
+        "",
+        "app.js/",
+        "app.js%00",
+        "%2fetc%2fpasswd",
+        "./app.jsx",
+    ],
+)
+def test_no_other_file_is_sent(client, name):
+    assert client.get(f"/static/{name}", follow_redirects=False).status_code in {404, 307}
+    assert "import" not in client.get(f"/static/{name}").text or name == "app.js/"
+
+
+def test_every_reference_of_the_page_can_be_fetched(client):
+    for _, attributes in Elements(client.get("/").text).found:
+        for name in ("src", "href"):
+            if name in attributes:
+                assert client.get(attributes[name]).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["app.js", "charts.js"])
+def test_texts_become_text_nodes_only(name):
+    source = (WEB / name).read_text("utf-8")
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function|https?://(?!www\.w3)", source
+    )
+
+
+def test_both_languages_have_the_same_words():
+    source = (WEB / "app.js").read_text("utf-8")
+    table = source[source.index("const TEXTS") : source.index("let language")]
+    english, chinese = table.split("  zh: {")
+    keys = [re.findall(r'(?<=[\s{])(\w+): "', part) for part in (english, chinese)]
+    assert keys[0] == keys[1]
+    assert len(keys[0]) > 50
+
+
+def test_every_word_of_the_page_is_in_the_table():
+    source = (WEB / "app.js").read_text("utf-8")
+    for key in re.findall(r'data-(?:text|placeholder)="(\w+)"', (WEB / "index.html").read_text("utf-8")):
+        assert f'{key}: "' in source
+
+
+def test_tabs_and_panels_belong_together(client):
+    found = Elements(client.get("/").text).found
+    by_id = {attributes["id"]: attributes for _, attributes in found if "id" in attributes}
+    tabs = [attributes for attributes in by_id.values() if attributes.get("role") == "tab"]
+    assert len(tabs) == 3
+    assert [tab.get("tabindex") for tab in tabs] == [None, "-1", "-1"]
+    for tab in tabs:
+        assert by_id[tab["aria-controls"]]["aria-labelledby"] == tab["id"]
+
+
+def test_the_description_lists_every_route(client):
+    page = client.get("/docs").text
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in page
+    assert "&lt;" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)

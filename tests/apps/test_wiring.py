@@ -1,0 +1,147 @@
+"""The parts put together from settings: what is missing is named with the command that makes it."""
+
+import shutil
+
+import pytest
+
+from apps.errors import NotBuiltError, WorkspaceError
+from apps.settings import load_settings
+from apps.wiring import (
+    build_customer_service,
+    build_monitoring,
+    build_recommendation,
+    open_chat_model,
+    open_classifier,
+    open_embeddings,
+    open_store,
+    read_behaviour,
+    scenarios,
+)
+from chains.customer_service import ServiceReply
+from chains.monitoring import MonitoringReport, MonitoringRequest, Post
+from chains.recommendation import Recommendation
+from llms.errors import DataFileError, ModelFolderError, ModelNotFoundError, TuneChainError
+from retrievers.errors import StoreMismatchError
+from tests.apps.workspaces import build_workspace, load_built, posts, write_workspace
+from tests.tiny_models import build_sentence_encoder
+
+
+@pytest.fixture
+def built(tmp_path_factory, encoder_folder):
+    """The settings of a workspace after its quickstart; do not change it."""
+    return load_built(tmp_path_factory, encoder_folder)
+
+
+@pytest.fixture
+def raw(tmp_path, encoder_folder):
+    """The settings of a workspace with records and nothing trained."""
+    return load_settings(write_workspace(tmp_path / "raw", encoder_folder))
+
+
+@pytest.fixture
+def copied(tmp_path, tmp_path_factory, encoder_folder):
+    """A copy of the built workspace, to be broken."""
+    return shutil.copytree(build_workspace(tmp_path_factory, encoder_folder), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("build", [build_customer_service, build_monitoring, build_recommendation])
+def test_what_was_not_built_is_named_with_the_command_that_builds_it(raw, build):
+    with pytest.raises(NotBuiltError, match=r"there is no .*(models|index).* yet; build it with: tunechain quickstart"):
+        build(raw)
+
+
+def test_an_index_that_was_not_built_is_not_made_by_reading(raw):
+    with pytest.raises(NotBuiltError, match="index/knowledge"):
+        open_store(raw, "knowledge")
+    assert not raw.index_folder.exists()
+
+
+def test_every_chain_answers_after_the_quickstart(built):
+    assert isinstance(build_customer_service(built).invoke("where is my parcel"), ServiceReply)
+    request = MonitoringRequest(posts=tuple(Post(**post) for post in posts(3)))
+    assert isinstance(build_monitoring(built).invoke(request), MonitoringReport)
+    chosen = build_recommendation(built).invoke({"user": "u1", "k": 3})
+    assert isinstance(chosen, Recommendation)
+    assert len(chosen.items) == 3
+
+
+def test_settings_reach_the_chains(copied):
+    with (copied / "tunechain.toml").open("a", encoding="utf-8") as file:
+        file.write('[customer_service]\nmin_relevance = 1.0\nhandover_text = "One moment."\n')
+        file.write("[recommendation]\nfilter_already_seen = false\n[monitoring]\nwarm_up_days = 1\n")
+    settings = load_settings(copied)
+    assert build_customer_service(settings).invoke("zzz zzz").text == "One moment."
+    seen = {event.item for event in read_behaviour(settings)[1].history("u1")}
+    chosen = build_recommendation(settings).invoke({"user": "u1", "k": 16})
+    assert seen & {item.id for item in chosen.items}
+
+
+def test_one_store_is_shared_by_all_who_have_equal_settings(built):
+    assert open_store(built, "knowledge") is open_store(load_settings(built.workspace), "knowledge")
+    assert open_store(built, "items") is not open_store(built, "knowledge")
+
+
+def test_an_index_of_another_encoder_is_refused_with_both_names(copied, tmp_path, encoder_folder):
+    other = build_sentence_encoder(tmp_path / "other-encoder", seed=1)
+    text = (copied / "tunechain.toml").read_text(encoding="utf-8")
+    (copied / "tunechain.toml").write_text(text.replace(str(encoder_folder), str(other)), encoding="utf-8")
+    for create in (False, True):
+        with pytest.raises(StoreMismatchError) as caught:
+            open_store(load_settings(copied), "knowledge", create=create)
+        message = str(caught.value)
+        assert str(encoder_folder) in message
+        assert str(other) in message
+        assert f"delete {copied / 'index' / 'knowledge'} and run: tunechain quickstart {copied}" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "error"),
+    [
+        ("models/intent/manifest.json", "{}", ModelFolderError),
+        ("models/interest.json", "{}", ModelFolderError),
+        ("models/interest.json", '{"version": 2}', ModelFolderError),
+        ("index/knowledge/store.sqlite", "no database", TuneChainError),
+        ("customer_service/templates.yaml", "answers: {a: '{'}", WorkspaceError),
+        ("recommendation/items.csv", "id\na\n", DataFileError),
+        ("recommendation/events.csv", "", DataFileError),
+    ],
+)
+def test_a_damaged_file_is_named_with_an_error_of_ours(copied, path, content, error):
+    assert (copied / path).exists()
+    for file in (copied / path).parent.glob(f"{(copied / path).name}*"):
+        file.unlink()  # also what SQLite keeps beside its file
+    (copied / path).write_text(content, encoding="utf-8")
+    settings = load_settings(copied)
+    build = build_recommendation if "rec" in path or "interest" in path else build_customer_service
+    with pytest.raises(error, match=path.split("/")[1]):
+        build(settings)
+
+
+def test_a_folder_that_is_no_classifier_is_refused(raw, tmp_path):
+    (raw.models_folder / "intent").mkdir(parents=True)
+    with pytest.raises(ModelFolderError, match="intent"):
+        open_classifier(raw, "intent").invoke("hello")
+
+
+def test_an_encoder_that_is_not_there_is_refused_with_its_name(tmp_path):
+    settings = load_settings(write_workspace(tmp_path / "w", tmp_path / "no-encoder"))
+    with pytest.raises(ModelNotFoundError, match="no-encoder"):
+        open_embeddings(settings)
+
+
+def test_a_chat_model_is_opened_only_where_one_is_set(raw, tmp_path, chat_folder, encoder_folder):
+    assert open_chat_model(raw) is None
+    text = "[customer_service]\nmin_relevance = 0.0\n"
+    folder = write_workspace(tmp_path / "chat", encoder_folder, settings=text)
+    toml = (folder / "tunechain.toml").read_text(encoding="utf-8")
+    (folder / "tunechain.toml").write_text(
+        toml.replace("[models]", f"[models]\nchat = '{chat_folder}'"), encoding="utf-8"
+    )
+    model = open_chat_model(load_settings(folder))
+    assert model.invoke("hello", max_tokens=3).text
+
+
+def test_use_cases_without_records_are_left_out(raw):
+    assert scenarios(raw) == ["customer_service", "monitoring", "recommendation"]
+    shutil.rmtree(raw.workspace / "monitoring")
+    assert scenarios(raw) == ["customer_service", "recommendation"]

@@ -1,0 +1,148 @@
+"""A workspace of few rows for a tiny encoder: all three use cases trained and indexed in seconds."""
+
+import csv
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from apps.quickstart import run_quickstart
+from apps.settings import SETTINGS_NAME, load_settings
+
+__all__ = [
+    "LABELS",
+    "build_workspace",
+    "load_built",
+    "posts",
+    "surge_posts",
+    "write_csv",
+    "write_jsonl",
+    "write_workspace",
+]
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+LABELS = {"track": "where is my parcel {}", "refund": "my money back {}", "card": "i lost the card {}"}
+TEMPLATES = """
+slots:
+  order: {pattern: 'VT-\\d+', ask: "Which order?"}
+answers:
+  track: "Order {order} is on its way."
+  refund: "Refunds take five days."
+"""
+ARTICLES = {
+    "battery.md": "# Battery care\n\nKeep the battery between 20 and 80 percent. Never freeze it.\n",
+    "deep/cable.md": "# Cables\n\nUse a short cable. A cable of 15.5 cm is enough.\n",
+}
+OPINIONS = {"negative": "is lost and late {}", "positive": "is back {}", "neutral": "is here {}"}
+TOPICS = {"parcels": "the parcel", "cards": "my card"}
+_built: dict[str, Path] = {}
+
+
+def write_workspace(folder, encoder, *, settings=""):
+    """Write records and settings for all three use cases into `folder` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head = f"[models]\nencoder = {json.dumps(str(encoder))}\n[finetuning]\nmethod = 'head'\n"
+    (folder / SETTINGS_NAME).write_text(head + settings, encoding="utf-8")
+    _write_customer_service(folder / "customer_service")
+    _write_monitoring(folder / "monitoring")
+    _write_recommendation(folder / "recommendation")
+    return folder
+
+
+def build_workspace(tmp_path_factory, encoder):
+    """The folder of a workspace after its quickstart, made once per test run; do not change it."""
+    if "folder" not in _built:
+        folder = write_workspace(tmp_path_factory.mktemp("built") / "workspace", encoder)
+        run_quickstart(folder, show_results=False)
+        _built["folder"] = folder
+    return _built["folder"]
+
+
+def load_built(tmp_path_factory, encoder):
+    """The settings of the built workspace."""
+    return load_settings(build_workspace(tmp_path_factory, encoder))
+
+
+def posts(count, *, first=0):
+    """`count` posts, one every three hours, as plain values."""
+    rng = random.Random(first)
+    return [
+        {
+            "id": f"p{number}",
+            "time": (START + timedelta(hours=3 * number)).isoformat(),
+            "source": "forum",
+            "text": f"{rng.choice(list(TOPICS.values()))} {rng.choice(list(OPINIONS.values())).format(number)}",
+        }
+        for number in range(first, first + count)
+    ]
+
+
+def surge_posts():
+    """Fifteen quiet days and one on which all that is said of parcels is bad, as plain values."""
+    return [
+        {
+            "id": f"s{slot}-{place}",
+            "time": (START + timedelta(hours=2 * slot, minutes=place)).isoformat(),
+            "source": "forum",
+            "text": f"the parcel is {'lost and late' if slot >= 180 or slot % 8 == 0 else 'here'} {slot % 10}",
+        }
+        for slot in range(192)
+        for place in range(4 if slot >= 180 else 1)
+    ]
+
+
+def write_csv(path, header, rows):
+    """Write one CSV file; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def write_jsonl(path, rows):
+    """Write one JSON object per line; a text stands as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def _write_customer_service(folder):
+    for name, numbers in (("intents.csv", range(10)), ("intents_test.csv", range(20, 23))):
+        rows = [(text.format(number), label) for label, text in LABELS.items() for number in numbers]
+        write_csv(folder / name, ("text", "intent"), rows)
+    (folder / "templates.yaml").write_text(TEMPLATES, encoding="utf-8")
+    for name, text in ARTICLES.items():
+        path = folder / "knowledge" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    questions = [("How full should the battery be?", "battery.md"), ("Who won the match?", "")]
+    write_csv(folder / "questions.csv", ("question", "article"), questions)
+
+
+def _write_monitoring(folder):
+    for name, numbers in (("labelled.csv", range(8)), ("labelled_test.csv", range(20, 22))):
+        rows = [
+            (f"{subject} {opinion.format(number)}", topic, sentiment)
+            for topic, subject in TOPICS.items()
+            for sentiment, opinion in OPINIONS.items()
+            for number in numbers
+        ]
+        write_csv(folder / name, ("text", "topic", "sentiment"), rows)
+    write_jsonl(folder / "stream.jsonl", posts(80))
+
+
+def _write_recommendation(folder):
+    rng = random.Random(0)
+    items = [
+        (f"i{n}", f"{'red card' if n % 2 else 'blue order'} {n}", "", "a|b" if n % 3 else "c", 5 + n, "2025-01-02")
+        for n in range(16)
+    ]
+    write_csv(folder / "items.csv", ("id", "title", "description", "tags", "price", "created"), items)
+    events = []
+    for number in range(600):
+        user = rng.randrange(20)
+        item = rng.choice([n for n in range(16) if n % 2 == user % 2 or rng.random() < 0.1])
+        time = START + timedelta(hours=2 * number)
+        events.append((f"u{user}", f"i{item}", rng.choice(["view", "click", "buy"]), time.isoformat()))
+    write_csv(folder / "events.csv", ("user", "item", "event", "time"), events)
