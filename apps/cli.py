@@ -274,9 +274,13 @@ def serve(
     workspace: Workspace = None,
 ) -> None:
     """Serve the applications over HTTP, with a web page at / and the interface at /docs."""
+    import logging
+
     import uvicorn
 
     from apps.server.app import create_app
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
     settings = _settings(workspace)
     uvicorn.run(create_app(settings), host=host or settings.server.host, port=port or settings.server.port)

@@ -194,7 +194,7 @@ def _keep_apart(rows: LabelledTexts, *, seed: int) -> tuple[LabelledTexts, Label
     train, test = split_rows(rows.rows, held_out_share=REPORT_SHARE, seed=seed)
     counts = Counter(row.label for row in train)
     if rare := sorted(label for label, count in counts.items() if count < 2):
-        msg = f"too few examples of {rare[0]!r} to train and test with; give test rows of their own, or three of each label"
+        msg = f"too few examples of {rare[0]!r} to train and test with; give test rows, or three examples of each label"
         raise TrainingDataError(msg)
     return LabelledTexts(train, rows.rejected), LabelledTexts(test)
 

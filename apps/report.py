@@ -85,7 +85,7 @@ class QuickstartResult(BaseModel):
 
 def write_report(result: QuickstartResult, path: Path) -> None:
     """Write the report of a run as one HTML file; a file that is there is replaced."""
-    path.write_text(render_report(result), encoding="utf-8")
+    path.write_text(render_report(result), encoding="utf-8", errors="replace")
 
 
 def render_report(result: QuickstartResult) -> str:

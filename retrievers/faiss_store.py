@@ -324,15 +324,17 @@ class FaissStore(VectorStore):
                 f"the store in {self.folder} has format {version}, this version reads {_SCHEMA_VERSION}; build it anew"
             )
             raise StoreMismatchError(msg)
-        if (built_with := manifest.get("embedding", name)) != name:
+        identity = _embedding_identity(self.embedding)
+        if manifest.get("embedding_identity", identity) != identity:
             msg = (
-                f"the store in {self.folder} was built with {built_with} (dimension {manifest.get('dimension', '?')}), "
+                f"the store in {self.folder} was built with {manifest.get('embedding')} (dimension {manifest.get('dimension', '?')}), "
                 f"it is opened with {name}; open it with the former, or build it anew"
             )
             raise StoreMismatchError(msg)
         with self._write():
             self._set_manifest("schema_version", _SCHEMA_VERSION)
             self._set_manifest("embedding", name)
+            self._set_manifest("embedding_identity", identity)
 
     def _manifest(self) -> dict[str, str]:
         return dict(self._read("SELECT name, value FROM manifest"))
@@ -381,11 +383,16 @@ def _open_database(folder: Path | None) -> sqlite3.Connection:
 
 
 def _embedding_name(embedding: Embeddings) -> str:
-    """Return what tells this embedding from others: its fingerprint, else its class and model name."""
+    """Return how people call this embedding: class, model name, fingerprint."""
     kind = type(embedding).__name__
     name = next((str(v) for v in (getattr(embedding, a, None) for a in ("model_name", "model")) if v), "")
     fingerprint = getattr(embedding, "fingerprint", "")
     return " ".join(part for part in (kind, name, fingerprint) if part)
+
+
+def _embedding_identity(embedding: Embeddings) -> str:
+    """Return what tells its vectors from others': the fingerprint, whatever its name, else class and model name."""
+    return getattr(embedding, "fingerprint", "") or _embedding_name(embedding)
 
 
 def _metadata_json(metadata: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
+import apps.server.chains
 from apps.server.app import create_app
 from apps.server.chains import Chains, build_chains
 from apps.server.schemas import AlertsReply, Health, PostsReply, Problem
@@ -146,6 +147,41 @@ def test_a_workspace_without_models_is_served_without_scenarios(settings, caplog
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert health["status"] == "unavailable"
+
+
+def test_one_broken_part_does_not_take_the_others_with_it(tmp_path, monkeypatch, caplog):
+    (tmp_path / SETTINGS_NAME).write_text("")
+    for name in ("customer_service", "monitoring", "recommendation", "models/topic", "models/sentiment"):
+        (tmp_path / name).mkdir(parents=True)
+
+    def fail(_):
+        msg = "half a file"
+        raise EOFError(msg)
+
+    monkeypatch.setattr("apps.server.chains.build_customer_service", fail)
+    monkeypatch.setattr(
+        "apps.server.chains.build_monitoring", lambda _: build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
+    )
+    settings = load_settings(tmp_path)
+    real_open = apps.server.chains.open_classifier
+    monkeypatch.setattr(
+        "apps.server.chains.open_classifier",
+        lambda settings, name: TOPIC if name == "topic" else real_open(settings, name),
+    )
+    chains = build_chains(settings)
+    assert chains.available == ("monitoring",)
+    assert list(chains.classifiers) == ["topic"]
+    assert "half a file" in caplog.text
+
+
+def test_a_customer_service_that_cannot_answer_once_is_not_offered(tmp_path, monkeypatch, service_chain):
+    (tmp_path / SETTINGS_NAME).write_text("")
+    (tmp_path / "customer_service").mkdir()
+    answers = iter([service_chain, service_chain.bind(no_such_option=1)])
+    monkeypatch.setattr("apps.server.chains.build_customer_service", lambda _: next(answers))
+    settings = load_settings(tmp_path)
+    assert build_chains(settings).available == ("customer_service",)
+    assert build_chains(settings).available == ()
 
 
 def test_the_server_lives_before_it_is_ready(settings, monkeypatch):

@@ -1,0 +1,79 @@
+"""What the README promises is what happens."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from apps.settings import load_settings
+from apps.training import index_knowledge, train_workspace_classifier
+from apps.workspace import create_workspace
+
+ROOT = Path(__file__).parents[1]
+READMES = ["README.md", "README.zh-CN.md"]
+
+
+def read(name):
+    return (ROOT / name).read_text("utf-8")
+
+
+def blocks(text, language=""):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def after_quickstart(tmp_path_factory):
+    """A folder as the quickstart leaves it, as far as the example needs it, trained the quick way."""
+    folder = tmp_path_factory.mktemp("readme")
+    create_workspace(folder / "workspace")
+    settings = load_settings(folder / "workspace")
+    settings = settings.model_copy(update={"finetuning": settings.finetuning.model_copy(update={"method": "head"})})
+    train_workspace_classifier(settings, "intent", show_progress=False)
+    index_knowledge(settings)
+    return folder
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_python_example_prints_what_the_readme_shows(name, after_quickstart):
+    text = read(name)
+    [example] = blocks(text, "python")
+    expected = text.split(example, 1)[1].split("```\n", 2)[2].split("```", 1)[0]
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=after_quickstart, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_plain_pip_lines_are_those_that_make_runs(name):
+    recipe = (
+        read("Makefile").replace("$(PYTHON)", "python3").replace("$(BIN)", "$(VENV)/bin").replace("$(VENV)", ".venv")
+    )
+    recipe = recipe.replace("$(WORKSPACE)", "workspace")
+    [plain] = [block for block in blocks(read(name)) if "pip install" in block]
+    lines = [line.strip() for line in recipe.splitlines()]
+    assert [line for line in plain.splitlines() if line not in lines] == []
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_file_and_target_named_is_there(name):
+    text = read(name)
+    for path in re.findall(r"`((?:apps|chains|llms|retrievers|benchmarks|docs)/[\w/.-]+)`", text):
+        assert (ROOT / path).exists(), path
+    for path in re.findall(r"\]\(([\w./-]+)\)", text):
+        assert (ROOT / path).exists(), path
+    targets = set(re.findall(r"^(\w+):", read("Makefile"), flags=re.MULTILINE))
+    assert set(re.findall(r"^make (\w+)", text, flags=re.MULTILINE)) <= targets
+
+
+def test_both_languages_show_the_same_commands_and_figures():
+    english, chinese = (read(name) for name in READMES)
+    assert blocks(english, "python") == blocks(chinese, "python")
+    figures = [re.findall(r"\d+\.\d+", text.split("## ")[-3]) for text in (english, chinese)]
+    assert figures[0] == figures[1]
+
+
+def test_the_markers_of_unfinished_text_are_gone():
+    assert not [name for name in READMES if re.search(r"@[A-Z0-9]+@", read(name))]
