@@ -1,11 +1,7 @@
 """A durable LangChain vector store: SQLite is the truth, FAISS finds the neighbours."""
 
-import contextlib
-import json
-import sqlite3
-import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +14,13 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from typing_extensions import override
 
 from llms.texts import check_text
-from retrievers.errors import StoreFolderError, StoreMismatchError, VectorError
-from retrievers.filters import compile_filter
+from retrievers.document_table import DocumentRow, DocumentTable, metadata_json
+from retrievers.errors import StoreMismatchError, VectorError
 
 __all__ = ["FaissStore"]
 
 FloatArray = npt.NDArray[np.float32]
-_SCHEMA_VERSION = "1"
-_DATABASE_NAME = "store.sqlite"
 _MAX_TEXT_CHARS = 1_000_000
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS manifest (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS documents (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    text TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    vector BLOB NOT NULL
-);
-"""
 
 
 class FaissStore(VectorStore):
@@ -69,24 +53,22 @@ class FaissStore(VectorStore):
     def __init__(self, folder: str | Path | None = None, *, embedding: Embeddings) -> None:
         self.folder = Path(folder) if folder is not None else None
         self.embedding = embedding
-        self._lock = threading.RLock()
-        self._database = _open_database(self.folder)
+        self._table = DocumentTable(self.folder)
         self._index: Any = None
         self.num_changes = 0
         try:
-            self._check_manifest()
+            self._table.check_manifest(embedding)
             self._load_index()
         except Exception:
             self.close()
             raise
 
     def __len__(self) -> int:
-        count: int = self._read("SELECT count(*) FROM documents")[0][0]
-        return count
+        return len(self._table)
 
     def close(self) -> None:
         """Release the files; the store must not be used afterwards."""
-        self._database.close()
+        self._table.close()
 
     @property
     @override
@@ -105,7 +87,7 @@ class FaissStore(VectorStore):
         checked = [check_text(text, max_chars=_MAX_TEXT_CHARS) for text in texts]
         if not checked:
             return []
-        metadata = [_metadata_json(entry) for entry in metadatas or [{}] * len(checked)]
+        metadata = [metadata_json(entry) for entry in metadatas or [{}] * len(checked)]
         new_ids = [check_text(str(id_)) if id_ else str(uuid.uuid4()) for id_ in ids or [None] * len(checked)]
         if not len(checked) == len(metadata) == len(new_ids):
             msg = f"got {len(checked)} texts, {len(metadata)} metadata and {len(new_ids)} ids; give one per text"
@@ -118,25 +100,19 @@ class FaissStore(VectorStore):
 
     @override
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
-        with self._write():
-            wanted = [id_ for (id_,) in self._read("SELECT id FROM documents")] if ids is None else ids
-            removed = [row for id_ in wanted if (row := self._delete_row(id_)) is not None]
-            self._database.commit()  # durable first; the index in memory follows
+        with self._table.transaction():
+            removed = self._table.delete(self._table.all_ids() if ids is None else ids)
+            self._table.commit()  # durable first; the index in memory follows
             self._remove_from_index(removed)
         return True
 
     @override
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        found: list[Document] = []
-        for id_ in ids:
-            rows = self._read("SELECT id, text, metadata FROM documents WHERE id = ?", [id_])
-            found.extend(_as_document(*row) for row in rows)
-        return found
+        return self._table.by_ids(ids)
 
     def all_documents(self) -> list[Document]:
         """Return every document, oldest first."""
-        rows = self._read("SELECT id, text, metadata FROM documents ORDER BY row")
-        return [_as_document(*row) for row in rows]
+        return self._table.all_documents()
 
     @override
     def similarity_search(
@@ -165,11 +141,11 @@ class FaissStore(VectorStore):
         if not ids:
             return []
         vector = self._checked_vectors([self.embedding.embed_query(check_text(query))], expected=1)[0]
-        with self._lock:  # no document may go between its text and its vector
+        with self._table.lock:  # no document may go between its text and its vector
             documents = self.get_by_ids(ids)
             if not documents:
                 return []
-            cosines = self._vectors([document.id or "" for document in documents]) @ vector
+            cosines = self._table.vectors([document.id or "" for document in documents]) @ vector
         return list(zip(documents, cosines.tolist(), strict=True))
 
     @override
@@ -185,11 +161,11 @@ class FaissStore(VectorStore):
     ) -> list[Document]:
         _check_k(k)
         vector = np.asarray(self.embedding.embed_query(check_text(query)), dtype=np.float32)
-        with self._lock:
+        with self._table.lock:
             found = self._search(vector.tolist(), max(k, fetch_k), condition=filter)
             if not found:
                 return []
-            candidates = self._vectors([document.id or "" for document, _ in found])
+            candidates = self._table.vectors([document.id or "" for document, _ in found])
         chosen = maximal_marginal_relevance(vector, list(candidates), lambda_mult=lambda_mult, k=k)
         return [found[place][0] for place in chosen]
 
@@ -219,13 +195,13 @@ class FaissStore(VectorStore):
         import faiss
 
         _check_k(k)
-        with self._lock:
+        with self._table.lock:
             if self._index is None:
                 return []
             query = self._checked_vectors([vector], expected=1)
             parameters = None
             if condition is not None:
-                allowed = self._matching_rows(condition)
+                allowed = self._table.matching_rows(condition)
                 k = min(k, len(allowed))
                 parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))  # type: ignore[call-arg]
             k = min(k, self._index.ntotal)
@@ -233,42 +209,23 @@ class FaissStore(VectorStore):
                 return []
             scores, rows = self._index.search(query, k, params=parameters)
             return [
-                (_as_document(*self._read("SELECT id, text, metadata FROM documents WHERE row = ?", [int(row)])[0]), s)
-                for row, s in zip(rows[0], scores[0].tolist(), strict=True)
+                (self._table.by_row(int(row)), score)
+                for row, score in zip(rows[0], scores[0].tolist(), strict=True)
                 if row >= 0
             ]
 
-    def _upsert(self, rows: Sequence[tuple[str, str, str, FloatArray]]) -> None:
-        with self._write():
-            removed = [row for id_, *_ in rows if (row := self._delete_row(id_)) is not None]
-            added = [
-                self._database.execute(
-                    "INSERT INTO documents (id, text, metadata, vector) VALUES (?, ?, ?, ?)",
-                    (id_, text, metadata, vector.tobytes()),
-                ).lastrowid
-                for id_, text, metadata, vector in rows
-            ]
-            self._set_manifest("dimension", str(len(rows[0][3])))
-            self._database.commit()  # durable first; the index in memory follows
+    def _upsert(self, rows: Sequence[DocumentRow]) -> None:
+        with self._table.transaction():
+            removed = self._table.delete([id_ for id_, *_ in rows])
+            added = self._table.insert(rows)
+            self._table.commit()  # durable first; the index in memory follows
             self._remove_from_index(removed)
             self._add_to_index(np.array(added, dtype=np.int64), np.stack([vector for *_, vector in rows]))
 
-    def _delete_row(self, id_: str) -> int | None:
-        rows = self._database.execute("DELETE FROM documents WHERE id = ? RETURNING row", (id_,)).fetchall()
-        return int(rows[0][0]) if rows else None
-
     def _load_index(self) -> None:
-        if (state := self._read("PRAGMA quick_check(1)")[0][0]) != "ok":
-            msg = f"the store in {self.folder} is damaged: {state}; restore it, or build it anew"
-            raise StoreFolderError(msg)
-        rows = self._read("SELECT row, vector FROM documents ORDER BY row")
-        if rows:
-            size = 4 * int(self._manifest()["dimension"])
-            if any(len(vector) != size for _, vector in rows):
-                msg = f"the store in {self.folder} is damaged: a vector is cut; restore it, or build it anew"
-                raise StoreFolderError(msg)
-            vectors = np.stack([np.frombuffer(vector, dtype=np.float32) for _, vector in rows])
-            self._add_to_index(np.array([row for row, _ in rows], dtype=np.int64), vectors)
+        stored = self._table.load_vectors()
+        if stored is not None:
+            self._add_to_index(*stored)
 
     def _add_to_index(self, rows: npt.NDArray[np.int64], vectors: FloatArray) -> None:
         import faiss
@@ -283,16 +240,6 @@ class FaissStore(VectorStore):
             self._index.remove_ids(np.array(rows, dtype=np.int64))
             self.num_changes += 1
 
-    def _vectors(self, ids: Sequence[str]) -> FloatArray:
-        found = [self._read("SELECT vector FROM documents WHERE id = ?", [id_])[0][0] for id_ in ids]
-        return np.stack([np.frombuffer(vector, dtype=np.float32) for vector in found])
-
-    def _matching_rows(self, condition: Mapping[str, Any]) -> npt.NDArray[np.int64]:
-        sql, parameters = compile_filter(condition)
-        # the condition is made of fixed words and question marks; every value is a parameter
-        rows = self._read(f"SELECT row FROM documents WHERE {sql}", parameters)  # noqa: S608
-        return np.array([row for (row,) in rows], dtype=np.int64)
-
     def _checked_vectors(self, vectors: Sequence[Sequence[float]], *, expected: int) -> FloatArray:
         """Return (expected, dimension) float32 rows of length 1, or refuse what no index should hold."""
         try:
@@ -306,7 +253,7 @@ class FaissStore(VectorStore):
         if not np.isfinite(array).all():
             msg = "the embedding gave NaN or infinity; nothing was stored"
             raise VectorError(msg)
-        dimension = self._manifest().get("dimension")
+        dimension = self._table.manifest().get("dimension")
         if dimension is not None and int(dimension) != array.shape[1]:
             msg = (
                 f"the store holds vectors of dimension {dimension}, got {array.shape[1]}; "
@@ -317,93 +264,8 @@ class FaissStore(VectorStore):
         unit: FloatArray = array / np.maximum(lengths, 1e-12)
         return unit
 
-    def _check_manifest(self) -> None:
-        manifest, name = self._manifest(), _embedding_name(self.embedding)
-        if (version := manifest.get("schema_version", _SCHEMA_VERSION)) != _SCHEMA_VERSION:
-            msg = (
-                f"the store in {self.folder} has format {version}, this version reads {_SCHEMA_VERSION}; build it anew"
-            )
-            raise StoreMismatchError(msg)
-        identity = _embedding_identity(self.embedding)
-        if manifest.get("embedding_identity", identity) != identity:
-            msg = (
-                f"the store in {self.folder} was built with {manifest.get('embedding')} (dimension {manifest.get('dimension', '?')}), "
-                f"it is opened with {name}; open it with the former, or build it anew"
-            )
-            raise StoreMismatchError(msg)
-        with self._write():
-            self._set_manifest("schema_version", _SCHEMA_VERSION)
-            self._set_manifest("embedding", name)
-            self._set_manifest("embedding_identity", identity)
-
-    def _manifest(self) -> dict[str, str]:
-        return dict(self._read("SELECT name, value FROM manifest"))
-
-    def _set_manifest(self, name: str, value: str) -> None:
-        self._database.execute("INSERT OR REPLACE INTO manifest VALUES (?, ?)", (name, value))
-
-    def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, _typed_errors(self.folder):
-            return self._database.execute(sql, parameters).fetchall()
-
-    @contextlib.contextmanager
-    def _write(self) -> Iterator[None]:
-        """Hold the lock and one transaction; an error takes everything back."""
-        with self._lock, _typed_errors(self.folder), self._database:
-            yield
-
-
-@contextlib.contextmanager
-def _typed_errors(folder: Path | None) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        msg = f"the store in {folder} cannot be read or written: {error}; restore it, or build it anew"
-        raise StoreFolderError(msg) from error
-
 
 def _check_k(k: int) -> None:
     if k < 1:
         msg = f"k must be at least 1, got {k}"
         raise VectorError(msg)
-
-
-def _open_database(folder: Path | None) -> sqlite3.Connection:
-    try:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(folder / _DATABASE_NAME if folder else ":memory:", check_same_thread=False)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")  # what is acknowledged survives a power cut
-        database.executescript(_SCHEMA)
-    except (OSError, sqlite3.Error) as error:
-        msg = f"{folder} cannot be opened as a store: {error}; give an empty or an existing store's folder"
-        raise StoreFolderError(msg) from error
-    return database
-
-
-def _embedding_name(embedding: Embeddings) -> str:
-    """Return how people call this embedding: class, model name, fingerprint."""
-    kind = type(embedding).__name__
-    name = next((str(v) for v in (getattr(embedding, a, None) for a in ("model_name", "model")) if v), "")
-    fingerprint = getattr(embedding, "fingerprint", "")
-    return " ".join(part for part in (kind, name, fingerprint) if part)
-
-
-def _embedding_identity(embedding: Embeddings) -> str:
-    """Return what tells its vectors from others': the fingerprint, whatever its name, else class and model name."""
-    return getattr(embedding, "fingerprint", "") or _embedding_name(embedding)
-
-
-def _metadata_json(metadata: Mapping[str, Any]) -> str:
-    try:
-        text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")  # refuses lone surrogates, which are no JSON either
-    except (TypeError, ValueError) as error:
-        msg = f"metadata must be JSON (text, numbers, booleans, lists, mappings): {error}"
-        raise VectorError(msg) from error
-    return text
-
-
-def _as_document(id_: str, text: str, metadata: str) -> Document:
-    return Document(id=id_, page_content=text, metadata=json.loads(metadata))

@@ -44,7 +44,7 @@ def _articles(folder):
 
 
 @pytest.mark.parametrize(
-    ("folder", "num_intents", "num_train", "num_test", "num_articles"), [(EN, 24, 30, 8, 40), (ZH, 12, 15, 5, 15)]
+    ("folder", "num_intents", "num_train", "num_test", "num_articles"), [(EN, 24, 30, 8, 40), (ZH, 12, 40, 5, 15)]
 )
 def test_intents_templates_and_articles_are_as_many_as_promised(folder, num_intents, num_train, num_test, num_articles):
     records = folder / "customer_service"

@@ -106,12 +106,12 @@ def test_a_damaged_database_is_refused_with_a_typed_error(folder, embedding, dam
 
 def test_a_failing_write_is_typed_and_changes_nothing(folder, embedding):
     store = FaissStore(folder, embedding=embedding)
-    store._database.execute("PRAGMA query_only = ON")  # as on a full or read-only disk
+    store._table._database.execute("PRAGMA query_only = ON")  # as on a full or read-only disk
     with pytest.raises(StoreFolderError, match="cannot be read or written"):
         store.add_texts(["new"], ids=["0"])
     with pytest.raises(StoreFolderError, match="cannot be read or written"):
         store.delete(["0"])
-    store._database.execute("PRAGMA query_only = OFF")
+    store._table._database.execute("PRAGMA query_only = OFF")
     assert store.similarity_search(TEXTS[0], k=1)[0].page_content == TEXTS[0]
     assert len(store) == len(store.similarity_search("document", k=100)) == 60
     store.close()
