@@ -1,6 +1,7 @@
 """The quickstart on the sample records with the encoder that is installed with the library."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -11,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from apps.cli import app
-from apps.quickstart import run_quickstart
 from apps.readers import read_known_surges
 from apps.settings import SETTINGS_NAME
 from apps.workspace import create_workspace
@@ -22,24 +22,29 @@ from tests.conftest import REPOSITORY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+CALL = "from apps.cli import main; main()"
 QUESTIONS = {
     "en": {
         "What is the largest memory card for the Halden One camera?": "memory-card-sizes.md",
-        "How long do I press the power key before my new over-ear cans show up on my phone?": (
-            "pairing-wireless-headphones.md"
-        ),
+        "Which watts does my laptop charger need?": "laptop-does-not-charge.md",
     },
     "zh": {"手机整晚插着充电伤不伤电池？": "phone-battery-care.md"},
 }
 
 
 def _make(folder, language):
-    """A sample workspace after its quickstart, with method head; and the metrics."""
+    """Make a sample workspace, run its quickstart with method head, and return the metrics."""
     create_workspace(folder, language=language)
     settings = folder / SETTINGS_NAME
     text = settings.read_text(encoding="utf-8")
     settings.write_text(text.replace('method = "full"', 'method = "head"'), encoding="utf-8")
-    return run_quickstart(folder, language=language, show_results=False)["metrics"]
+    # in a process of its own, as people run it: this one may have one thread only
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # noqa: TID251
+    command = [sys.executable, "-c", CALL, "quickstart", folder, "--language", language, "--json"]
+    result = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (outcome,) = result.stdout.splitlines()
+    return json.loads(outcome)["metrics"]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +134,6 @@ def test_help_answers_at_once():
     times = []
     for _ in range(3):
         started = perf_counter()
-        call = "import sys; from apps.cli import main; sys.argv = ['tunechain', '--help']; main()"
-        subprocess.run([sys.executable, "-c", call], cwd=REPOSITORY, capture_output=True, check=True)
+        subprocess.run([sys.executable, "-c", CALL, "--help"], cwd=REPOSITORY, capture_output=True, check=True)
         times.append(perf_counter() - started)
     assert median(times) < 0.5
