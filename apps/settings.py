@@ -67,7 +67,7 @@ class RecommendationSettings(_Section):
     """Where the records lie and how varied a list is."""
 
     folder: Path = Path("recommendation")
-    diversity: float = Field(default=0.2, ge=0.0, le=1.0)
+    diversity: float = Field(default=0.5, ge=0.0, le=1.0)
     filter_already_seen: bool = True
 
 

@@ -31,7 +31,7 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 false_alarms_per_topic_month = 0.1
 
 [recommendation]               # items.csv, events.csv
-diversity = 0.2                # 0: by interest alone; 1: as varied as possible
+diversity = 0.5                # 0: by interest alone; 1: as varied as possible
 """,
     "zh": """\
 # 本工作区的设置。每一项都可以省略；写错名称会报错。

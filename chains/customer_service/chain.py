@@ -34,11 +34,14 @@ class ServiceOptions:
     Attributes:
         min_relevance: passages below it are not answered from; in [0, 1], as `HybridRetriever` reports it.
             Passages of a retriever that reports no relevance are trusted.
+        intent_margin: how much more relevant a passage must be than the message resembles an intent that is not
+            sure enough (probability times `in_scope`); else the message is about that intent, and a person decides.
         max_sentences: length of an answer made of quotes.
         handover_text: what the customer reads when a person takes over.
     """
 
     min_relevance: float = 0.35
+    intent_margin: float = 0.15
     max_sentences: int = 3
     max_message_chars: int = 4_000
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
@@ -47,6 +50,9 @@ class ServiceOptions:
         """Refuse values that cannot be meant."""
         if not 0 <= self.min_relevance <= 1:
             msg = f"min_relevance must lie in [0, 1], got {self.min_relevance}"
+            raise ValueError(msg)
+        if not 0 <= self.intent_margin <= 1:
+            msg = f"intent_margin must lie in [0, 1], got {self.intent_margin}"
             raise ValueError(msg)
         if self.max_sentences < 1:
             msg = f"max_sentences must be at least 1, got {self.max_sentences}"
@@ -70,7 +76,7 @@ class ServiceChain:
         guess = self.classifier.invoke(text, config)
         if guess.accepted and guess.label in self.templates:
             return self._from_template(guess, text)
-        passages = self._relevant_passages(text, config)
+        passages = self._relevant_passages(guess, text, config)
         if passages:
             return self._from_passages(guess, text, passages, config)
         return self._hand_over(guess)
@@ -84,9 +90,14 @@ class ServiceChain:
             answer, reason = filled.text, f"intent {guess.label} is sure enough"
         return ServiceReply(text=answer, route=route, intent=guess.label, probability=guess.probability, reason=reason)
 
-    def _relevant_passages(self, text: str, config: RunnableConfig) -> list[Document]:
+    def _relevant_passages(self, guess: Classification, text: str, config: RunnableConfig) -> list[Document]:
         found = self.retriever.invoke(text, config)
-        return [passage for passage in found if passage.metadata.get("relevance", 1.0) >= self.options.min_relevance]
+        relevance = [float(passage.metadata.get("relevance", 1.0)) for passage in found]
+        # a sure intent without a template may be answered from any relevant passage; an unsure one competes with them
+        intent = 0.0 if guess.accepted else guess.probability * guess.in_scope + self.options.intent_margin
+        if max(relevance, default=0.0) < min(intent, 1.0):
+            return []
+        return [passage for passage, value in zip(found, relevance, strict=True) if value >= self.options.min_relevance]
 
     def _from_passages(
         self, guess: Classification, text: str, passages: Sequence[Document], config: RunnableConfig
@@ -130,8 +141,8 @@ class ServiceChain:
 
     def _hand_over(self, guess: Classification) -> ServiceReply:
         reason = (
-            f"likeliest intent {guess.label} ({guess.probability:.2f}) is not sure enough and "
-            "nothing in the knowledge base is relevant"
+            f"likeliest intent {guess.label} ({guess.probability:.2f}) is not sure enough, and "
+            "nothing in the knowledge base is relevant enough"
         )
         return ServiceReply(
             text=self.options.handover_text, route="handover", probability=guess.probability, reason=reason
