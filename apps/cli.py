@@ -283,7 +283,9 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
     settings = _settings(workspace)
-    uvicorn.run(create_app(settings), host=host or settings.server.host, port=port or settings.server.port)
+    uvicorn.run(
+        create_app(settings), host=host or settings.server.host, port=settings.server.port if port is None else port
+    )
 
 
 def _settings(workspace: Path | None) -> "Settings":

@@ -82,7 +82,8 @@ def evaluate_classifier(
     accepted = [(want, reply) for want, reply in zip(expected, replies, strict=True) if reply.accepted]
     metrics = classification_metrics(expected, predicted, [reply.probability for reply in replies])
     metrics["accepted_share"] = len(accepted) / len(replies)
-    metrics["accepted_accuracy"] = sum(want == reply.label for want, reply in accepted) / max(len(accepted), 1)
+    if accepted:
+        metrics["accepted_accuracy"] = sum(want == reply.label for want, reply in accepted) / len(accepted)
     return ClassifierEvaluation(
         metrics=metrics,
         baselines=_classifier_baselines(train, texts, expected),

@@ -64,7 +64,7 @@ def run_quickstart(folder: Path, *, language: Language = "en", show_results: boo
         workspace=str(folder),
         created=datetime.now(UTC),
         seconds=time.perf_counter() - started,
-        language=language,
+        language=settings.language,
         **parts,
     )
     report = folder / "report.html"

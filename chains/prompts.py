@@ -17,7 +17,11 @@ def load_prompt(package: str, name: str, *, variables: Iterable[str]) -> ChatPro
         ChainInputError: if the file's variables are not exactly those the chain fills.
     """
     text = _read(package, name)
-    prompt = ChatPromptTemplate.from_messages([("system", text), ("human", "{question}")])
+    try:
+        prompt = ChatPromptTemplate.from_messages([("system", text), ("human", "{question}")])
+    except ValueError as error:
+        msg = f"prompt {package}/{name} has a brace that is no variable: {error}; double it if it is meant as text"
+        raise ChainInputError(msg) from error
     expected, found = {*variables, "question"}, set(prompt.input_variables)
     if found != expected:
         msg = f"prompt {package}/{name} has the variables {sorted(found)}, the chain fills {sorted(expected)}"

@@ -73,9 +73,11 @@ def test_people_see_figures_conversations_and_where_to_go_next(folder):
     assert "fine-tuning the topic classifier" in result.stderr
 
 
-def test_a_language_other_than_english_gives_a_report_in_it(folder):
+def test_the_report_speaks_the_language_of_the_workspace(folder):
     _keep_only(folder, "customer_service")
-    _run(folder, "--language", "zh", "--json")
+    settings = folder / SETTINGS_NAME
+    settings.write_text('language = "zh"\n' + settings.read_text(encoding="utf-8"), encoding="utf-8")
+    _run(folder, "--json")
     assert 'lang="zh' in (folder / "report.html").read_text(encoding="utf-8")
 
 

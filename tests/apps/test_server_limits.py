@@ -88,7 +88,7 @@ def test_an_error_of_ours_shows_nothing_of_the_inside(settings, caplog):
 
 
 def test_a_broken_model_is_a_503_without_its_folder(settings):
-    chains = raise_error(ModelFolderError("/home/me/models/intent holds no weights"))
+    chains = raise_error(ModelFolderError("models/intent holds no weights"))
     with TestClient(create_app(settings, chains=chains)) as client:
         reply = client.post("/v1/ask", json=QUESTION)
     assert reply.status_code == 503
