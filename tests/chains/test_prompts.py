@@ -46,5 +46,5 @@ def test_a_prompt_with_other_variables_than_the_chain_fills_is_refused(package, 
 
 @pytest.mark.parametrize("text", ["{", "{passages", "{passages} {}", "{passages.a}", "{passages[0]}"])
 def test_a_prompt_with_stray_braces_is_refused(package, text):
-    with pytest.raises(ChainInputError, match="brace|has the variables"):
+    with pytest.raises(ChainInputError, match=r"brace|has the variables"):
         load_prompt(package(text), "answer", variables=["passages"])
