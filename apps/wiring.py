@@ -132,14 +132,14 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
     if not create and not folder.exists():
         raise NotBuiltError(_not_built(folder, settings))
     try:
-        return _open_store_once(folder, open_embeddings(settings).folder, settings)
+        return _open_store_once(folder, settings)
     except StoreMismatchError as error:
         msg = f"{error}; for that, delete {folder} and run: tunechain quickstart {settings.workspace}"
         raise StoreMismatchError(msg) from error
 
 
 @functools.lru_cache(maxsize=8)
-def _open_store_once(folder: Path, _encoder: Path, settings: Settings) -> FaissStore:
+def _open_store_once(folder: Path, settings: Settings) -> FaissStore:
     return FaissStore(folder, embedding=open_embeddings(settings))
 
 

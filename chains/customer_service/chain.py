@@ -67,7 +67,7 @@ class ServiceChain:
     templates: TemplateBook
     retriever: BaseRetriever
     embeddings: Embeddings
-    chat_model: BaseChatModel | None
+    composer: Runnable[dict[str, str], str] | None
     options: ServiceOptions
 
     def reply(self, message: object, config: RunnableConfig) -> ServiceReply:
@@ -119,12 +119,10 @@ class ServiceChain:
         self, text: str, passages: Sequence[Document], config: RunnableConfig
     ) -> tuple[str, tuple[Citation, ...]] | None:
         """Return the chat model's answer if every passage it names exists; None sends the quotes instead."""
-        if self.chat_model is None:
+        if self.composer is None:
             return None
-        prompt = load_prompt("chains.customer_service", "answer", variables=["passages"])
-        chain = prompt | self.chat_model | StrOutputParser()
         numbered = "\n\n".join(f"[{i}] {passage.page_content}" for i, passage in enumerate(passages, start=1))
-        answer = chain.invoke({"passages": numbered, "question": text}, config).strip()
+        answer = self.composer.invoke({"passages": numbered, "question": text}, config).strip()
         named = {number for group in _PASSAGE_NUMBERS.findall(answer) for number in re.findall(r"\d+", group)}
         known = {str(number): passage for number, passage in enumerate(passages, start=1)}
         if not named or _UNKNOWN in answer or not named <= set(known):
@@ -187,12 +185,17 @@ def build_customer_service_chain(
         templates=templates,
         retriever=retriever,
         embeddings=embeddings,
-        chat_model=chat_model,
+        composer=None if chat_model is None else _build_composer(chat_model),
         options=options or ServiceOptions(),
     )
     return RunnableLambda(chain.reply, name="customer_service").with_types(
         input_type=ServiceRequest, output_type=ServiceReply
     )
+
+
+def _build_composer(chat_model: BaseChatModel) -> Runnable[dict[str, str], str]:
+    prompt = load_prompt("chains.customer_service", "answer", variables=["passages"])
+    return prompt | chat_model | StrOutputParser()
 
 
 def _checked_text(message: object, *, max_chars: int) -> str:
