@@ -9,20 +9,32 @@ The tree::
     ├── InputTextError (ValueError)              a text no model should see (NUL, lone surrogate, too long)
     ├── ContextOverflowError (ValueError)        prompt and answer do not fit into the model's context
     ├── UnknownOptionError (TypeError)           an option that does not exist, or not at this call
+    ├── OptionValueError (ValueError)            an option with a value that no model can honour
+    │   └── ConstraintError                      a schema, pattern or list of choices no text can satisfy
+    ├── UnsupportedOptionError (ValueError)      an option that this engine or this model does not offer
+    ├── EngineError (RuntimeError)               an engine that could not be made, or broke at work
+    │   ├── EngineBusyError                      too many requests wait already; nothing was started
+    │   └── GenerationTimeoutError (TimeoutError)  the answer took longer than its `timeout`
     ├── DataFileError (ValueError)               a data file that cannot be used at all
     └── TrainingDataError (ValueError)           rows that can be read but not learnt from
 """
 
 __all__ = [
+    "ConstraintError",
     "ContextOverflowError",
     "DataFileError",
+    "EngineBusyError",
+    "EngineError",
+    "GenerationTimeoutError",
     "InputTextError",
     "ModelFolderError",
     "ModelNotFoundError",
+    "OptionValueError",
     "TrainingDataError",
     "TuneChainError",
     "UnknownOptionError",
     "UnsafeModelError",
+    "UnsupportedOptionError",
 ]
 
 
@@ -52,6 +64,30 @@ class ContextOverflowError(TuneChainError, ValueError):
 
 class UnknownOptionError(TuneChainError, TypeError):
     """An option name that means nothing here; it is never ignored."""
+
+
+class OptionValueError(TuneChainError, ValueError):
+    """A known option with a value that cannot be honoured."""
+
+
+class ConstraintError(OptionValueError):
+    """A schema, pattern or list of choices that is malformed, or that no answer can satisfy."""
+
+
+class UnsupportedOptionError(TuneChainError, ValueError):
+    """An option that exists, but not with this engine or this model."""
+
+
+class EngineError(TuneChainError, RuntimeError):
+    """An engine that could not be made for a model, or that broke while it worked."""
+
+
+class EngineBusyError(EngineError):
+    """A request refused at once because too many are waiting; try again later."""
+
+
+class GenerationTimeoutError(EngineError, TimeoutError):
+    """An answer that was not complete in time; what there was of it is dropped."""
 
 
 class DataFileError(TuneChainError, ValueError):

@@ -1,35 +1,52 @@
-"""What chat and text models share: a loaded model, and prompt ids to a stream of text."""
+"""What chat and text models share: a loaded model, its fields, and events to text."""
 
 import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from typing_extensions import override
 
-from llms.device import choose_device
+from llms.chat_template import ChatTemplate
+from llms.detokenizer import Detokenizer
 from llms.encoder import quiet_loading
+from llms.engines.adapters import Adapter
+from llms.engines.choosing import EngineOptions, open_engine
 from llms.engines.engine import Engine
-from llms.engines.torch_engine import load_torch_engine
-from llms.errors import ContextOverflowError, InputTextError, ModelFolderError
+from llms.errors import ModelFolderError, TuneChainError, UnsupportedOptionError
 from llms.loading import folder_stamp, resolve_model
+from llms.manifest import check_chat_folder
 from llms.options import GenerationOptions
 from llms.stopping import StopFilter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["GenerationFields", "LoadedModel", "TextPiece", "load_language_model", "stream_text"]
+__all__ = ["GenerationFields", "LoadedModel", "StopWatch", "TextStream", "load_language_model"]
+
+_TOKENIZER_LOADING = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadedModel:
     """A causal language model ready to answer, with the tokenizer saved beside it."""
 
     engine: Engine
     tokenizer: "PreTrainedTokenizerBase"
+    reason: str = ""
+
+    @functools.cached_property
+    def template(self) -> ChatTemplate:
+        """The chat template saved with the model."""
+        return ChatTemplate(self.tokenizer)
+
+    @functools.cached_property
+    def control_ids(self) -> frozenset[int]:
+        """Tokens that structure a chat and are no text."""
+        return frozenset(self.tokenizer.all_special_ids) | self.engine.end_ids
 
 
 class GenerationFields(BaseModel):
@@ -37,26 +54,60 @@ class GenerationFields(BaseModel):
 
     Attributes:
         model: folder or hub id of a transformers causal language model.
+        adapters: name -> folder of a PEFT adapter (LoRA, DoRA, AdaLoRA, IA3 or prefix tuning) for this model;
+            a call chooses one with `bind(adapter="name")`.
+        engine: "auto", "torch" or "openvino"; `engine_reason` says why "auto" took which.
+        device: "auto" is the GPU if there is one.
+        dtype: "auto" keeps the precision the weights were saved in; "float32", "bfloat16", or "int8" weights.
+        max_kv_cache_mb: ceiling for the keys and values of all running and earlier prompts, in MiB.
+        prompt_lookup: guess tokens from the context; greedy answers stay the same and come sooner where they quote.
         max_tokens: length of an answer at most.
         temperature: 0 is greedy.
-        stop: texts before which an answer ends.
+        top_p: keep the likeliest tokens that together reach this probability.
+        top_k: keep this many of the likeliest tokens.
+        min_p: drop tokens less likely than this share of the likeliest one.
         seed: makes sampling repeat.
-        dtype: "auto" keeps the precision the weights were saved in.
+        repetition_penalty: above 1, tokens that were there already become less likely.
+        presence_penalty: taken from the logit of each token that the answer already holds.
+        frequency_penalty: the same, times the number of its occurrences.
+        stop: texts before which an answer ends.
+        timeout: seconds after which a call fails.
+        allow_download: fetch a hub id that is not on this machine.
     """
 
     model: str
+    adapters: dict[str, str] = Field(default_factory=dict)
+    engine: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    max_kv_cache_mb: int = 2048
+    prompt_lookup: bool = True
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float | None = None
     top_k: int | None = None
+    min_p: float | None = None
     seed: int | None = None
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     stop: list[str] | None = None
-    device: str = "auto"
-    dtype: str = "auto"
+    timeout: float | None = None
     allow_download: bool = False
 
     _folder: Path = PrivateAttr()
     _options: GenerationOptions = PrivateAttr()
+    _adapters: dict[str, Adapter] = PrivateAttr()
+    _engine_options: EngineOptions = PrivateAttr()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except ValidationError as error:  # pydantic wraps what is a ValueError, our own errors among them
+            own = [entry.get("ctx", {}).get("error") for entry in error.errors(include_url=False)]
+            if isinstance(own[0], TuneChainError):
+                raise own[0] from None
+            raise
 
     @override
     def model_post_init(self, context: Any, /) -> None:
@@ -66,94 +117,121 @@ class GenerationFields(BaseModel):
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
+            min_p=self.min_p,
             seed=self.seed,
+            repetition_penalty=self.repetition_penalty,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
             stop=tuple(self.stop or ()),
+            timeout_s=self.timeout,
+        )
+        self._engine_options = EngineOptions(
+            engine=self.engine,
+            device=self.device,
+            dtype=self.dtype,
+            kv_cache_bytes=self.max_kv_cache_mb * 2**20,
+            prompt_lookup=self.prompt_lookup,
+            has_adapters=bool(self.adapters),
         )
         self._folder = resolve_model(self.model, allow_download=self.allow_download)
+        self._adapters = {name: Adapter.at(folder) for name, folder in self.adapters.items()}
+        for adapter in self._adapters.values():
+            check_chat_folder(adapter.folder)
+
+    @property
+    def engine_reason(self) -> str:
+        """Why this engine runs the model; loads the model if that has not happened yet."""
+        return self._loaded.reason
 
     @functools.cached_property
-    def _loaded(self) -> "LoadedModel":
-        return load_language_model(self._folder, device=self.device, dtype=self.dtype)
+    def _loaded(self) -> LoadedModel:
+        return load_language_model(self._folder, self._engine_options)
+
+    def _loaded_with(self, adapter: Adapter | None) -> LoadedModel:
+        """Return the loaded model with the tokenizer and chat template the adapter was trained with, if it has any."""
+        if adapter is None or not (adapter.folder / "tokenizer_config.json").is_file():
+            return self._loaded
+        return replace(self._loaded, tokenizer=_load_tokenizer(adapter.folder, adapter.stamp))
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"model": self.model, "max_tokens": self.max_tokens, "temperature": self.temperature}
 
+    def _adapter(self, name: str | None) -> Adapter | None:
+        if name is None:
+            return None
+        if name not in self._adapters:
+            known = ", ".join(sorted(self._adapters)) or "none"
+            msg = f"there is no adapter {name!r}; this model was given: {known}"
+            raise UnsupportedOptionError(msg)
+        return self._adapters[name]
 
-@dataclass(frozen=True, slots=True)
-class TextPiece:
-    """A piece of an answer; `finish_reason` ("stop" or "length") stands on the last one only."""
 
-    text: str
-    num_output_tokens: int
-    finish_reason: str | None = None
-
-
-def load_language_model(folder: Path, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
-    """Return the model in `folder`; the same files are loaded once and then shared.
+def load_language_model(folder: Path, options: EngineOptions) -> LoadedModel:
+    """Return the model in `folder`; the same files and options are loaded once and then shared.
 
     Raises:
-        ModelFolderError: if the folder is no causal language model with a tokenizer.
+        ModelFolderError: if the folder is no causal language model with a tokenizer, or its tokenizer and chat
+            template are not those it was trained with.
+        EngineError: if `options` name an engine that cannot run this model.
     """
-    return _load_language_model(folder, folder_stamp(folder), choose_device(device), dtype)
+    check_chat_folder(folder)
+    tokenizer = _load_tokenizer(folder, folder_stamp(folder))
+    engine, reason = open_engine(folder, tokenizer, options)
+    return LoadedModel(engine, tokenizer, reason)
 
 
-@functools.lru_cache(maxsize=4)
-def _load_language_model(folder: Path, _stamp: object, device: str, dtype: str) -> LoadedModel:
+def _load_tokenizer(folder: Path, stamp: object) -> "PreTrainedTokenizerBase":
+    with _TOKENIZER_LOADING:
+        return _load_tokenizer_once(folder, stamp)
+
+
+@functools.lru_cache(maxsize=8)
+def _load_tokenizer_once(folder: Path, _stamp: object) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
-    engine = load_torch_engine(folder, device=device, dtype=dtype)
     try:
         with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"the tokenizer in {folder} cannot be loaded: {error}"
         raise ModelFolderError(msg) from error
-    return LoadedModel(engine, tokenizer)
+    return tokenizer
 
 
-def stream_text(model: LoadedModel, prompt_ids: Sequence[int], options: GenerationOptions) -> Iterator[TextPiece]:
-    """Yield the answer in pieces of whole characters, the last with its finish reason.
+@dataclass
+class TextStream:
+    """Token ids to the text that may be shown: whole characters, up to the first stop text."""
 
-    Raises:
-        InputTextError: if the prompt has no token at all.
-        ContextOverflowError: before any work, if prompt and `max_new_tokens` exceed the model's context.
+    detokenizer: Detokenizer
+    stop: StopFilter = field(default_factory=lambda: StopFilter(()))
+
+    @classmethod
+    def of(cls, model: LoadedModel, options: GenerationOptions, *, shown_ids: Collection[int] = ()) -> "TextStream":
+        """Return the stream of one answer; control tokens other than `shown_ids` are hidden."""
+        hidden = model.control_ids - set(shown_ids)
+        return cls(Detokenizer(model.tokenizer, hidden_ids=hidden), StopFilter(options.stop))
+
+    def push(self, ids: "Collection[int]") -> str:
+        """Return the text that `ids` add."""
+        return self.stop.push(self.detokenizer.push(list(ids)))
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        return self.stop.push(self.detokenizer.finish()) + self.stop.finish()
+
+
+class StopWatch:
+    """Tells an engine that an answer has reached a stop text, so that not one further token is made.
+
+    Args:
+        stream: a stream of this watch's own; the shown text comes from another one.
     """
-    if not prompt_ids:
-        msg = "the prompt is empty, there is nothing to continue; pass at least one character"
-        raise InputTextError(msg)
-    needed, limit = len(prompt_ids) + options.max_new_tokens, model.engine.context_tokens
-    if needed > limit:
-        msg = (
-            f"prompt ({len(prompt_ids)} tokens) and answer (up to {options.max_new_tokens}) need {needed} tokens, "
-            f"the model takes {limit}; shorten the prompt or lower max_tokens"
-        )
-        raise ContextOverflowError(msg)
-    return _pieces(model, prompt_ids, options)
 
+    def __init__(self, stream: TextStream) -> None:
+        self._stream = stream
 
-def _pieces(model: LoadedModel, prompt_ids: Sequence[int], options: GenerationOptions) -> Iterator[TextPiece]:
-    stop = StopFilter(options.stop)
-    ids: list[int] = []
-    done = ""
-    for token_id in model.engine.generate(prompt_ids, options):
-        ids.append(token_id)
-        text = _decode(model.tokenizer, ids)
-        if text.endswith("\ufffd"):  # half of a character; the rest comes with the next token
-            continue
-        shown = stop.push(text[len(done) :])
-        done = text
-        if stop.found:
-            yield TextPiece(shown, len(ids), "stop")
-            return
-        if shown:
-            yield TextPiece(shown, len(ids))
-    rest = stop.push(_decode(model.tokenizer, ids)[len(done) :]) + stop.finish()
-    is_cut = len(ids) >= options.max_new_tokens and not stop.found
-    yield TextPiece(rest, len(ids), "length" if is_cut else "stop")
-
-
-def _decode(tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int]) -> str:
-    # without clean-up, which changes text that has already been shown
-    text: Any = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return str(text)
+    def __call__(self, token_id: int) -> bool:
+        """Return whether the answer ends with this token."""
+        self._stream.push([token_id])
+        return self._stream.stop.found

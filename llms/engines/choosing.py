@@ -1,0 +1,123 @@
+"""Which engine runs a model, and why."""
+
+import functools
+import importlib.util
+import json
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from llms.device import choose_device, wants_bfloat16
+from llms.engines.engine import Engine
+from llms.errors import EngineError, OptionValueError, UnsupportedOptionError
+from llms.loading import folder_stamp
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["ENGINES", "EngineOptions", "open_engine"]
+
+ENGINES = ("auto", "torch", "openvino")
+_OPENING = threading.Lock()  # two threads that ask at once must not both build an engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """Which engine, where, in which precision, and with how much memory.
+
+    Attributes:
+        kv_cache_bytes: ceiling for the keys and values of all running and earlier prompts.
+        prompt_lookup: guess tokens from the context; the answer stays the same.
+        has_adapters: whether requests will name adapters.
+    """
+
+    engine: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    kv_cache_bytes: int = 2 * 2**30
+    prompt_lookup: bool = True
+    has_adapters: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse an engine that does not exist."""
+        if self.engine not in ENGINES:
+            msg = f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}"
+            raise OptionValueError(msg)
+        if self.kv_cache_bytes < 2**20:
+            msg = f"the ceiling for keys and values must be at least 1 MiB, got {self.kv_cache_bytes} bytes"
+            raise OptionValueError(msg)
+
+
+def open_engine(folder: Path, tokenizer: "PreTrainedTokenizerBase", options: EngineOptions) -> tuple[Engine, str]:
+    """Return the engine for a model folder and the reason for it; the same files and options share one engine.
+
+    "auto" takes OpenVINO on a CPU where it is installed, the model was exported to it with the same greedy tokens as
+    torch, and no adapters are asked for; else torch.
+
+    Raises:
+        ModelFolderError: if the folder is no causal language model.
+        EngineError: if `options` name an engine that cannot run this model.
+        UnsupportedOptionError: if they ask for adapters on OpenVINO.
+    """
+    options = replace(options, device=choose_device(options.device))
+    with _OPENING:
+        return _open_engine(folder, folder_stamp(folder), tokenizer, options)
+
+
+@functools.lru_cache(maxsize=4)
+def _open_engine(
+    folder: Path, _stamp: object, tokenizer: "PreTrainedTokenizerBase", options: EngineOptions
+) -> tuple[Engine, str]:
+    if options.engine == "torch":
+        return _torch_engine(folder, tokenizer, options), "engine='torch' was asked for"
+    if options.engine == "openvino":
+        if options.has_adapters:
+            msg = "adapters run on the torch engine only; leave engine at 'auto' or set it to 'torch'"
+            raise UnsupportedOptionError(msg)
+        return _openvino_engine(folder, options), "engine='openvino' was asked for"
+    if reason := _reason_for_torch(options):
+        return _torch_engine(folder, tokenizer, options), reason
+    try:
+        return _openvino_engine(folder, options), "OpenVINO is the fastest engine on this CPU and runs this model"
+    except EngineError as error:
+        return _torch_engine(folder, tokenizer, options), str(error)
+
+
+def _reason_for_torch(options: EngineOptions) -> str:
+    if options.device != "cpu":
+        return f"the model runs on {options.device}"
+    if options.has_adapters:
+        return "adapters run on the torch engine only"
+    if importlib.util.find_spec("openvino_genai") is None:
+        return 'OpenVINO is not installed; it is several times faster here: pip install "tunechain[openvino]"'
+    return ""
+
+
+def _torch_engine(folder: Path, tokenizer: "PreTrainedTokenizerBase", options: EngineOptions) -> Engine:
+    from llms.engines.torch_engine import TorchEngine
+    from llms.engines.torch_loading import load_network
+
+    return TorchEngine(
+        load_network(folder, device=options.device, dtype=options.dtype),
+        tokenizer,
+        kv_cache_bytes=options.kv_cache_bytes,
+        prompt_lookup=options.prompt_lookup,
+    )
+
+
+def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
+    from llms.engines.openvino_engine import load_openvino_engine
+
+    return load_openvino_engine(
+        folder, dtype=_openvino_dtype(folder, options.dtype), kv_cache_bytes=options.kv_cache_bytes
+    )
+
+
+def _openvino_dtype(folder: Path, dtype: str) -> Literal["float32", "bfloat16", "int8"]:
+    """Return the precision to export to; "auto" keeps that of the weights where this CPU multiplies it."""
+    if dtype == "float32" or dtype == "bfloat16" or dtype == "int8":
+        return dtype
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    is_16_bit = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")
+    return "bfloat16" if is_16_bit and wants_bfloat16("cpu") else "float32"

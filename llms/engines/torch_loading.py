@@ -1,0 +1,76 @@
+"""A model folder to a network on its device: complete, finite, in the precision that was asked for."""
+
+import functools
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llms.device import wants_bfloat16
+from llms.encoder import quiet_loading
+from llms.errors import ModelFolderError, OptionValueError
+from llms.loading import folder_stamp
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["DTYPES", "load_network"]
+
+DTYPES = ("auto", "float32", "bfloat16", "int8")
+_LOADING = threading.Lock()  # two threads that ask at once must not both load
+
+
+def load_network(folder: Path, *, device: str, dtype: str = "auto") -> "PreTrainedModel":
+    """Return the network of a model folder; the same files are loaded once and then shared.
+
+    Args:
+        device: such as "cpu" or "cuda".
+        dtype: "auto" keeps the precision the weights were saved in (16-bit floats become bfloat16 where the CPU
+            multiplies it, else float32), "int8" stores the weights of linear layers in 8 bits.
+
+    Raises:
+        ModelFolderError: if the folder is no causal language model, or weights are missing or not finite.
+    """
+    if dtype not in DTYPES:
+        msg = f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}"
+        raise OptionValueError(msg)
+    with _LOADING:
+        return _load_network(folder, folder_stamp(folder), device, dtype)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_network(folder: Path, _stamp: object, device: str, dtype: str) -> "PreTrainedModel":
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(dtype, "auto")
+    try:
+        with quiet_loading():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=chosen, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        msg = f"{folder} cannot be loaded as a causal language model: {error}"
+        raise ModelFolderError(msg) from error
+    model: PreTrainedModel = loaded[0]
+    info = loaded[1]
+    _check_weights(model, sorted(info["missing_keys"]), folder)
+    if device == "cpu" and model.dtype == torch.float16:  # most CPUs multiply it very slowly or not at all
+        model.to(torch.bfloat16 if wants_bfloat16(device) else torch.float32)  # type: ignore[arg-type]
+    model.eval()  # type: ignore[no-untyped-call]
+    model.to(device)  # type: ignore[arg-type]
+    if dtype == "int8":
+        from llms.engines.int8_linear import store_weights_in_int8
+
+        return store_weights_in_int8(model)
+    return model
+
+
+def _check_weights(model: "PreTrainedModel", missing: list[str], folder: Path) -> None:
+    if missing:
+        msg = f"{folder} lacks weights ({missing[0]}, ...), they would be random; copy the whole folder again"
+        raise ModelFolderError(msg)
+    for name, weight in model.named_parameters():
+        if not bool(weight.isfinite().all()):
+            msg = f"{folder}: {name} holds values that are no numbers; the training went wrong or the file is damaged"
+            raise ModelFolderError(msg)
