@@ -45,6 +45,7 @@ class _OpenCall:
     index: int
     call_id: str
     body: str = ""
+    name: str | None = None  # until it was passed on
     arguments_from: int | None = None  # where the arguments begin in `body`
     num_passed: int = 0  # characters of the arguments passed on
 
@@ -64,6 +65,7 @@ class AnswerReader:
         self._call: _OpenCall | None = None
         self._num_calls = 0
         self._is_finishing = False
+        self._tail = ""  # the last character so far, white space not counted
         self._parser = self._new_parser(prefix)
         for event in self._parser.initial_events:  # a region that the prompt opened
             self._handle(event, AnswerPart())
@@ -72,6 +74,7 @@ class AnswerReader:
         """Return what `text` adds to the answer; a marker that may still be incomplete is held back."""
         part = AnswerPart()
         if text:
+            self._tail = (self._tail + text).rstrip()[-1:]
             self._process(lambda: self._parser.feed(text), part)
         return part
 
@@ -134,19 +137,20 @@ class AnswerReader:
             if head is None:
                 return
             call.arguments_from = head.end()
-            name = json.loads(head[1], strict=False)
-            part.call_chunks.append(new_call_chunk(name=name, args="", id=call.call_id, index=call.index))
+            call.name = json.loads(head[1], strict=False)
             self._num_calls = call.index + 1
         # the last brace closes the call, not its arguments, and is not known to be the last one until the end
         arguments = call.body[call.arguments_from :].rstrip().removesuffix("}")
-        if len(arguments) > call.num_passed:
-            new = arguments[call.num_passed :]
-            call.num_passed = len(arguments)
-            part.call_chunks.append(new_call_chunk(name=None, args=new, id=None, index=call.index))
+        new = arguments[call.num_passed :]
+        call.num_passed = max(call.num_passed, len(arguments))
+        if call.name is not None or new:  # the name goes out once, with whatever is there of the arguments
+            call_id = call.call_id if call.name is not None else None
+            part.call_chunks.append(new_call_chunk(name=call.name, args=new, id=call_id, index=call.index))
+            call.name = None
 
     def _close_call(self, call: _OpenCall, value: Any, part: AnswerPart) -> None:
         try:
-            if self._is_finishing and not isinstance(value, str):
+            if self._is_finishing and not isinstance(value, str) and not self._tail.endswith(">"):
                 msg = "it was cut off"
                 raise ValueError(msg)
             calls = _read_calls(value)

@@ -128,7 +128,7 @@ def to_lark(constraint: Constraint) -> str:
     def expression(part: Constraint) -> str:
         match part:
             case Text(text):
-                return json.dumps(text, ensure_ascii=False)
+                return json.dumps(text)
             case Pattern(regex):
                 escaped = regex.replace("/", r"\/").replace("\n", r"\n")
                 return f"/(?:{escaped})/"
