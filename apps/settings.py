@@ -35,6 +35,8 @@ class ModelSettings(_Section):
 
     encoder: str = "all-MiniLM-L6-v2"
     chat: str = ""  # empty: answers quote the knowledge base
+    chat_engine: Literal["auto", "torch", "openvino"] = "auto"
+    chat_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     device: str = "auto"
     allow_download: bool = False
 

@@ -118,7 +118,13 @@ def open_chat_model(settings: Settings) -> BaseChatModel | None:
     models = settings.models
     if not models.chat:
         return None
-    return LocalChatModel(model=models.chat, device=models.device, allow_download=models.allow_download)
+    return LocalChatModel(
+        model=models.chat,
+        engine=models.chat_engine,
+        dtype=models.chat_dtype,
+        device=models.device,
+        allow_download=models.allow_download,
+    )
 
 
 def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissStore:

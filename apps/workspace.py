@@ -21,6 +21,8 @@ language = "en"                # of reports; "zh" for Chinese
 [models]
 encoder = "all-MiniLM-L6-v2"   # folder or hub id of a sentence encoder
 chat = ""                      # folder or hub id of a chat model; empty: answers quote the knowledge base
+# chat_engine = "auto"         # "torch" or "openvino"; auto takes what is fastest and right for the model
+# chat_dtype = "auto"          # "float32", "bfloat16" or "int8" (weights)
 
 [finetuning]
 method = "full"                # "head" trains the last layer only: seconds instead of minutes
@@ -44,6 +46,8 @@ language = "zh"                # 报告的语言
 [models]
 encoder = "all-MiniLM-L6-v2"   # 句子编码器：文件夹或模型仓库名
 chat = ""                      # 对话模型：文件夹或模型仓库名；留空则直接引用知识库原文
+# chat_engine = "auto"         # 可选 "torch"、"openvino"；auto 自动选择对该模型最快且正确的引擎
+# chat_dtype = "auto"          # 可选 "float32"、"bfloat16"、"int8"（权重）
 
 [finetuning]
 method = "full"                # "head" 只训练最后一层：几秒钟即可完成

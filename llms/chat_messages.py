@@ -24,7 +24,7 @@ class ReplyStream:
         self._reader = _new_reader(call)
         self._num_tokens = 0
         self._scores: list[TokenScore] = []
-        self._num_cached = 0
+        self._num_cached: int | None = None
         self._first_token_s: float | None = None
 
     def chunks(self, event: TokenEvent) -> Iterator[ChatGenerationChunk]:
@@ -67,12 +67,12 @@ class ReplyStream:
     def usage(self) -> UsageMetadata:
         """Exact numbers of tokens; the end token is not counted."""
         num_input = len(self._call.request.prompt_ids)
-        return UsageMetadata(
-            input_tokens=num_input,
-            output_tokens=self._num_tokens,
-            total_tokens=num_input + self._num_tokens,
-            input_token_details=InputTokenDetails(cache_read=self._num_cached),
+        usage = UsageMetadata(
+            input_tokens=num_input, output_tokens=self._num_tokens, total_tokens=num_input + self._num_tokens
         )
+        if self._num_cached is not None:
+            usage["input_token_details"] = InputTokenDetails(cache_read=self._num_cached)
+        return usage
 
     def metadata(self, event: TokenEvent) -> dict[str, Any]:
         """Return how the answer ended and how fast it came."""

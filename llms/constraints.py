@@ -1,7 +1,8 @@
 """What an answer must match: text, pattern, JSON schema, or these one after the other or as a choice.
 
-Each engine compiles a constraint for its own library: `to_lark` for llguidance, `to_structural_tag` for the XGrammar
-inside OpenVINO GenAI. JSON is written on one line, so that no model can fill its answer with white space.
+Each engine compiles a constraint for its own library: `to_lark` makes a grammar for llguidance,
+`openvino_grammar.to_ebnf` one for the XGrammar inside OpenVINO GenAI. JSON is written on one line, so that no model can
+fill its answer with white space.
 """
 
 import json
@@ -21,7 +22,6 @@ __all__ = [
     "choices_constraint",
     "closed_schema",
     "to_lark",
-    "to_structural_tag",
 ]
 
 # one space where Python's own json.dumps puts one, which is what models have mostly seen
@@ -143,27 +143,3 @@ def to_lark(constraint: Constraint) -> str:
                 return "(" + " | ".join(expression(inner) for inner in parts) + ")"
 
     return "\n".join([f"start: {expression(constraint)}", *rules])
-
-
-def to_structural_tag(constraint: Constraint) -> str:
-    """Return the constraint as the JSON of an XGrammar structural tag.
-
-    Example:
-        >>> to_structural_tag(Text("yes"))
-        '{"type": "structural_tag", "format": {"type": "const_string", "value": "yes"}}'
-    """
-    return json.dumps({"type": "structural_tag", "format": _tag_format(constraint)}, ensure_ascii=False)
-
-
-def _tag_format(constraint: Constraint) -> dict[str, Any]:
-    match constraint:
-        case Text(text):
-            return {"type": "const_string", "value": text}
-        case Pattern(regex):
-            return {"type": "regex", "pattern": regex}
-        case JsonSchema(schema):
-            return {"type": "json_schema", "json_schema": json.loads(schema), "max_whitespace_cnt": 1}
-        case InOrder(parts):
-            return {"type": "sequence", "elements": [_tag_format(part) for part in parts]}
-        case OneOf(parts):
-            return {"type": "or", "elements": [_tag_format(part) for part in parts]}

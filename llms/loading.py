@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError
@@ -111,8 +112,13 @@ def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _model_files(folder: Path) -> list[Path]:
-    derived = folder / EXPORT_FOLDER
-    return sorted(path for path in folder.rglob("*") if derived not in path.parents and path.is_file())
+    """Return the files of a model; what is derived from it is not looked into, others may be writing there."""
+    paths: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        if Path(place) == folder and EXPORT_FOLDER in folders:
+            folders.remove(EXPORT_FOLDER)
+        paths += [Path(place) / name for name in names]
+    return sorted(paths)
 
 
 def file_sha256(path: Path) -> str:
@@ -171,12 +177,14 @@ def _looks_like_hub_id(text: str) -> bool:
 
 
 def _refuse_code(folder: Path) -> None:
-    for path in folder.rglob("*"):
+    paths = _model_files(folder)
+    for path in paths:
         if path.suffix in _CODE_SUFFIXES:
             msg = f"{path} is program code; models here consist of weights and settings only, remove it"
             raise UnsafeModelError(msg)
-    for path in folder.rglob("*.json"):
-        if path.stat().st_size > 10_000_000:  # a large tokenizer's vocabulary, not a configuration
+    for path in paths:
+        # a larger file is a tokenizer's vocabulary, not a configuration
+        if path.suffix != ".json" or path.stat().st_size > 10_000_000:
             continue
         keys = _json_keys(path)
         if found := sorted(_CODE_KEYS & keys):

@@ -63,6 +63,18 @@ def chat_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def trained_chat_folder(tmp_path_factory):
+    """A chat model that calls tools and answers LangChain's standard suite, trained here in half a minute.
+
+    It is read by many tests; do not change it.
+    """
+    from tests.trained_chat import train_chat_model
+
+    folder = tmp_path_factory.mktemp("models")
+    return train_chat_model(folder / "trained-chat", base_folder=folder / "trained-chat-base")
+
+
+@pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory):
     """A one-layer sentence encoder; do not change it."""
     return tiny_models.build_sentence_encoder(tmp_path_factory.mktemp("models") / "tiny-encoder")

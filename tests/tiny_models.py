@@ -6,10 +6,13 @@ from pathlib import Path
 
 __all__ = [
     "CHAT_TEMPLATE",
+    "TOOL_CHAT_TEMPLATE",
     "build_chat_model",
     "build_chat_tokenizer",
     "build_sentence_encoder",
     "build_sequence_classifier",
+    "build_tool_chat_tokenizer",
+    "build_trained_chat_base",
 ]
 
 CHAT_TEMPLATE = (
@@ -17,6 +20,34 @@ CHAT_TEMPLATE = (
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+# ChatML with tools in the Hermes form, as Qwen's models have it: {"name", "arguments"} between two added tokens
+TOOL_CHAT_TEMPLATE = """\
+{%- if tools %}
+    {{- '<|im_start|>system\\nYou may call these tools:\\n<tools>\\n' }}
+    {%- for tool in tools %}
+        {{- tool | tojson }}{{- '\\n' }}
+    {%- endfor %}
+    {{- '</tools>\\nTo call one, write <tool_call>, a JSON object with its name and arguments, and </tool_call>.' }}
+    {{- '<|im_end|>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {{- '<|im_start|>' + ('user' if message.role == 'tool' else message.role) + '\\n' }}
+    {%- if message.role == 'tool' %}
+        {{- '<tool_response>\\n' + message.content + '\\n</tool_response>' }}
+    {%- else %}
+        {{- message.content or '' }}
+    {%- endif %}
+    {%- for call in message.tool_calls or [] %}
+        {{- '\\n' if message.content or not loop.first }}
+        {{- '<tool_call>\\n{"name": ' + call.function.name | tojson }}
+        {{- ', "arguments": ' + call.function.arguments | tojson + '}\\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
 _WORDS = ("refund", "money", "back", "card", "lost", "stolen", "where", "is", "my", "the", "parcel", "late", "order")
 _HAN = "退货要多久我的卡丢了包裹在哪里取消订单"
 
@@ -73,6 +104,67 @@ def build_chat_model(folder: Path, *, seed: int = 0, context_tokens: int = 512) 
         model.lm_head.weight.zero_()  # their logit is 0, which the best of 62 random ones always beats
         model.lm_head.weight[printable] = chosen
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def build_tool_chat_tokenizer(texts, *, vocabulary_size: int = 1200):
+    """Return a byte-level BPE tokenizer learnt from `texts`, with a template that knows tools.
+
+    Every text can be encoded; digits stand alone, so that numbers are copied digit by digit.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary_size, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tokenizer.add_tokens(
+        [
+            AddedToken(text, normalized=False, special=False)
+            for text in ("<tool_call>", "</tool_call>", "<think>", "</think>")
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=["<|im_start|>"],
+        chat_template=TOOL_CHAT_TEMPLATE,
+        model_max_length=2048,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build_trained_chat_base(folder: Path, texts, *, seed: int = 0, hidden_size: int = 128) -> Path:
+    """Write a two-layer Qwen3 with random weights and a tokenizer for `texts`, ready to be trained on them."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = build_tool_chat_tokenizer(texts)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        initializer_range=0.05,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(seed)
+    Qwen3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -6,7 +6,7 @@ import json
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, cast
 
 from llms.device import choose_device, wants_bfloat16
 from llms.engines.engine import Engine
@@ -15,6 +15,8 @@ from llms.loading import folder_stamp
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from llms.engines.openvino_export import OpenVinoPrecision
 
 __all__ = ["ENGINES", "EngineOptions", "open_engine"]
 
@@ -114,10 +116,10 @@ def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
     )
 
 
-def _openvino_dtype(folder: Path, dtype: str) -> Literal["float32", "bfloat16", "int8"]:
+def _openvino_dtype(folder: Path, dtype: str) -> "OpenVinoPrecision":
     """Return the precision to export to; "auto" keeps that of the weights where this CPU multiplies it."""
-    if dtype == "float32" or dtype == "bfloat16" or dtype == "int8":
-        return dtype
+    if dtype in ("float32", "bfloat16", "int8"):
+        return cast("OpenVinoPrecision", dtype)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     is_16_bit = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")
     return "bfloat16" if is_16_bit and wants_bfloat16("cpu") else "float32"

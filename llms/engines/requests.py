@@ -48,14 +48,15 @@ class TokenEvent:
 
     Attributes:
         ids: tokens since the last event; the token that ends a turn is never among them.
-        num_cached_tokens: how many tokens of the prompt needed no work, since an earlier prompt began alike.
+        num_cached_tokens: how many tokens of the prompt needed no work, since an earlier prompt began alike; None
+            where the engine does not tell.
     """
 
     ids: tuple[int, ...] = ()
     scores: tuple[TokenScore, ...] = ()
     finish_reason: FinishReason | None = None
     error: Exception | None = None
-    num_cached_tokens: int = 0
+    num_cached_tokens: int | None = None
 
     @property
     def is_last(self) -> bool:
@@ -82,5 +83,5 @@ class Job:
     ids: list[int] = field(default_factory=list)
     scores: list[TokenScore] = field(default_factory=list)
     num_delivered: int = 0
-    num_cached_tokens: int = 0
+    num_cached_tokens: int | None = None
     is_cancelled: bool = False

@@ -62,3 +62,39 @@ class TestTorch(LocalChatModelConformance):
                 yield
 
         return broken
+
+
+class TestOpenVino(LocalChatModelConformance):
+    @pytest.fixture
+    def make_model(self, folder):
+        pytest.importorskip("openvino_genai", reason="the openvino extra is not installed")
+        return lambda **options: LocalChatModel(model=str(folder), engine="openvino", device="cpu", **options)
+
+    @pytest.fixture
+    def tokenizer(self, make_model):
+        return make_model()._loaded.tokenizer
+
+    @pytest.fixture
+    def prompt_ids(self, make_model):
+        return make_model()._loaded.template.render
+
+    @pytest.fixture
+    def engine(self, make_model):
+        return make_model()._loaded.engine
+
+    @pytest.fixture
+    def forward_passes(self, engine, monkeypatch):
+        passes = []
+        step = engine.step
+        monkeypatch.setattr(engine, "step", lambda jobs: passes.append(1) or step(jobs))
+        return lambda: len(passes)
+
+    @pytest.fixture
+    def broken(self, engine, monkeypatch):
+        @contextlib.contextmanager
+        def broken():
+            with monkeypatch.context() as patch:
+                patch.setattr(engine, "step", lambda _: 1 / 0)
+                yield
+
+        return broken

@@ -1,0 +1,108 @@
+"""Which checks chat models pass: ours on each engine, and ChatHuggingFace, as a table.
+
+Run: python -m benchmarks.conformance [--out docs/conformance.md]
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+SUITES = {
+    "What LangChain's suite leaves out (`llms/conformance.py`)": {
+        "LocalChatModel, torch": "tests/llms/test_conformance.py::TestTorch",
+        "LocalChatModel, openvino": "tests/llms/test_conformance.py::TestOpenVino",
+        "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbent",
+    },
+    "LangChain's unit tests": {
+        "LocalChatModel, torch": "tests/llms/test_chat_model_standard.py::TestUnitTorch",
+        "LocalChatModel, openvino": "tests/llms/test_chat_model_standard.py::TestUnitOpenVino",
+        "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbentUnit",
+    },
+    "LangChain's integration tests": {
+        "LocalChatModel, torch": "tests/llms/test_chat_model_standard.py::TestIntegrationTorch",
+        "LocalChatModel, openvino": "tests/llms/test_chat_model_standard.py::TestIntegrationOpenVino",
+        "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbentIntegration",
+    },
+}
+_SIGNS = {"passed": "yes", "failed": "**no**", "skipped": "-", "": ""}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    text = _report()
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text + "\n", encoding="utf-8")
+
+
+def _report() -> str:
+    packages = ("langchain-core", "langchain-huggingface", "langchain-tests", "transformers", "openvino-genai")
+    lines = [
+        "# Conformance of local chat models",
+        "",
+        f"`python -m benchmarks.conformance`, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}; " + ", ".join(f"{name} {version(name)}" for name in packages) + ".",
+        "",
+        "ChatHuggingFace runs over a HuggingFacePipeline with the same weights. It is set up as well as it can be: "
+        "greedy, with `return_full_text=False` (by default it repeats the prompt), and with the limit of tokens set "
+        "on its pipeline. A dash is a check that was skipped: media the model does not read, and adapters where "
+        "there are none.",
+    ]
+    for title, columns in SUITES.items():
+        outcomes = {name: _run(node) for name, node in columns.items()}
+        lines += ["", f"## {title}", "", *_table(outcomes)]
+    return "\n".join(lines)
+
+
+def _table(outcomes: dict[str, dict[str, str]]) -> list[str]:
+    names = list(dict.fromkeys(test for tests in outcomes.values() for test in tests))
+    totals = {name: Counter(tests.values()) for name, tests in outcomes.items()}
+    summary = [f"{total['passed']} of {total['passed'] + total['failed']}" for total in totals.values()]
+    return [
+        "| check | " + " | ".join(outcomes) + " |",
+        "|---" * (len(outcomes) + 1) + "|",
+        "| **passed** | " + " | ".join(f"**{one}**" for one in summary) + " |",
+        *(
+            f"| {name} | " + " | ".join(_SIGNS[tests.get(name, "")] for tests in outcomes.values()) + " |"
+            for name in names
+        ),
+    ]
+
+
+def _run(node: str) -> dict[str, str]:
+    """Return test name -> passed, failed or skipped."""
+    with tempfile.TemporaryDirectory() as temporary:
+        report = Path(temporary) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", node]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own tests
+        if not report.exists():
+            msg = f"{node} could not be run:\n{result.stdout[-2000:]}"
+            raise SystemExit(msg)
+        cases = list(ElementTree.parse(report).getroot().iter("testcase"))  # noqa: S314  # pytest wrote it just now
+    outcomes = {}
+    for case in cases:
+        kinds = {child.tag for child in case}
+        name = _readable(case.get("name", ""))
+        outcomes[name] = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+    if not outcomes:
+        msg = f"{node} holds no tests:\n{result.stdout[-2000:]}"
+        raise SystemExit(msg)
+    return outcomes
+
+
+def _readable(name: str) -> str:
+    return name.removeprefix("test_").replace("_", " ").replace("|", "/")
+
+
+if __name__ == "__main__":
+    main()
