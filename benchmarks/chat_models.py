@@ -5,10 +5,22 @@ from pathlib import Path
 
 __all__ = ["SIZES", "build_chat_model", "long_conversations"]
 
-# name -> shape of a Qwen3; with the tokenizer's 8,192 tokens these have 31 and 150 million parameters
+# name -> shape of a Qwen3, deep and narrow as the small models people run are (SmolLM2-135M: 30 layers of 576)
 SIZES = {
-    "30M": {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 8},
-    "150M": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 12, "num_attention_heads": 16},
+    "30M": {
+        "hidden_size": 384,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 17,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+    },
+    "150M": {
+        "hidden_size": 640,
+        "intermediate_size": 1728,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 10,
+        "num_key_value_heads": 5,
+    },
 }
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -26,7 +38,6 @@ def build_chat_model(folder: Path, size: str, *, dtype: str = "bfloat16", seed: 
     tokenizer = _build_tokenizer()
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        num_key_value_heads=SIZES[size]["num_attention_heads"] // 2,
         head_dim=64,
         max_position_embeddings=4096,
         tie_word_embeddings=True,

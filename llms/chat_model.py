@@ -129,7 +129,8 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        return super().batch(inputs, self._gathered(config), return_exceptions=return_exceptions, **kwargs)
+        gathered = self._gathered(config, len(inputs))
+        return super().batch(inputs, gathered, return_exceptions=return_exceptions, **kwargs)
 
     @override
     async def abatch(
@@ -140,7 +141,8 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        return await super().abatch(inputs, self._gathered(config), return_exceptions=return_exceptions, **kwargs)
+        gathered = self._gathered(config, len(inputs))
+        return await super().abatch(inputs, gathered, return_exceptions=return_exceptions, **kwargs)
 
     def score_choices(
         self, messages: LanguageModelInput, choices: Sequence[str], *, temperature: float = 1.0, **kwargs: Any
@@ -257,9 +259,11 @@ class LocalChatModel(GenerationFields, BaseChatModel):
             return self._prepare(messages, stop, kwargs, wants_pieces=wants_pieces)
         return await asyncio.to_thread(self._prepare, messages, stop, kwargs, wants_pieces=wants_pieces)
 
-    def _gathered(self, config: RunnableConfig | list[RunnableConfig] | None) -> Any:
+    def _gathered(self, config: RunnableConfig | list[RunnableConfig] | None, num_inputs: int) -> Any:
         """Return a config under which a batch is asked all at once, as far as the engine takes it."""
         limit = self._loaded.engine.max_running
+        if num_inputs > 1:
+            self._loaded.engine.expect(num_inputs)
         configs = config if isinstance(config, list) else [config or {}]
         filled = [{**one, "max_concurrency": one.get("max_concurrency") or limit} for one in configs]
         return filled if isinstance(config, list) else filled[0]

@@ -30,15 +30,15 @@ class EngineOptions:
 
     Attributes:
         kv_cache_bytes: ceiling for the keys and values of all running and earlier prompts.
-        prompt_lookup: guess tokens from the context; the answer stays the same.
+        prompt_lookup: guess tokens from the context, for one request at a time; the answer stays the same.
         has_adapters: whether requests will name adapters.
     """
 
     engine: str = "auto"
     device: str = "auto"
     dtype: str = "auto"
-    kv_cache_bytes: int = 2 * 2**30
-    prompt_lookup: bool = True
+    kv_cache_bytes: int = 2**30
+    prompt_lookup: bool = False
     has_adapters: bool = False
 
     def __post_init__(self) -> None:
@@ -112,7 +112,10 @@ def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
     from llms.engines.openvino_engine import load_openvino_engine
 
     return load_openvino_engine(
-        folder, dtype=_openvino_dtype(folder, options.dtype), kv_cache_bytes=options.kv_cache_bytes
+        folder,
+        dtype=_openvino_dtype(folder, options.dtype),
+        kv_cache_bytes=options.kv_cache_bytes,
+        prompt_lookup=options.prompt_lookup,
     )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TorchEngine"]
 
-DEFAULT_KV_CACHE_BYTES = 2 * 2**30
+DEFAULT_KV_CACHE_BYTES = 2**30
 
 
 class _Group:
@@ -63,7 +63,7 @@ class TorchEngine(Engine):
         tokenizer: "PreTrainedTokenizerBase",
         *,
         kv_cache_bytes: int = DEFAULT_KV_CACHE_BYTES,
-        prompt_lookup: bool = True,
+        prompt_lookup: bool = False,
         max_running: int = 32,
         max_waiting: int = 64,
     ) -> None:

@@ -30,6 +30,8 @@ __all__ = [
     "takes",
 ]
 
+_ROOM_TOKENS = 64  # kept free behind the keys and values of running requests
+
 Layers = list[tuple["torch.Tensor", "torch.Tensor"]]  # per layer keys and values, each (rows, heads, tokens, dim)
 
 
@@ -57,33 +59,33 @@ class PaddedRows(Rows):
 
     def __init__(self, network: "PreTrainedModel") -> None:
         super().__init__(network)
-        self._layers: Layers = []
+        self._cache: Cache | None = None
         self._sizes: list[int] = []  # tokens of each row, padding not counted
 
     def add(self, cache: "Cache", num_tokens: int) -> None:
         """Add a row; see `Rows.add`."""
         import torch
 
-        new = plain_layers(cache)
         width = max([num_tokens, *self._sizes])
-        old = [(_pad(keys, width), _pad(values, width)) for keys, values in self._layers]
-        new = [(_pad(keys, width), _pad(values, width)) for keys, values in new]
-        self._layers = (
-            [
-                (torch.cat([keys, more_keys]), torch.cat([values, more_values]))
-                for (keys, values), (more_keys, more_values) in zip(old, new, strict=True)
+        new = [(_pad(keys, width), _pad(values, width)) for keys, values in plain_layers(cache)]
+        if self._sizes:
+            new = [
+                (torch.cat([_pad(keys, width), new_keys]), torch.cat([_pad(values, width), new_values]))
+                for (keys, values), (new_keys, new_values) in zip(self._own_layers(), new, strict=True)
             ]
-            if old
-            else new
-        )
         self._sizes.append(num_tokens)
+        self._cache = growing_cache(new)
 
     def remove(self, row: int) -> None:
         """Take a row out and cut the padding that no other row needs."""
         self._sizes.pop(row)
+        if not self._sizes:
+            self._cache = None
+            return
         kept = [place for place in range(len(self._sizes) + 1) if place != row]
-        width = max(self._sizes, default=0)
-        self._layers = [(keys[kept, :, -width:], values[kept, :, -width:]) for keys, values in self._layers if kept]
+        width = max(self._sizes)
+        layers = [(keys[kept, :, -width:], values[kept, :, -width:]) for keys, values in self._own_layers()]
+        self._cache = growing_cache(layers)
 
     def forward(self, ids: Sequence[int]) -> "torch.Tensor":
         """Append one token to each row; see `Rows.forward`."""
@@ -98,7 +100,7 @@ class PaddedRows(Rows):
         sizes = torch.tensor(self._sizes, device=device)[:, None]
         width = max(self._sizes) + new.shape[1]
         mask = (torch.arange(width, device=device)[None] >= width - new.shape[1] - sizes).long()
-        cache = plain_cache(self._layers)
+        cache: Any = self._cache
         logits = forward(
             self.network,
             input_ids=new,
@@ -106,23 +108,28 @@ class PaddedRows(Rows):
             attention_mask=mask,
             position_ids=sizes + torch.arange(new.shape[1], device=device)[None],
         )
-        self._layers = plain_layers(cache)
         self._sizes = [size + new.shape[1] for size in self._sizes]
         return logits
 
     def shorten(self, num_tokens: int) -> None:
         """Take the last tokens of every row back."""
         if num_tokens:
-            self._layers = [(keys[:, :, :-num_tokens], values[:, :, :-num_tokens]) for keys, values in self._layers]
             self._sizes = [size - num_tokens for size in self._sizes]
+            cache: Any = self._cache
+            for layer in cache.layers:
+                layer.crop(-num_tokens)
 
     def layers_of(self, row: int) -> Layers:
         """Return a copy of one row's keys and values, without padding."""
         size = self._sizes[row]
         return [
             (keys[row : row + 1, :, -size:].clone(), values[row : row + 1, :, -size:].clone())
-            for keys, values in self._layers
+            for keys, values in self._own_layers()
         ]
+
+    def _own_layers(self) -> Layers:
+        cache: Any = self._cache
+        return plain_layers(cache)
 
 
 class SoloRows(Rows):
@@ -161,9 +168,9 @@ def has_plain_layers(cache: "Cache") -> bool:
     """Whether a cache is one tensor of keys and one of values per layer, growing with the tokens."""
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
-    return type(cache) is DynamicCache and all(
-        type(layer) is DynamicLayer and layer.is_initialized for layer in cache.layers
-    )
+    plain_types = (DynamicLayer, _growing_layer_class())
+    layers: Any = cache.layers
+    return type(cache) is DynamicCache and all(type(one) in plain_types and one.is_initialized for one in layers)
 
 
 def plain_layers(cache: "Cache") -> Layers:
@@ -177,6 +184,56 @@ def plain_cache(layers: Layers) -> "Cache":
     from transformers.cache_utils import DynamicCache
 
     return DynamicCache(layers)
+
+
+def growing_cache(layers: Layers) -> "Cache":
+    """Return a cache that takes over these keys and values and has room for more beside them.
+
+    transformers' own copies everything for each new token; with a cache for many rows that costs as much time as
+    the model, and leaves the memory in pieces.
+    """
+    from transformers.cache_utils import DynamicCache
+
+    cache = DynamicCache()
+    cache.layers = [_growing_layer_class()(keys, values) for keys, values in layers]
+    return cache
+
+
+@functools.cache
+def _growing_layer_class() -> Any:
+    from transformers.cache_utils import DynamicLayer
+
+    class GrowingLayer(DynamicLayer):
+        """Keys and values at the beginning of a larger space, which new ones are written into."""
+
+        def __init__(self, keys: "torch.Tensor", values: "torch.Tensor") -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.lazy_initialization(keys, values)
+            self.keys: torch.Tensor = keys
+            self.values: torch.Tensor = values
+            self._room: tuple[torch.Tensor, torch.Tensor] | None = None
+
+        def update(
+            self, key_states: "torch.Tensor", value_states: "torch.Tensor", *_: Any, **__: Any
+        ) -> "tuple[torch.Tensor, torch.Tensor]":
+            """Write new keys and values behind the old ones and return all."""
+            size = self.keys.shape[2]
+            needed = size + key_states.shape[2]
+            if self._room is None or self._room[0].shape[2] < needed:
+                self._room = (_with_room(self.keys, needed), _with_room(self.values, needed))
+            self._room[0][:, :, size:needed] = key_states
+            self._room[1][:, :, size:needed] = value_states
+            self.keys, self.values = self._room[0][:, :, :needed], self._room[1][:, :, :needed]
+            return self.keys, self.values
+
+    return GrowingLayer
+
+
+def _with_room(tensor: "torch.Tensor", needed: int) -> "torch.Tensor":
+    rows, heads, size, dim = tensor.shape
+    room = tensor.new_empty((rows, heads, needed + _ROOM_TOKENS, dim))
+    room[:, :, :size] = tensor
+    return room
 
 
 def forward(
