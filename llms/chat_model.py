@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from llms.chat_calls import ChatCall, prepare_call
 from llms.chat_messages import ReplyStream, build_result
-from llms.engines.calls import arun_request, astream_events, run_requests, stream_events
+from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
 from llms.errors import OptionValueError
 from llms.generation import GenerationFields
 from llms.scoring import score_choices
@@ -182,7 +182,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
     ) -> ChatResult:
         calls = await self._aprepare(messages, stop, kwargs)
         engine = calls[0].loaded.engine
-        events = await asyncio.gather(*(arun_request(engine, call.request) for call in calls))
+        events = await arun_requests(engine, [call.request for call in calls])
         return build_result(calls, events)
 
     @override
@@ -262,8 +262,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
     def _gathered(self, config: RunnableConfig | list[RunnableConfig] | None, num_inputs: int) -> Any:
         """Return a config under which a batch is asked all at once, as far as the engine takes it."""
         limit = self._loaded.engine.max_running
-        if num_inputs > 1:
-            self._loaded.engine.expect(num_inputs)
+        self._loaded.engine.expect(num_inputs)
         configs = config if isinstance(config, list) else [config or {}]
         filled = [{**one, "max_concurrency": one.get("max_concurrency") or limit} for one in configs]
         return filled if isinstance(config, list) else filled[0]

@@ -17,6 +17,7 @@ from llms.errors import ConstraintError, OptionValueError
 __all__ = ["Method", "plan_structured_output", "schema_of_response_format"]
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
+_SCHEMA_WORDS = frozenset({"type", "properties", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
 Schema = dict[str, Any] | type
 
 
@@ -101,6 +102,8 @@ def schema_of_response_format(response_format: Any) -> tuple[dict[str, Any], boo
             msg = f"response_format holds no JSON schema, got {json.dumps(response_format, default=str)[:200]}"
             raise ConstraintError(msg)
         return schema, response_format["type"] == "json_schema"
+    if isinstance(response_format, dict) and _SCHEMA_WORDS & set(response_format):
+        return response_format, True
     try:
         return convert_to_json_schema(response_format), True
     except (TypeError, ValueError, KeyError, AttributeError) as error:

@@ -1,6 +1,5 @@
 """A local Hugging Face language model as a LangChain LLM: text in, text out."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -11,7 +10,7 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import ConfigDict
 from typing_extensions import override
 
-from llms.engines.calls import arun_request, astream_events, run_requests, stream_events
+from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
 from llms.engines.requests import GenerationRequest, TokenEvent
 from llms.generation import GenerationFields, StopWatch, TextStream
 from llms.options import merge_options
@@ -58,9 +57,7 @@ class LocalLLM(GenerationFields, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         requests = [self._request(prompt, stop, kwargs) for prompt in prompts]
-        engine = self._loaded.engine
-        events = await asyncio.gather(*(arun_request(engine, request) for request in requests))
-        return self._result(requests, events)
+        return self._result(requests, await arun_requests(self._loaded.engine, requests))
 
     @override
     def _stream(

@@ -2,12 +2,12 @@
 
 import asyncio
 import queue
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
-from llms.engines.engine import Engine
+from llms.engines.engine import Engine, Ticket
 from llms.engines.requests import GenerationRequest, TokenEvent
 
-__all__ = ["arun_request", "astream_events", "run_requests", "stream_events"]
+__all__ = ["arun_requests", "astream_events", "run_requests", "stream_events"]
 
 
 def stream_events(engine: Engine, request: GenerationRequest) -> Generator[TokenEvent, None, None]:
@@ -31,14 +31,18 @@ def stream_events(engine: Engine, request: GenerationRequest) -> Generator[Token
 
 
 def run_requests(engine: Engine, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
-    """Return the one event of each request, which all run together; if one fails the others are cancelled."""
+    """Return the one event of each request, which run together as far as the engine takes them at once.
+
+    If one fails, the others are cancelled and its error is raised.
+    """
     done: queue.SimpleQueue[tuple[int, TokenEvent]] = queue.SimpleQueue()
-    tickets = []
+    tickets: list[Ticket] = []
     events: dict[int, TokenEvent] = {}
+    engine.expect(len(requests))
     try:
-        for place, request in enumerate(requests):
-            tickets.append(engine.submit(request, lambda event, place=place: done.put((place, event))))  # type: ignore[misc]
         while len(events) < len(requests):
+            new = range(len(tickets), min(len(requests), len(events) + engine.max_running))
+            tickets.extend(engine.submit(requests[place], _put_numbered(done, place)) for place in new)
             place, event = done.get()
             if event.error is not None:
                 raise event.error
@@ -47,6 +51,10 @@ def run_requests(engine: Engine, requests: Sequence[GenerationRequest]) -> list[
         for ticket in tickets:
             ticket.cancel()
     return [events[place] for place in range(len(requests))]
+
+
+def _put_numbered(done: "queue.SimpleQueue[tuple[int, TokenEvent]]", place: int) -> Callable[[TokenEvent], None]:
+    return lambda event: done.put((place, event))
 
 
 async def astream_events(engine: Engine, request: GenerationRequest) -> AsyncGenerator[TokenEvent, None]:
@@ -66,12 +74,19 @@ async def astream_events(engine: Engine, request: GenerationRequest) -> AsyncGen
         ticket.cancel()
 
 
-async def arun_request(engine: Engine, request: GenerationRequest) -> TokenEvent:
-    """Return the one event of a request that does not want pieces; cancelling the task cancels it."""
-    last = TokenEvent()
-    async for event in astream_events(engine, request):
-        last = event
-    return last
+async def arun_requests(engine: Engine, requests: Sequence[GenerationRequest]) -> list[TokenEvent]:
+    """Return the one event of each request, as `run_requests`; cancelling the task cancels them all."""
+    free = asyncio.Semaphore(engine.max_running)
+    engine.expect(len(requests))
+
+    async def run(request: GenerationRequest) -> TokenEvent:
+        last = TokenEvent()
+        async with free:
+            async for event in astream_events(engine, request):
+                last = event
+        return last
+
+    return list(await asyncio.gather(*(run(request) for request in requests)))
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, events: "asyncio.Queue[TokenEvent]", event: TokenEvent) -> None:

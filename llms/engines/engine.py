@@ -109,6 +109,8 @@ class Engine(ABC):
 
         None of them waits longer than 50 ms for the others.
         """
+        if num_requests < 2:
+            return
         with self._changed:
             self._num_expected = min(num_requests, self.max_running)
             self._gather_until = time.monotonic() + _GATHER_S

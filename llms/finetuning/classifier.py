@@ -1,8 +1,6 @@
 """Labelled texts in, a folder for `LocalClassifier` out."""
 
 import importlib.metadata
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +12,13 @@ import numpy.typing as npt
 from llms.classifier import ClassifierHead
 from llms.device import Precision, choose_device
 from llms.encoder import SentenceEncoder, open_sentence_transformer, quiet_loading
-from llms.errors import ModelFolderError, TrainingDataError, UnknownOptionError
+from llms.errors import TrainingDataError, UnknownOptionError
 from llms.finetuning.calibration import Calibration, fit_calibration
 from llms.finetuning.records import LabelledText, LabelledTexts, check_training_rows, split_rows
+from llms.finetuning.saving import refuse_foreign_folder, replace_folder
 from llms.lexical import LexicalModel
 from llms.loading import DEFAULT_ENCODER, resolve_model
-from llms.manifest import MANIFEST_NAME, ClassifierManifest, save_manifest
+from llms.manifest import ClassifierManifest, save_manifest
 
 if TYPE_CHECKING:
     from llms.finetuning.encoder_training import TrainedEncoder
@@ -103,7 +102,7 @@ def finetune_classifier(
         ICLR 2022, for the order of the two steps.
     """
     options = options or ClassifierOptions()
-    _refuse_foreign_folder(folder)
+    refuse_foreign_folder(folder)
     check_training_rows(train.rows)
     labels = tuple(sorted({row.label for row in train.rows}))
     kept, held_out = split_rows(train.rows, held_out_share=options.held_out_share, seed=options.seed)
@@ -185,30 +184,9 @@ def _describe(
     )
 
 
-def _refuse_foreign_folder(folder: Path) -> None:
-    """Refuse to replace what this library did not write: a mistyped path must not cost anyone their files."""
-    is_model_or_empty = folder.is_dir() and ((folder / MANIFEST_NAME).exists() or not any(folder.iterdir()))
-    if folder.exists() and not is_model_or_empty:
-        msg = f"{folder} exists and is no model trained here; give an empty or a new folder"
-        raise ModelFolderError(msg)
-
-
 def _write(folder: Path, encoder: SentenceEncoder, head: ClassifierHead, manifest: ClassifierManifest) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # built beside its place and moved there whole; only a kill between the two renames leaves neither there
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        new = Path(temporary) / "new"
+    with replace_folder(folder) as new:
         with quiet_loading():
             encoder.model.save(str(new), create_model_card=False)
         head.save(new)
         save_manifest(manifest, new)
-        old = Path(temporary) / "old"
-        if folder.exists():
-            folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)

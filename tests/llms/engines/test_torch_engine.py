@@ -7,7 +7,7 @@ import time
 import pytest
 
 from llms.constraints import OneOf, Pattern, Text
-from llms.engines.calls import arun_request, astream_events, run_requests, stream_events
+from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
 from llms.engines.requests import GenerationRequest
 from llms.engines.torch_engine import TorchEngine
 from llms.engines.torch_rows import PaddedRows
@@ -247,7 +247,7 @@ def test_cancelling_ends_a_request_within_one_further_token_with_a_last_event(en
 
 async def test_cancelling_a_task_and_leaving_a_stream_free_the_slot(engine):
     request = _request(prompts(20)[0], max_new_tokens=400, temperature=1.0)
-    task = asyncio.create_task(arun_request(engine, request))
+    task = asyncio.create_task(arun_requests(engine, [request]))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
