@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 WORKSPACE ?= workspace
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check format slow benchmark serve clean
+.PHONY: help install quickstart test check format slow benchmark conformance serve clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,10 +37,14 @@ format: $(INSTALLED) ## put every file into shape
 slow: $(INSTALLED) ## the tests with real models, and with public data where TUNECHAIN_DATA names it
 	$(BIN)/pytest -q -m slow
 
-benchmark: $(INSTALLED) ## every figure beside its baseline; takes about half an hour
+benchmark: $(INSTALLED) ## every figure beside its baseline; takes about an hour
 	$(BIN)/python -m benchmarks.intents
 	$(BIN)/python -m benchmarks.recommendation
 	$(BIN)/python -m benchmarks.monitoring_detector
+	$(BIN)/python -m benchmarks.chat_throughput --out docs/benchmarks/chat_throughput.md
+
+conformance: $(INSTALLED) ## the checks that our chat model and ChatHuggingFace pass, into docs/conformance.md
+	$(BIN)/python -m benchmarks.conformance --out docs/conformance.md
 
 serve: $(INSTALLED) ## serve the applications of the workspace at http://127.0.0.1:8000
 	$(BIN)/tunechain serve --workspace $(WORKSPACE)

@@ -66,7 +66,9 @@ class AnswerReader:
         self._num_calls = 0
         self._is_finishing = False
         self._tail = ""  # the last character so far, white space not counted
-        self._parser = self._new_parser(prefix)
+        marks = [mark for mark in (dialect.reasoning_marks[0], dialect.call_opening) if mark]
+        opened_at = max(prefix.rfind(mark) for mark in marks)
+        self._parser = self._new_parser(prefix[opened_at:] if opened_at >= 0 else "")
         for event in self._parser.initial_events:  # a region that the prompt opened
             self._handle(event, AnswerPart())
 

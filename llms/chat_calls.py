@@ -1,6 +1,5 @@
 """One call of a chat model to what its engine is asked: prompt, options, constraint, tools."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,16 +52,9 @@ class ChatCall:
     is_forced: bool = False
     started_at: float = field(default_factory=time.perf_counter)
 
-    @property
-    def shown_ids(self) -> set[int]:
-        """Control tokens that mark reasoning and calls, which have to be seen to be recognised."""
-        tokenizer = self.loaded.tokenizer
-        marks = json.dumps(self.loaded.template.dialect.fields, ensure_ascii=False).replace("\\\\", "")
-        return {i for i in tokenizer.all_special_ids if str(tokenizer.convert_ids_to_tokens(i)) in marks}
-
     def new_text_stream(self) -> TextStream:
         """Return a stream that turns the answer's tokens into text."""
-        return TextStream.of(self.loaded, self.request.options, shown_ids=self.shown_ids)
+        return TextStream.of(self.loaded, self.request.options, shown_ids=self.loaded.marker_ids)
 
 
 def prepare_call(
@@ -91,6 +83,9 @@ def prepare_call(
         messages, tools=tools, instructions=instructions, template_options=own.get("template_options")
     )
     prefix = loaded.template.answer_prefix
+    if (forced or constraint is not None) and (closing := loaded.template.reasoning_end):
+        # what is constrained comes after the reasoning, which the template has begun
+        prompt_ids, prefix = [*prompt_ids, *loaded.tokenizer.encode(closing, add_special_tokens=False)], ""
     if forced:
         constraint = forced_call(loaded.template.dialect, forced)
         opening = loaded.template.dialect.call_opening

@@ -56,6 +56,12 @@ class ChatTemplate:
         without = self._apply(turns, None, {}, add_generation_prompt=False)
         return str(self.tokenizer.decode(self._apply(turns, None, {})[len(without) :]))
 
+    @property
+    def reasoning_end(self) -> str:
+        """What ends the reasoning that the template itself begins in each answer; nothing if it begins none."""
+        opening, closing = self.dialect.reasoning_marks
+        return f"\n{closing}\n\n" if self.answer_prefix.rstrip().endswith(opening) else ""
+
     def render(
         self,
         messages: Sequence[BaseMessage],

@@ -34,6 +34,18 @@ class Dialect:
     call_opening: str = ""
     reads_tools: bool = True
 
+    @property
+    def markers(self) -> str:
+        """All texts that open or close a region, as one."""
+        values = [str(value) for region in self.fields.values() for value in region.values()]
+        return " ".join(values).replace("\\", "")
+
+    @property
+    def reasoning_marks(self) -> tuple[str, str]:
+        """What opens reasoning and what closes it."""
+        reasoning = self.fields["reasoning_content"]
+        return reasoning["open"], reasoning["close"]
+
     def response_template(self, *, with_tools: bool) -> dict[str, Any]:
         """Return the template for transformers' `ResponseParser`; without tools nothing is read as a call."""
         fields = {name: value for name, value in self.fields.items() if with_tools or name != "tool_calls"}

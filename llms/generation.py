@@ -44,6 +44,13 @@ class LoadedModel:
         return ChatTemplate(self.tokenizer)
 
     @functools.cached_property
+    def marker_ids(self) -> frozenset[int]:
+        """Control tokens that mark reasoning and tool calls, which have to be seen to be recognised."""
+        marks = self.template.dialect.markers
+        ids = self.tokenizer.all_special_ids
+        return frozenset(i for i in ids if str(self.tokenizer.convert_ids_to_tokens(i)) in marks)
+
+    @functools.cached_property
     def control_ids(self) -> frozenset[int]:
         """Tokens that structure a chat and are no text."""
         return frozenset(self.tokenizer.all_special_ids) | self.engine.end_ids

@@ -243,7 +243,7 @@ class Engine(ABC):
             try:
                 future.set_result(task())
             except Exception as error:  # whoever waits for the future gets it
-                future.set_exception(error)
+                future.set_exception(_as_engine_error(error))
 
     def _drop_ended(self) -> None:
         now = time.monotonic()
@@ -298,7 +298,9 @@ class Engine(ABC):
             if step.score is not None:
                 job.scores.append(step.score)
             reason = reason or self._reason_to_end(job, step.token_id)
-        if reason is not None:
+        if step.error is not None:
+            self._end(job, error=_as_engine_error(step.error))
+        elif reason is not None:
             self._end(job, finish_reason=reason)
 
     @staticmethod

@@ -66,11 +66,12 @@ class TokenEvent:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One token of one request, or the end of it without a further token."""
+    """One token of one request, or the end of it without a further token; an error ends it alone."""
 
     token_id: int | None
     score: TokenScore | None = None
     finish_reason: FinishReason | None = None
+    error: Exception | None = None
 
 
 @dataclass(slots=True, eq=False)

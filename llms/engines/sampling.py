@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from llms.engines.grammar import Matcher
 from llms.engines.requests import TokenScore
+from llms.errors import ConstraintError, EngineError
 from llms.options import GenerationOptions
 
 if TYPE_CHECKING:
@@ -44,9 +45,15 @@ class Sampler:
         import torch
 
         raw = logits.float().cpu()
+        if raw.isnan().any():
+            msg = "the model's output holds values that are no numbers; use dtype='float32', or another model"
+            raise EngineError(msg)
         scores = self._penalise(raw.clone()) if self.options.has_penalties else raw
         if self.matcher is not None:
             allowed = torch.from_numpy(self.matcher.allowed())
+            if not allowed.any():
+                msg = "the constraint leaves no token to go on with; simplify the schema or pattern"
+                raise ConstraintError(msg)
             scores = torch.where(allowed, scores, -torch.inf)
         token_id = int(scores.argmax()) if self.options.is_greedy else self._draw(scores)
         return token_id, self._score(raw, token_id)

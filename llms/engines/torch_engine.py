@@ -140,8 +140,10 @@ class TorchEngine(Engine):
                 continue
             logits = group.rows.forward([job.ids[-1] for job in group.jobs])
             plain = logits.argmax(-1).tolist()  # at once for all, since most requests need no more
+            is_finite = not bool(logits.isnan().any())
             for job, row, token_id in zip(list(group.jobs), logits, plain, strict=True):
-                yield job, (self._plain_step(token_id) if self._samplers[job].is_plain else self._choose(job, row))
+                is_plain = is_finite and self._samplers[job].is_plain
+                yield job, (self._plain_step(token_id) if is_plain else self._choose(job, row))
 
     @override
     def forget(self, job: Job) -> None:
@@ -195,10 +197,13 @@ class TorchEngine(Engine):
 
     def _choose(self, job: Job, logits: "torch.Tensor") -> Step:
         sampler = self._samplers[job]
-        token_id, score = sampler.choose(logits)
-        if token_id in self.end_ids:
-            return Step(None, finish_reason="stop")
-        sampler.accept(token_id)
+        try:
+            token_id, score = sampler.choose(logits)
+            if token_id in self.end_ids:
+                return Step(None, finish_reason="stop")
+            sampler.accept(token_id)
+        except Exception as error:  # this request's own: the others in the batch go on
+            return Step(None, error=error)
         is_complete = sampler.matcher is not None and sampler.matcher.is_complete
         return Step(token_id, score, finish_reason="stop" if is_complete else None)
 

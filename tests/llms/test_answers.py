@@ -95,6 +95,12 @@ def test_reasoning_that_the_prompt_opened_is_reasoning():
     assert (answer.reasoning, answer.content) == ("Hm.", "Yes.")
 
 
+def test_what_the_prompt_wrote_itself_is_no_part_of_the_answer():
+    for tools in (TOOLS, ()):
+        answer, message = read("hermes", "Yes.", prefix="<|im_start|>assistant\n", tools=tools)
+        assert answer.content == message.text == "Yes."
+
+
 def test_a_call_that_the_prompt_opened_is_a_call():
     answer, message = read("hermes", '\n{"name": "look_up", "arguments": {}}\n', prefix="<tool_call>")
     assert [call["args"] for call in answer.tool_calls] == [call["args"] for call in message.tool_calls] == [{}]

@@ -187,3 +187,15 @@ def test_logprobs_can_be_asked_for_in_openais_ways(model):
 def test_json_in_an_earlier_message_is_shown_as_it_was(model):
     part = {"type": "json", "json": {"a": "退"}}
     assert json.dumps(part["json"], ensure_ascii=False) in _prompt(model, [HumanMessage([part])])
+
+
+def test_reasoning_that_the_template_begins_is_ended_before_what_is_constrained(model, monkeypatch):
+    tokenizer = model._loaded.tokenizer
+    monkeypatch.setattr(
+        tokenizer, "chat_template", tokenizer.chat_template.replace("assistant\n", "assistant\n<think>\n")
+    )
+    fresh = LocalChatModel(model=model.model, engine="torch", device="cpu")
+    assert _prompt(fresh).endswith("assistant\n<think>\n")
+    assert _prompt(fresh, regex="a").endswith("<think>\n\n</think>\n\n")
+    assert _prompt(fresh, **_bound(fresh, tool_choice="any")).endswith("</think>\n\n<tool_call>")
+    assert _call(fresh).answer_prefix.endswith("<think>\n")

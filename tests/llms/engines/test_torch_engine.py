@@ -9,6 +9,7 @@ import pytest
 from llms.constraints import OneOf, Pattern, Text
 from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
 from llms.engines.requests import GenerationRequest
+from llms.engines.sampling import Sampler
 from llms.engines.torch_engine import TorchEngine
 from llms.engines.torch_rows import PaddedRows
 from llms.errors import ConstraintError, ContextOverflowError, EngineBusyError, EngineError, GenerationTimeoutError
@@ -359,3 +360,21 @@ def test_weights_of_8_bits_answer_almost_as_those_of_32():
         exact, near = model(ids).logits, rounded(ids).logits
     assert torch.nn.functional.cosine_similarity(exact.flatten(), near.flatten(), dim=0) > 0.999
     assert expected_ids(rounded, prompts(30)[0]) == greedy_ids(TorchEngine(rounded, TOKENIZER), prompts(30))[0]
+
+
+def test_output_that_is_no_number_fails_its_own_request_alone(engine, monkeypatch):
+    good, bad = prompts(8, 9, seed=19)
+    choose = Sampler.choose
+
+    def poisoned(sampler, logits):
+        return choose(sampler, logits * float("nan") if list(sampler._prompt_ids) == bad else logits)
+
+    monkeypatch.setattr(Sampler, "choose", poisoned)
+    done = {}
+    finished = threading.Event()
+    options = {"max_new_tokens": 10, "temperature": 1.0, "seed": 1}
+    engine.submit(_request(good, **options), lambda event: (done.update(good=event), finished.set()))
+    engine.submit(_request(bad, **options), lambda event: done.update(bad=event))
+    assert finished.wait(10)
+    assert "no numbers" in str(done["bad"].error)
+    assert done["good"].finish_reason == "length"
