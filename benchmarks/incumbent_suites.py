@@ -13,6 +13,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from llms.conformance import LocalChatModelConformance
+from tests.conftest import trained_chat_folder  # noqa: F401  # a fixture; pytest looks for it here
 from tests.tiny_models import build_chat_model
 
 
@@ -73,9 +74,10 @@ class TestIncumbent(LocalChatModelConformance):
 
 class _Standard:
     @pytest.fixture(autouse=True)
-    def _parts(self, trained_chat_folder):
-        network = AutoModelForCausalLM.from_pretrained(trained_chat_folder)
-        tokenizer = AutoTokenizer.from_pretrained(trained_chat_folder)
+    def _parts(self, request):
+        folder = request.getfixturevalue("trained_chat_folder")
+        network = AutoModelForCausalLM.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
         options = {"max_new_tokens": 256, "do_sample": False, "return_full_text": False}
         generate = pipeline("text-generation", model=network, tokenizer=tokenizer, **options)
         self.llm = HuggingFacePipeline(pipeline=generate)

@@ -153,6 +153,7 @@ class LocalChatModelConformance:
     def test_top_p_and_top_k_act(self, make_model: MakeModel) -> None:
         model = make_model(max_tokens=12)
         greedy = model.invoke(QUESTION).text
+        assert model.invoke(QUESTION, temperature=5.0, seed=1).text != greedy
         assert model.invoke(QUESTION, temperature=5.0, top_k=1).text == greedy
         assert model.invoke(QUESTION, temperature=5.0, top_p=1e-6).text == greedy
 
@@ -319,6 +320,7 @@ class LocalChatModelConformance:
             {"max_tokens": 3},
         ]
         alone = [str(model.invoke(QUESTION, **option).text) for option in options]
+        assert len(set(alone)) == len(options)
         answers = [""] * len(options)
 
         def ask(place: int) -> None:
