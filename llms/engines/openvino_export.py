@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llms.encoder import quiet_loading
 from llms.engines.openvino_graph import cache_shapes, refusal, stateful_graph
+from llms.engines.torch_engine import end_token_ids
 from llms.errors import EngineError
 from llms.loading import EXPORT_FOLDER, folder_fingerprint
 
@@ -143,7 +144,7 @@ def _write_export(folder: Path, work: Path, *, dtype: OpenVinoPrecision, identit
 
     model = _load_decoder(folder)
     shapes = cache_shapes(model)
-    context_tokens, end_ids = _context_tokens(model), _end_ids(model)
+    context_tokens, end_ids = _context_tokens(model), sorted(end_token_ids(model))
     text_end_id = _write_tokenizer(folder, work)
     model.config.save_pretrained(work)
     graph = stateful_graph(model, shapes)
@@ -201,12 +202,6 @@ def _load_decoder(folder: Path) -> "PreTrainedModel":
 def _context_tokens(model: "PreTrainedModel") -> int:
     config: Any = model.config.get_text_config(decoder=True)
     return int(getattr(config, "max_position_embeddings", 0) or 2**31)
-
-
-def _end_ids(model: "PreTrainedModel") -> list[int]:
-    named = [model.generation_config.eos_token_id, model.config.eos_token_id]  # chat models often name more there
-    flat = [end for entry in named for end in (entry if isinstance(entry, list) else [entry])]
-    return sorted({end for end in flat if end is not None})
 
 
 def _write_tokenizer(folder: Path, work: Path) -> int | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["TorchEngine"]
+__all__ = ["TorchEngine", "end_token_ids"]
 
 DEFAULT_KV_CACHE_BYTES = 2**30
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -18,19 +17,16 @@ from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
-from typing_extensions import override
 
 from llms.device import choose_device, wants_bfloat16
 from llms.encoder import quiet_loading
 from llms.errors import ModelFolderError, TrainingDataError
 from llms.finetuning.chat_examples import IGNORED, ChatExample, build_examples
 from llms.finetuning.conversations import Conversation
+from llms.finetuning.progress import ProgressBar
 
 if TYPE_CHECKING:
     from llms.finetuning.chat import ChatTrainingOptions
@@ -144,34 +140,6 @@ def _add_adapter(model: PreTrainedModel, options: "ChatTrainingOptions") -> Any:
     )
 
 
-class _ProgressBar(TrainerCallback):
-    """Steps done and the latest epoch's loss, on standard error."""
-
-    def __init__(self, *, enabled: bool) -> None:
-        self.bar = tqdm(desc="training", unit="step", disable=not enabled)
-
-    @override
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.bar.reset(total=state.max_steps)
-
-    @override
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.bar.update()
-
-    @override
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if "loss" in kwargs.get("logs", {}):
-            self.bar.set_postfix(loss=f"{kwargs['logs']['loss']:.4f}")
-
-    @override
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.bar.close()
-
-
 def _run_trainer(
     model: Any, tokenizer: PreTrainedTokenizerBase, examples: Sequence[ChatExample], options: "ChatTrainingOptions"
 ) -> list[dict[str, float]]:
@@ -193,7 +161,7 @@ def _run_trainer(
             args=_training_arguments(folder, options, num_examples=len(examples)),
             data_collator=collate,
             train_dataset=[{"input_ids": row.input_ids, "labels": row.labels} for row in examples],
-            callbacks=[_ProgressBar(enabled=options.show_progress)],
+            callbacks=[ProgressBar(enabled=options.show_progress)],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output, which is for results
         trainer.train()

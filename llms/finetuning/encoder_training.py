@@ -10,15 +10,11 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
-from tqdm import tqdm
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
@@ -26,6 +22,7 @@ from typing_extensions import override
 
 from llms.device import wants_bfloat16
 from llms.encoder import SentenceEncoder
+from llms.finetuning.progress import ProgressBar
 from llms.finetuning.records import LabelledText
 
 if TYPE_CHECKING:
@@ -64,33 +61,6 @@ def train_encoder(
     encoder.model.eval()
     linear = network.linear.cpu()
     return TrainedEncoder(encoder, linear.weight.detach().numpy(), linear.bias.detach().numpy(), history)
-
-
-class _ProgressBar(TrainerCallback):
-    """Steps done and the latest held-out accuracy, on standard error."""
-
-    def __init__(self, *, enabled: bool) -> None:
-        self.bar = tqdm(desc="training", unit="step", disable=not enabled)
-
-    @override
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.bar.reset(total=state.max_steps)
-
-    @override
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.bar.update()
-
-    @override
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.bar.set_postfix(held_out_accuracy=f"{kwargs['metrics']['eval_accuracy']:.3f}")
-
-    @override
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.bar.close()
 
 
 class _Network(nn.Module):
@@ -154,7 +124,7 @@ def _run_trainer(
             compute_metrics=_accuracy,
             callbacks=[
                 EarlyStoppingCallback(early_stopping_patience=options.patience),
-                _ProgressBar(enabled=options.show_progress),
+                ProgressBar(enabled=options.show_progress),
             ],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output, which is for results

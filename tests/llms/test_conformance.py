@@ -15,7 +15,37 @@ def folder(tmp_path_factory):
     return build_chat_model(tmp_path_factory.mktemp("conformance") / "model", context_tokens=2048)
 
 
-class TestTorch(LocalChatModelConformance):
+class _Local(LocalChatModelConformance):
+    """What is the same on each engine: subclasses make the model, and say what a forward pass is."""
+
+    @pytest.fixture
+    def tokenizer(self, make_model):
+        return make_model()._loaded.tokenizer
+
+    @pytest.fixture
+    def prompt_ids(self, make_model):
+        return make_model()._loaded.template.render
+
+    @pytest.fixture
+    def forward_passes(self, place, monkeypatch):
+        owner, name = place
+        passes = []
+        forward = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, **k: passes.append(1) or forward(*a, **k))
+        return lambda: len(passes)
+
+    @pytest.fixture
+    def broken(self, place, monkeypatch):
+        @contextlib.contextmanager
+        def broken():
+            with monkeypatch.context() as patch:
+                patch.setattr(*place, lambda *_, **__: 1 / 0)
+                yield
+
+        return broken
+
+
+class TestTorch(_Local):
     @pytest.fixture(scope="class")
     def adapter_folder(self, folder, tmp_path_factory):
         from transformers import AutoModelForCausalLM
@@ -35,66 +65,16 @@ class TestTorch(LocalChatModelConformance):
         return {"refunds": {"adapter": "refunds"}}
 
     @pytest.fixture
-    def tokenizer(self, make_model):
-        return make_model()._loaded.tokenizer
-
-    @pytest.fixture
-    def prompt_ids(self, make_model):
-        return make_model()._loaded.template.render
-
-    @pytest.fixture
-    def network(self, make_model):
-        return make_model()._loaded.engine.model
-
-    @pytest.fixture
-    def forward_passes(self, network, monkeypatch):
-        passes = []
-        forward = network.forward
-        monkeypatch.setattr(network, "forward", lambda *a, **k: passes.append(1) or forward(*a, **k))
-        return lambda: len(passes)
-
-    @pytest.fixture
-    def broken(self, network, monkeypatch):
-        @contextlib.contextmanager
-        def broken():
-            with monkeypatch.context() as patch:
-                patch.setattr(network, "forward", lambda *_, **__: 1 / 0)
-                yield
-
-        return broken
+    def place(self, make_model):
+        return make_model()._loaded.engine.model, "forward"
 
 
-class TestOpenVino(LocalChatModelConformance):
+class TestOpenVino(_Local):
     @pytest.fixture
     def make_model(self, folder):
         pytest.importorskip("openvino_genai", reason="the openvino extra is not installed")
         return lambda **options: LocalChatModel(model=str(folder), engine="openvino", device="cpu", **options)
 
     @pytest.fixture
-    def tokenizer(self, make_model):
-        return make_model()._loaded.tokenizer
-
-    @pytest.fixture
-    def prompt_ids(self, make_model):
-        return make_model()._loaded.template.render
-
-    @pytest.fixture
-    def engine(self, make_model):
-        return make_model()._loaded.engine
-
-    @pytest.fixture
-    def forward_passes(self, engine, monkeypatch):
-        passes = []
-        step = engine.step
-        monkeypatch.setattr(engine, "step", lambda jobs: passes.append(1) or step(jobs))
-        return lambda: len(passes)
-
-    @pytest.fixture
-    def broken(self, engine, monkeypatch):
-        @contextlib.contextmanager
-        def broken():
-            with monkeypatch.context() as patch:
-                patch.setattr(engine, "step", lambda _: 1 / 0)
-                yield
-
-        return broken
+    def place(self, make_model):
+        return make_model()._loaded.engine, "step"
