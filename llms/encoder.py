@@ -113,12 +113,14 @@ def open_sentence_transformer(folder: Path, *, device: str) -> "SentenceTransfor
 
 
 @contextlib.contextmanager
-def quiet_loading() -> Iterator[None]:
+def quiet_loading(*more_loggers: str) -> Iterator[None]:
     """Keep progress bars and hints of the model libraries off the screen while a model is loaded or saved."""
     from transformers.utils import logging as transformers_logging
 
     with _QUIET_LOCK:
-        loggers: list[Any] = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
+        loggers: list[Any] = [
+            logging.getLogger(name) for name in ("transformers", "sentence_transformers", *more_loggers)
+        ]
         levels = [logger.level for logger in loggers]
         had_progress_bar = transformers_logging.is_progress_bar_enabled()
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -8,12 +8,11 @@ refused with a reason, so that the caller can take the torch engine.
 import contextlib
 import importlib.util
 import json
-import logging
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -243,22 +242,9 @@ def _compress(graph: "ov.Model", work: Path, *, dtype: OpenVinoPrecision) -> Non
     if dtype == "int8":
         import nncf
 
-        with _quiet("nncf"), contextlib.redirect_stdout(None):  # its progress bar has no switch
+        with quiet_loading("nncf"), contextlib.redirect_stdout(None):  # its progress bar has no switch
             graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
     ov.save_model(graph, work / "openvino_model.xml", compress_to_fp16=True)
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 # the proof: the same greedy tokens

@@ -13,6 +13,7 @@ from llms.engines.prompt_lookup import guess_next
 from llms.engines.requests import GenerationRequest, Job, Step
 from llms.engines.sampling import Sampler
 from llms.engines.torch_rows import (
+    Layers,
     PaddedRows,
     Rows,
     cache_argument,
@@ -112,8 +113,7 @@ class TorchEngine(Engine):
 
     @override
     def has_room(self, job: Job) -> bool:
-        used = sum(self._bytes_for(running.request) for running in self._running)
-        free = self.kv_cache_bytes - used - self._bytes_for(job.request)
+        free = self._free_bytes() - self._bytes_for(job.request)
         if free >= 0:
             self._prefixes.shrink_to(free)
         return free >= 0
@@ -157,7 +157,7 @@ class TorchEngine(Engine):
             # the answer is the beginning of the conversation's next prompt
             layers = group.rows.layers_of(row)
             known = [*job.request.prompt_ids, *job.ids][: layers[0][0].shape[2]]
-            self._prefixes.add(adapter, known, [(k[:, :, : len(known)], v[:, :, : len(known)]) for k, v in layers])
+            self._keep(adapter, known, [(k[:, :, : len(known)], v[:, :, : len(known)]) for k, v in layers])
         group.jobs.pop(row)
         group.rows.remove(row)
         if not group.jobs:
@@ -192,7 +192,7 @@ class TorchEngine(Engine):
             inputs["attention_mask"] = torch.ones((1, first + new.shape[1]), dtype=torch.long, device=device)
         logits = forward(adapted.network, last_only=True, input_ids=new, past_key_values=cache, **inputs)[0, -1]
         if has_plain_layers(cache) and not adapted.num_virtual_tokens:
-            self._prefixes.add(adapter, ids, plain_layers(cache))
+            self._keep(adapter, ids, plain_layers(cache))
         return cache, logits, num_known
 
     def _choose(self, job: Job, logits: "torch.Tensor") -> Step:
@@ -229,6 +229,14 @@ class TorchEngine(Engine):
         rows.shorten(len(guesses) - num_right)
         for token_id in chosen[: num_right + 1]:
             yield job, self._plain_step(token_id)
+
+    def _keep(self, adapter: Adapter | None, ids: Sequence[int], layers: Layers) -> None:
+        """Keep a prompt's keys and values for later ones, as far as the running requests leave room."""
+        self._prefixes.add(adapter, ids, layers)
+        self._prefixes.shrink_to(self._free_bytes())
+
+    def _free_bytes(self) -> int:
+        return self.kv_cache_bytes - sum(self._bytes_for(job.request) for job in self._running)
 
     def _bytes_for(self, request: GenerationRequest) -> int:
         return (len(request.prompt_ids) + request.options.max_new_tokens) * self.bytes_per_token

@@ -13,7 +13,7 @@ from llms.loading import folder_stamp
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["DTYPES", "load_network"]
+__all__ = ["DTYPES", "load_network", "open_causal_model"]
 
 DTYPES = ("auto", "float32", "bfloat16", "int8")
 _LOADING = threading.Lock()  # two threads that ask at once must not both load
@@ -37,24 +37,37 @@ def load_network(folder: Path, *, device: str, dtype: str = "auto") -> "PreTrain
         return _load_network(folder, folder_stamp(folder), device, dtype)
 
 
-@functools.lru_cache(maxsize=4)
-def _load_network(folder: Path, _stamp: object, device: str, dtype: str) -> "PreTrainedModel":
-    import torch
+def open_causal_model(folder: Path, *, dtype: Any = "auto") -> "PreTrainedModel":
+    """Return the model in `folder` on the CPU, with every weight it needs.
+
+    Raises:
+        ModelFolderError: if the folder is no causal language model, or weights are missing.
+    """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(dtype, "auto")
     try:
         with quiet_loading():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=chosen, output_loading_info=True
+                folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         msg = f"{folder} cannot be loaded as a causal language model: {error}"
         raise ModelFolderError(msg) from error
     model: PreTrainedModel = loaded[0]
-    info = loaded[1]
-    _check_weights(model, sorted(info["missing_keys"]), folder)
+    if missing := sorted(loaded[1]["missing_keys"]):
+        msg = f"{folder} lacks weights ({missing[0]}, ...), they would be random; copy the whole folder again"
+        raise ModelFolderError(msg)
+    return model
+
+
+@functools.lru_cache(maxsize=4)
+def _load_network(folder: Path, _stamp: object, device: str, dtype: str) -> "PreTrainedModel":
+    import torch
+
+    chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(dtype, "auto")
+    model = open_causal_model(folder, dtype=chosen)
+    _check_weights(model, folder)
     if device == "cpu" and model.dtype == torch.float16:  # most CPUs multiply it very slowly or not at all
         model.to(torch.bfloat16 if wants_bfloat16(device) else torch.float32)  # type: ignore[arg-type]
     model.eval()  # type: ignore[no-untyped-call]
@@ -66,10 +79,7 @@ def _load_network(folder: Path, _stamp: object, device: str, dtype: str) -> "Pre
     return model
 
 
-def _check_weights(model: "PreTrainedModel", missing: list[str], folder: Path) -> None:
-    if missing:
-        msg = f"{folder} lacks weights ({missing[0]}, ...), they would be random; copy the whole folder again"
-        raise ModelFolderError(msg)
+def _check_weights(model: "PreTrainedModel", folder: Path) -> None:
     for name, weight in model.named_parameters():
         if not bool(weight.isfinite().all()):
             msg = f"{folder}: {name} holds values that are no numbers; the training went wrong or the file is damaged"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
 
 __all__ = [
+    "Layers",
     "PaddedRows",
     "Rows",
     "SoloRows",

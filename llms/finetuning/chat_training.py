@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
-    AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -23,6 +21,7 @@ from transformers import (
 
 from llms.device import choose_device, wants_bfloat16
 from llms.encoder import quiet_loading
+from llms.engines.torch_loading import open_causal_model
 from llms.errors import ModelFolderError, TrainingDataError
 from llms.finetuning.chat_examples import IGNORED, ChatExample, build_examples
 from llms.finetuning.conversations import Conversation
@@ -77,19 +76,13 @@ def train_chat(base: Path, conversations: Sequence[Conversation], options: "Chat
 
 
 def _load(base: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    model = open_causal_model(base)
     try:
         with quiet_loading():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(base, local_files_only=True)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                base, local_files_only=True, use_safetensors=True, dtype="auto", output_loading_info=True
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        msg = f"{base} cannot be loaded as a causal language model: {error}"
+    except (OSError, ValueError, KeyError) as error:
+        msg = f"the tokenizer in {base} cannot be loaded: {error}"
         raise ModelFolderError(msg) from error
-    model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        msg = f"{base} lacks weights ({missing[0]}, ...), they would be random; copy the whole folder again"
-        raise ModelFolderError(msg)
     if not tokenizer.chat_template:
         msg = f"{base} has no chat template; add the chat_template.jinja of the model's instruct version"
         raise ModelFolderError(msg)

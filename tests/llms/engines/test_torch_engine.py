@@ -316,6 +316,19 @@ def test_requests_wait_for_memory_and_all_are_answered(engine):
     assert small._prefixes.num_bytes <= small.kv_cache_bytes
 
 
+def test_running_and_earlier_prompts_together_stay_under_the_ceiling(engine):
+    small = TorchEngine(engine.model, TOKENIZER, kv_cache_bytes=engine.bytes_per_token * 80)
+    held = []
+
+    def look(_):
+        held.append(small._prefixes.num_bytes + sum(small._bytes_for(job.request) for job in small._running))
+        return False
+
+    asked = prompts(20, 25, 30, 20, 28, seed=21)
+    run_requests(small, [_request(prompt, max_new_tokens=15, is_stop=look) for prompt in asked])
+    assert max(held) <= small.kv_cache_bytes
+
+
 def test_more_callers_than_may_wait_are_refused_at_once_and_the_others_answered(engine):
     small = TorchEngine(engine.model, TOKENIZER, max_running=2, max_waiting=3)
     done, num_refused = [], 0
