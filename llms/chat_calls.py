@@ -11,7 +11,7 @@ from llms.constraints import Constraint, JsonSchema, Pattern, choices_constraint
 from llms.dialects import Tool, forced_call, schema_instructions
 from llms.engines.adapters import Adapter
 from llms.engines.requests import GenerationRequest
-from llms.errors import ConstraintError, OptionValueError
+from llms.errors import ConstraintError, OptionValueError, UnsupportedOptionError
 from llms.generation import LoadedModel, StopWatch, TextStream
 from llms.options import GenerationOptions, merge_options
 from llms.structured_output import schema_of_response_format
@@ -73,11 +73,15 @@ def prepare_call(
     Raises:
         UnknownOptionError: for a name that is no option.
         OptionValueError: for a value that cannot be honoured, or two constraints at once.
+        UnsupportedOptionError: for parallel_tool_calls=False where the model chooses freely.
     """
     own = {name: kwargs[name] for name in _OWN_OPTIONS if kwargs.get(name) is not None}
     others = {name: value for name, value in kwargs.items() if name not in _OWN_OPTIONS}
     options = merge_options(base, {**others, "logprobs": _num_logprobs(own)}, stop=stop)
     tools, forced = _choose_tools(own.get("tools", ()), own.get("tool_choice"))
+    if tools and not forced and own.get("parallel_tool_calls") is False:
+        msg = "a freely chosen answer may hold several calls, parallel_tool_calls=False cannot be kept; force a tool"
+        raise UnsupportedOptionError(msg)
     constraint, instructions = _constraint(own, has_forced_tool=bool(forced))
     prompt_ids = loaded.template.render(
         messages, tools=tools, instructions=instructions, template_options=own.get("template_options")

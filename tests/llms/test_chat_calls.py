@@ -8,7 +8,13 @@ from langchain_core.tools import tool
 
 from llms import LocalChatModel
 from llms.constraints import JsonSchema, Pattern
-from llms.errors import ConstraintError, InputTextError, OptionValueError, UnknownOptionError
+from llms.errors import (
+    ConstraintError,
+    InputTextError,
+    OptionValueError,
+    UnknownOptionError,
+    UnsupportedOptionError,
+)
 
 SCHEMA = {"title": "Order", "type": "object", "properties": {"paid": {"type": "boolean"}}, "required": ["paid"]}
 
@@ -177,6 +183,12 @@ def test_a_huge_prompt_is_refused_before_it_is_tokenised(model):
 
 def test_options_that_mean_nothing_here_change_nothing(model):
     assert _call(model, parallel_tool_calls=True, stream=True).request == _call(model).request
+
+
+def test_a_single_call_is_promised_only_where_it_can_be_kept(model):
+    with pytest.raises(UnsupportedOptionError, match="force a tool"):
+        _call(model, **_bound(model, parallel_tool_calls=False))
+    assert _call(model, **_bound(model, parallel_tool_calls=False, tool_choice="any")).is_forced
 
 
 def test_logprobs_can_be_asked_for_in_openais_ways(model):
