@@ -3,24 +3,56 @@
 The tree::
 
     TuneChainError
-    ├── StoreMismatchError (ValueError)   the store was built with another model, dimension or version
-    ├── StoreFolderError (ValueError)     the folder is no store, or cannot be read or written
-    ├── FilterError (ValueError)          a metadata filter that has no meaning
-    ├── VectorError (ValueError)          vectors of the wrong size, or with NaN or infinity
-    └── DocumentError (ValueError)        a file that cannot be read as a document
+    ├── StoreMismatchError (ValueError)    the store was built with another model, metric, dimension or version
+    ├── NamespaceError (ValueError)        no namespace where one is needed, or one that cannot be
+    ├── StoreFolderError (ValueError)      the folder is no store, or cannot be read or written
+    │   ├── StoreBusyError                 another writer holds the store
+    │   ├── StoreDamagedError              what lies there is not what was written
+    │   └── StoreFullError                 the disk took no more; what was there before is intact
+    ├── FilterError (ValueError)           a metadata filter that has no meaning
+    ├── VectorError (ValueError)           vectors of the wrong size, or with NaN or infinity
+    ├── ThresholdError (ValueError)        labelled questions that cannot support a threshold
+    └── DocumentError (ValueError)         a file that cannot be read as a document
 """
 
 from llms.errors import TuneChainError
 
-__all__ = ["DocumentError", "FilterError", "StoreFolderError", "StoreMismatchError", "VectorError"]
+__all__ = [
+    "DocumentError",
+    "FilterError",
+    "NamespaceError",
+    "StoreBusyError",
+    "StoreDamagedError",
+    "StoreFolderError",
+    "StoreFullError",
+    "StoreMismatchError",
+    "ThresholdError",
+    "VectorError",
+]
 
 
 class StoreMismatchError(TuneChainError, ValueError):
     """A store that was built with something else than what it is opened with; the message names both."""
 
 
+class NamespaceError(TuneChainError, ValueError):
+    """A namespace that is missing, cannot be a name, or is asked of a store without namespaces."""
+
+
 class StoreFolderError(TuneChainError, ValueError):
-    """A folder that holds no store, or a damaged one."""
+    """A folder that holds no store, or cannot be read or written."""
+
+
+class StoreBusyError(StoreFolderError):
+    """A store that another process, or another object of this one, is writing to."""
+
+
+class StoreDamagedError(StoreFolderError):
+    """A store whose bytes are not those that were written."""
+
+
+class StoreFullError(StoreFolderError):
+    """A disk that took no more; the write was taken back whole."""
 
 
 class FilterError(TuneChainError, ValueError):
@@ -29,6 +61,10 @@ class FilterError(TuneChainError, ValueError):
 
 class VectorError(TuneChainError, ValueError):
     """Vectors that no index should hold."""
+
+
+class ThresholdError(TuneChainError, ValueError):
+    """Labelled questions from which no threshold can be read; the message says what is missing."""
 
 
 class DocumentError(TuneChainError, ValueError):

@@ -1,79 +1,184 @@
 """A durable LangChain vector store: SQLite is the truth, FAISS finds the neighbours."""
 
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from typing_extensions import override
 
+from llms.call_gathering import CallGatherer
+from llms.errors import UnknownOptionError
 from llms.texts import check_text
-from retrievers.document_table import DocumentRow, DocumentTable, metadata_json
 from retrievers.errors import StoreMismatchError, VectorError
+from retrievers.filters import parse_filter
+from retrievers.keyword import search_words, word_shares
+from retrievers.store.ann import Metric
+from retrievers.store.arrays import FloatArray, IntArray
+from retrievers.store.database import Database
+from retrievers.store.document_table import DocumentTable, NewDocument, metadata_json
+from retrievers.store.indexed_table import IndexedTable, IndexKind, Report
+from retrievers.store.manifest import check_choice, check_manifest, new_manifest
+from retrievers.store.namespaces import list_namespaces, store_folder
+from retrievers.store.vector_index import Found
 
-__all__ = ["FaissStore"]
+__all__ = ["FaissStore", "StoreInfo"]
 
-FloatArray = npt.NDArray[np.float32]
+Filter = Mapping[str, Any] | None
+Scored = list[tuple[Document, float]]
 _MAX_TEXT_CHARS = 1_000_000
+_NUM_TRIES, _NUM_FREE_TRIES = 10, 3  # of a search whose finds are removed before their texts are read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInfo:
+    """What a store holds and how it is searched.
+
+    Attributes:
+        index: "flat" compares all vectors; "hnsw" and "ivf" are approximate.
+        num_not_indexed: vectors that came after the approximate index was built; they are compared one by one.
+        num_removed: documents that are gone, but whose space is not given back yet.
+        index_problem: why no saved index was used, or none could be saved; empty if all is well.
+    """
+
+    num_documents: int
+    dimension: int | None
+    metric: str
+    index: str
+    embedding: str
+    num_not_indexed: int
+    num_removed: int
+    index_problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    vector: FloatArray
+    k: int
+    allowed: IntArray | None
 
 
 class FaissStore(VectorStore):
-    """Documents with their vectors in a folder, found by meaning.
+    """Documents with their vectors in a folder, found by meaning, by words and by metadata.
 
-    Every write is one SQLite transaction, made durable before it is acknowledged; the FAISS index is built from
-    it when the store opens, so the two can never disagree. Nothing is pickled. Adding an id again replaces the
-    document. One process may write; a store that is open does not see what another process writes later.
+    Every write is one transaction, made durable before it is acknowledged, and whatever serves searching is made
+    from it: the two cannot disagree, nothing is pickled, and a kill at any moment loses nothing acknowledged. Adding
+    an id again replaces the document; without ids, the same text and metadata are the same document. Searches never
+    wait for writes. Several processes may have the folder open; the first that writes is the only one that may,
+    until it closes the store, and the others see what it wrote at their next search.
 
-    Scores are cosines: 1 is the same direction, 0 unrelated, -1 opposite. Relevance is the cosine with
-    everything below 0 set to 0.
+    What a score means depends on the metric; relevance, from `similarity_search_with_relevance_scores`, is always
+    in [0, 1] and larger for nearer documents:
+
+    - "cosine": the cosine, in [-1, 1]; relevance is the cosine with everything below 0 set to 0.
+    - "inner_product": the inner product, unbounded; relevance is 1 / (1 + exp(-score)).
+    - "l2": the Euclidean distance, in [0, inf), smaller is nearer; relevance is 1 / (1 + score).
+
+    Filters are exact, also in batches and with diverse results: `k` documents come back whenever `k` match. See
+    `retrievers.filters.parse_filter` for their language.
 
     Args:
         folder: where the store lies; made if missing. None keeps everything in memory.
         embedding: turns texts into vectors; the store remembers which one built it.
+        namespace: the tenant whose documents are meant, in a folder that has namespaces; each is a store of its own.
+        metric: "cosine", "inner_product" or "l2"; None takes what the store was built with, cosines for a new one.
+        index: "auto" compares all vectors up to 200,000 and takes HNSW above; "flat", "hnsw", "ivf" fix it.
+        durable: without it a power cut may lose the last writes, whole; a killed process loses none either way.
+        keywords: keep the words of the texts, for `keyword_search` and `HybridRetriever`; decided for a new store.
 
     Raises:
-        StoreMismatchError: if the folder was built with another embedding model.
-        StoreFolderError: if the folder cannot be opened or is damaged.
+        StoreMismatchError: if the folder was built with another embedding model or metric.
+        StoreFolderError: if the folder cannot be opened, is no store, or is damaged.
+        NamespaceError: if a namespace is missing or cannot be one.
 
     Example:
         >>> from llms.fakes import HashedEmbeddings
         >>> store = FaissStore(embedding=HashedEmbeddings())
-        >>> store.add_texts(["red shoe", "blue sky"], ids=["a", "b"])
+        >>> store.add_texts(["red shoe", "blue sky"], [{"price": 40}, {"price": 0}], ids=["a", "b"])
         ['a', 'b']
-        >>> store.similarity_search("shoe", k=1)[0].id
+        >>> store.similarity_search("shoe", k=1, filter={"price": {"$lt": 50}})[0].id
         'a'
     """
 
-    def __init__(self, folder: str | Path | None = None, *, embedding: Embeddings) -> None:
-        self.folder = Path(folder) if folder is not None else None
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        embedding: Embeddings,
+        namespace: str | None = None,
+        metric: Metric | None = None,
+        index: IndexKind = "auto",
+        durable: bool = True,
+        keywords: bool = True,
+    ) -> None:
+        check_choice("metric", metric, (None, "cosine", "inner_product", "l2"))
+        check_choice("index", index, ("auto", "flat", "hnsw", "ivf"))
+        self.folder = store_folder(Path(folder) if folder is not None else None, namespace)
+        self.namespace = namespace
         self.embedding = embedding
-        self._table = DocumentTable(self.folder)
-        self._index: Any = None
-        self.num_changes = 0
+        database = Database(self.folder, durable=durable)
         try:
-            self._table.check_manifest(embedding)
-            self._load_index()
-        except Exception:
-            self.close()
+            new = new_manifest(embedding, metric or "cosine")
+            self._documents = DocumentTable(database, new_manifest=new, has_words=keywords)
+            manifest = self._documents.manifest()
+            check_manifest(manifest, embedding, metric, folder=self.folder)
+            self.metric: Metric = manifest["metric"]  # type: ignore[assignment]  # checked when it was made
+            self._index = IndexedTable(self._documents, metric=self.metric, kind=index)
+        except BaseException:
+            database.close()
             raise
+        self._gatherer: CallGatherer[_Request, Found] = CallGatherer(self._answer)
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._documents)
+
+    def __enter__(self) -> "FaissStore":
+        """Return the store, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        self.close()
 
     def close(self) -> None:
-        """Release the files; the store must not be used afterwards."""
-        self._table.close()
+        """Release the files and the right to write; the store must not be used afterwards."""
+        self._index.close()
 
     @property
     @override
     def embeddings(self) -> Embeddings:
         return self.embedding
+
+    def info(self) -> StoreInfo:
+        """Return what the store holds and how it is searched."""
+        snapshot, manifest = self._index.snapshot(), self._documents.manifest()
+        return StoreInfo(
+            num_documents=int(manifest["num_documents"]),
+            dimension=self._index.dimension,
+            metric=self.metric,
+            index=snapshot.base.ann.kind if snapshot.base.ann else "flat",
+            embedding=manifest["embedding"],
+            num_not_indexed=len(snapshot.recent.rows) if snapshot.base.ann else 0,
+            num_removed=len(snapshot.dead),
+            index_problem=self._index.index_problem,
+        )
+
+    @staticmethod
+    def namespaces(folder: str | Path) -> list[str]:
+        """Return the namespaces that a folder holds."""
+        return list_namespaces(Path(folder))
+
+    # --- writing
 
     @override
     def add_texts(
@@ -82,71 +187,161 @@ class FaissStore(VectorStore):
         metadatas: list[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        checked = [check_text(text, max_chars=_MAX_TEXT_CHARS) for text in texts]
+        """Store texts, replacing documents with the same ids, and return their ids; all of them or none.
+
+        Args:
+            batch_size: texts embedded at a time; None leaves it to the embedding.
+
+        Raises:
+            InputTextError: for a text or id that is no text, is too long, or holds NUL or a lone surrogate.
+            VectorError: for metadata that is no JSON, or vectors that no index should hold.
+            StoreBusyError: if somebody else writes to the store.
+        """
+        _refuse_unknown(kwargs)
+        checked, metadata, new_ids = _checked_rows(texts, metadatas, ids)
         if not checked:
             return []
-        metadata = [metadata_json(entry) for entry in metadatas or [{}] * len(checked)]
-        new_ids = [check_text(str(id_)) if id_ else str(uuid.uuid4()) for id_ in ids or [None] * len(checked)]
-        if not len(checked) == len(metadata) == len(new_ids):
-            msg = f"got {len(checked)} texts, {len(metadata)} metadata and {len(new_ids)} ids; give one per text"
-            raise VectorError(msg)
-        vectors = self._checked_vectors(self.embedding.embed_documents(checked), expected=len(checked))
-        last = {id_: place for place, id_ in enumerate(new_ids)}  # of an id given twice, the later one counts
-        rows = [(id_, checked[i], metadata[i], vectors[i]) for id_, i in last.items()]
-        self._upsert(rows)
+        size = batch_size or len(checked)
+        blocks = [self._embed(checked[start : start + size]) for start in range(0, len(checked), size)]
+        self._store(checked, metadata, new_ids, np.concatenate(blocks))
+        return new_ids
+
+    def add_vectors(
+        self,
+        texts: Iterable[str],
+        vectors: Sequence[Sequence[float]] | FloatArray,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Store texts whose vectors are known already; else as `add_texts`."""
+        checked, metadata, new_ids = _checked_rows(texts, metadatas, ids)
+        if checked:
+            self._store(checked, metadata, new_ids, self._checked_vectors(vectors, expected=len(checked)))
         return new_ids
 
     @override
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
-        with self._table.transaction():
-            removed = self._table.delete(self._table.all_ids() if ids is None else ids)
-            self._table.commit()  # durable first; the index in memory follows
-            self._remove_from_index(removed)
+        """Remove documents by id, all of them without ids; ids that are not there are no error."""
+        _refuse_unknown(kwargs)
+        self._index.delete(None if ids is None else [check_text(id_) for id_ in ids])
         return True
+
+    def compact(self, report: Report = lambda _done, _total: None) -> None:
+        """Build the index anew over what is there, and give back the space of what is gone.
+
+        It happens by itself when enough has changed; this does it now, and waits.
+
+        Args:
+            report: called with the number of vectors indexed so far and the number of all.
+        """
+        self._index.compact(report)
+
+    def _store(self, texts: Sequence[str], metadata: Sequence[str], ids: Sequence[str], vectors: FloatArray) -> None:
+        last = {id_: place for place, id_ in enumerate(ids)}  # of an id given twice, the later one counts
+        self._index.replace([NewDocument(id_, texts[i], metadata[i], vectors[i]) for id_, i in last.items()])
+
+    # --- reading
 
     @override
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        return self._table.by_ids(ids)
+        return [document for _, document in self._documents.by_ids([check_text(id_) for id_ in ids])]
 
     def all_documents(self) -> list[Document]:
         """Return every document, oldest first."""
-        return self._table.all_documents()
+        return list(self._documents.documents())
 
     @override
-    def similarity_search(
-        self, query: str, k: int = 4, *, filter: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> list[Document]:
-        return [document for document, _ in self.similarity_search_with_score(query, k, filter=filter)]
+    def similarity_search(self, query: str, k: int = 4, *, filter: Filter = None, **kwargs: Any) -> list[Document]:
+        return [document for document, _ in self.similarity_search_with_score(query, k, filter=filter, **kwargs)]
 
     @override
-    def similarity_search_with_score(
-        self, query: str, k: int = 4, *, filter: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        vector = self.embedding.embed_query(check_text(query))
-        return self._search(vector, k, condition=filter)
+    def similarity_search_with_score(self, query: str, k: int = 4, *, filter: Filter = None, **kwargs: Any) -> Scored:
+        """Return the `k` nearest documents that match the filter, with scores, nearest first."""
+        return self.batch_search([query], k, filter=filter, **kwargs)[0]
 
     @override
     def similarity_search_by_vector(
-        self, embedding: list[float], k: int = 4, *, filter: Mapping[str, Any] | None = None, **kwargs: Any
+        self, embedding: list[float], k: int = 4, *, filter: Filter = None, **kwargs: Any
     ) -> list[Document]:
-        return [document for document, _ in self._search(embedding, k, condition=filter)]
+        _refuse_unknown(kwargs)
+        return [document for document, _ in self.search_vectors([embedding], k, filter=filter)[0]]
 
-    def score_by_ids(self, query: str, ids: Sequence[str]) -> list[tuple[Document, float]]:
-        """Return the documents with these ids and their cosines to the query, in the order of `ids`.
+    def batch_search(
+        self,
+        queries: Sequence[str],
+        k: int = 4,
+        *,
+        filter: Filter = None,  # noqa: A002  # LangChain's name for it
+        **kwargs: Any,
+    ) -> list[Scored]:
+        """Return for each query what `similarity_search_with_score` returns, from one search for all of them."""
+        _refuse_unknown(kwargs)
+        return self.search_vectors(self._embed_queries(queries), k, filter=filter)
+
+    def search_vectors(
+        self,
+        vectors: Sequence[Sequence[float]] | FloatArray,
+        k: int = 4,
+        *,
+        filter: Filter = None,  # noqa: A002  # LangChain's name for it
+    ) -> list[Scored]:
+        """Return the documents nearest to each vector, with scores, nearest first.
+
+        Args:
+            vectors: (n, dimension).
+        """
+        _check_k(k)
+        queries = self._checked_vectors(vectors, expected=len(vectors))
+        for attempt in range(_NUM_TRIES):
+            if attempt < _NUM_FREE_TRIES:
+                found, documents = self._found_with_documents(queries, k, filter, self._gatherer.call)
+            else:  # hold writes off, so that nothing found can go; alone, for others may wait for this very lock
+                with self._documents.database.lock:
+                    found, documents = self._found_with_documents(queries, k, filter, self._answer)
+            if all(row in documents for rows in found for row, _ in rows):
+                break
+        return [[(documents[row], self._score(near)) for row, near in rows if row in documents] for rows in found]
+
+    def keyword_search(self, query: str, k: int = 4) -> Scored:
+        """Return at most `k` documents that share a word with the query, with BM25 scores, best first.
+
+        Raises:
+            StoreMismatchError: if the store was made without keywords.
+        """
+        _check_k(k)
+        self._check_has_words()
+        with self._documents.database.reading() as connection:
+            found = search_words(connection, check_text(query), k)
+        documents = self._documents.by_rows(row for row, _ in found)
+        return [(documents[row], score) for row, score in found if row in documents]
+
+    def word_shares(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return for each text the share of the query's words in it, in [0, 1]; words rare in the store count more."""
+        self._check_has_words()
+        with self._documents.database.reading() as connection:
+            return word_shares(connection, check_text(query), texts)
+
+    def score_by_ids(self, query: str, ids: Sequence[str]) -> Scored:
+        """Return the documents with these ids and their scores for the query, in the order of `ids`.
 
         Ids that the store does not hold are left out.
         """
         if not ids:
             return []
-        vector = self._checked_vectors([self.embedding.embed_query(check_text(query))], expected=1)[0]
-        with self._table.lock:  # no document may go between its text and its vector
-            documents = self.get_by_ids(ids)
-            if not documents:
-                return []
-            cosines = self._table.vectors([document.id or "" for document in documents]) @ vector
-        return list(zip(documents, cosines.tolist(), strict=True))
+        vector = self._embed_queries([query])[0]
+        for _ in range(_NUM_TRIES):
+            rows_and_documents = self._documents.by_ids(ids)
+            rows = np.array([row for row, _ in rows_and_documents], dtype=np.int64)
+            is_here, vectors = self._index.snapshot().vectors_of(rows)
+            if is_here.all():
+                break
+        near = -np.sum((vectors - vector) ** 2, axis=1) if self.metric == "l2" else vectors @ vector
+        scored = zip(rows_and_documents, near.tolist(), is_here.tolist(), strict=True)
+        return [(document, self._score(value)) for (_, document), value, here in scored if here]
 
     @override
     def max_marginal_relevance_search(
@@ -156,21 +351,45 @@ class FaissStore(VectorStore):
         fetch_k: int = 20,
         lambda_mult: float = 0.5,
         *,
-        filter: Mapping[str, Any] | None = None,
+        filter: Filter = None,
         **kwargs: Any,
     ) -> list[Document]:
-        _check_k(k)
-        vector = np.asarray(self.embedding.embed_query(check_text(query)), dtype=np.float32)
-        with self._table.lock:
-            found = self._search(vector.tolist(), max(k, fetch_k), condition=filter)
-            if not found:
-                return []
-            candidates = self._table.vectors([document.id or "" for document, _ in found])
-        chosen = maximal_marginal_relevance(vector, list(candidates), lambda_mult=lambda_mult, k=k)
-        return [found[place][0] for place in chosen]
+        _refuse_unknown(kwargs)
+        vector = self._embed_queries([query])[0]
+        return self.max_marginal_relevance_search_by_vector(vector.tolist(), k, fetch_k, lambda_mult, filter=filter)
 
     @override
-    def _select_relevance_score_fn(self) -> Any:
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        *,
+        filter: Filter = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Return `k` of the `fetch_k` nearest documents that match the filter, near and unlike each other."""
+        _refuse_unknown(kwargs)
+        _check_k(k)
+        query = self._checked_vectors([embedding], expected=1)
+        allowed = None if filter is None else self._index.matching_rows(parse_filter(filter))
+        snapshot = self._index.snapshot()
+        found = snapshot.search(query, max(k, fetch_k), self.metric, allowed)[0]
+        documents = self._documents.by_rows(row for row, _ in found)
+        rows = np.array([row for row, _ in found if row in documents], dtype=np.int64)
+        if not len(rows):
+            return []
+        _, vectors = snapshot.vectors_of(rows)
+        chosen = maximal_marginal_relevance(query[0], list(vectors), lambda_mult=lambda_mult, k=k)
+        return [documents[int(rows[place])] for place in chosen]
+
+    @override
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        if self.metric == "inner_product":
+            return lambda product: 1 / (1 + math.exp(-max(-700.0, min(700.0, product))))
+        if self.metric == "l2":
+            return lambda distance: 1 / (1 + distance)
         return lambda cosine: max(0.0, min(1.0, cosine))
 
     @classmethod
@@ -185,87 +404,145 @@ class FaissStore(VectorStore):
         folder: str | Path | None = None,
         **kwargs: Any,
     ) -> "FaissStore":
-        store = cls(folder, embedding=embedding)
+        """Return a store that holds `texts`; other arguments are those of the constructor."""
+        store = cls(folder, embedding=embedding, **kwargs)
         store.add_texts(texts, metadatas, ids=ids)
         return store
 
-    def _search(
-        self, vector: Sequence[float], k: int, *, condition: Mapping[str, Any] | None
-    ) -> list[tuple[Document, float]]:
-        import faiss
+    @classmethod
+    def import_langchain_faiss(
+        cls,
+        old_folder: str | Path,
+        *,
+        folder: str | Path | None,
+        embedding: Embeddings,
+        index_name: str = "index",
+        metric: Metric | None = "cosine",
+        namespace: str | None = None,
+        reembed: bool = False,
+        check_vectors: bool = True,
+        report: Report = lambda _done, _total: None,
+    ) -> "FaissStore":
+        """Return a store that holds what langchain-community's FAISS saved in a folder; nothing is unpickled.
 
-        _check_k(k)
-        with self._table.lock:
-            if self._index is None:
-                return []
-            query = self._checked_vectors([vector], expected=1)
-            parameters = None
-            if condition is not None:
-                allowed = self._table.matching_rows(condition)
-                k = min(k, len(allowed))
-                parameters = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))  # type: ignore[call-arg]
-            k = min(k, self._index.ntotal)
-            if k == 0:
-                return []
-            scores, rows = self._index.search(query, k, params=parameters)
-            return [
-                (self._table.by_row(int(row)), score)
-                for row, score in zip(rows[0], scores[0].tolist(), strict=True)
-                if row >= 0
-            ]
+        Warns of documents that were skipped; see `retrievers.langchain_faiss`, whose `import_langchain_faiss` says
+        what the arguments mean and returns a report.
+        """
+        from retrievers.langchain_faiss import read_langchain_faiss  # needed once in a store's life
 
-    def _upsert(self, rows: Sequence[DocumentRow]) -> None:
-        with self._table.transaction():
-            removed = self._table.delete([id_ for id_, *_ in rows])
-            added = self._table.insert(rows)
-            self._table.commit()  # durable first; the index in memory follows
-            self._remove_from_index(removed)
-            self._add_to_index(np.array(added, dtype=np.int64), np.stack([vector for *_, vector in rows]))
-
-    def _load_index(self) -> None:
-        stored = self._table.load_vectors()
-        if stored is not None:
-            self._add_to_index(*stored)
-
-    def _add_to_index(self, rows: npt.NDArray[np.int64], vectors: FloatArray) -> None:
-        import faiss
-
-        if self._index is None:
-            self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
-        self._index.add_with_ids(vectors, rows)
-        self.num_changes += 1
-
-    def _remove_from_index(self, rows: Sequence[int]) -> None:
-        if rows:
-            self._index.remove_ids(np.array(rows, dtype=np.int64))
-            self.num_changes += 1
-
-    def _checked_vectors(self, vectors: Sequence[Sequence[float]], *, expected: int) -> FloatArray:
-        """Return (expected, dimension) float32 rows of length 1, or refuse what no index should hold."""
+        old = read_langchain_faiss(
+            old_folder, embedding=embedding, index_name=index_name, reembed=reembed, check_vectors=check_vectors
+        )
+        store = cls(folder, embedding=embedding, namespace=namespace, metric=metric)
         try:
-            array = np.asarray(vectors, dtype=np.float32)
+            old.write_to(store, report).warn()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    # --- vectors
+
+    def _found_with_documents(
+        self,
+        queries: FloatArray,
+        k: int,
+        condition: Filter,
+        answer: Callable[[Sequence[_Request]], Sequence[Found]],
+    ) -> tuple[Sequence[Found], dict[int, Document]]:
+        allowed = None if condition is None else self._index.matching_rows(parse_filter(condition))
+        found = answer([_Request(query, k, allowed) for query in queries])
+        return found, self._documents.by_rows({row for rows in found for row, _ in rows})
+
+    def _answer(self, requests: Sequence[_Request]) -> list[Found]:
+        """Return what each request asks for; those without a filter share one search."""
+        snapshot = self._index.snapshot()
+        answers: list[Found] = [[] for _ in requests]
+        groups: dict[int, list[int]] = {}
+        for place, request in enumerate(requests):
+            groups.setdefault(id(request.allowed), []).append(place)
+        for places in groups.values():
+            queries = np.stack([requests[place].vector for place in places])
+            k = max(requests[place].k for place in places)
+            found = snapshot.search(queries, k, self.metric, requests[places[0]].allowed)
+            for place, rows in zip(places, found, strict=True):
+                answers[place] = rows[: requests[place].k]
+        return answers
+
+    def _score(self, near: float) -> float:
+        return math.sqrt(max(0.0, -near)) if self.metric == "l2" else near
+
+    def _embed(self, texts: list[str]) -> FloatArray:
+        embed_array = getattr(self.embedding, "embed_array", None)
+        vectors = embed_array(texts, role="document") if embed_array else self.embedding.embed_documents(texts)
+        return self._checked_vectors(vectors, expected=len(texts))
+
+    def _embed_queries(self, queries: Sequence[str]) -> FloatArray:
+        checked = [check_text(query) for query in queries]
+        embed_array = getattr(self.embedding, "embed_array", None)
+        if embed_array and len(checked) > 1:
+            return self._checked_vectors(embed_array(checked, role="query"), expected=len(checked))
+        return self._checked_vectors([self.embedding.embed_query(query) for query in checked], expected=len(checked))
+
+    def _checked_vectors(self, vectors: Sequence[Sequence[float]] | FloatArray, *, expected: int) -> FloatArray:
+        """Return (expected, dimension) float32 rows, of length 1 for cosines, or refuse what no index should hold."""
+        try:
+            array = np.ascontiguousarray(vectors, dtype=np.float32)
         except (TypeError, ValueError) as error:
             msg = f"the embedding gave no rows of numbers of one length: {error}; nothing was stored"
             raise VectorError(msg) from error
-        if array.ndim != 2 or len(array) != expected:
+        if array.ndim != 2 or len(array) != expected or not array.shape[1]:
             msg = f"the embedding gave {array.shape} for {expected} texts; expected ({expected}, dimension)"
             raise VectorError(msg)
         if not np.isfinite(array).all():
             msg = "the embedding gave NaN or infinity; nothing was stored"
             raise VectorError(msg)
-        dimension = self._table.manifest().get("dimension")
-        if dimension is not None and int(dimension) != array.shape[1]:
+        dimension = self._index.dimension
+        if dimension is not None and dimension != array.shape[1]:
             msg = (
                 f"the store holds vectors of dimension {dimension}, got {array.shape[1]}; "
                 "use the model it was built with"
             )
             raise StoreMismatchError(msg)
-        lengths = np.linalg.norm(array, axis=1, keepdims=True)
-        unit: FloatArray = array / np.maximum(lengths, 1e-12)
+        if self.metric != "cosine":
+            return array
+        unit: FloatArray = array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), 1e-12)
         return unit
+
+    def _check_has_words(self) -> None:
+        if not self._documents.has_words:
+            msg = f"the store in {self.folder or 'memory'} was made without keywords; make one with keywords=True"
+            raise StoreMismatchError(msg)
+
+
+def _checked_rows(
+    texts: Iterable[str], metadatas: Sequence[Mapping[str, Any]] | None, ids: Sequence[str | None] | None
+) -> tuple[list[str], list[str], list[str]]:
+    """Return texts, metadata as JSON and ids, one of each per document."""
+    checked = [check_text(text, max_chars=_MAX_TEXT_CHARS) for text in texts]
+    metadata = [metadata_json(entry) for entry in metadatas or [{}] * len(checked)]
+    given = list(ids or [None] * len(checked))
+    if not len(checked) == len(metadata) == len(given):
+        msg = f"got {len(checked)} texts, {len(metadata)} metadata and {len(given)} ids; give one per text"
+        raise VectorError(msg)
+    new_ids = [
+        check_text(id_) if id_ else _content_id(text, entry)
+        for id_, text, entry in zip(given, checked, metadata, strict=True)
+    ]
+    return checked, metadata, new_ids
+
+
+def _content_id(text: str, metadata: str) -> str:
+    return hashlib.sha256(f"{text}\x1f{metadata}".encode()).hexdigest()[:32]
 
 
 def _check_k(k: int) -> None:
     if k < 1:
         msg = f"k must be at least 1, got {k}"
         raise VectorError(msg)
+
+
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    if options:
+        msg = f"a store has no option {', '.join(sorted(options))}; check the spelling"
+        raise UnknownOptionError(msg)

@@ -1,116 +1,139 @@
-"""Metadata filters to SQL: exact, parameters only, a missing field never matches."""
+"""Metadata filters: exact, checked before they are used, a missing field never matches."""
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from llms.texts import check_text
 from retrievers.errors import FilterError
+from retrievers.store.arrays import BoolArray
+from retrievers.store.metadata_columns import MetadataColumn
 
-__all__ = ["compile_filter"]
+__all__ = ["Condition", "parse_filter"]
 
-_COMPARISONS = {"$eq": "=", "$ne": "!=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-_LISTS = {"$in": "IN", "$nin": "NOT IN"}
-_GROUPS = {"$and": " AND ", "$or": " OR "}
+_COMPARISONS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
+_LISTS = ("$in", "$nin")
+_GROUPS = ("$and", "$or")
 _NUM_LEVELS = 10
-_TEXT = ("text",)
-_NUMBER = ("integer", "real", "true", "false")
-_TEXT_OR_NUMBER = _TEXT + _NUMBER
 
 
-def compile_filter(condition: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Return a filter as an SQL condition over the JSON column `metadata`, and its parameters.
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A checked filter: one comparison of a field, or a group of conditions.
+
+    Attributes:
+        operator: as in the filter; "$not" stands over one part.
+        field: of a comparison; None for a group.
+        value: what the field is compared with; for `$in` and `$nin` a tuple.
+        parts: the conditions of a group.
+    """
+
+    operator: str
+    field: str | None = None
+    value: Any = None
+    parts: tuple["Condition", ...] = ()
+
+    def fields(self) -> Iterator[str]:
+        """Yield every field that is asked for."""
+        if self.field is not None:
+            yield self.field
+        for part in self.parts:
+            yield from part.fields()
+
+    def matches(self, columns: Mapping[str, MetadataColumn]) -> BoolArray:
+        """Return for each document whether it matches."""
+        if self.operator == "$not":
+            return ~self.parts[0].matches(columns)
+        if self.operator in _GROUPS:
+            join = np.logical_and if self.operator == "$and" else np.logical_or
+            return np.asarray(join.reduce([part.matches(columns) for part in self.parts]), dtype=bool)
+        column = columns[self.field or ""]
+        if self.operator == "$exists":
+            return column.is_present() if self.value else ~column.is_present()
+        if self.operator in ("$ne", "$nin"):
+            wanted = self.value if self.operator == "$nin" else (self.value,)
+            return column.is_comparable() & ~column.equals_one_of(wanted)
+        if self.operator in ("$eq", "$in"):
+            return column.equals_one_of(self.value if self.operator == "$in" else (self.value,))
+        return column.compares(self.operator, self.value)
+
+
+def parse_filter(condition: Mapping[str, Any]) -> Condition:
+    """Return a filter as a tree of checked conditions.
 
     A filter maps a field to a value or to `{operator: value}`, with the operators `$eq $ne $gt $gte $lt $lte
     $in $nin $exists`; `$and`, `$or` take lists of filters, `$not` a filter. Several fields must all match. A
-    field that a document lacks matches nothing but `{"$exists": False}` and what `$not` turns round. Lists,
-    mappings and null in metadata can only be asked for with `$exists`; text and numbers have no order.
+    field that a document lacks matches nothing but `{"$exists": False}` and what `$not` turns round. A field that
+    holds a list matches if one of its entries does; `$ne` and `$nin` match if none is equal. Mappings and null can
+    only be asked for with `$exists`; text and numbers have no order.
 
     Raises:
         FilterError: for an unknown operator, or a value it cannot compare with.
         InputTextError: for a text no document can hold, such as one with NUL.
 
     Example:
-        >>> compile_filter({"price": {"$exists": True}})
-        ('((json_type(metadata, ?) IS NOT NULL))', ['$."price"'])
+        >>> parse_filter({"price": {"$lt": 50}}).operator
+        '$lt'
     """
     return _all_of(condition, level=0)
 
 
-def _all_of(condition: object, *, level: int) -> tuple[str, list[Any]]:
+def _all_of(condition: object, *, level: int) -> Condition:
     if not isinstance(condition, Mapping) or not condition:
         msg = f"a filter is a non-empty mapping of field to value, got {condition!r}"
         raise FilterError(msg)
     if level > _NUM_LEVELS:
         msg = f"a filter may be nested {_NUM_LEVELS} levels deep; make it flatter"
         raise FilterError(msg)
-    parts = [_one(str(name), value, level=level) for name, value in condition.items()]
-    return _join(parts, " AND ")
+    return _join([_one(str(name), value, level=level) for name, value in condition.items()])
 
 
-def _one(name: str, value: Any, *, level: int) -> tuple[str, list[Any]]:
+def _one(name: str, value: Any, *, level: int) -> Condition:
     if name in _GROUPS:
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:
             msg = f"{name} takes a non-empty list of filters, got {value!r}"
             raise FilterError(msg)
-        return _join([_all_of(part, level=level + 1) for part in value], _GROUPS[name])
+        return Condition(name, parts=tuple(_all_of(part, level=level + 1) for part in value))
     if name == "$not":
-        sql, parameters = _all_of(value, level=level + 1)
-        return f"NOT coalesce({sql}, 0)", parameters
+        return Condition(name, parts=(_all_of(value, level=level + 1),))
     if name.startswith("$"):
         raise FilterError(_unknown(name))
     operators = value if isinstance(value, Mapping) else {"$eq": value}
     if not operators:
         msg = f"the filter on {name!r} is an empty mapping; give a value or an operator"
         raise FilterError(msg)
-    return _join([_compare(name, str(operator), wanted) for operator, wanted in operators.items()], " AND ")
+    return _join([_compare(check_text(name), str(operator), wanted) for operator, wanted in operators.items()])
 
 
-def _compare(field: str, operator: str, wanted: Any) -> tuple[str, list[Any]]:
-    if '"' in field:
-        msg = f"a field name must not hold a double quote, got {field!r}"
-        raise FilterError(msg)
-    path = f"$.{json.dumps(check_text(field), ensure_ascii=False)}"  # escaped as it is in the column
+def _compare(field: str, operator: str, wanted: Any) -> Condition:
     if operator == "$exists":
-        return f"json_type(metadata, ?) IS {'NOT NULL' if wanted else 'NULL'}", [path]
+        return Condition(operator, field, bool(wanted))
     if operator in _LISTS:
         if not isinstance(wanted, list | tuple | set | frozenset):
             msg = f"{operator} on {field!r} takes a list of values, got {wanted!r}"
             raise FilterError(msg)
-        values = [_plain(field, entry) for entry in wanted]
-        marks = ", ".join("?" * len(values))
-        return _typed(f"{_LISTS[operator]} ({marks})", _TEXT_OR_NUMBER), [path, path, *values]
+        return Condition(operator, field, tuple(_plain(field, entry) for entry in wanted))
     if operator not in _COMPARISONS:
         raise FilterError(_unknown(operator))
-    plain = _plain(field, wanted)
-    has_order = operator not in ("$eq", "$ne")
-    types = (_TEXT if isinstance(plain, str) else _NUMBER) if has_order else _TEXT_OR_NUMBER
-    return _typed(f"{_COMPARISONS[operator]} ?", types), [path, path, plain]
+    return Condition(operator, field, _plain(field, wanted))
 
 
-def _typed(comparison: str, types: Sequence[str]) -> str:
-    """Return a comparison that is false for values of other types; SQLite would put every number before any text."""
-    names = ", ".join(f"'{name}'" for name in types)
-    return f"json_type(metadata, ?) IN ({names}) AND json_extract(metadata, ?) {comparison}"
-
-
-def _plain(field: str, value: Any) -> Any:
-    if isinstance(value, bool):
-        return int(value)  # json_extract gives 1 and 0 for true and false
+def _plain(field: str, value: Any) -> str | float:
     if isinstance(value, str):
         return check_text(value)
-    if isinstance(value, float) and not math.isnan(value):
-        return value
-    if isinstance(value, int) and -(2**63) <= value < 2**63:  # what SQLite takes
+    if isinstance(value, bool):
+        return int(value)  # true and false are 1 and 0, in filters as in metadata
+    if isinstance(value, int) or (isinstance(value, float) and not math.isnan(value)):
         return value
     msg = f"the filter on {field!r} cannot compare with {value!r}; use text, numbers or booleans"
     raise FilterError(msg)
 
 
-def _join(parts: Sequence[tuple[str, list[Any]]], word: str) -> tuple[str, list[Any]]:
-    sql = word.join(sql for sql, _ in parts)
-    return f"({sql})", [parameter for _, parameters in parts for parameter in parameters]
+def _join(parts: Sequence[Condition]) -> Condition:
+    return parts[0] if len(parts) == 1 else Condition("$and", parts=tuple(parts))
 
 
 def _unknown(operator: str) -> str:

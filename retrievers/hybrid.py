@@ -1,34 +1,69 @@
 """Search by meaning and by words at once, as one LangChain retriever."""
 
-import threading
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
-from langchain_core.documents import Document
+from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr
+from langchain_core.runnables import RunnableConfig, run_in_executor
+from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import override
 
+from llms.errors import TuneChainError
 from retrievers.errors import VectorError
-from retrievers.faiss_store import FaissStore
-from retrievers.keyword import KeywordIndex
+from retrievers.faiss_store import FaissStore, Filter, Scored
+from retrievers.filters import parse_filter
+from retrievers.fusion import fuse_rankings
+from retrievers.parents import assemble_parents, parent_key
+from retrievers.store.metadata_columns import MetadataColumns
 
 __all__ = ["HybridRetriever"]
 
-# Measured best of 0.1 to 1 on English and Chinese sample questions; the ranking is flat around it.
-_WORD_WEIGHT = 0.5
+# Where the nearest document stands out less than this from the other candidates, the encoder hardly reads the
+# question (its language, its names), so its cosines count less; see docs/benchmarks/retrieval.md.
+_FULL_CONTRAST = 0.2
+_LEAST_TRUST = 0.1
+_FEW = 10  # candidates that tell nothing about what stands out
+_Nearest = Mapping[str, Scored]
 
 
 class HybridRetriever(BaseRetriever):
     """Candidates by meaning (the store) and by words (BM25), in the order of one relevance.
 
-    Each document found has the metadata `relevance`, in [0, 1]: the weighted mean of its cosine to the question
-    and of the share of the question's words that stand in it. Unlike a rank it can be compared with a threshold.
+    Each document found has the metadata `relevance`, in [0, 1]: the weighted mean of its cosine to the question and
+    of how well the question's words stand in it. Unlike a rank it can be compared with a threshold, also across
+    questions; see `retrievers.threshold.fit_min_relevance`. Cosines count less where none stands out.
+
+    `batch` and `abatch` look all questions up in one search by meaning.
 
     Attributes:
-        store: where the documents lie; the keyword index follows its changes by itself.
+        store: where the documents lie; it must have been made with keywords.
         k: how many documents are returned; `invoke(question, k=3)` overrides it for one call.
         fetch_k: how many candidates each of the two searches contributes.
+        filter: which documents may be found, as in `FaissStore`; that of a call is asked for in addition.
+        fusion: "relevance" puts the most relevant first; "rank" goes by reciprocal rank fusion of the two searches.
+        word_weight: how much words count beside meaning, which counts 1. Larger where the encoder knows the language
+            of the documents badly.
+        group_by: a metadata field; documents that have the same value there are texts about one thing, as a question
+            and its answers are. The best of them stands for all, with the mean relevance of the two best found.
+        parents: return the parent of a chunk instead of the chunk (see `retrievers.chunking`): each parent once, at
+            the place of its best chunk, whose span stays in `start`, `end` and `body_start`.
+        reranker: puts the first `rerank_k` candidates into its own order, such as `LocalReranker`; it may leave some
+            out. The relevance stays what it was.
+        min_relevance: documents below it are left out; in [0, 1].
+
+    Example:
+        >>> from llms.fakes import HashedEmbeddings
+        >>> store = FaissStore(embedding=HashedEmbeddings())
+        >>> _ = store.add_texts(["a red shoe", "the blue sky"], [{"shop": 1}, {"shop": 2}], ids=["shoe", "sky"])
+        >>> retriever = HybridRetriever(store=store, k=1)
+        >>> retriever.invoke("red shoes")[0].id, retriever.invoke("red shoes", filter={"shop": 2})[0].id
+        ('shoe', 'sky')
+
+    References:
+        Bruch, Gai and Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023: why scores of known
+        range are better summed than ranked.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -36,53 +71,180 @@ class HybridRetriever(BaseRetriever):
     store: FaissStore
     k: int = Field(default=5, ge=1)
     fetch_k: int = Field(default=50, ge=1)
+    filter: dict[str, Any] | None = None
+    fusion: Literal["relevance", "rank"] = "relevance"
+    word_weight: float = Field(default=0.5, gt=0)
+    group_by: str | None = None
+    parents: bool = False
+    reranker: BaseDocumentCompressor | None = None
+    rerank_k: int = Field(default=20, ge=1)
+    min_relevance: float | None = Field(default=None, ge=0, le=1)
 
-    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _keywords: "_Keywords | None" = PrivateAttr(default=None)
+    @model_validator(mode="after")
+    def _check(self) -> "HybridRetriever":
+        if self.filter is not None:
+            parse_filter(self.filter)
+        if self.parents and self.group_by is not None:
+            msg = f"parents=True groups by parent, group_by={self.group_by!r} by another field; choose one"
+            raise ValueError(msg)
+        return self
 
     @override
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter = None,
+        nearest: _Nearest | None = None,
     ) -> list[Document]:
+        count, condition = self._count(k), self._condition(filter)
+        candidates = self._candidates(query, max(count, self.fetch_k), condition, nearest)
+        if self.group_by is not None or self.parents:
+            candidates = self._one_per_group(candidates)
+        if self.min_relevance is not None:
+            candidates = [found for found in candidates if found.metadata["relevance"] >= self.min_relevance]
+        if self.reranker is not None and candidates:
+            pool = candidates[: max(count, self.rerank_k)]
+            candidates = list(self.reranker.compress_documents(pool, query, callbacks=run_manager.get_child()))
+        found = candidates[:count]
+        return assemble_parents(self.store, found, condition) if self.parents else found
+
+    @override
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **options: Any
+    ) -> list[Document]:
+        # one body for both: the work is NumPy, SQLite and models, which nothing can await
+        def search() -> list[Document]:
+            return self._get_relevant_documents(query, run_manager=run_manager.get_sync(), **options)
+
+        return await run_in_executor(None, search)
+
+    @override
+    def batch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        nearest = self._nearest_of_all(inputs, return_exceptions=return_exceptions, options=kwargs)
+        return super().batch(inputs, config, return_exceptions=return_exceptions, nearest=nearest, **kwargs)
+
+    @override
+    async def abatch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        def search() -> _Nearest | None:
+            return self._nearest_of_all(inputs, return_exceptions=return_exceptions, options=kwargs)
+
+        nearest = await run_in_executor(None, search)
+        return await super().abatch(inputs, config, return_exceptions=return_exceptions, nearest=nearest, **kwargs)
+
+    def _nearest_of_all(
+        self, queries: Sequence[str], *, return_exceptions: bool, options: Mapping[str, Any]
+    ) -> _Nearest | None:
+        """Return the candidates by meaning of every question; None leaves each to its own call."""
+        if len(queries) < 2:
+            return None
+        fetch, condition = max(self._count(options.get("k")), self.fetch_k), self._condition(options.get("filter"))
+        try:
+            return dict(zip(queries, self.store.batch_search(queries, fetch, filter=condition), strict=True))
+        except TuneChainError:
+            if not return_exceptions:
+                raise
+            return None  # one bad question must not cost the others their answer
+
+    # --- candidates
+
+    def _count(self, k: int | None) -> int:
         count = self.k if k is None else k
         if count < 1:
             msg = f"k must be at least 1, got {count}"
             raise VectorError(msg)
-        fetch = max(count, self.fetch_k)
-        keywords = self._keyword_index()
-        candidates = self.store.similarity_search_with_score(query, fetch)
-        by_words = [keywords.documents[place].id for place, _ in keywords.index.search(query, fetch)]
-        known = {document.id for document, _ in candidates}
-        candidates += self.store.score_by_ids(query, [id_ for id_ in by_words if id_ and id_ not in known])
-        found = [(document, cosine) for document, cosine in candidates if document.id in keywords.places]
-        shares = keywords.index.word_shares(query, [keywords.places[document.id or ""] for document, _ in found])
-        ranked = [
-            _with_relevance(document, cosine, share) for (document, cosine), share in zip(found, shares, strict=True)
+        return count
+
+    def _condition(self, condition: Filter) -> Filter:
+        if self.filter is None or condition is None:
+            return self.filter if condition is None else condition
+        return {"$and": [self.filter, condition]}
+
+    def _candidates(self, query: str, fetch: int, condition: Filter, nearest: _Nearest | None) -> list[Document]:
+        """Return what either search finds, best first, each with its relevance."""
+        by_meaning = self.store.batch_search([query], fetch, filter=condition)[0] if nearest is None else nearest[query]
+        by_words = self._ids_by_words(query, fetch, condition)
+        known = {document.id for document, _ in by_meaning}
+        scored = by_meaning + self.store.score_by_ids(query, [id_ for id_ in by_words if id_ not in known])
+        shares = self.store.word_shares(query, [document.page_content for document, _ in scored])
+        to_relevance = self.store._select_relevance_score_fn()  # LangChain's own name for it
+        closeness = [to_relevance(score) for _, score in scored]
+        trust = _trust(closeness)
+        candidates = [
+            _with_relevance(document, (trust * near + self.word_weight * share) / (trust + self.word_weight))
+            for (document, _), near, share in zip(scored, closeness, shares, strict=True)
         ]
-        return sorted(ranked, key=lambda document: -document.metadata["relevance"])[:count]
+        if self.fusion == "relevance":
+            return sorted(candidates, key=_relevance, reverse=True)
+        by_id = {document.id or "": document for document in candidates}
+        ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
+        return [by_id[id_] for id_ in ranking if id_ in by_id]
 
-    def _keyword_index(self) -> "_Keywords":
-        with self._lock:
-            if self._keywords is None or self._keywords.num_changes != self.store.num_changes:
-                num_changes = self.store.num_changes
-                documents = self.store.all_documents()
-                self._keywords = _Keywords(
-                    num_changes=num_changes,
-                    documents=documents,
-                    index=KeywordIndex([document.page_content for document in documents]),
-                    places={document.id or "": place for place, document in enumerate(documents)},
-                )
-            return self._keywords
+    def _ids_by_words(self, query: str, count: int, condition: Filter) -> list[str]:
+        """Return the ids of at most `count` matching documents with words of the question, best first."""
+        if condition is None:
+            return [document.id or "" for document, _ in self.store.keyword_search(query, count)]
+        fetch = 4 * count
+        while True:  # until enough of them match, or there are no more
+            found = [document for document, _ in self.store.keyword_search(query, fetch)]
+            matching = _matching(found, condition)
+            if len(matching) >= count or len(found) < fetch:
+                return [document.id or "" for document in matching[:count]]
+            fetch *= 4
+
+    def _one_per_group(self, candidates: Sequence[Document]) -> list[Document]:
+        groups: dict[Hashable, list[Document]] = {}
+        for document in candidates:
+            groups.setdefault(self._group(document), []).append(document)
+        if self.parents:
+            return [members[0] for members in groups.values()]
+        means = [sum(map(_relevance, members[:2])) / len(members[:2]) for members in groups.values()]
+        best = [_with_relevance(members[0], mean) for members, mean in zip(groups.values(), means, strict=True)]
+        return sorted(best, key=_relevance, reverse=True) if self.fusion == "relevance" else best
+
+    def _group(self, document: Document) -> Hashable:
+        if self.group_by is None:
+            return parent_key(document)
+        value = document.metadata.get(self.group_by)
+        return ("id", document.id) if value is None else ("group", repr(value))
 
 
-@dataclass(frozen=True, slots=True)
-class _Keywords:
-    num_changes: int  # of the store, when the index was built
-    documents: list[Document]
-    index: KeywordIndex
-    places: dict[str, int]
+def _trust(closeness: Sequence[float]) -> float:
+    """Return how far the encoder is to be believed, in (0, 1]: by how much the best candidate stands out."""
+    if len(closeness) < _FEW:
+        return 1.0
+    contrast = max(closeness) - sum(closeness) / len(closeness)
+    return max(_LEAST_TRUST, min(1.0, contrast / _FULL_CONTRAST))
 
 
-def _with_relevance(document: Document, cosine: float, word_share: float) -> Document:
-    relevance = (max(0.0, min(1.0, cosine)) + _WORD_WEIGHT * word_share) / (1 + _WORD_WEIGHT)
+def _relevance(document: Document) -> float:
+    return float(document.metadata["relevance"])
+
+
+def _with_relevance(document: Document, relevance: float) -> Document:
     return document.model_copy(update={"metadata": {**document.metadata, "relevance": relevance}})
+
+
+def _matching(documents: Iterable[Document], condition: Mapping[str, Any]) -> list[Document]:
+    checked, found = parse_filter(condition), list(documents)
+    metadata = [document.metadata for document in found]
+    columns = MetadataColumns()
+    columns.append(range(len(found)), metadata)
+    columns.add_fields(checked.fields(), metadata)
+    return [document for document, fits in zip(found, checked.matches(columns.columns()), strict=True) if fits]

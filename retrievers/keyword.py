@@ -1,62 +1,93 @@
-"""Documents by their words: BM25, with Chinese cut into words."""
+"""Documents by their words: BM25 in the store's own database, with Chinese cut into words."""
 
 import functools
 import logging
 import math
 import re
+import sqlite3
 import tempfile
 import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["KeywordIndex", "split_words"]
+__all__ = [
+    "KEYWORD_SCHEMA",
+    "add_words",
+    "drop_words",
+    "remove_words",
+    "search_words",
+    "split_words",
+    "word_shares",
+]
 
+# The texts stand in the table of documents; here only which words stand where. The second table counts them.
+KEYWORD_SCHEMA = """
+CREATE VIRTUAL TABLE keywords USING fts5 (words, content = '', tokenize = 'ascii');
+CREATE VIRTUAL TABLE keyword_counts USING fts5vocab (keywords, row);
+"""
 _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _STEMMER_LOCK = threading.Lock()  # a stemmer keeps the word it works on in itself
+# A word in more documents than this hardly moves the order, but reading its postings takes most of the time.
+_COMMON_SHARE = 0.3
 
 
-class KeywordIndex:
-    """BM25 over a fixed list of texts; built anew when the texts change.
+def add_words(connection: sqlite3.Connection, row: int, text: str) -> None:
+    """Make a document findable by its words."""
+    connection.execute("INSERT INTO keywords (rowid, words) VALUES (?, ?)", (row, " ".join(split_words(text))))
 
-    Example:
-        >>> index = KeywordIndex(["red shoes", "blue sky"])
-        >>> [place for place, _ in index.search("a shoe", k=2)]
-        [0]
+
+def remove_words(connection: sqlite3.Connection, row: int, text: str) -> None:
+    """Take a document's words out; such a table forgets a text only when it is told the text."""
+    sql = "INSERT INTO keywords (keywords, rowid, words) VALUES ('delete', ?, ?)"
+    connection.execute(sql, (row, " ".join(split_words(text))))
+
+
+def drop_words(connection: sqlite3.Connection) -> None:
+    """Take all words out."""
+    connection.execute("INSERT INTO keywords (keywords) VALUES ('delete-all')")
+
+
+def search_words(connection: sqlite3.Connection, query: str, k: int) -> list[tuple[int, float]]:
+    """Return row numbers and BM25 scores of at most `k` documents that share a word with the query, best first.
+
+    References:
+        Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; with k1 = 1.2 and
+        b = 0.75, as SQLite's FTS5 computes it.
     """
+    counts = _document_counts(connection, split_words(query))
+    if not counts:
+        return []
+    ceiling = _COMMON_SHARE * _num_documents(connection)
+    words = [word for word, count in counts.items() if count <= ceiling] or list(counts)
+    match = " OR ".join(f'"{word}"' for word in words)  # of letters and digits only
+    sql = "SELECT rowid, rank FROM keywords WHERE keywords MATCH ? ORDER BY rank LIMIT ?"
+    return [(row, -rank) for row, rank in connection.execute(sql, (match, k))]
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        corpus = [list(split_words(text)) for text in texts]
-        self._words = [frozenset(words) for words in corpus]
-        self._num_texts_with = Counter(word for words in self._words for word in words)
-        self._index: Any = _bm25s().BM25()
-        if self._num_texts_with:
-            self._index.index(corpus, show_progress=False)
 
-    def search(self, query: str, k: int) -> list[tuple[int, float]]:
-        """Return (place in the list of texts, score) of at most `k` texts that share a word, best first."""
-        words = [word for word in split_words(query) if word in self._num_texts_with]
-        if not words:
-            return []
-        places, scores = self._index.retrieve([words], k=min(k, len(self._words)), show_progress=False)
-        found = zip(places[0].tolist(), scores[0].tolist(), strict=True)
-        return [(int(place), float(score)) for place, score in found if score > 0]
+def word_shares(connection: sqlite3.Connection, query: str, texts: Sequence[str]) -> list[float]:
+    """Return for each text the share of the query's words that stand in it, in [0, 1], rare words counting more.
 
-    def word_shares(self, query: str, places: Sequence[int]) -> list[float]:
-        """Return for each text the share of the query's words that stand in it, in [0, 1], rare words counting more.
+    Unlike a BM25 score it does not grow with the query, so that a threshold on it has a meaning.
+    """
+    words = set(split_words(query))
+    counts, total_documents = _document_counts(connection, words), _num_documents(connection)
+    weights = {word: math.log(1 + total_documents / (1 + counts.get(word, 0))) for word in words}
+    total = sum(weights.values())
+    if not total:
+        return [0.0] * len(texts)
+    return [sum(weights[word] for word in words & _word_set(text)) / total for text in texts]
 
-        Unlike a BM25 score it does not grow with the query, so that a threshold on it has a meaning.
-        """
-        weights = {word: self._rarity(word) for word in set(split_words(query))}
-        total = sum(weights.values())
-        if not total:
-            return [0.0] * len(places)
-        found = [sum(weight for word, weight in weights.items() if word in self._words[place]) for place in places]
-        return [weight / total for weight in found]
 
-    def _rarity(self, word: str) -> float:
-        return math.log(1 + len(self._words) / (1 + self._num_texts_with[word]))
+def _document_counts(connection: sqlite3.Connection, words: Iterable[str]) -> dict[str, int]:
+    """Return in how many documents each word stands, without words that stand in none."""
+    sql = "SELECT doc FROM keyword_counts WHERE term = ?"
+    found = {word: connection.execute(sql, (word,)).fetchone() for word in dict.fromkeys(words)}
+    return {word: record[0] for word, record in found.items() if record}
+
+
+def _num_documents(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT value FROM manifest WHERE name = 'num_documents'").fetchone()[0])
 
 
 def split_words(text: str) -> Iterator[str]:
@@ -73,6 +104,11 @@ def split_words(text: str) -> Iterator[str]:
             yield _stem(run)
 
 
+@functools.lru_cache(maxsize=4_096)
+def _word_set(text: str) -> frozenset[str]:
+    return frozenset(split_words(text))
+
+
 @functools.lru_cache(maxsize=100_000)
 def _stem(word: str) -> str:
     with _STEMMER_LOCK:
@@ -85,14 +121,6 @@ def _stemmer() -> Any:
     import snowballstemmer
 
     return snowballstemmer.stemmer("english")
-
-
-@functools.cache
-def _bm25s() -> Any:
-    import bm25s
-
-    logging.getLogger("bm25s").setLevel(logging.NOTSET)  # its import turns debug messages on for everyone
-    return bm25s
 
 
 @functools.cache

@@ -62,7 +62,7 @@ def test_public_names_are_sorted_and_can_be_imported(name):
 
 
 def test_importing_the_packages_loads_no_model_library(imports):
-    heavy = {"torch", "transformers", "sentence_transformers", "faiss", "sklearn", "jieba", "bm25s"}
+    heavy = {"torch", "transformers", "sentence_transformers", "faiss", "sklearn", "jieba"}
     assert not heavy & set(imports["light"])
 
 

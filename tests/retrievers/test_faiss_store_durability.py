@@ -63,7 +63,12 @@ def test_changes_survive_closing(folder, embedding):
 
 
 def test_nothing_is_pickled(folder):
-    assert sorted(path.name for path in folder.iterdir()) == ["store.sqlite"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "store.commits",
+        "store.seal",
+        "store.sqlite",
+        "writer.lock",
+    ]
 
 
 def test_another_embedding_model_is_refused_with_both_named(folder, embedding):
@@ -74,16 +79,23 @@ def test_another_embedding_model_is_refused_with_both_named(folder, embedding):
 
 def test_a_newer_format_is_refused(folder, embedding):
     with sqlite3.connect(folder / "store.sqlite") as database:
-        database.execute("UPDATE manifest SET value = '2' WHERE name = 'schema_version'")
+        database.execute("UPDATE manifest SET value = '3' WHERE name = 'schema_version'")
     database.close()
-    with pytest.raises(StoreMismatchError, match="format 2, this version reads 1"):
+    with pytest.raises(StoreMismatchError, match="format 3, this version reads 2"):
         FaissStore(folder, embedding=embedding)
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path, embedding):
     (tmp_path / "file").write_text("hello", encoding="utf-8")
-    with pytest.raises(StoreFolderError, match="cannot be opened as a store"):
+    with pytest.raises(StoreFolderError, match="name another"):
         FaissStore(tmp_path / "file", embedding=embedding)
+
+
+def test_a_folder_that_is_no_store_is_refused_and_left_alone(tmp_path, embedding):
+    (tmp_path / "letter.txt").write_text("hello", encoding="utf-8")
+    with pytest.raises(StoreFolderError, match=r"no store: it holds letter\.txt"):
+        FaissStore(tmp_path, embedding=embedding)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "pages", "vector"])
@@ -98,20 +110,22 @@ def test_a_damaged_database_is_refused_with_a_typed_error(folder, embedding, dam
         path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
     else:
         with sqlite3.connect(path) as database:
-            database.execute("UPDATE documents SET vector = x'00' WHERE id = '7'")
+            database.execute("UPDATE vectors SET vector = x'00' WHERE row = 7")
         database.close()
-    with pytest.raises(StoreFolderError, match=r"restore it|existing store's folder"):
+    with pytest.raises(StoreFolderError, match="restore it"):
         FaissStore(folder, embedding=embedding)
 
 
 def test_a_failing_write_is_typed_and_changes_nothing(folder, embedding):
     store = FaissStore(folder, embedding=embedding)
-    store._table._database.execute("PRAGMA query_only = ON")  # as on a full or read-only disk
-    with pytest.raises(StoreFolderError, match="cannot be read or written"):
+    store.add_texts([TEXTS[0]], [{"place": 0}], ids=["0"])
+    writer = store._documents.database._writer
+    writer.execute("PRAGMA query_only = ON")  # as on a read-only disk
+    with pytest.raises(StoreFolderError, match="cannot be written"):
         store.add_texts(["new"], ids=["0"])
-    with pytest.raises(StoreFolderError, match="cannot be read or written"):
+    with pytest.raises(StoreFolderError, match="cannot be written"):
         store.delete(["0"])
-    store._table._database.execute("PRAGMA query_only = OFF")
+    writer.execute("PRAGMA query_only = OFF")
     assert store.similarity_search(TEXTS[0], k=1)[0].page_content == TEXTS[0]
     assert len(store) == len(store.similarity_search("document", k=100)) == 60
     store.close()

@@ -1,0 +1,376 @@
+"""The documents of a store and their vectors in SQLite: the truth that every index is made from."""
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from langchain_core.documents import Document
+
+from retrievers.errors import StoreDamagedError, StoreMismatchError, VectorError
+from retrievers.keyword import KEYWORD_SCHEMA, add_words, drop_words, remove_words
+from retrievers.store.arrays import FloatArray, IntArray
+from retrievers.store.database import Database, damaged_message
+
+__all__ = ["DocumentTable", "NewDocument", "StoredVectors", "Written", "metadata_json"]
+
+_SCHEMA_VERSION = "2"
+# Removed rows keep their vectors until the next compaction: a saved index may still hold them.
+_SCHEMA = """
+CREATE TABLE manifest (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    key INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    text TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE INDEX documents_key ON documents (key);
+CREATE TABLE vectors (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE tombstones (number INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
+"""
+_MANIFEST_NAMES = {"schema_version", "num_documents", "checksum", "metric", "embedding", "embedding_identity"}
+_VECTORS_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document that is to be stored; `metadata` is JSON."""
+
+    id: str
+    text: str
+    metadata: str
+    vector: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVectors:
+    """Vectors that lie in the file, those of removed documents included, and how far its history goes.
+
+    Attributes:
+        rows: ascending, (n,).
+        vectors: (n, dimension) float32.
+        removed: ascending row numbers.
+        last_tombstone: number of the last removal.
+        epoch: how often removed vectors have been thrown away.
+    """
+
+    rows: IntArray
+    vectors: FloatArray
+    removed: IntArray
+    last_tombstone: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows that one transaction took away and added, and the number of the last removal so far."""
+
+    removed: IntArray
+    added: IntArray
+    last_tombstone: int
+
+
+class DocumentTable:
+    """Documents, vectors and words of one store.
+
+    Args:
+        database: where they lie.
+        new_manifest: what a new store remembers.
+        has_words: keep the words of the texts for keyword search, in a new store.
+
+    Raises:
+        StoreMismatchError: if the file has another format.
+        StoreDamagedError: if it is none of ours.
+    """
+
+    def __init__(self, database: Database, *, new_manifest: Mapping[str, str], has_words: bool) -> None:
+        self.database = database
+        if database.folder is None or not database.exists():
+            with database.creating() as connection:
+                if not _tables(connection):
+                    connection.execute("BEGIN IMMEDIATE")
+                    for statement in (_SCHEMA + KEYWORD_SCHEMA * has_words).split(";\n"):
+                        connection.execute(statement)  # not as a script, which would end the transaction
+                    _set_manifest(connection, new_manifest)
+                    _set_manifest(connection, {"schema_version": _SCHEMA_VERSION, "num_documents": 0, "checksum": 0})
+                    connection.execute("COMMIT")
+        with self.database.reading() as connection:
+            tables = _tables(connection)
+            if "manifest" not in tables:
+                raise StoreDamagedError(damaged_message(database.folder, "it holds no store"))
+            version = _manifest(connection).get("schema_version", "?")
+            self.has_words = "keywords" in tables
+        if version != _SCHEMA_VERSION:
+            msg = (
+                f"the store in {database.folder} has format {version}, this version reads {_SCHEMA_VERSION}; "
+                "build it anew"
+            )
+            raise StoreMismatchError(msg)
+        self._check_file()
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file lies."""
+        return self.database.folder
+
+    def __len__(self) -> int:
+        return int(self.manifest()["num_documents"])
+
+    def manifest(self) -> dict[str, str]:
+        """Return what the store was made with and how many documents it holds."""
+        with self.database.reading() as connection:
+            values = _manifest(connection)
+        if not set(values) >= _MANIFEST_NAMES:
+            self._fail("its manifest is not what was written")
+        return values
+
+    # --- writing
+
+    def replace(self, documents: Sequence[NewDocument]) -> Written:
+        """Store documents in place of those with their ids."""
+        with self.database.writing() as connection, _counting(connection) as count:
+            _set_manifest(connection, {"dimension": len(documents[0].vector)})
+            removed = self._remove(connection, [document.id for document in documents], count)
+            added = [self._insert(connection, document, count) for document in documents]
+            return _written(connection, removed, added)
+
+    def delete(self, ids: Sequence[str] | None) -> Written:
+        """Remove documents, all for None; ids that are not there are left out."""
+        with self.database.writing() as connection, _counting(connection) as count:
+            if ids is None:
+                ids = [id_ for (id_,) in connection.execute("SELECT id FROM documents ORDER BY row").fetchall()]
+            return _written(connection, self._remove(connection, ids, count), [])
+
+    def forget_removed(self, last_tombstone: int) -> int:
+        """Throw away the vectors removed up to `last_tombstone`; return the new epoch."""
+        with self.database.writing() as connection:
+            condition = "SELECT row FROM tombstones WHERE number <= ?"
+            connection.execute(f"DELETE FROM vectors WHERE row IN ({condition})", [last_tombstone])  # noqa: S608
+            connection.execute("DELETE FROM tombstones WHERE number <= ?", [last_tombstone])
+            epoch = int(_manifest(connection).get("epoch", 0)) + 1
+            _set_manifest(connection, {"epoch": epoch})
+        return epoch
+
+    def rebuild_words(self) -> None:
+        """Make the words of all documents anew."""
+        if self.has_words:
+            with self.database.writing() as connection:
+                drop_words(connection)
+                for row, text in connection.execute("SELECT row, text FROM documents ORDER BY row").fetchall():
+                    add_words(connection, row, text)
+
+    def _insert(self, connection: sqlite3.Connection, new: NewDocument, count: "_Count") -> int:
+        checksum = _document_checksum(new.id, new.text, new.metadata)
+        row: int = connection.execute(  # type: ignore[assignment]  # after an insertion there is one
+            "INSERT INTO documents (key, id, text, metadata, checksum) VALUES (?, ?, ?, ?, ?)",
+            (_key(new.id), new.id, new.text, new.metadata, checksum),
+        ).lastrowid
+        vector = new.vector.tobytes()
+        connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (row, vector, zlib.crc32(vector)))
+        if self.has_words:
+            add_words(connection, row, new.text)
+        count.add(checksum)
+        return row
+
+    def _remove(self, connection: sqlite3.Connection, ids: Iterable[str], count: "_Count") -> list[int]:
+        removed = []
+        for id_ in ids:
+            sql = "DELETE FROM documents WHERE key = ? AND id = ? RETURNING row, text, checksum"
+            for row, text, checksum in connection.execute(sql, (_key(id_), id_)).fetchall():
+                connection.execute("INSERT INTO tombstones (row) VALUES (?)", (row,))
+                if self.has_words:
+                    remove_words(connection, row, text)
+                count.take(checksum)
+                removed.append(row)
+        return removed
+
+    # --- reading
+
+    def by_ids(self, ids: Sequence[str]) -> list[tuple[int, Document]]:
+        """Return rows and documents with these ids, in their order; missing ones are left out."""
+        sql = "SELECT row, id, text, metadata, checksum FROM documents WHERE key = ? AND id = ?"
+        with self.database.reading() as connection:
+            found = [record for id_ in ids for record in connection.execute(sql, (_key(id_), id_))]
+        return [(record[0], self._as_document(*record)) for record in found]
+
+    def by_rows(self, rows: Iterable[int]) -> dict[int, Document]:
+        """Return the documents of these rows that are there."""
+        sql = "SELECT row, id, text, metadata, checksum FROM documents WHERE row = ?"
+        with self.database.reading() as connection:
+            found = [record for row in rows for record in connection.execute(sql, (row,))]
+        return {record[0]: self._as_document(*record) for record in found}
+
+    def documents(self) -> Iterator[Document]:
+        """Yield every document, oldest first, as they were at the first."""
+        with self.database.reading() as connection:
+            for record in connection.execute("SELECT row, id, text, metadata, checksum FROM documents ORDER BY row"):
+                yield self._as_document(*record)
+
+    def metadata_after(self, row: int) -> tuple[list[int], list[dict[str, Any]]]:
+        """Return rows and metadata of the documents that came after `row`, oldest first."""
+        sql = "SELECT row, metadata FROM documents WHERE row > ? ORDER BY row"
+        with self.database.reading() as connection:
+            found = connection.execute(sql, (row,)).fetchall()
+        return [row for row, _ in found], [json.loads(metadata) for _, metadata in found]
+
+    def load_vectors(self, *, after_row: int = 0, after_tombstone: int = 0) -> StoredVectors:
+        """Return every vector, or those that were added and removed since.
+
+        Raises:
+            StoreDamagedError: if one is not what was written.
+        """
+        with self.database.reading() as connection:
+            manifest = _manifest(connection)
+            rows, vectors = self._vectors_after(connection, after_row, int(manifest.get("dimension", 0)))
+            removed = self._removed(connection, "number > ?", after_tombstone)
+            return StoredVectors(rows, vectors, removed, _last_tombstone(connection), int(manifest.get("epoch", 0)))
+
+    def last_tombstone_of(self, removed: IntArray) -> int:
+        """Return the number of the last removal among `removed` rows, 0 for none."""
+        with self.database.reading() as connection:
+            numbers = {row: number for number, row in connection.execute("SELECT number, row FROM tombstones")}
+        return max((numbers.get(int(row), 0) for row in removed), default=0)
+
+    def rows_removed_up_to(self, tombstone: int) -> IntArray:
+        """Return the rows whose removal is numbered at most `tombstone`, ascending."""
+        with self.database.reading() as connection:
+            return self._removed(connection, "number <= ?", tombstone)
+
+    def _removed(self, connection: sqlite3.Connection, condition: str, number: int) -> IntArray:
+        found = connection.execute(f"SELECT row FROM tombstones WHERE {condition} ORDER BY row", (number,))  # noqa: S608
+        return np.array([row for (row,) in found], dtype=np.int64)
+
+    def _check_file(self) -> None:
+        """Check the whole file: at a glance where it was closed in order, else row by row."""
+        is_sealed = self.database.is_sealed()
+        if self.folder is None or is_sealed:
+            return
+        if lost := self.database.num_lost_commits():
+            self._fail(f"its last {lost} writes are missing")
+        self._check_documents()
+        if is_sealed is False:  # documents and vectors are right, so the damage lies in what is made from them
+            self.rebuild_words()
+            self.database.stop_writing()
+
+    def _check_documents(self) -> None:
+        with self.database.reading() as connection:
+            if (state := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+                self._fail(str(state))
+            count = _Count(0, 0)
+            for record in connection.execute("SELECT row, id, text, metadata, checksum FROM documents"):
+                self._as_document(*record)
+                count.add(record[4])
+            manifest = _manifest(connection)
+            if (str(count.num_documents), str(count.checksum)) != (manifest["num_documents"], manifest["checksum"]):
+                self._fail(f"{manifest['num_documents']} documents were written, {count.num_documents} are there")
+            self._check_rows(connection)
+
+    def _check_rows(self, connection: sqlite3.Connection) -> None:
+        documents = {row for (row,) in connection.execute("SELECT row FROM documents")}
+        vectors = {row for (row,) in connection.execute("SELECT row FROM vectors")}
+        removed = {row for (row,) in connection.execute("SELECT row FROM tombstones")}
+        if documents != vectors - removed or documents & removed:
+            self._fail("documents and vectors do not belong together")
+
+    def _vectors_after(self, connection: sqlite3.Connection, row: int, dimension: int) -> tuple[IntArray, FloatArray]:
+        cursor = connection.execute("SELECT row, vector, checksum FROM vectors WHERE row > ? ORDER BY row", (row,))
+        rows: list[int] = []
+        blocks: list[FloatArray] = []
+        while block := cursor.fetchmany(_VECTORS_AT_ONCE):
+            for number, vector, checksum in block:
+                if zlib.crc32(vector) != checksum or len(vector) != 4 * dimension:
+                    self._fail(f"the vector in row {number} is not what was written")
+                rows.append(number)
+            joined = b"".join([vector for _, vector, _ in block])
+            blocks.append(np.frombuffer(joined, dtype=np.float32).reshape(-1, dimension))
+        empty = np.zeros((0, dimension), dtype=np.float32)
+        return np.array(rows, dtype=np.int64), np.concatenate(blocks) if blocks else empty
+
+    def _as_document(self, row: int, id_: str, text: str, metadata: str, checksum: int) -> Document:
+        if _document_checksum(id_, text, metadata) != checksum:
+            self._fail(f"the document in row {row} is not what was written")
+        return Document(id=id_, page_content=text, metadata=json.loads(metadata))
+
+    def _fail(self, what: str) -> NoReturn:
+        raise StoreDamagedError(damaged_message(self.folder, what))
+
+
+def metadata_json(metadata: Mapping[str, Any]) -> str:
+    """Return metadata as JSON.
+
+    Raises:
+        VectorError: if they hold something JSON cannot.
+    """
+    try:
+        text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
+        text.encode("utf-8")  # refuses lone surrogates, which are no JSON either
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"metadata must be JSON (text, numbers, booleans, lists, mappings): {error}"
+        raise VectorError(msg) from error
+    return text
+
+
+@dataclass(slots=True)
+class _Count:
+    """How many documents there are, and the sum of their checksums: no loss or change keeps both."""
+
+    num_documents: int
+    checksum: int
+
+    def add(self, checksum: int) -> None:
+        self.num_documents += 1
+        self.checksum += checksum
+
+    def take(self, checksum: int) -> None:
+        self.num_documents -= 1
+        self.checksum -= checksum
+
+
+@contextlib.contextmanager
+def _counting(connection: sqlite3.Connection) -> Iterator[_Count]:
+    manifest = _manifest(connection)
+    count = _Count(int(manifest["num_documents"]), int(manifest["checksum"]))
+    yield count
+    _set_manifest(connection, {"num_documents": count.num_documents, "checksum": count.checksum})
+
+
+def _manifest(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, value FROM manifest").fetchall())
+
+
+def _set_manifest(connection: sqlite3.Connection, values: Mapping[str, object]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO manifest VALUES (?, ?)", [(name, str(value)) for name, value in values.items()]
+    )
+
+
+def _written(connection: sqlite3.Connection, removed: Sequence[int], added: Sequence[int]) -> Written:
+    gone, new = (np.array(sorted(numbers), dtype=np.int64) for numbers in (removed, added))
+    return Written(gone, new, _last_tombstone(connection))
+
+
+def _last_tombstone(connection: sqlite3.Connection) -> int:
+    """Return the number of the last removal, also of one that is forgotten by now."""
+    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _key(id_: str) -> int:
+    """Return a number that tells most ids apart: an index over numbers is a third of one over texts."""
+    return int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def _document_checksum(id_: str, text: str, metadata: str) -> int:
+    return zlib.crc32("\x1f".join((id_, text, metadata)).encode())
