@@ -142,6 +142,41 @@ def classify(
             print_classification(text, reply)
 
 
+@app.command(name="import-faiss")
+def import_faiss(
+    old: Annotated[Path, typer.Argument(help="Folder that save_local of langchain-community's FAISS wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new store; what it holds under other ids stays.")],
+    index_name: Annotated[str, typer.Option(help="The index_name given to save_local.")] = "index",
+    metric: Annotated[
+        Literal["cosine", "inner_product", "l2"], typer.Option(help="How the new store compares.")
+    ] = "cosine",
+    namespace: Annotated[str | None, typer.Option(help="Tenant whose documents they are.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Folder or hub id; default: the workspace's, or ours.")] = None,
+    workspace: Workspace = None,
+    *,
+    reembed: Annotated[bool, typer.Option("--reembed", help="Embed all texts again; take no vectors over.")] = False,
+    check_vectors: Annotated[bool, typer.Option(help="Refuse vectors that the encoder did not make.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Take over a folder of langchain-community's FAISS store, without unpickling it."""
+    from apps.console import errors, output, print_json, print_skipped, progress_bar
+    from apps.importing import ImportOptions, choose_embeddings, import_old_store
+
+    embedding, reason = choose_embeddings(workspace, encoder)
+    errors.print(f"encoder: {embedding.model_name} ({reason})", markup=False, highlight=False, soft_wrap=True)
+    options = ImportOptions(
+        index_name=index_name, metric=metric, namespace=namespace, reembed=reembed, check_vectors=check_vectors
+    )
+    with progress_bar("importing") as on_progress:
+        report = import_old_store(old, out, embedding=embedding, options=options, on_progress=on_progress)
+    print_skipped(report)
+    if as_json:
+        skipped = [{"id": id_, "reason": reason} for id_, reason in report.skipped]
+        print_json({"documents": report.documents, "skipped": skipped, "notes": report.notes})
+    else:
+        output.print(f"{report.documents} documents, {len(report.skipped)} skipped, in {out}", markup=False)
+
+
 @app.command()
 def index(
     paths: Annotated[
@@ -151,22 +186,31 @@ def index(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the knowledge index up to date with its files; only what changed is embedded again."""
+    """Bring the knowledge index up to date with its files; only what changed is read and embedded again."""
     from dataclasses import asdict
 
-    from apps.console import output, print_json
+    from apps.console import output, print_failed_files, print_json, progress_bar
     from apps.indexing import refresh_index
     from apps.training import index_knowledge
     from apps.wiring import open_store
 
     settings = _settings(workspace)
-    report = (
-        refresh_index(open_store(settings, "knowledge", create=True), paths) if paths else index_knowledge(settings)
-    )
+    with progress_bar("indexing") as on_progress:
+        if paths:
+            store = open_store(settings, "knowledge", create=True)
+            report = refresh_index(store, paths, on_progress=on_progress)
+        else:
+            report = index_knowledge(settings, on_progress=on_progress)
+    print_failed_files(report.failed)
+    counts = asdict(report)
     if as_json:
-        print_json(asdict(report))
+        print_json(counts)
     else:
-        output.print(", ".join(f"{count} {name}" for name, count in asdict(report).items()))
+        counts["failed"] = len(report.failed)
+        shown = (f"{count} {name}" for name, count in counts.items() if name != "failed" or count)
+        output.print(", ".join(shown))
+    if report.failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,32 +1,39 @@
 """What people read in the terminal: results on standard output, progress and warnings on standard error."""
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from rich.console import Console
 from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from apps.indexing import FailedFile
     from chains.customer_service import ServiceReply
     from chains.monitoring import Alert
     from chains.recommendation import Recommendation
     from llms.classification import Classification
     from llms.finetuning.records import RejectedRow
+    from retrievers.langchain_faiss import ImportReport
 
 __all__ = [
     "errors",
     "output",
     "print_alert",
     "print_classification",
+    "print_failed_files",
     "print_figures",
     "print_json",
     "print_recommendation",
     "print_rejected",
     "print_reply",
+    "print_skipped",
+    "progress_bar",
 ]
 
 output = Console()
@@ -102,6 +109,34 @@ def print_rejected(rows: "Sequence[RejectedRow]", source: str) -> None:
         errors.print(
             Text(f"{source}: {len(rows) - _MAX_SHOWN_REJECTED} more rows set aside", style="yellow"), soft_wrap=True
         )
+
+
+def print_failed_files(files: "Sequence[FailedFile]") -> None:
+    """Say on standard error which files could not be read, and why."""
+    for file in files:
+        errors.print(Text(f"not indexed: {file.reason}", style="yellow"), soft_wrap=True)
+
+
+def print_skipped(report: "ImportReport") -> None:
+    """Say on standard error which documents of an old store were not taken over, and what may surprise."""
+    for note in report.notes:
+        errors.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+    for id_, reason in report.skipped[:_MAX_SHOWN_REJECTED]:
+        errors.print(Text(f"document {id_} skipped: {reason}", style="yellow"), soft_wrap=True)
+    if len(report.skipped) > _MAX_SHOWN_REJECTED:
+        more = len(report.skipped) - _MAX_SHOWN_REJECTED
+        errors.print(Text(f"{more} more documents skipped; --json names them all", style="yellow"), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float, int], None]]:
+    """Show a bar on standard error, if that is a terminal, and give a function that moves it: (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=errors, transient=True, disable=not errors.is_terminal
+    ) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _figure(value: float | None) -> str:

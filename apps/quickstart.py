@@ -9,7 +9,16 @@ from typing import Any
 
 from rich.text import Text
 
-from apps.console import errors, output, print_alert, print_figures, print_recommendation, print_rejected, print_reply
+from apps.console import (
+    errors,
+    output,
+    print_alert,
+    print_failed_files,
+    print_figures,
+    print_recommendation,
+    print_rejected,
+    print_reply,
+)
 from apps.errors import WorkspaceError
 from apps.evaluate import (
     ClassifierEvaluation,
@@ -79,7 +88,7 @@ def run_quickstart(folder: Path, *, language: Language = "en", show_results: boo
 def _run_customer_service(settings: Settings, evaluations: dict[str, ClassifierEvaluation]) -> dict[str, Any]:
     evaluations["intent"] = _train(settings, "intent")
     with _step("indexing the knowledge base"):
-        index_knowledge(settings)
+        print_failed_files(index_knowledge(settings).failed)
     with _step("answering customers"):
         chain = build_customer_service(settings)
         questions = service_questions(settings)

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apps.errors import WorkspaceError
-from apps.indexing import IndexReport, make_store_hold, refresh_index
+from apps.indexing import IndexReport, Progress, make_store_hold, refresh_index
 from apps.settings import Settings
 from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
@@ -54,13 +54,13 @@ def train_workspace_classifier(settings: Settings, name: str, *, show_progress: 
     return finetune_classifier(labelled_rows(settings, name), settings.models_folder / name, options)
 
 
-def index_knowledge(settings: Settings) -> IndexReport:
-    """Bring the knowledge index up to date with the articles of the workspace."""
+def index_knowledge(settings: Settings, *, on_progress: Progress = lambda _done, _total: None) -> IndexReport:
+    """Bring the knowledge index up to date with the articles of the workspace; see `refresh_index`."""
     folder = settings.records_folder(settings.customer_service) / "knowledge"
     if not folder.is_dir():
-        msg = f"there is no {folder}; put the knowledge articles there as Markdown files"
+        msg = f"there is no {folder}; put the knowledge articles there as Markdown files, HTML, PDF or DOCX"
         raise WorkspaceError(msg)
-    return refresh_index(open_store(settings, "knowledge", create=True), [folder])
+    return refresh_index(open_store(settings, "knowledge", create=True), [folder], on_progress=on_progress)
 
 
 def train_interest(settings: Settings) -> InterestModel:

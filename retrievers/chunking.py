@@ -1,49 +1,131 @@
 """Documents to chunks that a sentence encoder can read whole, each knowing where in its file it stands."""
 
+import bisect
 import hashlib
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from langchain_core.documents import Document
-from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+from retrievers.blocks import Block, Kind, find_blocks
+from retrievers.cutting import Span, cut_span, split_sentences
+from retrievers.sections import Chunk, Section, find_parents, find_sections
 
 __all__ = ["split_documents"]
 
-# strongest border first; an empty last entry lets a single endless word be cut at any place
-_HEADINGS = [r"\n(?=# )", r"\n(?=## )", r"\n(?=### )"]  # cut before the heading, which keeps its marks
-_BREAKS = ["\n\n", "\n", "。", "！", "？", ". ", "! ", "? ", "；", "; ", "，", " ", ""]
 
+def split_documents(
+    documents: Iterable[Document], *, chunk_chars: int = 800, parent_chars: int = 4000
+) -> list[Document]:
+    r"""Return the documents cut into chunks of at most `chunk_chars`, none of which reaches over two sections.
 
-def split_documents(documents: Iterable[Document], *, chunk_chars: int = 800) -> list[Document]:
-    r"""Return the documents cut at headings, paragraphs or sentences into chunks of at most `chunk_chars`.
+    Whole stay, if they fit into a chunk: tables, code blocks, list items, and every sentence. Short neighbours share
+    a chunk, and a heading stands in one with what follows it.
 
     A chunk's text is the document's title, a blank line and the chunk's body, so that a search sees what the
-    body is about. Its metadata has, beside the document's own, `start` and `end` (where the body stands in the
-    document, in characters) and `body_start` (where the body begins in the chunk's text). Its id depends on
-    source, place and text: the same document always gives the same ids.
+    body is about. Its metadata has, beside the document's own:
+
+    - `start` and `end`: where the body stands in the document, in characters; the bodies one after the other are
+      the document but for white space between them.
+    - `body_start`: where the body begins in the chunk's text.
+    - `section`: the headings above it, as in `Returns > Refunds`; missing where there are none.
+    - `parent_start` and `parent_end`: the part of the document to show with it: the widest section around it of at
+      most `parent_chars`, else as many neighbouring chunks of its own section as fit. Parents do not overlap:
+      chunks with the same source, row and `parent_start` are all that a parent holds.
+    - `page`: where `page_starts` of the document says so, the page on which the body begins, counted from 1.
+
+    Its id depends on source, row, place and text: the same document always gives the same ids.
+
+    Args:
+        documents: each is cut for itself.
+        chunk_chars: at most this long is a body.
+        parent_chars: at most this long is a parent; a larger `chunk_chars` outweighs it.
+
+    Raises:
+        ValueError: if one of the limits is below 1.
 
     Example:
         >>> page = Document("# Cables\n\nUse a short cable.", metadata={"source": "a.md", "title": "Cables"})
         >>> chunk = split_documents([page])[0]
         >>> chunk.page_content[chunk.metadata["body_start"] :]
         '# Cables\n\nUse a short cable.'
+        >>> chunk.metadata["section"], chunk.metadata["parent_end"]
+        ('Cables', 28)
     """
-    splitter = RecursiveCharacterTextSplitter(
-        separators=[*_HEADINGS, *map(re.escape, _BREAKS)],
-        is_separator_regex=True,
-        chunk_size=chunk_chars,
-        chunk_overlap=0,
-        keep_separator="end",
-        add_start_index=True,
-    )
-    return [_as_chunk(piece) for document in documents for piece in splitter.split_documents([document])]
+    if chunk_chars < 1 or parent_chars < 1:
+        msg = f"chunk_chars and parent_chars must be at least 1, got {chunk_chars} and {parent_chars}"
+        raise ValueError(msg)
+    return [chunk for document in documents for chunk in _split(document, chunk_chars, max(parent_chars, chunk_chars))]
 
 
-def _as_chunk(piece: Document) -> Document:
-    start = piece.metadata["start_index"]
-    body = piece.page_content
-    prefix = f"{piece.metadata['title']}\n\n" if piece.metadata.get("title") else ""
-    metadata = {name: value for name, value in piece.metadata.items() if name != "start_index"}
-    metadata |= {"start": start, "end": start + len(body), "body_start": len(prefix)}
-    key = f"{metadata.get('source', '')}\x1f{start}\x1f{body}"
+def _split(document: Document, chunk_chars: int, parent_chars: int) -> Iterator[Document]:
+    text = document.page_content
+    sections = find_sections(find_blocks(text))
+    chunks = [
+        Chunk(start, end, number)
+        for number, blocks in _joined_headings(sections)
+        for start, end in _pack(_pieces(text, blocks, chunk_chars), chunk_chars)
+    ]
+    page_starts = document.metadata.get("page_starts")
+    for chunk, (parent_start, parent_end) in zip(chunks, find_parents(sections, chunks, parent_chars), strict=True):
+        added: dict[str, Any] = {"parent_start": parent_start, "parent_end": parent_end}
+        if section := sections[chunk.section].path:
+            added["section"] = section
+        if page_starts:
+            added["page"] = bisect.bisect_right(page_starts, chunk.start)
+        yield _as_document(document, chunk, added)
+
+
+def _joined_headings(sections: Iterable[Section]) -> Iterator[tuple[int, list[Block]]]:
+    """Yield (number of the section, its blocks); one that is only a heading goes before its first sub-section."""
+    waiting: list[Block] = []
+    sections = list(sections)
+    for number, section in enumerate(sections):
+        waiting += section.blocks
+        is_bare = len(section.blocks) == 1 and section.level > 0
+        if is_bare and number + 1 < len(sections) and sections[number + 1].level > section.level:
+            continue
+        if waiting:
+            yield number, waiting
+        waiting = []
+
+
+def _pieces(text: str, blocks: Iterable[Block], max_chars: int) -> Iterator[Span]:
+    """Yield the blocks, cut where they must be: an endless one, and a paragraph that does not fit below its heading."""
+    heading_start: int | None = None
+    for block in blocks:
+        span = (block.start, block.end)
+        if block.kind is Kind.HEADING:
+            heading_start = block.start if heading_start is None else heading_start
+            yield from cut_span(text, span, block.kind, max_chars=max_chars)
+            continue
+        is_prose = block.kind in (Kind.PARAGRAPH, Kind.ITEM)
+        if is_prose and heading_start is not None and block.end - heading_start > max_chars:
+            for sentence in split_sentences(text, span):
+                yield from cut_span(text, sentence, Kind.PARAGRAPH, max_chars=max_chars)
+        else:
+            yield from cut_span(text, span, block.kind, max_chars=max_chars)
+        heading_start = None
+
+
+def _pack(pieces: Iterable[Span], max_chars: int) -> Iterator[Span]:
+    """Join neighbours while they fit together."""
+    start, end = None, 0
+    for piece_start, piece_end in pieces:
+        if start is not None and piece_end - start > max_chars:
+            yield start, end
+            start = None
+        start = piece_start if start is None else start
+        end = piece_end
+    if start is not None:
+        yield start, end
+
+
+def _as_document(document: Document, chunk: Chunk, added: dict[str, Any]) -> Document:
+    body = document.page_content[chunk.start : chunk.end]
+    prefix = f"{document.metadata['title']}\n\n" if document.metadata.get("title") else ""
+    metadata = {name: value for name, value in document.metadata.items() if name != "page_starts"}
+    metadata |= {"start": chunk.start, "end": chunk.end, "body_start": len(prefix)} | added
+    row = f"{metadata['row']}\x1f" if "row" in metadata else ""  # rows of one file may have the same text
+    key = f"{metadata.get('source', '')}\x1f{row}{chunk.start}\x1f{body}"
     return Document(id=hashlib.sha256(key.encode()).hexdigest()[:32], page_content=prefix + body, metadata=metadata)

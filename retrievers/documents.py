@@ -1,54 +1,203 @@
-"""Files to documents, one per file."""
+"""Files to documents: which files are read, what they are called, and how large they may be."""
 
-import re
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_core.documents import Document
 
 from llms.errors import InputTextError
 from llms.texts import check_text
+from retrievers.blocks import first_heading
 from retrievers.errors import DocumentError
+from retrievers.readers.docx_text import read_docx
+from retrievers.readers.encoding import decode_text
+from retrievers.readers.extract import Extract
+from retrievers.readers.html_text import read_html
+from retrievers.readers.pdf_text import read_pdf
+from retrievers.readers.rows import Row, read_csv, read_json_lines, row_metadata, row_text
 
-__all__ = ["read_document", "read_documents"]
+__all__ = ["SourceFile", "list_files", "parse_file", "read_bytes", "read_document", "read_documents"]
 
-_SUFFIXES = (".md", ".markdown", ".txt")
 _MAX_DOCUMENT_CHARS = 5_000_000
+_MAX_TITLE_CHARS = 200  # it stands before every chunk
+_MEGABYTE = 1_000_000
+
+
+def _read_text(raw: bytes) -> Extract:
+    return Extract(decode_text(raw))
+
+
+# suffix -> (reader, size up to which a file is taken); PDF and DOCX are mostly pictures
+_TEXT_READERS: dict[str, tuple[Callable[[bytes], Extract], int]] = {
+    ".md": (_read_text, 20 * _MEGABYTE),
+    ".markdown": (_read_text, 20 * _MEGABYTE),
+    ".txt": (_read_text, 20 * _MEGABYTE),
+    ".html": (read_html, 20 * _MEGABYTE),
+    ".htm": (read_html, 20 * _MEGABYTE),
+    ".pdf": (read_pdf, 100 * _MEGABYTE),
+    ".docx": (read_docx, 100 * _MEGABYTE),
+}
+_ROW_READERS: dict[str, tuple[Callable[[bytes], Iterator[tuple[int, Row]]], int]] = {
+    ".csv": (read_csv, 50 * _MEGABYTE),
+    ".jsonl": (read_json_lines, 50 * _MEGABYTE),
+    ".ndjson": (read_json_lines, 50 * _MEGABYTE),
+}
+_SUFFIXES = (*_TEXT_READERS, *_ROW_READERS)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to read and the name under which it is cited."""
+
+    path: Path
+    source: str
 
 
 def read_documents(paths: Iterable[Path]) -> Iterator[Document]:
-    """Yield one document per Markdown or text file; folders are searched through, in alphabetical order.
+    """Yield the documents of Markdown, text, HTML, PDF, DOCX, CSV and JSONL files; folders are searched through.
 
-    Each has the metadata `source` (path below the folder given, or the file's name) and `title` (first
-    heading, or the file's name).
+    A file is one document; of CSV and JSONL each row is one. Each has the metadata `source` (path below the folder
+    given, or the file's name) and `title` (first heading, else what the file calls itself, else its name), those
+    of rows also `row` (counted from 1) and their columns, those of PDFs `page_starts` (where each page begins).
+    Files come as in `list_files`.
 
     Raises:
-        DocumentError: for a path that does not exist, a file of another kind, or one that is no UTF-8 text.
+        DocumentError: for a file that cannot be read; it names the file and says what to do.
     """
-    for path in paths:
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in _SUFFIXES)
-            for file in files:
-                yield read_document(file, source=file.relative_to(path).as_posix())
-        else:
-            yield read_document(path, source=path.name)
+    for file in list_files(paths):
+        yield from parse_file(read_bytes(file.path), file.path, source=file.source)
 
 
 def read_document(path: Path, *, source: str) -> Document:
-    """Return the file as one document; see `read_documents`."""
-    if path.suffix.lower() not in _SUFFIXES:
-        msg = f"{path} is none of {', '.join(_SUFFIXES)}; convert it first"
+    """Return a file that is one document; see `read_documents`.
+
+    Raises:
+        DocumentError: if it cannot be read, or is a table of rows.
+    """
+    if path.suffix.lower() in _ROW_READERS:
+        msg = f"{path} holds rows, which are one document each; read it with read_documents"
         raise DocumentError(msg)
+    return parse_file(read_bytes(path), path, source=source)[0]
+
+
+def list_files(paths: Iterable[Path]) -> list[SourceFile]:
+    """Return the files under these paths, in the order of the paths and alphabetically within a folder.
+
+    In a folder, files of other kinds and hidden ones are passed over, and links are followed only to files in the
+    same folder. A path given twice counts once.
+
+    Raises:
+        DocumentError: for a path that does not exist or is of another kind, a folder that cannot be read, and two
+            files of the same name below two folders: a citation could mean either.
+    """
+    files: dict[str, SourceFile] = {}
+    for path in paths:
+        for file in _files_in(path) if path.is_dir() else [_given_file(path)]:
+            other = files.setdefault(file.source, file)
+            if other.path.resolve() != file.path.resolve():
+                msg = f"{other.path} and {file.path} would both be called {file.source}; give a folder that holds both"
+                raise DocumentError(msg)
+    return list(files.values())
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in the file.
+
+    Raises:
+        DocumentError: if it cannot be read, is larger than files of its kind may be, or is of an unknown kind.
+    """
+    max_bytes = (_TEXT_READERS.get(path.suffix.lower()) or _ROW_READERS[_known_suffix(path)])[1]
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        check_text(text, max_chars=_MAX_DOCUMENT_CHARS)
+        with path.open("rb") as file:
+            raw = file.read(max_bytes + 1)
     except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
+        msg = f"{path} cannot be read: {error.strerror}; check the file and its permissions"
         raise DocumentError(msg) from error
-    except (UnicodeDecodeError, InputTextError) as error:
-        msg = f"{path} is no usable UTF-8 text: {error}; save it as UTF-8"
+    if len(raw) > max_bytes:
+        msg = f"{path} has more than {max_bytes:,} bytes, which is all that is read of its kind; split it"
+        raise DocumentError(msg)
+    return raw
+
+
+def parse_file(raw: bytes, path: Path, *, source: str) -> list[Document]:
+    r"""Return the documents that the bytes of a file hold; its suffix says in which format.
+
+    Raises:
+        DocumentError: if they are not in that format; it names the file and says what to do.
+
+    Example:
+        >>> parse_file("# 退货\n\n七天内。".encode(), Path("a.md"), source="help/a.md")[0].metadata
+        {'source': 'help/a.md', 'title': '退货'}
+    """
+    suffix = _known_suffix(path)
+    try:
+        check_text(source)
+        if suffix in _ROW_READERS:
+            return [_row_document(row, number, path, source) for number, row in _ROW_READERS[suffix][0](raw)]
+        return [_text_document(_TEXT_READERS[suffix][0](raw), path, source)]
+    except (DocumentError, InputTextError) as error:
+        msg = f"{_shown(path)} {error}"
         raise DocumentError(msg) from error
-    text = text.replace("\r\n", "\n")
-    heading = re.search(r"^#[ \t]+(\S.*)$", text, flags=re.MULTILINE)
-    title = heading.group(1).strip() if heading else path.stem
-    return Document(page_content=text, metadata={"source": source, "title": title})
+
+
+def _text_document(extract: Extract, path: Path, source: str) -> Document:
+    check_text(extract.text, max_chars=_MAX_DOCUMENT_CHARS)
+    title = first_heading(extract.text) or extract.title or path.stem
+    metadata: dict[str, object] = {"source": source, "title": title[:_MAX_TITLE_CHARS]}
+    if extract.page_starts:
+        metadata["page_starts"] = list(extract.page_starts)
+    return Document(page_content=extract.text, metadata=metadata)
+
+
+def _row_document(row: Row, number: int, path: Path, source: str) -> Document:
+    try:
+        text, columns = row_text(row), row_metadata(row)
+    except DocumentError as error:
+        msg = f"row {number}: {error}"
+        raise DocumentError(msg) from error
+    title = str(columns.get("title") or path.stem)[:_MAX_TITLE_CHARS]
+    return Document(page_content=text, metadata=columns | {"source": source, "row": number, "title": title})
+
+
+def _given_file(path: Path) -> SourceFile:
+    _known_suffix(path)
+    if not path.is_file():
+        problem = "is no regular file" if path.exists() else "cannot be read: No such file or directory"
+        msg = f"{path} {problem}; check the path"
+        raise DocumentError(msg)
+    return SourceFile(path, path.name)
+
+
+def _files_in(folder: Path) -> list[SourceFile]:
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith((".", "~$"))]  # ~$ are Word's locks
+    root = folder.resolve()
+    files = [path for path in found if path.suffix.lower() in _SUFFIXES and _is_file_below(root, path)]
+    return [SourceFile(path, path.relative_to(folder).as_posix()) for path in sorted(files)]
+
+
+def _is_file_below(root: Path, path: Path) -> bool:
+    return path.is_file() and (not path.is_symlink() or path.resolve().is_relative_to(root))
+
+
+def _refuse_folder(error: OSError) -> None:
+    # passed over, its files would count as gone
+    msg = f"{error.filename} cannot be read: {error.strerror}; check the folder and its permissions"
+    raise DocumentError(msg) from error
+
+
+def _known_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        msg = f"{_shown(path)} is none of {', '.join(_SUFFIXES)}; convert it first"
+        raise DocumentError(msg)
+    return suffix
+
+
+def _shown(path: Path) -> str:
+    """Return the path as text that can be printed, also where its bytes are no characters."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

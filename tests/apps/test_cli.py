@@ -19,7 +19,8 @@ from chains.recommendation import Recommendation
 from llms.classification import Classification
 from tests.apps.workspaces import LABELS, build_workspace, posts, surge_posts, write_csv, write_jsonl, write_workspace
 
-COMMANDS = ["ask", "classify", "evaluate", "finetune", "index", "init", "quickstart", "recommend", "serve", "watch"]
+COMMANDS = ["ask", "classify", "evaluate", "finetune", "import-faiss", "index", "init"]
+COMMANDS += ["quickstart", "recommend", "serve", "watch"]
 SHOW_IMPORTS = """
 import contextlib, sys
 from apps.cli import main
@@ -49,10 +50,10 @@ def raw(tmp_path, encoder_folder):
     return write_workspace(tmp_path / "raw", encoder_folder)
 
 
-def run(*args, text=None):
-    """Run one command that must succeed and return its result."""
+def run(*args, text=None, code=0):
+    """Run one command that must end with this code and return its result."""
     result = CliRunner().invoke(app, [str(arg) for arg in args], input=text)
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == code, (result.output, result.exception)
     return result
 
 
@@ -134,6 +135,20 @@ def test_index_reports_files(raw):
     (report,) = read_json(run("index", raw / "customer_service" / "knowledge" / "battery.md", "-w", raw, "--json"))
     assert set(report) == {field.name for field in fields(IndexReport)}
     assert (report["removed"], report["unchanged"]) == (1, 1)
+
+
+def test_index_goes_on_after_a_file_that_cannot_be_read(raw, tmp_path):
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "good.md").write_text("退货", encoding="utf-8")
+    (pages / "bad[1].pdf").write_bytes(b"%PDF")
+    result = run("index", pages, "-w", raw, "--json", code=1)
+    (report,) = read_json(result)
+    assert report["added"] == 1
+    assert [file["source"] for file in report["failed"]] == ["bad[1].pdf"]
+    assert f"not indexed: {pages}/bad[1].pdf cannot be read as PDF" in result.stderr
+    shown = run("index", pages, "-w", raw, code=1).stdout
+    assert shown == "0 added, 0 updated, 0 removed, 1 unchanged, 1 failed\n"
 
 
 def test_ask_answers_one_question(built):
@@ -292,7 +307,7 @@ def test_a_call_that_cannot_be_meant_ends_with_exit_code_2(fail, args, message):
 def test_help_lists_every_command():
     said = run("--help").stdout
     assert all(f" {command} " in said for command in COMMANDS)
-    assert sorted(info.callback.__name__ for info in app.registered_commands) == COMMANDS
+    assert sorted(info.name or info.callback.__name__ for info in app.registered_commands) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

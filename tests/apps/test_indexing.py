@@ -1,16 +1,31 @@
-"""An index follows its files: counts, what is embedded again, and a kill at the worst moment."""
+"""An index follows its files: counts, what is read and embedded again, and kills at the worst moments."""
+
+import hashlib
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from apps import indexing
+from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, make_store_hold, refresh_index
+from apps.ledger import FileEntry, FileLedger
 from apps.settings import load_settings
 from apps.training import index_items, index_knowledge
 from apps.wiring import open_store
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore
+from retrievers import FaissStore, split_documents
+from retrievers.documents import parse_file
 from retrievers.errors import DocumentError
 from retrievers.items import Item
 from tests.apps.workspaces import write_workspace
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 class CountingEmbeddings(HashedEmbeddings):
@@ -61,7 +76,7 @@ def test_counts_are_of_files_and_a_second_run_embeds_nothing(pages, embeddings):
 
 def test_only_what_changed_is_embedded_again(pages, embeddings):
     store = FaissStore(embedding=embeddings)
-    long = "# Coats\n\n" + "\n\n".join(f"## Part {number}\n\n{'word ' * 120}" for number in range(4))
+    long = "# Coats\n\n" + "\n\n".join(f"## Part {number}\n\n{'word ' * 120}" for number in range(8))
     (pages / "c.md").write_text(long, encoding="utf-8")
     refresh_index(store, [pages])
     embeddings.texts.clear()
@@ -96,7 +111,8 @@ def test_a_renamed_page_is_one_removed_and_one_added(pages, embeddings):
 
 def test_a_kill_between_adding_and_deleting_is_repaired_by_the_next_run(pages, tmp_path, embeddings):
     folder = tmp_path / "index"
-    refresh_index(FaissStore(folder, embedding=embeddings), [pages])
+    with FaissStore(folder, embedding=embeddings) as store:
+        refresh_index(store, [pages])
     (pages / "a.md").write_text("# Shoes\n\nGreen shoes.\n", encoding="utf-8")
     (pages / "b.md").unlink()
     killed = KilledStore(folder, embedding=embeddings)
@@ -119,14 +135,230 @@ def test_an_empty_folder_empties_the_index(pages, tmp_path, embeddings):
     assert len(store) == 0
 
 
-def test_a_page_that_cannot_be_read_changes_nothing(pages, embeddings):
+def test_a_page_that_cannot_be_read_is_reported_keeps_its_chunks_and_stops_no_other(pages, embeddings):
     store = FaissStore(embedding=embeddings)
     refresh_index(store, [pages])
     before = _texts(store)
     (pages / "a.md").write_bytes("退货".encode("gb18030"))
-    with pytest.raises(DocumentError, match=r"a\.md"):
-        refresh_index(store, [pages])
+    (pages / "b.md").write_text("# Hats\n\n绿色的帽子。\n", encoding="utf-8")
+    report = refresh_index(store, [pages])
+    assert (report.added, report.updated, report.removed, report.unchanged) == (0, 1, 0, 0)
+    (failed,) = report.failed
+    assert failed.source == "a.md"
+    assert "GB18030" in failed.reason
+    assert {text for text in before if text[0] == "a.md"} < _texts(store)
+    assert ("b.md", "Hats\n\n# Hats\n\n绿色的帽子。") in _texts(store)
+    (pages / "a.md").unlink()
+    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=1, unchanged=1)
+
+
+@pytest.mark.parametrize("path", ["none", "none.md", "c.exe"])
+def test_a_path_that_cannot_be_read_changes_nothing(pages, embeddings, path):
+    store = FaissStore(embedding=embeddings)
+    refresh_index(store, [pages])
+    before = _texts(store)
+    with pytest.raises(DocumentError, match=path):
+        refresh_index(store, [pages, pages / path])
     assert _texts(store) == before
+
+
+def test_a_page_of_the_same_content_is_not_even_parsed(pages, tmp_path, embeddings, monkeypatch):
+    with FaissStore(tmp_path / "index", embedding=embeddings) as store:
+        refresh_index(store, [pages])
+    (pages / "a.md").touch()
+    monkeypatch.setattr(indexing, "parse_file", None)
+    store = FaissStore(tmp_path / "index", embedding=embeddings)
+    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=0, unchanged=2)
+
+
+def test_pages_are_parsed_again_when_the_rules_change(pages, tmp_path, embeddings, monkeypatch):
+    store = FaissStore(tmp_path / "index", embedding=embeddings)
+    refresh_index(store, [pages])
+    parsed = []
+    monkeypatch.setattr(indexing, "_RULES", "other")
+    monkeypatch.setattr(indexing, "parse_file", lambda raw, path, source: parsed.append(source) or [])
+    assert refresh_index(store, [pages]).removed == 2
+    assert parsed == ["a.md", "b.md"]
+
+
+def test_the_rules_number_is_raised_with_the_rules():
+    text = "# 退货\n\n七天内可以退货。请保留包装！\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n"
+    text += "## B\n\n- one\n- two\n\n```\nx\n```\n"
+    files = {"a.md": text, "b.html": "<h1>A</h1><p>B<ul><li>c</ul>", "c.csv": "text,n\nx,1\n"}
+    chunks = [
+        chunk
+        for name, content in files.items()
+        for chunk in split_documents(parse_file(content.encode(), Path(name), source=name), chunk_chars=60)
+    ]
+    digest = hashlib.sha256(json.dumps([(chunk.id, chunk.metadata) for chunk in chunks]).encode()).hexdigest()
+    # if this fails, files now give other chunks: raise _RULES, so that indexes follow, and put the new digest here
+    assert (indexing._RULES, digest[:16]) == ("1", "171f064072712578")
+
+
+def test_a_file_without_text_counts_as_none(pages, tmp_path, embeddings):
+    store = FaissStore(tmp_path / "index", embedding=embeddings)
+    (pages / "c.md").write_text("\n", encoding="utf-8")
+    assert refresh_index(store, [pages]).added == 2
+    (pages / "a.md").write_text("", encoding="utf-8")
+    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=1, unchanged=1)
+    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=0, unchanged=1)
+
+
+def test_rows_are_documents_of_one_file(pages, embeddings):
+    store = FaissStore(embedding=embeddings)
+    (pages / "c.csv").write_text("text,lang\n七天内可以退货。,zh\nSeven days.,en\nSeven days.,en\n", encoding="utf-8")
+    assert refresh_index(store, [pages]).added == 3
+    rows = [document.metadata for document in store.all_documents() if document.metadata["source"] == "c.csv"]
+    assert sorted((row["row"], row["lang"]) for row in rows) == [(1, "zh"), (2, "en"), (3, "en")]
+
+
+def test_documents_of_somebody_else_are_removed(pages, tmp_path, embeddings):
+    store = FaissStore(tmp_path / "index", embedding=embeddings)
+    refresh_index(store, [pages])
+    store.add_texts(["stray"], ids=["stray"])
+    store.delete([next(document.id for document in store.all_documents() if document.metadata["source"] == "a.md")])
+    # as many documents as before, but not the same
+    assert refresh_index(store, [pages]) == IndexReport(added=1, updated=0, removed=1, unchanged=1)
+    assert {source for source, _ in _texts(store)} == {"a.md", "b.md"}
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"", None])
+def test_a_damaged_or_missing_ledger_is_made_anew_from_the_store(pages, tmp_path, embeddings, content):
+    store = FaissStore(tmp_path / "index", embedding=embeddings)
+    refresh_index(store, [pages])
+    path = tmp_path / "index" / "files.sqlite"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    (pages / "a.md").unlink()
+    embeddings.texts.clear()
+    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=1, unchanged=1)
+    assert embeddings.texts == []
+
+
+def test_a_ledger_that_somebody_else_holds_is_a_clear_error(tmp_path):
+    FileLedger(tmp_path).close()
+    other = sqlite3.connect(tmp_path / "files.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(WorkspaceError, match="end other programs"):
+        FileLedger(tmp_path, timeout_s=0.1)
+    other.close()
+
+
+def test_a_ledger_of_another_format_is_begun_anew(tmp_path):
+    with FileLedger(tmp_path) as ledger:
+        ledger.write([FileEntry("a.md", "print", ("1",))])
+    database = sqlite3.connect(tmp_path / "files.sqlite")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with FileLedger(tmp_path) as ledger:
+        assert ledger.fingerprints() == {}
+
+
+def test_progress_rises_to_the_number_of_files(pages, embeddings, monkeypatch):
+    monkeypatch.setattr(indexing, "_BATCH_CHUNKS", 2)
+    (pages / "long.md").write_text("\n\n".join(f"# {n}\n\n退货。" for n in range(9)), encoding="utf-8")
+    steps = []
+    refresh_index(FaissStore(embedding=embeddings), [pages], on_progress=lambda *step: steps.append(step))
+    done = [step for step, _ in steps]
+    assert done == sorted(done)
+    assert steps[-1] == (3, 3)
+    assert any(2 < step < 3 for step in done)  # a long file moves the bar, too
+    assert {total for _, total in steps} == {3}
+
+
+def test_large_files_are_stored_in_batches_and_a_stop_keeps_those_done(tmp_path, embeddings, monkeypatch):
+    monkeypatch.setattr(indexing, "_BATCH_CHUNKS", 4)
+    (tmp_path / "long.md").write_text("\n\n".join(f"# {n}\n\n退货。" for n in range(10)), encoding="utf-8")
+    store = FaissStore(tmp_path / "index", embedding=embeddings)
+    sizes = []
+    add = store.add_documents
+
+    def add_twice(documents, **kwargs):
+        if len(sizes) == 2:
+            raise KeyboardInterrupt
+        sizes.append(len(documents))
+        return add(documents, **kwargs)
+
+    monkeypatch.setattr(store, "add_documents", add_twice)
+    with pytest.raises(KeyboardInterrupt):
+        refresh_index(store, [tmp_path / "long.md"])
+    assert (sizes, len(store)) == ([4, 4], 8)
+    monkeypatch.undo()
+    embeddings.texts.clear()
+    refresh_index(store, [tmp_path / "long.md"])
+    assert (len(embeddings.texts), len(store)) == (2, 10)
+
+
+def test_a_page_put_back_after_a_kill_is_right_again(pages, tmp_path, embeddings, monkeypatch):
+    """The ids stay while the title changes, so that only the note made before the write tells."""
+    old = "## Part\n\nText.\n"
+    (pages / "a.md").write_text(f"# Red\n\n{old}", encoding="utf-8")
+    store = FaissStore(tmp_path / "index", embedding=embeddings)
+    refresh_index(store, [pages])
+    right = _texts(store)
+
+    class KilledLedger(FileLedger):
+        def write(self, entries):
+            raise KeyboardInterrupt
+
+    (pages / "a.md").write_text(f"# Tan\n\n{old}", encoding="utf-8")
+    monkeypatch.setattr(indexing, "FileLedger", KilledLedger)
+    with pytest.raises(KeyboardInterrupt):
+        refresh_index(store, [pages])
+    monkeypatch.undo()
+    assert _texts(store) != right
+    (pages / "a.md").write_text(f"# Red\n\n{old}", encoding="utf-8")
+    refresh_index(store, [pages])
+    assert _texts(store) == right
+
+
+_INDEX_SLOWLY = """
+import sys, time
+from pathlib import Path
+from apps import indexing
+from llms.fakes import HashedEmbeddings
+from retrievers import FaissStore
+
+class SlowEmbeddings(HashedEmbeddings):
+    def embed_documents(self, texts):
+        print("embedding", flush=True)
+        time.sleep(0.02)
+        return super().embed_documents(texts)
+
+indexing._BATCH_CHUNKS = 5
+store = FaissStore(Path(sys.argv[1]), embedding=SlowEmbeddings())
+indexing.refresh_index(store, [Path(sys.argv[2])])
+"""
+
+
+def test_killed_at_any_moment_the_next_run_completes_the_index(tmp_path, embeddings):
+    pages, index = tmp_path / "pages", tmp_path / "index"
+    pages.mkdir()
+    for number in range(40):
+        sections = "\n\n".join(f"## {part}\n\n退货 {number} {part}。" for part in range(number % 7 + 1))
+        (pages / f"{number}.md").write_text(f"# Page {number}\n\n{sections}", encoding="utf-8")
+    sizes = []
+    for kill_at_batch, delay_s in ((2, 0.0), (3, 0.021), (4, 0.03)):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _INDEX_SLOWLY, str(index), str(pages)], stdout=subprocess.PIPE, cwd=REPOSITORY
+        )
+        for _ in range(kill_at_batch):
+            assert process.stdout.readline() == b"embedding\n"
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with FaissStore(index, embedding=HashedEmbeddings()) as store:
+            sizes.append(len(store))
+        (pages / f"{len(sizes)}.md").write_text("# Changed\n\n换货。", encoding="utf-8")
+        (pages / f"{len(sizes) + 10}.md").unlink()
+    store, fresh = FaissStore(index, embedding=embeddings), FaissStore(embedding=HashedEmbeddings())
+    refresh_index(store, [pages])
+    refresh_index(fresh, [pages])
+    assert 0 < sizes[0] < sizes[-1]  # work done before the kill was kept
+    assert _texts(store) == _texts(fresh)
+    assert len(store) == len(fresh)
+    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=0, unchanged=37)
 
 
 def test_a_changed_price_reaches_the_item_index(embeddings):

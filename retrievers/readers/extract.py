@@ -1,0 +1,99 @@
+"""What a reader gives back: one text in which headings, lists, tables and code are marked as in Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Extract", "TextBlocks", "fenced_code", "markdown_table"]
+
+_MAX_INDENTS = 8  # else a list nested ten thousand times would be mostly spaces
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """The text of a file, the title it names outside of its text, and where its pages begin in the text."""
+
+    text: str
+    title: str = ""
+    page_starts: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class TextBlocks:
+    r"""Paragraphs, headings and lists in reading order, to be put together as one text.
+
+    Example:
+        >>> blocks = TextBlocks()
+        >>> blocks.add_heading("Returns", level=1)
+        >>> blocks.add_item("keep the box", marker="- ", depth=1)
+        >>> blocks.add_item("keep the bill", marker="- ", depth=1)
+        >>> blocks.text()
+        '# Returns\n\n- keep the box\n- keep the bill'
+    """
+
+    _parts: list[str] = field(default_factory=list)
+    _ends_with_item: bool = False
+
+    def add(self, text: str) -> None:
+        """Add a paragraph, table or code block; an empty one adds nothing."""
+        self._add(text, is_item=False)
+
+    def add_heading(self, text: str, *, level: int) -> None:
+        """Add a heading on one line, at most six levels deep."""
+        if words := " ".join(text.split()):
+            self._add(f"{'#' * min(level, 6)} {words}", is_item=False)
+
+    def add_item(self, text: str, *, marker: str, depth: int) -> None:
+        """Add a list item, or with an empty marker what follows in it; `depth` is 1 for a list in no other."""
+        if text:
+            indent = "  " * (min(depth, _MAX_INDENTS) - 1)
+            lines = text.replace("\n", f"\n{indent}  ")
+            self._add(f"{indent}{marker or '  '}{lines}", is_item=True)
+
+    def text(self) -> str:
+        """Return everything added so far."""
+        return "".join(self._parts)
+
+    def _add(self, text: str, *, is_item: bool) -> None:
+        if not text:
+            return
+        if self._parts:
+            self._parts.append("\n" if is_item and self._ends_with_item else "\n\n")
+        self._parts.append(text)
+        self._ends_with_item = is_item
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    r"""Return the rows as a Markdown table whose first row is the header; rows without any text are left out.
+
+    Short rows are not filled up: one row with a thousand cells must not make all rows as wide.
+
+    Example:
+        >>> print(markdown_table([["size", "price"], ["S | M", "5"]]))
+        | size | price |
+        | --- | --- |
+        | S \| M | 5 |
+    """
+    lines = [_table_line(row) for row in rows if any(cell.strip() for cell in row)]
+    if lines:
+        width = next(len(row) for row in rows if any(cell.strip() for cell in row))
+        lines.insert(1, _table_line(["---"] * width))
+    return "\n".join(lines)
+
+
+def _table_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def fenced_code(code: str) -> str:
+    r"""Return the code between fences that do not occur in it, or nothing for blank code.
+
+    Example:
+        >>> fenced_code("pip install\n")
+        '```\npip install\n```'
+    """
+    if not code.strip():
+        return ""
+    fence = "```"
+    while fence in code:
+        fence += "`"
+    return f"{fence}\n{code.strip(chr(10))}\n{fence}"
