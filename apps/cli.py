@@ -174,7 +174,9 @@ def import_faiss(
         skipped = [{"id": id_, "reason": reason} for id_, reason in report.skipped]
         print_json({"documents": report.documents, "skipped": skipped, "notes": report.notes})
     else:
-        output.print(f"{report.documents} documents, {len(report.skipped)} skipped, in {out}", markup=False)
+        output.print(
+            f"{report.documents} documents, {len(report.skipped)} skipped, in {out}", markup=False, soft_wrap=True
+        )
 
 
 @app.command()

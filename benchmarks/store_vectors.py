@@ -1,18 +1,17 @@
 """Documents and vectors to fill stores with: written by a seeded generator, so that nothing has to be embedded."""
 
 import numpy as np
+from langchain_core.embeddings import Embeddings
 
 __all__ = ["DIMENSION", "FixedDimension", "metadata_of", "texts_of", "vectors_of"]
 
-from langchain_core.embeddings import Embeddings
-
 DIMENSION = 384
 _NUM_TOPICS, _NUM_FACTORS, _NOISE = 2_000, 48, 0.35
-_WORDS = (
+_TEXT = (
     "parcel refund order account card payment delivery invoice address colour size shoe lamp charger cable battery "
     "warranty repair return exchange stock price discount member password login code message courier window policy "
     "退货 退款 订单 物流 发票 客服 保修 尺码"
-).split()
+)
 
 
 class FixedDimension(Embeddings):
@@ -21,9 +20,11 @@ class FixedDimension(Embeddings):
     fingerprint = "benchmark"
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector for each text, always the same."""
         return [self.embed_query(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
+        """Return a vector, always the same."""
         del text
         return [1.0] + [0.0] * (DIMENSION - 1)
 
@@ -43,8 +44,11 @@ def vectors_of(count: int, *, seed: int = 0) -> np.ndarray:
         place = topics[random.integers(0, _NUM_TOPICS, size)]
         place = place + 0.7 * random.standard_normal((size, _NUM_FACTORS), dtype=np.float32)
         block = place @ factors
-        block += _NOISE * np.linalg.norm(block, axis=1, keepdims=True) / np.sqrt(DIMENSION) * random.standard_normal(
-            (size, DIMENSION), dtype=np.float32
+        block += (
+            _NOISE
+            * np.linalg.norm(block, axis=1, keepdims=True)
+            / np.sqrt(DIMENSION)
+            * random.standard_normal((size, DIMENSION), dtype=np.float32)
         )
         vectors[start : start + size] = block / np.linalg.norm(block, axis=1, keepdims=True)
     return vectors
@@ -52,9 +56,9 @@ def vectors_of(count: int, *, seed: int = 0) -> np.ndarray:
 
 def texts_of(count: int, *, seed: int = 0) -> list[str]:
     """Return texts of about 250 characters, each another one."""
-    random = np.random.default_rng(seed)
-    picks = random.integers(0, len(_WORDS), (count, 38))
-    return [f"{place} " + " ".join(_WORDS[pick] for pick in row) for place, row in enumerate(picks)]
+    random, words = np.random.default_rng(seed), _TEXT.split()
+    picks = random.integers(0, len(words), (count, 38))
+    return [f"{place} " + " ".join(words[pick] for pick in row) for place, row in enumerate(picks)]
 
 
 def metadata_of(count: int, *, seed: int = 0) -> list[dict[str, object]]:

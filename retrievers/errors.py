@@ -8,7 +8,9 @@ The tree::
     ├── StoreFolderError (ValueError)      the folder is no store, or cannot be read or written
     │   ├── StoreBusyError                 another writer holds the store
     │   ├── StoreDamagedError              what lies there is not what was written
-    │   └── StoreFullError                 the disk took no more; what was there before is intact
+    │   ├── StoreFullError                 the disk took no more; what was there before is intact
+    │   └── OldStoreError                  files of another library's store that cannot be read as that
+    │       └── UnsafePickleError          a pickle that names more than documents; nothing of it was run
     ├── FilterError (ValueError)           a metadata filter that has no meaning
     ├── VectorError (ValueError)           vectors of the wrong size, or with NaN or infinity
     ├── ThresholdError (ValueError)        labelled questions that cannot support a threshold
@@ -21,6 +23,7 @@ __all__ = [
     "DocumentError",
     "FilterError",
     "NamespaceError",
+    "OldStoreError",
     "StoreBusyError",
     "StoreDamagedError",
     "StoreFolderError",
@@ -53,6 +56,14 @@ class StoreDamagedError(StoreFolderError):
 
 class StoreFullError(StoreFolderError):
     """A disk that took no more; the write was taken back whole."""
+
+
+class OldStoreError(StoreFolderError):
+    """An old store whose files cannot be read as what they should be."""
+
+
+class UnsafePickleError(OldStoreError):
+    """A pickle that asks for more than documents; the message names what, and nothing was run."""
 
 
 class FilterError(TuneChainError, ValueError):

@@ -46,7 +46,7 @@ class StoreInfo:
         index: "flat" compares all vectors; "hnsw" and "ivf" are approximate.
         num_not_indexed: vectors that came after the approximate index was built; they are compared one by one.
         num_removed: documents that are gone, but whose space is not given back yet.
-        index_problem: why no saved index was used, or none could be saved; empty if all is well.
+        problem: what was found wrong and how the store goes on; empty if all is well.
     """
 
     num_documents: int
@@ -56,7 +56,7 @@ class StoreInfo:
     embedding: str
     num_not_indexed: int
     num_removed: int
-    index_problem: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class FaissStore(VectorStore):
             self._documents = DocumentTable(database, new_manifest=new, has_words=keywords)
             manifest = self._documents.manifest()
             check_manifest(manifest, embedding, metric, folder=self.folder)
-            self.metric: Metric = manifest["metric"]  # type: ignore[assignment]  # checked when it was made
+            self.metric: Metric = manifest["metric"]
             self._index = IndexedTable(self._documents, metric=self.metric, kind=index)
         except BaseException:
             database.close()
@@ -163,14 +163,14 @@ class FaissStore(VectorStore):
         """Return what the store holds and how it is searched."""
         snapshot, manifest = self._index.snapshot(), self._documents.manifest()
         return StoreInfo(
-            num_documents=int(manifest["num_documents"]),
+            num_documents=manifest["num_documents"],
             dimension=self._index.dimension,
             metric=self.metric,
             index=snapshot.base.ann.kind if snapshot.base.ann else "flat",
             embedding=manifest["embedding"],
             num_not_indexed=len(snapshot.recent.rows) if snapshot.base.ann else 0,
             num_removed=len(snapshot.dead),
-            index_problem=self._index.index_problem,
+            problem="; ".join(filter(None, [self._documents.problem, self._index.problem])),
         )
 
     @staticmethod
@@ -369,7 +369,7 @@ class FaissStore(VectorStore):
         filter: Filter = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """Return `k` of the `fetch_k` nearest documents that match the filter, near and unlike each other."""
+        """Return `k` of the `fetch_k` nearest documents that match the filter, near and unlike each other, by cosine."""
         _refuse_unknown(kwargs)
         _check_k(k)
         query = self._checked_vectors([embedding], expected=1)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ _LOCK_NAME = "writer.lock"
 # 384 float32 numbers leave a third of a 4 KiB page empty, and a thirtieth of this one
 _PAGE_BYTES = 8192
 _READ_BYTES = 1 << 20
+# How often this process has each file open. Closing a file that SQLite has open, too, would take SQLite's locks away,
+# so its bytes are read by hand only while no object here has it open: https://sqlite.org/howtocorrupt.html, 2.2.
+_OPEN_FILES: Counter[Path] = Counter()
+_OPEN_FILES_LOCK = threading.Lock()
 _PAGE_COUNTS = ("freelist_count", "page_count")
 _FREE_SHARE = 0.1
 
@@ -35,6 +40,9 @@ class Database:
     Args:
         folder: where the file lies; made if missing. None keeps everything in memory.
         durable: make every commit survive a power cut; without it the last ones may be lost, whole.
+
+    Attributes:
+        is_sealed: whether the file is byte for byte what was closed; None if it was not closed in order.
 
     Raises:
         StoreFolderError: if the folder cannot be opened, or holds something else.
@@ -50,12 +58,17 @@ class Database:
         self._file_lock: FileLock | None = None
         self._watcher: sqlite3.Connection | None = None
         self._counter: int | None = None  # file descriptor
+        self.is_sealed: bool | None = True
         if folder is None:
             self._writer = _connect(":memory:", durable=False)
             return
         with self._typed_errors():
             _prepare_folder(folder)
             self._file_lock = FileLock(folder / _LOCK_NAME, timeout=0, thread_local=False)
+            with _OPEN_FILES_LOCK:
+                if not _OPEN_FILES[self._path]:  # else whoever has it open has checked it
+                    self.is_sealed = self._compare_with_seal(folder)
+                _OPEN_FILES[self._path] += 1
 
     @property
     def is_writer(self) -> bool:
@@ -121,13 +134,11 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
-                    num_commits = _count_commit(connection)
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:  # after a full disk SQLite has rolled back itself
                         connection.execute("ROLLBACK")
                     raise
-                self._remember_commits(num_commits)
 
     def become_writer(self) -> bool:
         """Take the writer's lock; return whether it was taken just now.
@@ -141,6 +152,7 @@ class Database:
                 return False
             with self._typed_errors(), self._file_locked(timeout_s=0, keep=True):
                 self._unseal()
+                self._counter = os.open(self.folder / _COUNTER_NAME, os.O_RDWR | os.O_CREAT, 0o644)
                 self._writer = _connect(self.folder / DATABASE_NAME, durable=self._durable)
             return True
 
@@ -166,13 +178,6 @@ class Database:
         if not keep:
             self._file_lock.release()
 
-    def stop_writing(self) -> None:
-        """Seal the file and let others write; the next write takes the lock again."""
-        with self.lock:
-            if self._writer is not None and self.folder is not None:
-                self._close_writer(self._writer)
-                self._writer = None
-
     def vacuum(self) -> None:
         """Give the space of removed rows back to the disk, where it is worth the writing."""
         with self.lock:
@@ -194,29 +199,27 @@ class Database:
             version: int = self._watcher.execute("PRAGMA data_version").fetchone()[0]
             return version
 
-    def is_sealed(self) -> bool | None:
-        """Return whether the file is byte for byte what was closed; None if it was not closed in order."""
-        seal = _read_seal(self.folder / _SEAL_NAME) if self.folder else None
-        if self.folder is None or seal is None:
-            return None
-        with self._typed_errors():
-            return _file_seal(self.folder / DATABASE_NAME) == seal
+    @property
+    def _path(self) -> Path:
+        return ((self.folder or Path()) / DATABASE_NAME).absolute()
 
-    def num_lost_commits(self) -> int:
-        """Return how many acknowledged commits the file lacks: a damaged write-ahead log ends early without a word."""
-        if self.folder is None:
-            return 0
-        with self.reading() as connection:
-            return max(0, _read_counter(self.folder / _COUNTER_NAME) - _num_commits(connection))
+    def _compare_with_seal(self, folder: Path) -> bool | None:
+        seal = _read_seal(folder / _SEAL_NAME)
+        return None if seal is None or not self.exists() else _file_seal(self._path) == seal
 
-    def _remember_commits(self, count: int) -> None:
+    def num_remembered_commits(self) -> int:
+        """Return the number that `remember_commits` was last given, 0 if that is not known."""
+        return _read_counter(self.folder / _COUNTER_NAME) if self.folder is not None else 0
+
+    def remember_commits(self, count: int) -> None:
+        """Note outside the file how many commits it holds: a damaged write-ahead log ends early without a word."""
         if self._counter is not None:
             os.pwrite(self._counter, _counter_record(count), 0)
             if self._durable:
                 os.fsync(self._counter)
 
     def close(self) -> None:
-        """Seal the file if it was written to, and release it; calling it again does nothing."""
+        """Release the file, and seal it if nobody else has it open; calling it again does nothing."""
         with self.lock:
             if self._is_closed:
                 return
@@ -224,32 +227,44 @@ class Database:
             for connection in [*self._idle, *([self._watcher] if self._watcher else [])]:
                 connection.close()
             self._idle, self._watcher = [], None
-            if self._writer is not None:
-                self._close_writer(self._writer)
-                self._writer = None
-
-    def _close_writer(self, writer: sqlite3.Connection) -> None:
-        is_whole = False
-        try:
+            self._release_writer()
             if self.folder is not None:
-                is_whole = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
-        except sqlite3.Error:
-            is_whole = False  # the write-ahead log stays, and the next opening reads it
-        finally:
-            writer.close()
+                with _OPEN_FILES_LOCK:
+                    _OPEN_FILES[self._path] -= 1
+                    if not _OPEN_FILES[self._path]:
+                        del _OPEN_FILES[self._path]
+                        with contextlib.suppress(OSError, sqlite3.Error, StoreBusyError):
+                            self._seal(self.folder)  # unsealed, it is checked row by row at the next opening
+
+    def stop_writing(self) -> None:
+        """Let others write; the next write takes the lock again."""
+        with self.lock:
+            if self.folder is not None:
+                self._release_writer()
+
+    def _release_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
             if self._counter is not None:
                 os.close(self._counter)
                 self._counter = None
-        if self.folder is None or self._file_lock is None:
+            if self._file_lock is not None:
+                self._file_lock.release()
+
+    def _seal(self, folder: Path) -> None:
+        """Note the file's checksum, if it was changed and no other process has it open."""
+        if (folder / _SEAL_NAME).exists() or not self.exists():
             return
-        try:
-            wal = self.folder / f"{DATABASE_NAME}-wal"
-            if is_whole and not (wal.exists() and wal.stat().st_size):
-                with contextlib.suppress(OSError):  # an unsealed file is checked row by row at the next opening
-                    content = json.dumps(_file_seal(self.folder / DATABASE_NAME))
-                    replace_file(self.folder / _SEAL_NAME, content.encode())
-        finally:
-            self._file_lock.release()
+        with self._file_locked(timeout_s=0):
+            connection = _connect(self._path, durable=True)
+            try:
+                is_busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                connection.close()
+            wal = self._path.with_name(f"{DATABASE_NAME}-wal")
+            if not is_busy and not (wal.exists() and wal.stat().st_size):
+                replace_file(folder / _SEAL_NAME, json.dumps(_file_seal(self._path)).encode())
 
     def _unseal(self) -> None:
         if self.folder is not None and (seal := self.folder / _SEAL_NAME).exists():
@@ -365,17 +380,6 @@ def _open(path: str, *, uri: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _count_commit(connection: sqlite3.Connection) -> int:
-    count = _num_commits(connection) + 1
-    connection.execute("INSERT OR REPLACE INTO manifest VALUES ('num_commits', ?)", (str(count),))
-    return count
-
-
-def _num_commits(connection: sqlite3.Connection) -> int:
-    found = connection.execute("SELECT value FROM manifest WHERE name = 'num_commits'").fetchone()
-    return int(found[0]) if found else 0
 
 
 def _counter_record(count: int) -> bytes:

@@ -14,16 +14,17 @@ import numpy as np
 from langchain_core.documents import Document
 
 from retrievers.errors import StoreDamagedError, StoreMismatchError, VectorError
-from retrievers.keyword import KEYWORD_SCHEMA, add_words, drop_words, remove_words
+from retrievers.keyword import KEYWORD_SCHEMA, add_words, drop_words, remove_words, sum_words, words_rules
 from retrievers.store.arrays import FloatArray, IntArray
+from retrievers.store.checking import document_checksum, find_damage
 from retrievers.store.database import Database, damaged_message
+from retrievers.store.manifest import MANIFEST_SCHEMA, read_manifest, write_manifest
 
 __all__ = ["DocumentTable", "NewDocument", "StoredVectors", "Written", "metadata_json"]
 
-_SCHEMA_VERSION = "2"
+_SCHEMA_VERSION = 2
 # Removed rows keep their vectors until the next compaction: a saved index may still hold them.
 _SCHEMA = """
-CREATE TABLE manifest (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
     key INTEGER NOT NULL,
@@ -36,7 +37,15 @@ CREATE INDEX documents_key ON documents (key);
 CREATE TABLE vectors (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE tombstones (number INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
 """
-_MANIFEST_NAMES = {"schema_version", "num_documents", "checksum", "metric", "embedding", "embedding_identity"}
+_EMPTY = {
+    "schema_version": _SCHEMA_VERSION,
+    "dimension": 0,
+    "num_documents": 0,
+    "checksum": 0,  # the sum over all documents: no loss, change or double keeps it and their number
+    "words_checksum": 0,
+    "num_commits": 0,
+    "epoch": 0,
+}
 _VECTORS_AT_ONCE = 2_000
 
 
@@ -86,34 +95,27 @@ class DocumentTable:
         new_manifest: what a new store remembers.
         has_words: keep the words of the texts for keyword search, in a new store.
 
+    Attributes:
+        has_words: whether the words of the texts are kept.
+        problem: what was found wrong at opening and put right; empty if nothing was.
+
     Raises:
         StoreMismatchError: if the file has another format.
-        StoreDamagedError: if it is none of ours.
+        StoreDamagedError: if it is none of ours, or not what was written.
     """
 
-    def __init__(self, database: Database, *, new_manifest: Mapping[str, str], has_words: bool) -> None:
+    def __init__(self, database: Database, *, new_manifest: Mapping[str, Any], has_words: bool) -> None:
         self.database = database
         if database.folder is None or not database.exists():
             with database.creating() as connection:
                 if not _tables(connection):
                     connection.execute("BEGIN IMMEDIATE")
-                    for statement in (_SCHEMA + KEYWORD_SCHEMA * has_words).split(";\n"):
+                    for statement in (MANIFEST_SCHEMA, *_SCHEMA.split(";\n"), *KEYWORD_SCHEMA[: 3 * has_words]):
                         connection.execute(statement)  # not as a script, which would end the transaction
-                    _set_manifest(connection, new_manifest)
-                    _set_manifest(connection, {"schema_version": _SCHEMA_VERSION, "num_documents": 0, "checksum": 0})
+                    write_manifest(connection, {**new_manifest, **_EMPTY, "words_rules": words_rules()})
                     connection.execute("COMMIT")
-        with self.database.reading() as connection:
-            tables = _tables(connection)
-            if "manifest" not in tables:
-                raise StoreDamagedError(damaged_message(database.folder, "it holds no store"))
-            version = _manifest(connection).get("schema_version", "?")
-            self.has_words = "keywords" in tables
-        if version != _SCHEMA_VERSION:
-            msg = (
-                f"the store in {database.folder} has format {version}, this version reads {_SCHEMA_VERSION}; "
-                "build it anew"
-            )
-            raise StoreMismatchError(msg)
+        self.problem = ""
+        self._check_version()
         self._check_file()
 
     @property
@@ -122,53 +124,60 @@ class DocumentTable:
         return self.database.folder
 
     def __len__(self) -> int:
-        return int(self.manifest()["num_documents"])
+        count: int = self.manifest()["num_documents"]
+        return count
 
-    def manifest(self) -> dict[str, str]:
+    def manifest(self) -> dict[str, Any]:
         """Return what the store was made with and how many documents it holds."""
         with self.database.reading() as connection:
-            values = _manifest(connection)
-        if not set(values) >= _MANIFEST_NAMES:
-            self._fail("its manifest is not what was written")
-        return values
+            return read_manifest(connection)
 
     # --- writing
 
     def replace(self, documents: Sequence[NewDocument]) -> Written:
         """Store documents in place of those with their ids."""
-        with self.database.writing() as connection, _counting(connection) as count:
-            _set_manifest(connection, {"dimension": len(documents[0].vector)})
-            removed = self._remove(connection, [document.id for document in documents], count)
-            added = [self._insert(connection, document, count) for document in documents]
+        with self._changing() as (connection, manifest):
+            manifest["dimension"] = len(documents[0].vector)
+            removed = self._remove(connection, [document.id for document in documents], manifest)
+            added = [self._insert(connection, document, manifest) for document in documents]
             return _written(connection, removed, added)
 
     def delete(self, ids: Sequence[str] | None) -> Written:
         """Remove documents, all for None; ids that are not there are left out."""
-        with self.database.writing() as connection, _counting(connection) as count:
+        with self._changing() as (connection, manifest):
             if ids is None:
                 ids = [id_ for (id_,) in connection.execute("SELECT id FROM documents ORDER BY row").fetchall()]
-            return _written(connection, self._remove(connection, ids, count), [])
+            return _written(connection, self._remove(connection, ids, manifest), [])
 
     def forget_removed(self, last_tombstone: int) -> int:
         """Throw away the vectors removed up to `last_tombstone`; return the new epoch."""
-        with self.database.writing() as connection:
+        with self._changing() as (connection, manifest):
             condition = "SELECT row FROM tombstones WHERE number <= ?"
             connection.execute(f"DELETE FROM vectors WHERE row IN ({condition})", [last_tombstone])  # noqa: S608
             connection.execute("DELETE FROM tombstones WHERE number <= ?", [last_tombstone])
-            epoch = int(_manifest(connection).get("epoch", 0)) + 1
-            _set_manifest(connection, {"epoch": epoch})
+            manifest["epoch"] += 1
+        epoch: int = manifest["epoch"]
         return epoch
 
-    def rebuild_words(self) -> None:
-        """Make the words of all documents anew."""
-        if self.has_words:
-            with self.database.writing() as connection:
-                drop_words(connection)
-                for row, text in connection.execute("SELECT row, text FROM documents ORDER BY row").fetchall():
-                    add_words(connection, row, text)
+    def _rebuild_words(self) -> None:
+        with self._changing() as (connection, manifest):
+            drop_words(connection)
+            manifest |= {"words_rules": words_rules(), "words_checksum": 0}
+            for row, text in connection.execute("SELECT row, text FROM documents ORDER BY row").fetchall():
+                manifest["words_checksum"] += add_words(connection, row, text)
 
-    def _insert(self, connection: sqlite3.Connection, new: NewDocument, count: "_Count") -> int:
-        checksum = _document_checksum(new.id, new.text, new.metadata)
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[tuple[sqlite3.Connection, dict[str, Any]]]:
+        """Hold one transaction and the manifest, which is written with it."""
+        with self.database.writing() as connection:
+            manifest = read_manifest(connection)
+            yield connection, manifest
+            manifest["num_commits"] += 1
+            write_manifest(connection, manifest)
+        self.database.remember_commits(manifest["num_commits"])
+
+    def _insert(self, connection: sqlite3.Connection, new: NewDocument, manifest: dict[str, Any]) -> int:
+        checksum = document_checksum(new.id, new.text, new.metadata)
         row: int = connection.execute(  # type: ignore[assignment]  # after an insertion there is one
             "INSERT INTO documents (key, id, text, metadata, checksum) VALUES (?, ?, ?, ?, ?)",
             (_key(new.id), new.id, new.text, new.metadata, checksum),
@@ -176,19 +185,21 @@ class DocumentTable:
         vector = new.vector.tobytes()
         connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (row, vector, zlib.crc32(vector)))
         if self.has_words:
-            add_words(connection, row, new.text)
-        count.add(checksum)
+            manifest["words_checksum"] += add_words(connection, row, new.text)
+        manifest["num_documents"] += 1
+        manifest["checksum"] += checksum
         return row
 
-    def _remove(self, connection: sqlite3.Connection, ids: Iterable[str], count: "_Count") -> list[int]:
+    def _remove(self, connection: sqlite3.Connection, ids: Iterable[str], manifest: dict[str, Any]) -> list[int]:
         removed = []
         for id_ in ids:
             sql = "DELETE FROM documents WHERE key = ? AND id = ? RETURNING row, text, checksum"
             for row, text, checksum in connection.execute(sql, (_key(id_), id_)).fetchall():
                 connection.execute("INSERT INTO tombstones (row) VALUES (?)", (row,))
                 if self.has_words:
-                    remove_words(connection, row, text)
-                count.take(checksum)
+                    manifest["words_checksum"] -= remove_words(connection, row, text)
+                manifest["num_documents"] -= 1
+                manifest["checksum"] -= checksum
                 removed.append(row)
         return removed
 
@@ -228,10 +239,10 @@ class DocumentTable:
             StoreDamagedError: if one is not what was written.
         """
         with self.database.reading() as connection:
-            manifest = _manifest(connection)
-            rows, vectors = self._vectors_after(connection, after_row, int(manifest.get("dimension", 0)))
+            manifest = read_manifest(connection)
+            rows, vectors = self._vectors_after(connection, after_row, manifest["dimension"])
             removed = self._removed(connection, "number > ?", after_tombstone)
-            return StoredVectors(rows, vectors, removed, _last_tombstone(connection), int(manifest.get("epoch", 0)))
+            return StoredVectors(rows, vectors, removed, _last_tombstone(connection), manifest["epoch"])
 
     def last_tombstone_of(self, removed: IntArray) -> int:
         """Return the number of the last removal among `removed` rows, 0 for none."""
@@ -248,37 +259,35 @@ class DocumentTable:
         found = connection.execute(f"SELECT row FROM tombstones WHERE {condition} ORDER BY row", (number,))  # noqa: S608
         return np.array([row for (row,) in found], dtype=np.int64)
 
+    def _check_version(self) -> None:
+        with self.database.reading() as connection:
+            tables = _tables(connection)
+        if "manifest" not in tables:
+            self._fail("it holds no store")
+        self.has_words = "keywords" in tables
+        version = self.manifest()["schema_version"]
+        if version != _SCHEMA_VERSION:
+            msg = (
+                f"the store in {self.folder} has format {version}, this version reads {_SCHEMA_VERSION}; build it anew"
+            )
+            raise StoreMismatchError(msg)
+
     def _check_file(self) -> None:
         """Check the whole file: at a glance where it was closed in order, else row by row."""
-        is_sealed = self.database.is_sealed()
-        if self.folder is None or is_sealed:
-            return
-        if lost := self.database.num_lost_commits():
-            self._fail(f"its last {lost} writes are missing")
-        self._check_documents()
-        if is_sealed is False:  # documents and vectors are right, so the damage lies in what is made from them
-            self.rebuild_words()
-            self.database.stop_writing()
-
-    def _check_documents(self) -> None:
+        is_sealed = self.database.is_sealed
+        remembered = self.database.num_remembered_commits()  # before the file is read: a writer may go on meanwhile
         with self.database.reading() as connection:
-            if (state := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-                self._fail(str(state))
-            count = _Count(0, 0)
-            for record in connection.execute("SELECT row, id, text, metadata, checksum FROM documents"):
-                self._as_document(*record)
-                count.add(record[4])
-            manifest = _manifest(connection)
-            if (str(count.num_documents), str(count.checksum)) != (manifest["num_documents"], manifest["checksum"]):
-                self._fail(f"{manifest['num_documents']} documents were written, {count.num_documents} are there")
-            self._check_rows(connection)
-
-    def _check_rows(self, connection: sqlite3.Connection) -> None:
-        documents = {row for (row,) in connection.execute("SELECT row FROM documents")}
-        vectors = {row for (row,) in connection.execute("SELECT row FROM vectors")}
-        removed = {row for (row,) in connection.execute("SELECT row FROM tombstones")}
-        if documents != vectors - removed or documents & removed:
-            self._fail("documents and vectors do not belong together")
+            manifest = read_manifest(connection)
+            has_right_words = manifest["words_rules"] == words_rules()
+            if self.folder is not None and not is_sealed:
+                if damage := find_damage(connection, manifest, remembered):
+                    self._fail(damage)
+                has_right_words &= not self.has_words or sum_words(connection) == manifest["words_checksum"]
+        if is_sealed is False:
+            self.problem = "the file is not the one that was closed, but every document in it is right"
+        if self.has_words and not has_right_words:  # they are made from the texts, so they can be made anew
+            self._rebuild_words()
+            self.database.stop_writing()
 
     def _vectors_after(self, connection: sqlite3.Connection, row: int, dimension: int) -> tuple[IntArray, FloatArray]:
         cursor = connection.execute("SELECT row, vector, checksum FROM vectors WHERE row > ? ORDER BY row", (row,))
@@ -295,7 +304,7 @@ class DocumentTable:
         return np.array(rows, dtype=np.int64), np.concatenate(blocks) if blocks else empty
 
     def _as_document(self, row: int, id_: str, text: str, metadata: str, checksum: int) -> Document:
-        if _document_checksum(id_, text, metadata) != checksum:
+        if document_checksum(id_, text, metadata) != checksum:
             self._fail(f"the document in row {row} is not what was written")
         return Document(id=id_, page_content=text, metadata=json.loads(metadata))
 
@@ -318,40 +327,6 @@ def metadata_json(metadata: Mapping[str, Any]) -> str:
     return text
 
 
-@dataclass(slots=True)
-class _Count:
-    """How many documents there are, and the sum of their checksums: no loss or change keeps both."""
-
-    num_documents: int
-    checksum: int
-
-    def add(self, checksum: int) -> None:
-        self.num_documents += 1
-        self.checksum += checksum
-
-    def take(self, checksum: int) -> None:
-        self.num_documents -= 1
-        self.checksum -= checksum
-
-
-@contextlib.contextmanager
-def _counting(connection: sqlite3.Connection) -> Iterator[_Count]:
-    manifest = _manifest(connection)
-    count = _Count(int(manifest["num_documents"]), int(manifest["checksum"]))
-    yield count
-    _set_manifest(connection, {"num_documents": count.num_documents, "checksum": count.checksum})
-
-
-def _manifest(connection: sqlite3.Connection) -> dict[str, str]:
-    return dict(connection.execute("SELECT name, value FROM manifest").fetchall())
-
-
-def _set_manifest(connection: sqlite3.Connection, values: Mapping[str, object]) -> None:
-    connection.executemany(
-        "INSERT OR REPLACE INTO manifest VALUES (?, ?)", [(name, str(value)) for name, value in values.items()]
-    )
-
-
 def _written(connection: sqlite3.Connection, removed: Sequence[int], added: Sequence[int]) -> Written:
     gone, new = (np.array(sorted(numbers), dtype=np.int64) for numbers in (removed, added))
     return Written(gone, new, _last_tombstone(connection))
@@ -370,7 +345,3 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
 def _key(id_: str) -> int:
     """Return a number that tells most ids apart: an index over numbers is a third of one over texts."""
     return int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest(), "big", signed=True)
-
-
-def _document_checksum(id_: str, text: str, metadata: str) -> int:
-    return zlib.crc32("\x1f".join((id_, text, metadata)).encode())

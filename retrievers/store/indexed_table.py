@@ -52,7 +52,7 @@ class IndexedTable:
         kind: which index; "auto" takes an approximate one only where comparing all would be slow.
 
     Attributes:
-        index_problem: why no saved index was used, or none could be saved; empty if all is well.
+        problem: why no saved index was used, or none could be saved; empty if all is well.
 
     Raises:
         StoreDamagedError: if a vector is not what was written.
@@ -63,7 +63,7 @@ class IndexedTable:
         self.database = table.database
         self.metric = metric
         self.kind = kind
-        self.index_problem = ""
+        self.problem = ""
         self._seen = _Seen()
         self._index = VectorIndex(0)
         self._columns = MetadataColumns()
@@ -71,7 +71,7 @@ class IndexedTable:
         self._builder: threading.Thread | None = None
         self._is_stopping = False
         self._load()
-        if self.index_problem and self._wanted_kind(self._index.snapshot) is not None:
+        if self.problem and self._wanted_kind(self._index.snapshot) is not None:
             self._start_builder()
 
     @property
@@ -190,7 +190,7 @@ class IndexedTable:
         except _Cancelled:
             return
         except (StoreFolderError, OSError) as error:
-            self.index_problem = str(error)
+            self.problem = str(error)
 
     def _build(self, report: Report = lambda _done, _total: None) -> None:
         """Make a new base of what is alive now, with the index that is wanted."""
@@ -238,7 +238,7 @@ class IndexedTable:
         elif self.folder is not None:
             remove_generations(self.folder)
         self._seen.epoch = self.table.forget_removed(tombstone)  # tells other processes to load anew
-        self.index_problem = ""
+        self.problem = ""
 
     def _has_saved_index(self) -> bool:
         return self.folder is not None and load_generation(self.folder) is not None
@@ -259,14 +259,14 @@ class IndexedTable:
         everything = Segment(stored.rows, stored.vectors)
         nothing = everything.take(np.zeros(len(stored.rows), dtype=bool))
         loaded = load_generation(self.folder) if self.folder is not None else None
-        self.index_problem = loaded if isinstance(loaded, str) else ""
+        self.problem = loaded if isinstance(loaded, str) else ""
         if loaded is None or isinstance(loaded, str) or self.kind == "flat":
             return everything, nothing, stored.removed
         generation, content = loaded
         is_base = stored.rows <= generation.last_row
         is_base &= ~is_among(self.table.rows_removed_up_to(generation.last_tombstone), stored.rows)
         if generation.metric != self.metric or int(is_base.sum()) != generation.num_vectors:
-            self.index_problem = "the saved index does not belong to these documents"
+            self.problem = "the saved index does not belong to these documents"
             return everything, nothing, stored.removed
         base = everything.take(is_base)
         ann = read_ann(generation.kind, content, base.vectors, self.metric)

@@ -1,17 +1,46 @@
-"""What a store was made with, and whether it may be opened with something else."""
+"""What a store was made with and how much it holds, in one checked row."""
 
+import json
+import sqlite3
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
 from llms.errors import OptionValueError
 from retrievers.errors import StoreMismatchError
 
-__all__ = ["check_choice", "check_manifest", "new_manifest"]
+__all__ = ["MANIFEST_SCHEMA", "check_choice", "check_manifest", "new_manifest", "read_manifest", "write_manifest"]
+
+MANIFEST_SCHEMA = "CREATE TABLE manifest (number INTEGER PRIMARY KEY, content TEXT NOT NULL, checksum INTEGER NOT NULL)"
 
 
-def new_manifest(embedding: Embeddings, metric: str) -> dict[str, str]:
+def read_manifest(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Return what the store remembers.
+
+    Raises:
+        sqlite3.DatabaseError: if it is not what was written.
+    """
+    found = connection.execute("SELECT content, checksum FROM manifest").fetchall()
+    if len(found) != 1 or zlib.crc32(found[0][0].encode()) != found[0][1]:
+        msg = "its manifest is not what was written"
+        error = sqlite3.DatabaseError(msg)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+    values: dict[str, Any] = json.loads(found[0][0])
+    return values
+
+
+def write_manifest(connection: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    """Remember exactly `values`; within a transaction."""
+    content = json.dumps(values)
+    sql = "INSERT OR REPLACE INTO manifest VALUES (1, ?, ?)"
+    connection.execute(sql, (content, zlib.crc32(content.encode())))
+
+
+def new_manifest(embedding: Embeddings, metric: str) -> dict[str, Any]:
     """Return what a new store remembers."""
     return {
         "embedding": _embedding_name(embedding),
@@ -21,7 +50,7 @@ def new_manifest(embedding: Embeddings, metric: str) -> dict[str, str]:
 
 
 def check_manifest(
-    manifest: Mapping[str, str], embedding: Embeddings, metric: str | None, *, folder: Path | None
+    manifest: Mapping[str, Any], embedding: Embeddings, metric: str | None, *, folder: Path | None
 ) -> None:
     """Refuse an embedding or a metric other than those the store was made with.
 

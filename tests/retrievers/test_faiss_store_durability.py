@@ -14,6 +14,7 @@ import pytest
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
 from retrievers.errors import StoreFolderError, StoreMismatchError
+from retrievers.store.manifest import read_manifest, write_manifest
 
 TEXTS = [f"document {i} about word{i % 7} and word{i % 11}" for i in range(60)]
 
@@ -79,7 +80,7 @@ def test_another_embedding_model_is_refused_with_both_named(folder, embedding):
 
 def test_a_newer_format_is_refused(folder, embedding):
     with sqlite3.connect(folder / "store.sqlite") as database:
-        database.execute("UPDATE manifest SET value = '3' WHERE name = 'schema_version'")
+        write_manifest(database, read_manifest(database) | {"schema_version": 3})
     database.close()
     with pytest.raises(StoreMismatchError, match="format 3, this version reads 2"):
         FaissStore(folder, embedding=embedding)

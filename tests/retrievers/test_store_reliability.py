@@ -1,0 +1,60 @@
+"""Kills, damage, a full disk and many at once, in a short form; `benchmarks.store_reliability` runs the long one."""
+
+import multiprocessing
+import sys
+
+import pytest
+
+from benchmarks.store_reliability import (
+    KINDS,
+    load_for_children,
+    run_damage,
+    run_full_disk,
+    run_kills,
+    run_together,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the children are forked")
+
+
+def _run_apart(work, *arguments, **options):
+    """Run in a process without threads, which then may fork; this one has searched already."""
+    with multiprocessing.get_context("spawn").Pool(1, load_for_children) as pool:
+        return pool.apply(work, arguments, options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kill_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, kind):
+    report = _run_apart(run_kills, tmp_path / "store", kind, count=6, seed=1)
+    assert report.kills == 6
+    assert report.acknowledged > 0
+    assert (report.lost, report.duplicates) == (0, 0)
+    assert report.slowest_reopening_s < 5
+
+
+def _all_damage(folder, **options):
+    return list(run_damage(folder, **options))
+
+
+def test_damage_is_named_or_made_good_and_never_gives_a_wrong_answer(tmp_path):
+    reports = _run_apart(_all_damage, tmp_path / "damage", truncations=2, flips=6, seed=1)
+    assert {name.partition("/")[0] for name, _, _ in reports} == {"closed", "killed"}
+    assert all(counts["wrong"] == 0 for _, _, counts in reports)
+    named = sum(counts["named"] for _, _, counts in reports)
+    rebuilt = sum(counts["rebuilt"] for name, _, counts in reports if "generations" in name)
+    assert named > 0
+    assert rebuilt == sum(sum(counts.values()) for name, _, counts in reports if "generations" in name)
+
+
+def test_a_full_disk_is_told_and_changes_nothing(tmp_path):
+    (line,) = _run_apart(run_full_disk, tmp_path / "full", num_limits=5)
+    assert "5 intact afterwards" in line
+    assert "bare error" not in line
+    assert "unreadable" not in line
+
+
+def test_one_writes_while_others_read(tmp_path):
+    (line,) = _run_apart(run_together, tmp_path / "together", minutes=0.06)
+    assert " 0 torn results, 0 crashed processes" in line
+    assert " 0 let in" in line
+    assert line.endswith("yes.")
