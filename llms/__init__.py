@@ -8,14 +8,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llms.byte_store import SqliteByteStore
     from llms.chat_model import LocalChatModel
     from llms.classification import Classification
     from llms.classifier import LocalClassifier
     from llms.embeddings import LocalEmbeddings
     from llms.errors import TuneChainError
+    from llms.reranker import LocalReranker
     from llms.text_model import LocalLLM
 
-__all__ = ["Classification", "LocalChatModel", "LocalClassifier", "LocalEmbeddings", "LocalLLM", "TuneChainError"]
+__all__ = [
+    "Classification",
+    "LocalChatModel",
+    "LocalClassifier",
+    "LocalEmbeddings",
+    "LocalLLM",
+    "LocalReranker",
+    "SqliteByteStore",
+    "TuneChainError",
+]
 
 _MODULES = {
     "Classification": "llms.classification",
@@ -23,6 +34,8 @@ _MODULES = {
     "LocalClassifier": "llms.classifier",
     "LocalEmbeddings": "llms.embeddings",
     "LocalLLM": "llms.text_model",
+    "LocalReranker": "llms.reranker",
+    "SqliteByteStore": "llms.byte_store",
     "TuneChainError": "llms.errors",
 }
 

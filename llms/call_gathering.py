@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 __all__ = ["CallGatherer"]
@@ -16,6 +16,8 @@ class _Call(Generic[Item, Answer]):
     items: Sequence[Item]
     answers: Sequence[Answer] | None = None
     error: Exception | None = None
+    leads: bool = False  # its thread has the model, or is about to
+    wake: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_done(self) -> bool:
@@ -41,8 +43,8 @@ class CallGatherer(Generic[Item, Answer]):
     def __init__(self, answer: Callable[[Sequence[Item]], Sequence[Answer]]) -> None:
         self._answer = answer
         self._waiting: list[_Call[Item, Answer]] = []
-        self._queue_lock = threading.Lock()
-        self._model_lock = threading.Lock()
+        self._is_led = False
+        self._lock = threading.Lock()  # held for a few statements, never while the model runs
 
     def call(self, items: Sequence[Item]) -> Sequence[Answer]:
         """Return one answer per item, in their order.
@@ -51,26 +53,46 @@ class CallGatherer(Generic[Item, Answer]):
             Exception: whatever `answer` raised for these items.
         """
         call: _Call[Item, Answer] = _Call(items)
-        with self._queue_lock:
+        with self._lock:
             self._waiting.append(call)
-        with self._model_lock:
+            if not self._is_led:
+                self._is_led = call.leads = True
+        try:
+            if not call.leads:
+                call.wake.wait()  # until it is answered, or its thread is to lead
             if not call.is_done:
                 self._answer_waiting(call)
+        finally:  # also if this thread is interrupted: the others must not wait for it
+            self._leave(call)
         if call.answers is None:
             raise call.error or RuntimeError("a call was neither answered nor refused")
         return call.answers
 
     def _answer_waiting(self, own: _Call[Item, Answer]) -> None:
-        with self._queue_lock:
+        with self._lock:
             calls, self._waiting = self._waiting, []
         try:
             if len(calls) == 1 or not self._answer_together(calls):
                 for call in calls:
                     self._answer_alone(call)
         finally:
-            # an interrupt in this thread must not take the others' calls with it: the next thread finds them again
-            with self._queue_lock:
+            with self._lock:  # after an interrupt, what is not answered is left to the next leader
                 self._waiting = [call for call in calls if not call.is_done and call is not own] + self._waiting
+            for call in calls:
+                if call.is_done:
+                    call.wake.set()
+
+    def _leave(self, call: _Call[Item, Answer]) -> None:
+        """Take a call out, and hand the lead to the first one that waits."""
+        with self._lock:
+            if call in self._waiting:
+                self._waiting.remove(call)
+            if not call.leads:
+                return
+            self._is_led = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].wake.set()
 
     def _answer_together(self, calls: Sequence[_Call[Item, Answer]]) -> bool:
         try:

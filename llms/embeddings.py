@@ -1,15 +1,27 @@
 """Texts to vectors with a local sentence encoder, as a LangChain embeddings object."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 from langchain_core.embeddings import Embeddings
+from langchain_core.stores import BaseStore
 from typing_extensions import override
 
-from llms.device import Precision, choose_device
-from llms.encoder import FloatArray, SentenceEncoder, load_encoder
+from llms.engines.choosing_encoder import (
+    EmbeddingEngine,
+    EmbeddingPrecision,
+    EncoderChoice,
+    check_encoder_options,
+    choose_encoder,
+)
+from llms.errors import OptionValueError, UnknownOptionError
 from llms.loading import DEFAULT_ENCODER, folder_fingerprint, resolve_model
+from llms.text_encoder import FloatArray, TextEncoder
 from llms.texts import check_text
+from llms.vector_cache import VectorCache
 
 __all__ = ["LocalEmbeddings"]
 
@@ -18,18 +30,28 @@ class LocalEmbeddings(Embeddings):
     """Unit vectors from a local sentence encoder; the dot product of two of them is their cosine.
 
     The model is loaded at the first text, not at construction, and shared with every other object that uses
-    the same folder. Texts reach the model unchanged.
+    the same folder. Texts reach the model unchanged, behind the prompt that the model names for their role.
+
+    Threads that call at the same time share forward passes: whoever gets the model next takes along what all the
+    others wait for. A refused text fails its own caller only.
 
     Args:
         model: folder, hub id, or `all-MiniLM-L6-v2` (the default, installed with this library).
         device: "auto", "cpu", "cuda", "cuda:1", ...
-        precision: "auto" uses bfloat16 products where the hardware has them.
-        batch_size: texts per forward pass.
+        precision: "auto" uses bfloat16 products where the hardware has them; "int8" is OpenVINO's alone, several
+            times as fast as float32, and refused where its vectors come out too far from those of float32.
+        engine: "auto" takes OpenVINO on a CPU where the model was exported to it before, else torch; "openvino"
+            exports the model at the first text, into `openvino/` beside it, and checks its vectors against torch's.
+        batch_size: texts per forward pass of one call at most; long texts make smaller batches by themselves.
         show_progress: a progress bar over the batches of `embed_documents`.
+        cache: where vectors are kept by the content of their texts: `SqliteByteStore`, or any other LangChain store
+            of bytes. A damaged entry counts as missing.
         allow_download: fetch a hub id that is not in the local cache.
 
     Raises:
         ModelNotFoundError: at construction, if the model is not on this machine.
+        OptionValueError: at construction, if engine, precision and device do not go together.
+        EngineError: at the first text, if `engine="openvino"` cannot run this model; the message says why.
 
     Example:
         >>> LocalEmbeddings().model_name
@@ -41,21 +63,35 @@ class LocalEmbeddings(Embeddings):
         model: str | Path = DEFAULT_ENCODER,
         *,
         device: str = "auto",
-        precision: Precision = "auto",
-        batch_size: int = 64,
+        precision: EmbeddingPrecision = "auto",
+        engine: EmbeddingEngine = "auto",
+        batch_size: int = 256,
         show_progress: bool = False,
+        cache: BaseStore[str, bytes] | None = None,
         allow_download: bool = False,
     ) -> None:
+        check_encoder_options(engine=engine, precision=precision, device=device)
+        if batch_size < 1:
+            msg = f"batch_size must be at least 1, got {batch_size}"
+            raise OptionValueError(msg)
+        if cache is not None and not isinstance(cache, BaseStore):
+            msg = f"cache must be a LangChain BaseStore of bytes, got {type(cache).__name__}; try SqliteByteStore"
+            raise OptionValueError(msg)
         self.model_name = str(model)
         self.folder = resolve_model(model, allow_download=allow_download)
         self.device = device
         self.precision = precision
+        self.engine = engine
         self.batch_size = batch_size
         self.show_progress = show_progress
+        self.cache = cache
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change whenever the vectors of this model would."""
+        """Sixteen hex digits that change whenever the model does.
+
+        Engine and precision are no part of it: an index built in float32 may be searched with int8.
+        """
         return folder_fingerprint(self.folder)
 
     @property
@@ -63,25 +99,59 @@ class LocalEmbeddings(Embeddings):
         """Length of every vector."""
         return self._encoder.dimension
 
+    @property
+    def engine_reason(self) -> str:
+        """Which engine makes the vectors, in which precision, and why; nothing is loaded for it."""
+        return f"{self._choice.engine}, {self._choice.precision}: {self._choice.reason}"
+
+    def embed_array(self, texts: Sequence[str], *, role: Literal["document", "query"] = "document") -> FloatArray:
+        """Return unit vectors for `texts` as one array, in their order; a text that comes twice is embedded once.
+
+        Args:
+            role: which of the model's prompts stands before each text, where it names one.
+
+        Returns:
+            (len(texts), dimension) float32.
+
+        Raises:
+            InputTextError: if one is no text, too long, or holds what no tokenizer takes; then none is embedded.
+            UnknownOptionError: if there is no such role.
+            EngineError: if the engine cannot run this model.
+        """
+        if role not in ("document", "query"):
+            msg = f"role must be document or query, got {role!r}"
+            raise UnknownOptionError(msg)
+        places: dict[str, int] = {}
+        rows = [places.setdefault(check_text(text), len(places)) for text in texts]
+        unique = list(places)
+        if self.cache is None or not unique:
+            vectors = self._encode(unique, role)
+        else:
+            name = f"{self.fingerprint}/{self._choice.engine}-{self._choice.precision}/{role}"
+            vectors = VectorCache(self.cache, name=name).embed(unique, lambda missing: self._encode(missing, role))
+        return vectors if len(rows) == len(unique) else vectors[rows]
+
     @override
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        vectors = self._encoder.encode(
-            [check_text(text) for text in texts],
-            role="document",
-            batch_size=self.batch_size,
-            show_progress=self.show_progress,
-        )
-        return _as_lists(vectors)
+        return _as_lists(self.embed_array(texts, role="document"))
 
     @override
     def embed_query(self, text: str) -> list[float]:
-        return _as_lists(self._encoder.encode([check_text(text)], role="query"))[0]
+        return _as_lists(self.embed_array([text], role="query"))[0]
+
+    def _encode(self, texts: list[str], role: Literal["document", "query"]) -> FloatArray:
+        show = self.show_progress and role == "document"
+        return self._encoder.encode(texts, role=role, batch_size=self.batch_size, show_progress=show)
 
     @functools.cached_property
-    def _encoder(self) -> SentenceEncoder:
-        return load_encoder(self.folder, device=choose_device(self.device), precision=self.precision)
+    def _choice(self) -> EncoderChoice:
+        return choose_encoder(self.folder, engine=self.engine, precision=self.precision, device=self.device)
+
+    @functools.cached_property
+    def _encoder(self) -> TextEncoder:
+        return self._choice.open()
 
 
 def _as_lists(vectors: FloatArray) -> list[list[float]]:
-    lists: list[list[float]] = vectors.tolist()
+    lists: list[list[float]] = np.asarray(vectors).tolist()
     return lists

@@ -6,77 +6,97 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+from typing_extensions import override
 
 from llms.device import Precision, autocast_for
-from llms.errors import ModelFolderError
+from llms.encoder_tokenizer import EncoderTokenizer, take_tokenizer
+from llms.errors import EngineError, ModelFolderError
 from llms.loading import folder_stamp
+from llms.text_encoder import FloatArray, PreparedText, Role, TextEncoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["SentenceEncoder", "load_encoder", "open_sentence_transformer"]
+__all__ = ["SentenceEncoder", "load_encoder", "open_sentence_transformer", "quiet_loading"]
 
-FloatArray = npt.NDArray[np.float32]
 _QUIET_LOCK = threading.RLock()  # levels are global: two threads would save and restore each other's
+_MAX_TOKENS_ON_GPU = 32_768  # in a forward pass; a CPU is busy with far fewer
+_CHARS_PER_TOKEN = 3  # a guess, to sort by, where the model's own library makes the tokens
+
+_log = logging.getLogger(__name__)
 
 
-class SentenceEncoder:
-    """Texts in, unit vectors out, through one model on one device.
+class SentenceEncoder(TextEncoder):
+    """Texts in, unit vectors out, with torch."""
 
-    Calls from several threads wait for each other: a model's forward pass already uses every core.
-    """
+    name = "torch"
 
     def __init__(self, model: "SentenceTransformer", *, device: str, precision: Precision = "auto") -> None:
+        super().__init__()
         self.model = model
         self.device = device
         self.precision = precision
-        self._lock = threading.Lock()
+        if not device.startswith("cpu"):
+            self.max_tokens = _MAX_TOKENS_ON_GPU
+        self._tokenizer = _tokenizer_or_none(model)
 
     @property
+    @override
     def dimension(self) -> int:
-        """Length of every vector."""
         size = self.model.get_embedding_dimension()
         if size is None:
             msg = "the encoder does not tell the size of its vectors; use a sentence-transformers model"
             raise ModelFolderError(msg)
         return size
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        *,
-        role: Literal["query", "document", "plain"] = "plain",
-        batch_size: int = 64,
-        show_progress: bool = False,
-    ) -> FloatArray:
-        """Return unit vectors for `texts`, in their order.
+    @override
+    def prepare(self, texts: Sequence[str], role: Role) -> list[PreparedText]:
+        if self._tokenizer is not None:
+            return self._tokenizer.prepare(texts, role)
+        return [PreparedText(text, role, None, 1 + len(text) // _CHARS_PER_TOKEN) for text in texts]
 
-        Texts are grouped by length inside, so that short ones are not padded to long ones.
+    @override
+    def _forward(self, batch: Sequence[PreparedText]) -> FloatArray:
+        with autocast_for(self.device, self.precision):
+            if self._tokenizer is None:
+                return self._encode_by_library(batch)
+            return self._encode(self._tokenizer, batch)
 
-        Args:
-            role: "query" and "document" put the prompt before the text that the model was trained with,
-                where it names one.
+    def _encode(self, tokenizer: EncoderTokenizer, batch: Sequence[PreparedText]) -> FloatArray:
+        import torch
 
-        Returns:
-            (len(texts), dimension) float32, each row of length 1; (0, dimension) for no texts.
-        """
-        if not texts:
-            return np.zeros((0, self.dimension), dtype=np.float32)
-        methods: dict[str, Callable[..., Any]] = {
+        self.model.eval()  # it may just have been trained
+        with torch.inference_mode():
+            features = {name: torch.from_numpy(array) for name, array in tokenizer.inputs(batch).items()}
+            output = self.model({name: tensor.to(self.device) for name, tensor in features.items()})
+            vectors: FloatArray = output["sentence_embedding"].float().cpu().numpy()  # (texts, dimension)
+        return vectors
+
+    def _encode_by_library(self, batch: Sequence[PreparedText]) -> FloatArray:
+        """Return the vectors from the library's own methods, for pipelines that are not just tokens and layers."""
+        methods: dict[Role, Callable[..., Any]] = {
             "query": self.model.encode_query,
             "document": self.model.encode_document,
             "plain": self.model.encode,
         }
-        with self._lock, autocast_for(self.device, self.precision):
-            vectors = methods[role](
-                list(texts), batch_size=batch_size, show_progress_bar=show_progress, normalize_embeddings=True
-            )
-        unit: FloatArray = np.asarray(vectors, dtype=np.float32)
-        return unit
+        vectors = np.zeros((len(batch), self.dimension), dtype=np.float32)
+        for role, encode in methods.items():
+            places = [place for place, text in enumerate(batch) if text.role == role]
+            if places:
+                texts = [batch[place].text for place in places]
+                vectors[places] = encode(texts, batch_size=len(texts), show_progress_bar=False)
+        return vectors
+
+
+def _tokenizer_or_none(model: "SentenceTransformer") -> EncoderTokenizer | None:
+    try:
+        return take_tokenizer(model)
+    except EngineError as reason:
+        _log.debug("the encoder's own library makes the tokens: %s", reason)
+        return None
 
 
 def load_encoder(folder: Path, *, device: str = "cpu", precision: Precision = "auto") -> SentenceEncoder:

@@ -15,11 +15,13 @@ The tree::
     ├── EngineError (RuntimeError)               an engine that could not be made, or broke at work
     │   ├── EngineBusyError                      too many requests wait already; nothing was started
     │   └── GenerationTimeoutError (TimeoutError)  the answer took longer than its `timeout`
+    ├── ByteStoreError (OSError)                 a file of stored bytes that cannot be read or written
     ├── DataFileError (ValueError)               a data file that cannot be used at all
     └── TrainingDataError (ValueError)           rows that can be read but not learnt from
 """
 
 __all__ = [
+    "ByteStoreError",
     "ConstraintError",
     "ContextOverflowError",
     "DataFileError",
@@ -88,6 +90,10 @@ class EngineBusyError(EngineError):
 
 class GenerationTimeoutError(EngineError, TimeoutError):
     """An answer that was not complete in time; what there was of it is dropped."""
+
+
+class ByteStoreError(TuneChainError, OSError):
+    """A store of bytes whose file is of another kind, damaged, locked for too long, or out of room."""
 
 
 class DataFileError(TuneChainError, ValueError):

@@ -9,6 +9,7 @@ __all__ = [
     "TOOL_CHAT_TEMPLATE",
     "build_chat_model",
     "build_chat_tokenizer",
+    "build_cross_encoder",
     "build_sentence_encoder",
     "build_sequence_classifier",
     "build_tool_chat_tokenizer",
@@ -190,6 +191,19 @@ def build_sentence_encoder(folder: Path, *, seed: int = 0) -> Path:
     _write_json(
         folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
     )
+    return folder
+
+
+def build_cross_encoder(folder: Path, *, seed: int = 0) -> Path:
+    """Write a one-layer BERT that reads two texts together and has one output, as cross-encoders are saved."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    config = _bert_config()
+    config.num_labels = 1
+    torch.manual_seed(seed)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    _build_word_tokenizer().save_pretrained(folder)
     return folder
 
 

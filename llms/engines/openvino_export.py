@@ -6,9 +6,7 @@ refused with a reason, so that the caller can take the torch engine.
 """
 
 import contextlib
-import importlib.util
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -18,10 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llms.encoder import quiet_loading
+from llms.engines.export_folder import (
+    MANIFEST,
+    decline_telemetry,
+    export_place,
+    put_in_place,
+    read_manifest,
+    require_packages,
+)
 from llms.engines.openvino_graph import cache_shapes, refusal, stateful_graph
 from llms.engines.torch_engine import end_token_ids
 from llms.errors import EngineError
-from llms.loading import EXPORT_FOLDER, folder_fingerprint
+from llms.loading import folder_fingerprint
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -33,7 +39,6 @@ OpenVinoPrecision = Literal["float32", "bfloat16", "int8"]
 
 _PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers", "nncf")
 _RECIPE = "1"  # raised when this module writes something else, so that older exports are made anew
-_MANIFEST = "manifest.json"
 _PROBE_SIZES = (5, 37, 150)  # tokens; below, across and above the 32 tokens of a block of the paged cache
 _PROBE_ANSWER = 16
 _LONGEST_PROBE = 600  # a window beyond this is too slow to look past for every model
@@ -56,9 +61,9 @@ def export_openvino(folder: Path, *, dtype: OpenVinoPrecision = "bfloat16") -> P
         EngineError: if a package is missing, or if this model cannot run there with the tokens that torch gives;
             the message says why.
     """
-    require_openvino()
-    _decline_telemetry()
-    target = _export_place(folder) / dtype
+    require_packages(_PACKAGES)
+    decline_telemetry()
+    target = export_place(folder) / dtype
     wanted = _identity(folder, dtype)
     with _EXPORT_LOCK:
         if _is_current(target, wanted):
@@ -68,48 +73,13 @@ def export_openvino(folder: Path, *, dtype: OpenVinoPrecision = "bfloat16") -> P
         work = Path(tempfile.mkdtemp(prefix=f".{dtype}-", dir=target.parent))
         try:
             _write_export(folder, work, dtype=dtype, identity=wanted)
-            _put_in_place(work, target, wanted)
+            put_in_place(work, target, is_current=lambda place: _is_current(place, wanted))
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target
 
 
-def read_manifest(export: Path) -> dict[str, Any]:
-    """Return what is written down about an export, or nothing if it is not complete."""
-    try:
-        content = json.loads((export / _MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def require_openvino() -> None:
-    """Refuse with the install line if one of the packages is missing.
-
-    Raises:
-        EngineError: naming what to install.
-    """
-    for name in _PACKAGES:
-        if importlib.util.find_spec(name) is None:
-            msg = f'the OpenVINO engine needs the package {name}; run: pip install "tunechain[openvino]"'
-            raise EngineError(msg)
-
-
-def _decline_telemetry() -> None:
-    """Answer "no" for the libraries that would report each conversion over the network unless told otherwise."""
-    from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
-
-    OptInChecker.check = lambda *_, **__: ConsentCheckResult.DECLINED
-
-
 # where it lies, and whether it is still right
-
-
-def _export_place(folder: Path) -> Path:
-    place = folder / EXPORT_FOLDER
-    if os.access(place if place.exists() else folder, os.W_OK):
-        return place
-    return Path.home() / ".cache" / "tunechain" / EXPORT_FOLDER / folder_fingerprint(folder)
 
 
 def _identity(folder: Path, dtype: str) -> dict[str, str]:
@@ -119,23 +89,6 @@ def _identity(folder: Path, dtype: str) -> dict[str, str]:
 
 def _is_current(target: Path, wanted: Mapping[str, str]) -> bool:
     return read_manifest(target).get("identity") == wanted
-
-
-def _put_in_place(work: Path, target: Path, wanted: Mapping[str, str]) -> None:
-    """Rename `work` to `target`; an export that another process put there meanwhile stays if it is right."""
-    for _ in range(10):
-        if _is_current(target, wanted):
-            return
-        if target.exists():
-            outdated = Path(tempfile.mkdtemp(prefix=".outdated-", dir=target.parent))
-            with contextlib.suppress(OSError):  # another process took it away first
-                target.rename(outdated / "export")
-            shutil.rmtree(outdated, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another process put its own there first
-            work.rename(target)
-    if not _is_current(target, wanted):
-        msg = f"the export could not be moved to {target}; is another process writing there?"
-        raise EngineError(msg)
 
 
 def _write_export(folder: Path, work: Path, *, dtype: OpenVinoPrecision, identity: Mapping[str, str]) -> None:
@@ -162,7 +115,7 @@ def _write_export(folder: Path, work: Path, *, dtype: OpenVinoPrecision, identit
         "text_end_id": text_end_id,  # the tokenizer's own; it ends constrained answers of a model that names none
     }
     # the manifest comes last: if it exists, the export is complete
-    (work / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    (work / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
 # from the folder to a decoder that can be traced

@@ -1,9 +1,12 @@
 """The encoder that is installed with the library."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from llms import LocalEmbeddings
+from llms.engines.export_folder import read_manifest
 from retrievers import FaissStore, HybridRetriever
 
 pytestmark = pytest.mark.slow
@@ -37,6 +40,24 @@ def test_half_precision_moves_no_vector_far(embeddings):
     texts = ["How long does delivery take?", "reset my password"]
     full, half = (np.array(LocalEmbeddings(precision=name).embed_documents(texts)) for name in ("float32", "bfloat16"))
     assert (full * half).sum(axis=1).min() > 0.999
+
+
+def test_integer_products_keep_the_vectors_close(tmp_path):
+    pytest.importorskip("openvino")
+    # a copy: the export must not be written beside the installed model
+    folder = shutil.copytree(LocalEmbeddings().folder, tmp_path / "model", ignore=shutil.ignore_patterns("openvino"))
+    texts = [
+        "I still have not received my new card, I ordered over a week ago.",
+        "Zero-dimensional biomaterials show inductive properties.",
+        "reset my password",
+        "What is the capital of a country with two official languages, and how many people live there today?",
+    ]
+    full = LocalEmbeddings(folder, engine="torch", precision="float32").embed_array(texts)
+    int8 = LocalEmbeddings(folder, engine="openvino", precision="int8")
+    cosines = (full * int8.embed_array(texts)).sum(axis=1)
+    assert cosines.mean() >= 0.995
+    assert cosines.min() >= 0.98
+    assert read_manifest(folder / "openvino" / "encoder-int8")["verified"]["mean_cosine"] >= 0.995
 
 
 def test_a_question_finds_the_page_that_answers_it(embeddings):
