@@ -34,6 +34,8 @@ class ModelSettings(_Section):
     """Which models are used; a reference is a folder, a hub id or `all-MiniLM-L6-v2`."""
 
     encoder: str = "all-MiniLM-L6-v2"
+    encoder_engine: Literal["auto", "torch", "openvino"] = "auto"
+    encoder_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     chat: str = ""  # empty: answers quote the knowledge base
     chat_engine: Literal["auto", "torch", "openvino"] = "auto"
     chat_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
@@ -115,6 +117,11 @@ class Settings(BaseSettings):
     def index_folder(self) -> Path:
         """Where vector stores lie."""
         return self.workspace / "index"
+
+    @property
+    def vector_cache(self) -> Path:
+        """Where vectors of indexed texts are kept, so that a text that only moved is not embedded again."""
+        return self.index_folder / "vectors.sqlite"
 
     def records_folder(self, section: CustomerServiceSettings | MonitoringSettings | RecommendationSettings) -> Path:
         """Return the folder of a section's records."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
+from langchain_core.stores import BaseStore
 
 from apps.errors import NotBuiltError
 from apps.readers import read_catalogue, read_events, read_templates
@@ -21,7 +22,7 @@ from chains.recommendation import (
     RecommendationRequest,
     build_recommendation_chain,
 )
-from llms import LocalChatModel, LocalClassifier, LocalEmbeddings
+from llms import LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
 from retrievers import FaissStore, HybridRetriever
 from retrievers.errors import StoreMismatchError
 from retrievers.interactions import Interactions
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 INTEREST_NAME = "interest.json"
+_VECTOR_CACHE_BYTES = 2**30
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -101,8 +103,19 @@ def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, 
 
 def open_embeddings(settings: Settings) -> LocalEmbeddings:
     """Return the encoder of a workspace."""
+    return _open_embeddings(settings, cache=None)
+
+
+def _open_embeddings(settings: Settings, *, cache: BaseStore[str, bytes] | None) -> LocalEmbeddings:
     models = settings.models
-    return LocalEmbeddings(models.encoder, device=models.device, allow_download=models.allow_download)
+    return LocalEmbeddings(
+        models.encoder,
+        engine=models.encoder_engine,
+        precision=models.encoder_precision,
+        device=models.device,
+        allow_download=models.allow_download,
+        cache=cache,
+    )
 
 
 def open_classifier(settings: Settings, name: str) -> LocalClassifier:
@@ -138,15 +151,17 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
     if not create and not folder.exists():
         raise NotBuiltError(_not_built(folder, settings))
     try:
-        return _open_store_once(folder, settings)
+        return _open_store_once(folder, settings, keeps_vectors=create)
     except StoreMismatchError as error:
         msg = f"{error}; for that, delete {folder} and run: tunechain quickstart {settings.workspace}"
         raise StoreMismatchError(msg) from error
 
 
 @functools.lru_cache(maxsize=8)
-def _open_store_once(folder: Path, settings: Settings) -> FaissStore:
-    return FaissStore(folder, embedding=open_embeddings(settings))
+def _open_store_once(folder: Path, settings: Settings, *, keeps_vectors: bool) -> FaissStore:
+    # for documents only: the vectors of people's questions are not for keeping
+    cache = SqliteByteStore(settings.vector_cache, max_bytes=_VECTOR_CACHE_BYTES) if keeps_vectors else None
+    return FaissStore(folder, embedding=_open_embeddings(settings, cache=cache))
 
 
 def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:

@@ -20,6 +20,8 @@ language = "en"                # of reports; "zh" for Chinese
 
 [models]
 encoder = "all-MiniLM-L6-v2"   # folder or hub id of a sentence encoder
+# encoder_engine = "auto"      # "openvino" exports the encoder once and is faster on a CPU; "torch"
+# encoder_precision = "auto"   # "float32", "bfloat16"; with openvino also "int8", the fastest
 chat = ""                      # folder or hub id of a chat model; empty: answers quote the knowledge base
 # chat_engine = "auto"         # "torch" or "openvino"; auto takes what is fastest and right for the model
 # chat_dtype = "auto"          # "float32", "bfloat16" or "int8" (weights)
@@ -45,6 +47,8 @@ language = "zh"                # 报告的语言
 
 [models]
 encoder = "all-MiniLM-L6-v2"   # 句子编码器：文件夹或模型仓库名
+# encoder_engine = "auto"      # 可选 "openvino"（首次使用时导出，CPU 上更快）、"torch"
+# encoder_precision = "auto"   # 可选 "float32"、"bfloat16"；用 openvino 时还可选最快的 "int8"
 chat = ""                      # 对话模型：文件夹或模型仓库名；留空则直接引用知识库原文
 # chat_engine = "auto"         # 可选 "torch"、"openvino"；auto 自动选择对该模型最快且正确的引擎
 # chat_dtype = "auto"          # 可选 "float32"、"bfloat16"、"int8"（权重）

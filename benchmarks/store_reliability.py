@@ -377,7 +377,8 @@ def run_together(folder: Path, *, minutes: float) -> list[str]:
     return [
         f"{minutes:g} minutes: {total['writes']:,} writes, {total['searches']:,} searches, "
         f"{total['torn']} torn results, {crashed} crashed processes, "
-        f"{total['refused']:,} attempts of a second writer refused with a typed error, {total['let in']} let in. Afterwards every index holds what the store holds: {'yes' if intact else 'NO'}."
+        f"{total['refused']:,} attempts of a second writer refused with a typed error, {total['let in']} let in. "
+        f"Afterwards every index holds what the store holds: {'yes' if intact else 'NO'}."
     ]
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,7 @@ class FaissStore(VectorStore):
             database.close()
             raise
         self._gatherer: CallGatherer[_Request, Found] = CallGatherer(self._answer)
+        self._closing = weakref.finalize(self, self._index.close)  # at the latest when the program ends
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -151,8 +153,11 @@ class FaissStore(VectorStore):
         self.close()
 
     def close(self) -> None:
-        """Release the files and the right to write; the store must not be used afterwards."""
-        self._index.close()
+        """Release the files and the right to write; the store must not be used afterwards.
+
+        It happens by itself when the store is no longer referred to, and when the program ends.
+        """
+        self._closing()
 
     @property
     @override
@@ -369,7 +374,7 @@ class FaissStore(VectorStore):
         filter: Filter = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """Return `k` of the `fetch_k` nearest documents that match the filter, near and unlike each other, by cosine."""
+        """Return `k` of the `fetch_k` nearest documents that match the filter, near and unlike each other by cosine."""
         _refuse_unknown(kwargs)
         _check_k(k)
         query = self._checked_vectors([embedding], expected=1)

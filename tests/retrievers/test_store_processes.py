@@ -1,7 +1,11 @@
 """One folder, several stores: one writes, all read, and no tenant sees another."""
 
+import gc
 import multiprocessing
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -87,6 +91,25 @@ def test_a_process_that_wrote_and_ended_leaves_the_right_to_write(tmp_path):
     with FaissStore(tmp_path / "store", embedding=HashedEmbeddings(dimension=16)) as store:
         store.add_texts(["more"])
         assert len(store) == 6
+
+
+def test_a_program_that_ends_without_closing_leaves_a_sealed_store(tmp_path):
+    program = (
+        "from llms.fakes import HashedEmbeddings; from retrievers import FaissStore;"
+        f"store = FaissStore({str(tmp_path / 'store')!r}, embedding=HashedEmbeddings()); store.add_texts(['one'])"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+    assert (tmp_path / "store" / "store.seal").exists()
+
+
+def test_a_store_nobody_holds_any_more_gives_back_the_right_to_write(tmp_path, embedding):
+    store = FaissStore(tmp_path / "store", embedding=embedding)
+    store.add_texts(["one"])
+    del store
+    gc.collect()
+    with FaissStore(tmp_path / "store", embedding=embedding) as store:
+        store.add_texts(["two"])
+        assert len(store) == 2
 
 
 def test_the_store_is_given_back_with_its_block(tmp_path, embedding):
