@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 WORKSPACE ?= workspace
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check format slow benchmark conformance serve clean
+.PHONY: help install quickstart test check format slow benchmark reliability conformance serve clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,11 +37,17 @@ format: $(INSTALLED) ## put every file into shape
 slow: $(INSTALLED) ## the tests with real models, and with public data where TUNECHAIN_DATA names it
 	$(BIN)/pytest -q -m slow
 
-benchmark: $(INSTALLED) ## every figure beside its baseline; takes about an hour
+benchmark: $(INSTALLED) ## every figure beside its baseline; takes about two hours
 	$(BIN)/python -m benchmarks.intents
 	$(BIN)/python -m benchmarks.recommendation
 	$(BIN)/python -m benchmarks.monitoring_detector
 	$(BIN)/python -m benchmarks.chat_throughput --out docs/benchmarks/chat_throughput.md
+	$(BIN)/python -m benchmarks.embeddings --out docs/benchmarks/embeddings.md
+	$(BIN)/python -m benchmarks.retrieval --out docs/benchmarks/retrieval.md
+	$(BIN)/python -m benchmarks.store --out docs/benchmarks/store.md
+
+reliability: $(INSTALLED) ## kill, damage, fill up and share a store for about half an hour, and count what it kept
+	$(BIN)/python -m benchmarks.store_reliability --out docs/benchmarks/store_reliability.md
 
 conformance: $(INSTALLED) ## the checks that our chat model and ChatHuggingFace pass, into docs/conformance.md
 	$(BIN)/python -m benchmarks.conformance --out docs/conformance.md

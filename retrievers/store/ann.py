@@ -17,7 +17,7 @@ AnnKind = Literal["hnsw", "ivf"]
 
 # Links per vector and breadth of search: recall@10 above 0.98 on sentence vectors, see docs/benchmarks/store.md.
 _HNSW_LINKS = 32
-_HNSW_BREADTH_BUILDING = 100
+_HNSW_BREADTH_BUILDING = 64
 _HNSW_BREADTH_SEARCHING = 128
 _IVF_TRAINING_VECTORS_PER_LIST = 64
 _BLOCK = 2_000  # vectors between two looks at whether the work is still wanted

@@ -210,16 +210,15 @@ class IndexedTable:
     def _take_base(self, snapshot: Snapshot, base: Segment) -> None:
         """Take a base made of `snapshot`; save it if it holds an approximate index, and forget what it left out."""
         with self.database.lock:
-            if self._index.snapshot.base is not snapshot.base:
-                return  # another one came in between
-            if base.ann is None and not len(snapshot.dead) and not self._has_saved_index():
-                self._index.fold(base)
-                return
             was_writer = self.database.is_writer
-            with contextlib.suppress(StoreBusyError):  # somebody else writes, and will save an index of its own
-                self._become_writer()
-                self._save(snapshot, base.ann)
-            self._index.fold(base)
+            is_to_be_saved = base.ann is not None or len(snapshot.dead) > 0 or self._has_saved_index()
+            if is_to_be_saved:
+                with contextlib.suppress(StoreBusyError):  # somebody else writes, and will save an index of its own
+                    self._become_writer()
+            if self._index.snapshot.base is snapshot.base:  # else another one came in between
+                if is_to_be_saved and self.database.is_writer:
+                    self._save(snapshot, base.ann)
+                self._index.fold(base)
             if not was_writer and self.database.is_writer:
                 self.database.stop_writing()
 

@@ -1,6 +1,7 @@
 """Kills, damage, a full disk and many at once, in a short form; `benchmarks.store_reliability` runs the long one."""
 
 import multiprocessing
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +14,8 @@ from benchmarks.store_reliability import (
     run_kills,
     run_together,
 )
+from retrievers import FaissStore
+from retrievers.errors import StoreFolderError, StoreFullError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the children are forked")
 
@@ -51,6 +54,41 @@ def test_a_full_disk_is_told_and_changes_nothing(tmp_path):
     assert "5 intact afterwards" in line
     assert "bare error" not in line
     assert "unreadable" not in line
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of three megabytes, where this machine lets us make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_real_disk_may_be_full_and_then_read_only(small_disk, embedding):
+    with FaissStore(small_disk / "store", embedding=embedding) as store:
+        store.add_texts(["text one", "text two"], ids=["1", "2"])
+
+        def fill():
+            for place in range(10_000):
+                store.add_texts([f"text {place} " * 200], ids=[f"t{place}"])
+
+        with pytest.raises(StoreFullError, match="free space"):
+            fill()
+        count = len(store)
+        assert count > 10
+        assert len(store.similarity_search("text", k=9_999)) == count
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with FaissStore(small_disk / "store", embedding=embedding) as store:
+        assert len(store) == len(store.similarity_search("text", k=9_999)) == count
+        for write in (lambda: store.add_texts(["x"]), lambda: store.delete(["1"]), store.compact):
+            with pytest.raises(StoreFolderError, match="Read-only"):
+                write()
+    with pytest.raises(StoreFolderError, match="Read-only"):
+        FaissStore(small_disk / "new", embedding=embedding)
 
 
 def test_one_writes_while_others_read(tmp_path):
