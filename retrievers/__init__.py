@@ -11,13 +11,28 @@ if TYPE_CHECKING:
     from retrievers.chunking import split_documents
     from retrievers.documents import read_documents
     from retrievers.faiss_store import FaissStore
+    from retrievers.fusion import fuse_rankings
     from retrievers.hybrid import HybridRetriever
+    from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
-__all__ = ["FaissStore", "HybridRetriever", "read_documents", "split_documents"]
+__all__ = [
+    "FaissStore",
+    "FittedThreshold",
+    "HybridRetriever",
+    "LabelledQuestion",
+    "fit_min_relevance",
+    "fuse_rankings",
+    "read_documents",
+    "split_documents",
+]
 
 _MODULES = {
     "FaissStore": "retrievers.faiss_store",
+    "FittedThreshold": "retrievers.threshold",
     "HybridRetriever": "retrievers.hybrid",
+    "LabelledQuestion": "retrievers.threshold",
+    "fit_min_relevance": "retrievers.threshold",
+    "fuse_rankings": "retrievers.fusion",
     "read_documents": "retrievers.documents",
     "split_documents": "retrievers.chunking",
 }

@@ -22,9 +22,9 @@ __all__ = ["HybridRetriever"]
 
 # Where the nearest document stands out less than this from the other candidates, the encoder hardly reads the
 # question (its language, its names), so its cosines count less; see docs/benchmarks/retrieval.md.
-_FULL_CONTRAST = 0.2
+_FULL_CONTRAST = 0.3
 _LEAST_TRUST = 0.1
-_FEW = 10  # candidates that tell nothing about what stands out
+_FEW = 10  # fewer candidates are compared with as many, as if the others had nothing to do with the question
 _Nearest = Mapping[str, Scored]
 
 
@@ -32,8 +32,8 @@ class HybridRetriever(BaseRetriever):
     """Candidates by meaning (the store) and by words (BM25), in the order of one relevance.
 
     Each document found has the metadata `relevance`, in [0, 1]: the weighted mean of its cosine to the question and
-    of how well the question's words stand in it. Unlike a rank it can be compared with a threshold, also across
-    questions; see `retrievers.threshold.fit_min_relevance`. Cosines count less where none stands out.
+    of how much of the question's words stand in it, cut at 1. Unlike a rank it can be compared with a threshold, also
+    across questions; see `retrievers.threshold.fit_min_relevance`. Cosines count less where none stands out.
 
     `batch` and `abatch` look all questions up in one search by meaning.
 
@@ -46,7 +46,8 @@ class HybridRetriever(BaseRetriever):
         word_weight: how much words count beside meaning, which counts 1. Larger where the encoder knows the language
             of the documents badly.
         group_by: a metadata field; documents that have the same value there are texts about one thing, as a question
-            and its answers are. The best of them stands for all, with the mean relevance of the two best found.
+            and its answers are. The best of them stands for all, with the mean relevance of the two best found, of
+            which the best counts twice.
         parents: return the parent of a chunk instead of the chunk (see `retrievers.chunking`): each parent once, at
             the place of its best chunk, whose span stays in `start`, `end` and `body_start`.
         reranker: puts the first `rerank_k` candidates into its own order, such as `LocalReranker`; it may leave some
@@ -73,7 +74,7 @@ class HybridRetriever(BaseRetriever):
     fetch_k: int = Field(default=50, ge=1)
     filter: dict[str, Any] | None = None
     fusion: Literal["relevance", "rank"] = "relevance"
-    word_weight: float = Field(default=0.5, gt=0)
+    word_weight: float = Field(default=0.25, gt=0)
     group_by: str | None = None
     parents: bool = False
     reranker: BaseDocumentCompressor | None = None
@@ -186,12 +187,15 @@ class HybridRetriever(BaseRetriever):
         to_relevance = self.store._select_relevance_score_fn()  # LangChain's own name for it
         closeness = [to_relevance(score) for _, score in scored]
         trust = _trust(closeness)
+        values = [
+            (trust * near + self.word_weight * share) / (trust + self.word_weight)
+            for near, share in zip(closeness, shares, strict=True)
+        ]
         candidates = [
-            _with_relevance(document, (trust * near + self.word_weight * share) / (trust + self.word_weight))
-            for (document, _), near, share in zip(scored, closeness, shares, strict=True)
+            _with_relevance(document, min(1.0, value)) for (document, _), value in zip(scored, values, strict=True)
         ]
         if self.fusion == "relevance":
-            return sorted(candidates, key=_relevance, reverse=True)
+            return [candidates[place] for place in sorted(range(len(values)), key=lambda place: -values[place])]
         by_id = {document.id or "": document for document in candidates}
         ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
         return [by_id[id_] for id_ in ranking if id_ in by_id]
@@ -214,8 +218,7 @@ class HybridRetriever(BaseRetriever):
             groups.setdefault(self._group(document), []).append(document)
         if self.parents:
             return [members[0] for members in groups.values()]
-        means = [sum(map(_relevance, members[:2])) / len(members[:2]) for members in groups.values()]
-        best = [_with_relevance(members[0], mean) for members, mean in zip(groups.values(), means, strict=True)]
+        best = [_with_relevance(members[0], _joint_relevance(members)) for members in groups.values()]
         return sorted(best, key=_relevance, reverse=True) if self.fusion == "relevance" else best
 
     def _group(self, document: Document) -> Hashable:
@@ -227,14 +230,20 @@ class HybridRetriever(BaseRetriever):
 
 def _trust(closeness: Sequence[float]) -> float:
     """Return how far the encoder is to be believed, in (0, 1]: by how much the best candidate stands out."""
-    if len(closeness) < _FEW:
+    if not closeness:
         return 1.0
-    contrast = max(closeness) - sum(closeness) / len(closeness)
+    contrast = max(closeness) - sum(closeness) / max(_FEW, len(closeness))
     return max(_LEAST_TRUST, min(1.0, contrast / _FULL_CONTRAST))
 
 
 def _relevance(document: Document) -> float:
     return float(document.metadata["relevance"])
+
+
+def _joint_relevance(members: Sequence[Document]) -> float:
+    """Return the relevance of a group, whose best members come first."""
+    values = [_relevance(document) for document in members[:2]]
+    return values[0] if len(values) == 1 else (2 * values[0] + values[1]) / 3
 
 
 def _with_relevance(document: Document, relevance: float) -> Document:

@@ -1,14 +1,20 @@
 """Documents by their words: BM25 in the store's own database, with Chinese cut into words."""
 
+import collections
 import functools
+import importlib.metadata
+import json
 import logging
 import math
 import re
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from retrievers.store.manifest import read_manifest
 
 __all__ = [
     "KEYWORD_SCHEMA",
@@ -17,66 +23,122 @@ __all__ = [
     "remove_words",
     "search_words",
     "split_words",
+    "sum_words",
     "word_shares",
+    "words_rules",
 ]
 
-# The texts stand in the table of documents; here only which words stand where. The second table counts them.
-KEYWORD_SCHEMA = """
-CREATE VIRTUAL TABLE keywords USING fts5 (words, content = '', tokenize = 'ascii');
-CREATE VIRTUAL TABLE keyword_counts USING fts5vocab (keywords, row);
-"""
+# The texts stand in the table of documents; here only which words stand where, and two views of that.
+KEYWORD_SCHEMA = (
+    "CREATE VIRTUAL TABLE keywords USING fts5 (words, content = '', tokenize = 'ascii')",
+    "CREATE VIRTUAL TABLE keyword_counts USING fts5vocab (keywords, row)",
+    "CREATE VIRTUAL TABLE keyword_places USING fts5vocab (keywords, instance)",
+)
+_RULES = 2  # of _terms, raised with every change of it
 _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
 _STEMMER_LOCK = threading.Lock()  # a stemmer keeps the word it works on in itself
 # A word in more documents than this hardly moves the order, but reading its postings takes most of the time.
 _COMMON_SHARE = 0.3
+_TERM_SATURATION = 1.2  # k1 of BM25
 
 
-def add_words(connection: sqlite3.Connection, row: int, text: str) -> None:
-    """Make a document findable by its words."""
-    connection.execute("INSERT INTO keywords (rowid, words) VALUES (?, ?)", (row, " ".join(split_words(text))))
+def add_words(connection: sqlite3.Connection, row: int, text: str) -> int:
+    """Make a document findable by its words, and return what it adds to `sum_words`."""
+    words = list(_terms(text))
+    connection.execute("INSERT INTO keywords (rowid, words) VALUES (?, ?)", (row, " ".join(words)))
+    return row * sum(map(_word_checksum, words))
 
 
-def remove_words(connection: sqlite3.Connection, row: int, text: str) -> None:
-    """Take a document's words out; such a table forgets a text only when it is told the text."""
+def remove_words(connection: sqlite3.Connection, row: int, text: str) -> int:
+    """Take a document's words out, and return what it had added to `sum_words`."""
+    words = list(_terms(text))
+    # such a table forgets a text only when it is told the text
     sql = "INSERT INTO keywords (keywords, rowid, words) VALUES ('delete', ?, ?)"
-    connection.execute(sql, (row, " ".join(split_words(text))))
+    connection.execute(sql, (row, " ".join(words)))
+    return row * sum(map(_word_checksum, words))
 
 
 def drop_words(connection: sqlite3.Connection) -> None:
-    """Take all words out."""
-    connection.execute("INSERT INTO keywords (keywords) VALUES ('delete-all')")
+    """Take all words out, also where the table is damaged."""
+    for table in ("keyword_places", "keyword_counts", "keywords"):
+        connection.execute(f"DROP TABLE {table}")
+    for statement in KEYWORD_SCHEMA:
+        connection.execute(statement)
 
 
-def search_words(connection: sqlite3.Connection, query: str, k: int) -> list[tuple[int, float]]:
+def sum_words(connection: sqlite3.Connection) -> int:
+    """Return a number that changes whenever a word stands in another document, or is another; -1 if it is damaged."""
+    try:
+        sums = connection.execute("SELECT term, sum(doc) FROM keyword_places GROUP BY term").fetchall()
+    except sqlite3.DatabaseError:
+        return -1
+    return sum(_word_checksum(word) * rows for word, rows in sums)
+
+
+def words_rules() -> str:
+    """Return a name that changes whenever a text is cut differently: then the words are made anew."""
+    return f"{_RULES} jieba {importlib.metadata.version('jieba')} {importlib.metadata.version('snowballstemmer')}"
+
+
+def search_words(
+    connection: sqlite3.Connection, query: str, k: int, rows: Sequence[int] | None = None
+) -> list[tuple[int, float]]:
     """Return row numbers and BM25 scores of at most `k` documents that share a word with the query, best first.
+
+    Args:
+        rows: which may be found; None allows all. The scores do not depend on it.
 
     References:
         Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; with k1 = 1.2 and
         b = 0.75, as SQLite's FTS5 computes it.
     """
-    counts = _document_counts(connection, split_words(query))
+    counts = _document_counts(connection, _terms(query))
     if not counts:
         return []
     ceiling = _COMMON_SHARE * _num_documents(connection)
     words = [word for word, count in counts.items() if count <= ceiling] or list(counts)
     match = " OR ".join(f'"{word}"' for word in words)  # of letters and digits only
-    sql = "SELECT rowid, rank FROM keywords WHERE keywords MATCH ? ORDER BY rank LIMIT ?"
-    return [(row, -rank) for row, rank in connection.execute(sql, (match, k))]
+    # the plus keeps SQLite from looking every row up by itself, each with a search of its own
+    among = "" if rows is None else " AND +rowid IN (SELECT value FROM json_each(?))"
+    sql = f"SELECT rowid, rank FROM keywords WHERE keywords MATCH ?{among} ORDER BY rank LIMIT ?"  # noqa: S608
+    values = (match, k) if rows is None else (match, json.dumps([int(row) for row in rows]), k)
+    return [(row, -rank) for row, rank in connection.execute(sql, values)]
 
 
 def word_shares(connection: sqlite3.Connection, query: str, texts: Sequence[str]) -> list[float]:
-    """Return for each text the share of the query's words that stand in it, in [0, 1], rare words counting more.
+    """Return how much of the query stands in each text: 0 for none of its words, 1 for every word once.
 
-    Unlike a BM25 score it does not grow with the query, so that a threshold on it has a meaning.
+    Rare words count more, and a word that stands often up to 2.2 times, so that a text may reach 2.2. Unlike a BM25
+    score it does not grow with the query, so that a threshold on it has a meaning.
+
+    References:
+        The term weights of BM25 (see `search_words`) without the length of texts, over their sum for a text that has
+        every word once; rarity as in Apache Lucene's BM25Similarity, log(1 + (N - n + 0.5) / (n + 0.5)), which stays
+        positive.
     """
     words = set(split_words(query))
     counts, total_documents = _document_counts(connection, words), _num_documents(connection)
-    weights = {word: math.log(1 + total_documents / (1 + counts.get(word, 0))) for word in words}
+    weights = {word: _rarity(counts.get(word, 0), total_documents) for word in words}
     total = sum(weights.values())
     if not total:
         return [0.0] * len(texts)
-    return [sum(weights[word] for word in words & _word_set(text)) / total for text in texts]
+    return [_weighted_sum(weights, text) / total for text in texts]
+
+
+def _rarity(count: int, total_documents: int) -> float:
+    return math.log(1 + (max(total_documents, count) - count + 0.5) / (count + 0.5))
+
+
+def _weighted_sum(weights: Mapping[str, float], text: str) -> float:
+    stems = _stem_counts(text)
+    # cutting Chinese texts takes longer than all the rest of a search, and might cut the question's words apart
+    counts = {word: text.count(word) if _HAN.match(word) else stems.get(word, 0) for word in weights}
+    saturated = {
+        word: count * (_TERM_SATURATION + 1) / (count + _TERM_SATURATION) for word, count in counts.items() if count
+    }
+    return sum(weights[word] * value for word, value in saturated.items())
 
 
 def _document_counts(connection: sqlite3.Connection, words: Iterable[str]) -> dict[str, int]:
@@ -87,7 +149,13 @@ def _document_counts(connection: sqlite3.Connection, words: Iterable[str]) -> di
 
 
 def _num_documents(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT value FROM manifest WHERE name = 'num_documents'").fetchone()[0])
+    count: int = read_manifest(connection)["num_documents"]
+    return count
+
+
+@functools.lru_cache(maxsize=100_000)
+def _word_checksum(word: str) -> int:
+    return zlib.crc32(word.encode())
 
 
 def split_words(text: str) -> Iterator[str]:
@@ -104,9 +172,23 @@ def split_words(text: str) -> Iterator[str]:
             yield _stem(run)
 
 
+def _terms(text: str) -> Iterator[str]:
+    """Yield what a text is found by: its words, and every pair of neighbouring Chinese characters.
+
+    Question and text are often cut differently; the pairs are the same in both. A word of two characters comes twice.
+
+    References:
+        Nie, Gao, Zhang and Zhou, "On the use of words and n-grams for Chinese information retrieval", IRAL 2000.
+    """
+    yield from split_words(text)
+    for run in _HAN_RUN.findall(text):
+        yield from (run[place : place + 2] for place in range(len(run) - 1))
+
+
 @functools.lru_cache(maxsize=4_096)
-def _word_set(text: str) -> frozenset[str]:
-    return frozenset(split_words(text))
+def _stem_counts(text: str) -> Mapping[str, int]:
+    """Return how often each word that is not Chinese stands in a text."""
+    return collections.Counter(_stem(run) for run in _WORD.findall(text.lower()) if not _HAN.match(run))
 
 
 @functools.lru_cache(maxsize=100_000)

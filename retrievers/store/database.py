@@ -301,6 +301,8 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise self._typed(error) from error
+        except UnicodeDecodeError as error:  # SQLite quotes damaged names in its messages
+            raise StoreDamagedError(damaged_message(self.folder, str(error))) from error
         except OSError as error:
             msg = f"the store in {self.folder} cannot be read or written: {error}; free the folder, or name another"
             raise StoreFolderError(msg) from error

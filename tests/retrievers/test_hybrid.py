@@ -1,11 +1,16 @@
 """Search by meaning and by words at once."""
 
 import pytest
-from pydantic import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import Field, ValidationError
 
+from llms.errors import InputTextError
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore, HybridRetriever
-from retrievers.errors import VectorError
+from retrievers import FaissStore, HybridRetriever, split_documents
+from retrievers.errors import FilterError, VectorError
+from retrievers.fusion import fuse_rankings
 
 
 class BlindEmbeddings(HashedEmbeddings):
@@ -13,6 +18,34 @@ class BlindEmbeddings(HashedEmbeddings):
 
     def _embed(self, text):
         return super()._embed(text.split()[0] if text.split() else "")
+
+
+class LongestFirst(BaseDocumentCompressor):
+    """Puts long texts first, leaves out those with "never", and remembers what it was shown."""
+
+    shown: list = Field(default_factory=list)
+
+    def compress_documents(self, documents, query, callbacks=None):
+        self.shown.append([document.id for document in documents])
+        kept = [document for document in documents if "never" not in document.page_content]
+        return sorted(kept, key=lambda document: -len(document.page_content))
+
+
+@pytest.fixture
+def blind_store():
+    """Ten documents of each of two shops, whose vectors know their first word only."""
+    store = FaissStore(embedding=BlindEmbeddings(dimension=64))
+    for shop in ("north", "south"):
+        texts = [f"page{place} of {shop} with code E{place}" for place in range(10)]
+        store.add_texts(
+            texts, [{"shop": shop, "place": place} for place in range(10)], ids=[f"{shop}{n}" for n in range(10)]
+        )
+    yield store
+    store.close()
+
+
+def _ids(documents):
+    return [document.id for document in documents]
 
 
 def test_what_the_vectors_miss_is_found_by_its_words():
@@ -100,3 +133,304 @@ async def test_async_equals_sync(store):
 def test_a_batch_answers_in_order(store):
     questions = ["Red running shoes", "Blue sky over the mountains"]
     assert [found[0].id for found in HybridRetriever(store=store, k=1).batch(questions)] == ["shoe", "sky"]
+
+
+# --- filters
+
+
+@pytest.mark.parametrize("fetch_k", [1, 3, 50])
+def test_filters_hold_for_what_is_found_by_words_too(blind_store, fetch_k):
+    retriever = HybridRetriever(store=blind_store, k=1, fetch_k=fetch_k, filter={"shop": "south"})
+    assert _ids(retriever.invoke("E7")) == ["south7"]
+    assert _ids(HybridRetriever(store=blind_store, k=1, fetch_k=fetch_k).invoke("E7", filter={"shop": "north"})) == [
+        "north7"
+    ]
+
+
+def test_a_filter_of_a_call_is_asked_for_in_addition(blind_store):
+    retriever = HybridRetriever(store=blind_store, k=20, filter={"shop": "south"})
+    assert {document.metadata["place"] for document in retriever.invoke("E7", filter={"place": {"$gte": 8}})} == {8, 9}
+    assert retriever.invoke("E7", filter={"shop": "north"}) == []
+
+
+@given(
+    st.integers(min_value=0, max_value=9), st.integers(min_value=1, max_value=12), st.integers(min_value=1, max_value=5)
+)
+def test_all_that_match_come_back_and_nothing_else(least, k, fetch_k):
+    store = FaissStore(embedding=BlindEmbeddings(dimension=16))
+    store.add_texts([f"page{n} code E1" for n in range(10)], [{"place": n} for n in range(10)])
+    found = HybridRetriever(store=store, k=k, fetch_k=fetch_k).invoke("E1", filter={"place": {"$gte": least}})
+    assert len(found) == min(k, 10 - least)
+    assert all(document.metadata["place"] >= least for document in found)
+
+
+def test_a_filter_without_meaning_is_refused_at_construction_and_at_a_call(store):
+    with pytest.raises(ValidationError, match=r"\$near"):
+        HybridRetriever(store=store, filter={"place": {"$near": 1}})
+    with pytest.raises(FilterError, match=r"\$near"):
+        HybridRetriever(store=store).invoke("red", filter={"place": {"$near": 1}})
+
+
+# --- order
+
+
+def test_rank_fusion_goes_by_places(store):
+    question = "charging cable for red shoes"
+    by_meaning = _ids(store.similarity_search(question, k=5))
+    by_words = [document.id for document, _ in store.keyword_search(question, 5)]
+    found = HybridRetriever(store=store, fusion="rank").invoke(question)
+    assert _ids(found) == fuse_rankings([by_meaning, by_words])
+    assert all(0 <= document.metadata["relevance"] <= 1 for document in found)
+
+
+def test_a_larger_word_weight_lets_words_decide(blind_store):
+    question = "page3 E7"
+    light, heavy = (HybridRetriever(store=blind_store, k=2, word_weight=weight) for weight in (0.01, 100))
+    assert {document.metadata["place"] for document in light.invoke(question)} == {3}
+    assert [document.metadata["relevance"] for document in heavy.invoke("E7")] == pytest.approx([1, 1], abs=0.01)
+
+
+def test_words_that_stand_often_rank_higher_but_never_lift_relevance_above_one(embedding):
+    store = FaissStore(embedding=embedding)
+    store.add_texts(["shoe", "shoe shoe shoe shoe"], ids=["once", "often"])
+    found = HybridRetriever(store=store, word_weight=100).invoke("shoe")
+    assert [(document.id, document.metadata["relevance"]) for document in found] == [("often", 1.0), ("once", 1.0)]
+
+
+def test_cosines_count_less_where_none_stands_out():
+    class Undecided(HashedEmbeddings):
+        def _embed(self, text):
+            return [1.0, 0.0]
+
+    store = FaissStore(embedding=Undecided(dimension=2))
+    store.add_texts([f"page {number}" for number in range(20)])
+    relevance = [found.metadata["relevance"] for found in HybridRetriever(store=store, k=20).invoke("nothing shared")]
+    assert max(relevance) < 0.3  # though every cosine is 1
+
+
+def test_a_single_document_that_is_near_is_relevant_without_shared_words():
+    class Same(HashedEmbeddings):
+        def _embed(self, text):
+            return [0.6, 0.8] if text == "question" else [0.0, 1.0]
+
+    store = FaissStore(embedding=Same(dimension=2))
+    store.add_texts(["page"])
+    found = HybridRetriever(store=store).invoke("question")
+    assert found[0].metadata["relevance"] == pytest.approx(0.8 / 1.25)  # its cosine counts in full
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "inner_product"])
+def test_relevance_lies_between_zero_and_one_in_every_metric(embedding, metric):
+    store = FaissStore(embedding=embedding, metric=metric)
+    store.add_texts(["red shoe", "blue sky", "green field"], ids=["shoe", "sky", "field"])
+    found = HybridRetriever(store=store).invoke("red shoe")
+    assert found[0].id == "shoe"
+    assert all(0 <= document.metadata["relevance"] <= 1 for document in found)
+
+
+def test_documents_below_the_least_relevance_are_left_out(store):
+    everything = HybridRetriever(store=store).invoke("red running shoes")
+    least = everything[0].metadata["relevance"]
+    assert _ids(HybridRetriever(store=store, min_relevance=least).invoke("red running shoes")) == ["shoe"]
+    assert HybridRetriever(store=store, min_relevance=0.9).invoke("something else") == []
+    for impossible in (-0.1, 1.1):
+        with pytest.raises(ValidationError):
+            HybridRetriever(store=store, min_relevance=impossible)
+
+
+# --- groups
+
+
+@pytest.fixture
+def faq_store(embedding):
+    """Two questions with answers, and a document that belongs to no group."""
+    store = FaissStore(embedding=embedding)
+    rows = {
+        "shoe/q": ("wash red shoes", "shoe"),
+        "shoe/a": ("cold water is best for shoes", "shoe"),
+        "hat/q": ("wash red hats", "hat"),
+        "hat/a": ("steam keeps the felt in shape", "hat"),
+    }
+    metadata = [{"faq": faq} for _, faq in rows.values()]
+    store.add_texts([text for text, _ in rows.values()], metadata, ids=list(rows))
+    store.add_texts(["opening hours"], ids=["hours"])
+    yield store
+    store.close()
+
+
+def test_a_group_comes_once_with_the_relevance_of_its_two_best(faq_store):
+    question = "wash shoes in cold water"
+    single = {found.id: found.metadata["relevance"] for found in HybridRetriever(store=faq_store).invoke(question)}
+    grouped = HybridRetriever(store=faq_store, group_by="faq").invoke(question)
+    assert grouped[0].metadata["faq"] == "shoe"
+    assert {found.metadata.get("faq") for found in grouped[1:]} == {"hat", None}
+    assert grouped[0].id == max(("shoe/q", "shoe/a"), key=single.get)
+    best, second = sorted((single["shoe/q"], single["shoe/a"]), reverse=True)
+    assert grouped[0].metadata["relevance"] == pytest.approx((2 * best + second) / 3)
+    alone = next(found for found in grouped if found.id == "hours")
+    assert alone.metadata["relevance"] == single["hours"]
+
+
+def test_k_counts_groups(faq_store):
+    retriever = HybridRetriever(store=faq_store, group_by="faq", k=2)
+    assert {found.metadata["faq"] for found in retriever.invoke("wash red")} == {"shoe", "hat"}
+
+
+# --- parents
+
+PAGE = """# Cables
+
+Use a short cable. It charges faster.
+
+Never pull the wire itself when you take the plug out.
+
+# Chargers
+
+A charger with 65 watts is enough for a laptop."""
+
+
+@pytest.fixture
+def chunk_store(embedding):
+    """A page cut into small chunks of two parents, and a document without parents."""
+    store = FaissStore(embedding=embedding)
+    page = Document(PAGE, metadata={"source": "cables.md", "title": "Power"})
+    chunks = split_documents([page], chunk_chars=60, parent_chars=140)
+    assert len({chunk.metadata["parent_start"] for chunk in chunks}) == 2 < len(chunks)
+    store.add_documents(chunks)
+    store.add_texts(["opening hours"], ids=["hours"])
+    yield store
+    store.close()
+
+
+def test_a_parent_comes_once_at_the_place_of_its_best_chunk(chunk_store):
+    chunks = HybridRetriever(store=chunk_store, k=10).invoke("pull the plug out")
+    parents = HybridRetriever(store=chunk_store, k=10, parents=True).invoke("pull the plug out")
+    starts = [found.metadata.get("parent_start") for found in chunks]
+    assert [found.metadata.get("parent_start") for found in parents] == list(dict.fromkeys(starts))
+    best = {found.metadata.get("parent_start"): found for found in reversed(chunks)}
+    for parent in parents:
+        chunk = best[parent.metadata.get("parent_start")]
+        assert (parent.id, parent.metadata["relevance"]) == (chunk.id, chunk.metadata["relevance"])
+
+
+def test_a_parents_text_is_that_of_the_document_and_cites_what_was_found(chunk_store):
+    for parent in HybridRetriever(store=chunk_store, k=10, parents=True).invoke("pull the plug out"):
+        if "parent_start" not in parent.metadata:
+            assert parent.page_content == "opening hours"
+            continue
+        start, end, body_start = (parent.metadata[name] for name in ("start", "end", "body_start"))
+        first, last = parent.metadata["parent_start"], parent.metadata["parent_end"]
+        assert parent.page_content.startswith("Power\n\n")
+        text = parent.page_content[len("Power\n\n") :]
+        assert (text.split(), len(text)) == (PAGE[first:last].split(), last - first)
+        assert parent.page_content[body_start : body_start + end - start] == PAGE[start:end]
+
+
+def test_a_filter_holds_for_the_rest_of_a_parent_too(chunk_store):
+    retriever = HybridRetriever(store=chunk_store, parents=True, filter={"start": {"$gte": 40}})
+    assert all("short cable" not in parent.page_content for parent in retriever.invoke("short cable"))
+
+
+def test_parents_of_different_files_are_told_apart(embedding):
+    store = FaissStore(embedding=embedding)
+    for source in ("a.md", "b.md"):
+        page = Document(f"{source} one.\n\n{source} two.", metadata={"source": source})
+        store.add_documents(split_documents([page], chunk_chars=10))
+    found = HybridRetriever(store=store, parents=True).invoke("one two")
+    assert sorted(parent.page_content for parent in found) == ["a.md one.\n\na.md two.", "b.md one.\n\nb.md two."]
+
+
+def test_parents_and_groups_together_are_refused(store):
+    with pytest.raises(ValidationError, match="choose one"):
+        HybridRetriever(store=store, parents=True, group_by="faq")
+
+
+# --- a reranker
+
+
+def test_the_rerankers_order_counts_and_relevance_stays(store):
+    plain = {found.id: found.metadata["relevance"] for found in HybridRetriever(store=store).invoke("red shoes")}
+    found = HybridRetriever(store=store, reranker=LongestFirst()).invoke("red shoes")
+    lengths = [len(document.page_content) for document in found]
+    assert lengths == sorted(lengths, reverse=True)
+    assert {document.id: document.metadata["relevance"] for document in found} == plain
+
+
+def test_the_reranker_sees_the_first_candidates_and_may_leave_some_out(store):
+    store.add_texts(["red shoes never"], ids=["never"])
+    reranker = LongestFirst()
+    found = HybridRetriever(store=store, reranker=reranker, rerank_k=3, k=2).invoke("red shoes never")
+    first = _ids(HybridRetriever(store=store, k=3).invoke("red shoes never"))
+    assert reranker.shown == [first]
+    assert "never" in first
+    assert "never" not in _ids(found)
+    assert len(found) == 2
+
+
+def test_a_reranker_is_not_called_for_nothing(embedding):
+    reranker = LongestFirst()
+    assert HybridRetriever(store=FaissStore(embedding=embedding), reranker=reranker).invoke("anything") == []
+    assert reranker.shown == []
+
+
+def test_a_reranker_reads_chunks_and_parents_come_back(chunk_store):
+    reranker = LongestFirst()
+    found = HybridRetriever(store=chunk_store, reranker=reranker, parents=True, k=1).invoke("charger")
+    assert len(found) == 1
+    assert len(reranker.shown[0]) == 3  # one chunk of each parent, and the document without
+
+
+# --- many questions at once, and async
+
+
+class CountedStore(FaissStore):
+    """Counts searches by meaning."""
+
+    num_searches = 0
+
+    def batch_search(self, queries, k=4, **options):
+        self.num_searches += 1
+        return super().batch_search(queries, k, **options)
+
+
+QUESTIONS = ["red shoes", "blue sky", "退货", "red shoes", "charging"]
+
+
+def _counted(embedding):
+    store = CountedStore(embedding=embedding)
+    store.add_texts(["red shoe", "blue sky", "七天内可以退货", "charging cable"], [{"n": n} for n in range(4)])
+    return store
+
+
+@pytest.mark.parametrize("options", [{}, {"k": 2}, {"k": 2, "filter": {"n": {"$lt": 3}}}])
+async def test_a_batch_makes_one_search_and_answers_as_single_calls_do(embedding, options):
+    store = _counted(embedding)
+    retriever = HybridRetriever(store=store)
+    single = [retriever.invoke(question, **options) for question in QUESTIONS]
+    store.num_searches = 0
+    assert retriever.batch(QUESTIONS, **options) == single
+    assert store.num_searches == 1
+    assert await retriever.abatch(QUESTIONS, **options) == single
+    assert store.num_searches == 2
+    assert [await retriever.ainvoke(question, **options) for question in QUESTIONS] == single
+
+
+async def test_one_bad_question_of_a_batch_costs_the_others_nothing_if_errors_are_returned(store):
+    retriever, questions = HybridRetriever(store=store, k=1), ["red shoes", "bad \x00", "blue sky"]
+    for answers in (
+        retriever.batch(questions, return_exceptions=True),
+        await retriever.abatch(questions, return_exceptions=True),
+    ):
+        assert isinstance(answers[1], InputTextError)
+        assert (_ids(answers[0]), _ids(answers[2])) == (["shoe"], ["sky"])
+    with pytest.raises(InputTextError):
+        retriever.batch(questions)
+
+
+def test_an_empty_batch_is_empty(store):
+    assert HybridRetriever(store=store).batch([]) == []
+
+
+def test_an_unknown_option_of_a_batch_is_refused(store):
+    with pytest.raises(TypeError, match="top_k"):
+        HybridRetriever(store=store).batch(["red", "blue"], top_k=3)
