@@ -1,6 +1,5 @@
 """A durable LangChain vector store: SQLite is the truth, FAISS finds the neighbours."""
 
-import hashlib
 import math
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,17 +16,17 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from typing_extensions import override
 
 from llms.call_gathering import CallGatherer
-from llms.errors import UnknownOptionError
 from llms.texts import check_text
 from retrievers.errors import StoreMismatchError, VectorError
 from retrievers.filters import parse_filter
 from retrievers.keyword import search_words, word_shares
 from retrievers.store.ann import Metric
+from retrievers.store.arguments import check_choice, check_k, checked_rows, refuse_unknown
 from retrievers.store.arrays import FloatArray, IntArray
 from retrievers.store.database import Database
-from retrievers.store.document_table import DocumentTable, NewDocument, metadata_json
+from retrievers.store.document_table import DocumentTable, NewDocument
 from retrievers.store.indexed_table import IndexedTable, IndexKind, Report
-from retrievers.store.manifest import check_choice, check_manifest, new_manifest
+from retrievers.store.manifest import check_manifest, new_manifest
 from retrievers.store.namespaces import list_namespaces, store_folder
 from retrievers.store.vector_index import Found
 
@@ -35,7 +34,6 @@ __all__ = ["FaissStore", "StoreInfo"]
 
 Filter = Mapping[str, Any] | None
 Scored = list[tuple[Document, float]]
-_MAX_TEXT_CHARS = 1_000_000
 _NUM_TRIES, _NUM_FREE_TRIES = 10, 3  # of a search whose finds are removed before their texts are read
 
 
@@ -205,8 +203,8 @@ class FaissStore(VectorStore):
             VectorError: for metadata that is no JSON, or vectors that no index should hold.
             StoreBusyError: if somebody else writes to the store.
         """
-        _refuse_unknown(kwargs)
-        checked, metadata, new_ids = _checked_rows(texts, metadatas, ids)
+        refuse_unknown(kwargs)
+        checked, metadata, new_ids = checked_rows(texts, metadatas, ids)
         if not checked:
             return []
         size = batch_size or len(checked)
@@ -223,7 +221,7 @@ class FaissStore(VectorStore):
         ids: Sequence[str | None] | None = None,
     ) -> list[str]:
         """Store texts whose vectors are known already; else as `add_texts`."""
-        checked, metadata, new_ids = _checked_rows(texts, metadatas, ids)
+        checked, metadata, new_ids = checked_rows(texts, metadatas, ids)
         if checked:
             self._store(checked, metadata, new_ids, self._checked_vectors(vectors, expected=len(checked)))
         return new_ids
@@ -231,7 +229,7 @@ class FaissStore(VectorStore):
     @override
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool | None:
         """Remove documents by id, all of them without ids; ids that are not there are no error."""
-        _refuse_unknown(kwargs)
+        refuse_unknown(kwargs)
         self._index.delete(None if ids is None else [check_text(id_) for id_ in ids])
         return True
 
@@ -272,7 +270,7 @@ class FaissStore(VectorStore):
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, *, filter: Filter = None, **kwargs: Any
     ) -> list[Document]:
-        _refuse_unknown(kwargs)
+        refuse_unknown(kwargs)
         return [document for document, _ in self.search_vectors([embedding], k, filter=filter)[0]]
 
     def batch_search(
@@ -284,8 +282,8 @@ class FaissStore(VectorStore):
         **kwargs: Any,
     ) -> list[Scored]:
         """Return for each query what `similarity_search_with_score` returns, from one search for all of them."""
-        _refuse_unknown(kwargs)
-        return self.search_vectors(self._embed_queries(queries), k, filter=filter)
+        refuse_unknown(kwargs)
+        return self.search_vectors(self.embed_queries(queries), k, filter=filter)
 
     def search_vectors(
         self,
@@ -299,7 +297,7 @@ class FaissStore(VectorStore):
         Args:
             vectors: (n, dimension).
         """
-        _check_k(k)
+        check_k(k)
         queries = self._checked_vectors(vectors, expected=len(vectors))
         for attempt in range(_NUM_TRIES):
             if attempt < _NUM_FREE_TRIES:
@@ -311,33 +309,52 @@ class FaissStore(VectorStore):
                 break
         return [[(documents[row], self._score(near)) for row, near in rows if row in documents] for rows in found]
 
-    def keyword_search(self, query: str, k: int = 4) -> Scored:
-        """Return at most `k` documents that share a word with the query, with BM25 scores, best first.
+    def keyword_search(
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter = None,  # noqa: A002  # LangChain's name for it
+    ) -> Scored:
+        """Return at most `k` documents that match the filter and share a word with the query, by BM25, best first.
 
         Raises:
             StoreMismatchError: if the store was made without keywords.
         """
-        _check_k(k)
+        check_k(k)
         self._check_has_words()
+        rows = None if filter is None else self._index.matching_rows(parse_filter(filter)).tolist()
         with self._documents.database.reading() as connection:
-            found = search_words(connection, check_text(query), k)
+            found = search_words(connection, check_text(query), k, rows)
         documents = self._documents.by_rows(row for row, _ in found)
         return [(documents[row], score) for row, score in found if row in documents]
 
     def word_shares(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return for each text the share of the query's words in it, in [0, 1]; words rare in the store count more."""
+        """Return how much of the query stands in each text: 0 for none of its words, 1 for every word once.
+
+        Words that are rare in the store count more; a text that repeats them may reach 2.2.
+        """
         self._check_has_words()
         with self._documents.database.reading() as connection:
             return word_shares(connection, check_text(query), texts)
 
-    def score_by_ids(self, query: str, ids: Sequence[str]) -> Scored:
+    def find(self, filter: Mapping[str, Any]) -> list[Document]:  # noqa: A002  # LangChain's name for it
+        """Return every document that matches the filter, oldest first."""
+        rows = self._index.matching_rows(parse_filter(filter)).tolist()
+        documents = self._documents.by_rows(rows)
+        return [documents[row] for row in rows if row in documents]
+
+    def score_by_ids(self, query: str | FloatArray, ids: Sequence[str]) -> Scored:
         """Return the documents with these ids and their scores for the query, in the order of `ids`.
 
         Ids that the store does not hold are left out.
+
+        Args:
+            query: a text, or its vector from `embed_queries`.
         """
         if not ids:
             return []
-        vector = self._embed_queries([query])[0]
+        vector = self.embed_queries([query])[0] if isinstance(query, str) else query
         for _ in range(_NUM_TRIES):
             rows_and_documents = self._documents.by_ids(ids)
             rows = np.array([row for row, _ in rows_and_documents], dtype=np.int64)
@@ -359,8 +376,8 @@ class FaissStore(VectorStore):
         filter: Filter = None,
         **kwargs: Any,
     ) -> list[Document]:
-        _refuse_unknown(kwargs)
-        vector = self._embed_queries([query])[0]
+        refuse_unknown(kwargs)
+        vector = self.embed_queries([query])[0]
         return self.max_marginal_relevance_search_by_vector(vector.tolist(), k, fetch_k, lambda_mult, filter=filter)
 
     @override
@@ -375,8 +392,8 @@ class FaissStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Return `k` of the `fetch_k` nearest documents that match the filter, near and unlike each other by cosine."""
-        _refuse_unknown(kwargs)
-        _check_k(k)
+        refuse_unknown(kwargs)
+        check_k(k)
         query = self._checked_vectors([embedding], expected=1)
         allowed = None if filter is None else self._index.matching_rows(parse_filter(filter))
         snapshot = self._index.snapshot()
@@ -391,11 +408,7 @@ class FaissStore(VectorStore):
 
     @override
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        if self.metric == "inner_product":
-            return lambda product: 1 / (1 + math.exp(-max(-700.0, min(700.0, product))))
-        if self.metric == "l2":
-            return lambda distance: 1 / (1 + distance)
-        return lambda cosine: max(0.0, min(1.0, cosine))
+        return self.relevance
 
     @classmethod
     @override
@@ -448,6 +461,20 @@ class FaissStore(VectorStore):
 
     # --- vectors
 
+    def embed_queries(self, queries: Sequence[str]) -> FloatArray:
+        """Return the vectors of questions, (n, dimension) float32, as `search_vectors` takes them."""
+        checked = [check_text(query) for query in queries]
+        embed_array = getattr(self.embedding, "embed_array", None)
+        if embed_array and len(checked) > 1:
+            return self._checked_vectors(embed_array(checked, role="query"), expected=len(checked))
+        return self._checked_vectors([self.embedding.embed_query(query) for query in checked], expected=len(checked))
+
+    def relevance(self, score: float) -> float:
+        """Return the relevance, in [0, 1], that a score of this store's metric stands for."""
+        if self.metric == "inner_product":
+            return 1 / (1 + math.exp(-max(-700.0, min(700.0, score))))
+        return 1 / (1 + score) if self.metric == "l2" else max(0.0, min(1.0, score))
+
     def _found_with_documents(
         self,
         queries: FloatArray,
@@ -482,13 +509,6 @@ class FaissStore(VectorStore):
         vectors = embed_array(texts, role="document") if embed_array else self.embedding.embed_documents(texts)
         return self._checked_vectors(vectors, expected=len(texts))
 
-    def _embed_queries(self, queries: Sequence[str]) -> FloatArray:
-        checked = [check_text(query) for query in queries]
-        embed_array = getattr(self.embedding, "embed_array", None)
-        if embed_array and len(checked) > 1:
-            return self._checked_vectors(embed_array(checked, role="query"), expected=len(checked))
-        return self._checked_vectors([self.embedding.embed_query(query) for query in checked], expected=len(checked))
-
     def _checked_vectors(self, vectors: Sequence[Sequence[float]] | FloatArray, *, expected: int) -> FloatArray:
         """Return (expected, dimension) float32 rows, of length 1 for cosines, or refuse what no index should hold."""
         try:
@@ -518,36 +538,3 @@ class FaissStore(VectorStore):
         if not self._documents.has_words:
             msg = f"the store in {self.folder or 'memory'} was made without keywords; make one with keywords=True"
             raise StoreMismatchError(msg)
-
-
-def _checked_rows(
-    texts: Iterable[str], metadatas: Sequence[Mapping[str, Any]] | None, ids: Sequence[str | None] | None
-) -> tuple[list[str], list[str], list[str]]:
-    """Return texts, metadata as JSON and ids, one of each per document."""
-    checked = [check_text(text, max_chars=_MAX_TEXT_CHARS) for text in texts]
-    metadata = [metadata_json(entry) for entry in metadatas or [{}] * len(checked)]
-    given = list(ids or [None] * len(checked))
-    if not len(checked) == len(metadata) == len(given):
-        msg = f"got {len(checked)} texts, {len(metadata)} metadata and {len(given)} ids; give one per text"
-        raise VectorError(msg)
-    new_ids = [
-        check_text(id_) if id_ else _content_id(text, entry)
-        for id_, text, entry in zip(given, checked, metadata, strict=True)
-    ]
-    return checked, metadata, new_ids
-
-
-def _content_id(text: str, metadata: str) -> str:
-    return hashlib.sha256(f"{text}\x1f{metadata}".encode()).hexdigest()[:32]
-
-
-def _check_k(k: int) -> None:
-    if k < 1:
-        msg = f"k must be at least 1, got {k}"
-        raise VectorError(msg)
-
-
-def _refuse_unknown(options: Mapping[str, Any]) -> None:
-    if options:
-        msg = f"a store has no option {', '.join(sorted(options))}; check the spelling"
-        raise UnknownOptionError(msg)

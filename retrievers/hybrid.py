@@ -1,6 +1,6 @@
 """Search by meaning and by words at once, as one LangChain retriever."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -16,7 +16,7 @@ from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.filters import parse_filter
 from retrievers.fusion import fuse_rankings
 from retrievers.parents import assemble_parents, parent_key
-from retrievers.store.metadata_columns import MetadataColumns
+from retrievers.store.arrays import FloatArray
 
 __all__ = ["HybridRetriever"]
 
@@ -25,7 +25,7 @@ __all__ = ["HybridRetriever"]
 _FULL_CONTRAST = 0.3
 _LEAST_TRUST = 0.1
 _FEW = 10  # fewer candidates are compared with as many, as if the others had nothing to do with the question
-_Nearest = Mapping[str, Scored]
+_Nearest = Mapping[str, tuple[FloatArray, Scored]]  # question -> its vector and what is near it
 
 
 class HybridRetriever(BaseRetriever):
@@ -157,7 +157,7 @@ class HybridRetriever(BaseRetriever):
             return None
         fetch, condition = max(self._count(options.get("k")), self.fetch_k), self._condition(options.get("filter"))
         try:
-            return dict(zip(queries, self.store.batch_search(queries, fetch, filter=condition), strict=True))
+            return self._nearest(queries, fetch, condition)
         except TuneChainError:
             if not return_exceptions:
                 raise
@@ -179,13 +179,12 @@ class HybridRetriever(BaseRetriever):
 
     def _candidates(self, query: str, fetch: int, condition: Filter, nearest: _Nearest | None) -> list[Document]:
         """Return what either search finds, best first, each with its relevance."""
-        by_meaning = self.store.batch_search([query], fetch, filter=condition)[0] if nearest is None else nearest[query]
-        by_words = self._ids_by_words(query, fetch, condition)
+        vector, by_meaning = (nearest or self._nearest([query], fetch, condition))[query]
+        by_words = [document.id or "" for document, _ in self.store.keyword_search(query, fetch, filter=condition)]
         known = {document.id for document, _ in by_meaning}
-        scored = by_meaning + self.store.score_by_ids(query, [id_ for id_ in by_words if id_ not in known])
+        scored = by_meaning + self.store.score_by_ids(vector, [id_ for id_ in by_words if id_ not in known])
         shares = self.store.word_shares(query, [document.page_content for document, _ in scored])
-        to_relevance = self.store._select_relevance_score_fn()  # LangChain's own name for it
-        closeness = [to_relevance(score) for _, score in scored]
+        closeness = [self.store.relevance(score) for _, score in scored]
         trust = _trust(closeness)
         values = [
             (trust * near + self.word_weight * share) / (trust + self.word_weight)
@@ -200,17 +199,10 @@ class HybridRetriever(BaseRetriever):
         ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
         return [by_id[id_] for id_ in ranking if id_ in by_id]
 
-    def _ids_by_words(self, query: str, count: int, condition: Filter) -> list[str]:
-        """Return the ids of at most `count` matching documents with words of the question, best first."""
-        if condition is None:
-            return [document.id or "" for document, _ in self.store.keyword_search(query, count)]
-        fetch = 4 * count
-        while True:  # until enough of them match, or there are no more
-            found = [document for document, _ in self.store.keyword_search(query, fetch)]
-            matching = _matching(found, condition)
-            if len(matching) >= count or len(found) < fetch:
-                return [document.id or "" for document in matching[:count]]
-            fetch *= 4
+    def _nearest(self, queries: Sequence[str], fetch: int, condition: Filter) -> _Nearest:
+        vectors = self.store.embed_queries(queries)
+        found = self.store.search_vectors(vectors, fetch, filter=condition)
+        return dict(zip(queries, zip(vectors, found, strict=True), strict=True))
 
     def _one_per_group(self, candidates: Sequence[Document]) -> list[Document]:
         groups: dict[Hashable, list[Document]] = {}
@@ -248,12 +240,3 @@ def _joint_relevance(members: Sequence[Document]) -> float:
 
 def _with_relevance(document: Document, relevance: float) -> Document:
     return document.model_copy(update={"metadata": {**document.metadata, "relevance": relevance}})
-
-
-def _matching(documents: Iterable[Document], condition: Mapping[str, Any]) -> list[Document]:
-    checked, found = parse_filter(condition), list(documents)
-    metadata = [document.metadata for document in found]
-    columns = MetadataColumns()
-    columns.append(range(len(found)), metadata)
-    columns.add_fields(checked.fields(), metadata)
-    return [document for document, fits in zip(found, checked.matches(columns.columns()), strict=True) if fits]

@@ -45,9 +45,7 @@ def _find(store: FaissStore, chunks: Sequence[Document], condition: Mapping[str,
     """Return all documents that belong to the chunks' parents."""
     either: list[Mapping[str, Any]] = [{"$and": [_equals(chunk, field) for field in _KEY_FIELDS]} for chunk in chunks]
     wanted: Mapping[str, Any] = {"$or": either} if condition is None else {"$and": [{"$or": either}, condition]}
-    # the filter says it all; with room for every document, any vector finds all that match
-    nowhere = [[0.0] * (store.info().dimension or 1)]
-    return [document for document, _ in store.search_vectors(nowhere, max(1, len(store)), filter=wanted)[0]]
+    return store.find(wanted)
 
 
 def _equals(chunk: Document, field: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from llms.texts import check_text
 from retrievers.errors import OldStoreError
 from retrievers.importing.allowed_names import Record, plain_value
 from retrievers.importing.inert_pickle import SizeBudget, read_inert_pickle
-from retrievers.store.document_table import metadata_json
+from retrievers.store.arguments import metadata_json
 
 __all__ = ["OldDocument", "read_documents_pickle"]
 

@@ -53,6 +53,7 @@ def read_csv(raw: bytes) -> Iterator[tuple[int, Row]]:
         [(1, {'text': '退货', 'lang': 'zh'})]
     """
     text = check_text(decode_text(raw), max_chars=len(raw))
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # a limit of the whole process, lower than a page's
     header_line = text.split("\n", 1)[0]
     delimiter = next((mark for mark in ",;\t" if mark in header_line), ",")
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

@@ -214,7 +214,8 @@ class Database:
     def remember_commits(self, count: int) -> None:
         """Note outside the file how many commits it holds: a damaged write-ahead log ends early without a word."""
         if self._counter is not None:
-            os.pwrite(self._counter, _counter_record(count), 0)
+            os.lseek(self._counter, 0, os.SEEK_SET)
+            os.write(self._counter, _counter_record(count))
             if self._durable:
                 os.fsync(self._counter)
 

@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 import numpy as np
 from langchain_core.documents import Document
 
-from retrievers.errors import StoreDamagedError, StoreMismatchError, VectorError
+from retrievers.errors import StoreDamagedError, StoreMismatchError
 from retrievers.keyword import KEYWORD_SCHEMA, add_words, drop_words, remove_words, sum_words, words_rules
 from retrievers.store.arrays import FloatArray, IntArray
 from retrievers.store.checking import document_checksum, find_damage
 from retrievers.store.database import Database, damaged_message
 from retrievers.store.manifest import MANIFEST_SCHEMA, read_manifest, write_manifest
 
-__all__ = ["DocumentTable", "NewDocument", "StoredVectors", "Written", "metadata_json"]
+__all__ = ["DocumentTable", "NewDocument", "StoredVectors", "Written"]
 
 _SCHEMA_VERSION = 2
 # Removed rows keep their vectors until the next compaction: a saved index may still hold them.
@@ -310,21 +310,6 @@ class DocumentTable:
 
     def _fail(self, what: str) -> NoReturn:
         raise StoreDamagedError(damaged_message(self.folder, what))
-
-
-def metadata_json(metadata: Mapping[str, Any]) -> str:
-    """Return metadata as JSON.
-
-    Raises:
-        VectorError: if they hold something JSON cannot.
-    """
-    try:
-        text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
-        text.encode("utf-8")  # refuses lone surrogates, which are no JSON either
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"metadata must be JSON (text, numbers, booleans, lists, mappings): {error}"
-        raise VectorError(msg) from error
-    return text
 
 
 def _written(connection: sqlite3.Connection, removed: Sequence[int], added: Sequence[int]) -> Written:

@@ -3,16 +3,15 @@
 import json
 import sqlite3
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 
-from llms.errors import OptionValueError
 from retrievers.errors import StoreMismatchError
 
-__all__ = ["MANIFEST_SCHEMA", "check_choice", "check_manifest", "new_manifest", "read_manifest", "write_manifest"]
+__all__ = ["MANIFEST_SCHEMA", "check_manifest", "new_manifest", "read_manifest", "write_manifest"]
 
 MANIFEST_SCHEMA = "CREATE TABLE manifest (number INTEGER PRIMARY KEY, content TEXT NOT NULL, checksum INTEGER NOT NULL)"
 
@@ -70,17 +69,6 @@ def check_manifest(
             "leave the metric out, or build it anew"
         )
         raise StoreMismatchError(msg)
-
-
-def check_choice(name: str, value: str | None, choices: Sequence[str | None]) -> None:
-    """Refuse a value that is none of the choices.
-
-    Raises:
-        OptionValueError: naming them.
-    """
-    if value not in choices:
-        msg = f"{name} must be one of {', '.join(str(choice) for choice in choices)}, got {value!r}"
-        raise OptionValueError(msg)
 
 
 def _embedding_name(embedding: Embeddings) -> str:

@@ -388,9 +388,9 @@ class CountedStore(FaissStore):
 
     num_searches = 0
 
-    def batch_search(self, queries, k=4, **options):
+    def search_vectors(self, vectors, k=4, **options):
         self.num_searches += 1
-        return super().batch_search(queries, k, **options)
+        return super().search_vectors(vectors, k, **options)
 
 
 QUESTIONS = ["red shoes", "blue sky", "退货", "red shoes", "charging"]

@@ -218,6 +218,18 @@ def test_an_unknown_option_is_refused(call):
         call(store)
 
 
+def test_words_are_searched_and_documents_found_under_a_filter():
+    with filled(random_vectors(30)) as store:
+        assert [document.id for document in store.find({"place": {"$in": [7, 3]}})] == ["3", "7"]
+        few = {"place": {"$lt": 5}}
+        assert {document.id for document, _ in store.keyword_search("text", k=9, filter=few)} == set("01234")
+        assert store.keyword_search("text 7", k=9, filter={"place": 99}) == []
+        store.delete(["3"])
+        assert [document.id for document in store.find({"place": {"$in": [7, 3]}})] == ["7"]
+        vector = store.embed_queries(["text 7"])[0]
+        assert store.score_by_ids(vector, ["7"]) == store.score_by_ids("text 7", ["7", "3"])
+
+
 def test_without_keywords_a_keyword_search_says_so():
     with filled(random_vectors(3), keywords=False) as store:
         assert len(store.similarity_search("text")) == 3
