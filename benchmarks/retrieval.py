@@ -309,9 +309,9 @@ def _report(data: Path, embeddings: Embeddings) -> str:
         "The defaults were chosen on the sets marked (choice): SciFact's training claims, CMRC2018's trial part and "
         "the even FAQs of StackFAQ. The others confirm them. XQuAD has no such part; nothing was chosen on it. All "
         "of StackFAQ stands here because published figures do; figures of its odd FAQs were seen in early tries, but "
-        "no choice went by them. The test sets were printed once before the last changes, which went by the choice sets: "
-        "words without a cap, the best of a group counting twice, and four times as many candidates for groups (by the "
-        "even FAQs, when all of StackFAQ stood at 0.9584, just below what was hoped for).",
+        "no choice went by them. The test sets were printed once before the last changes, which went by the choice "
+        "sets: words without a cap, the best of a group counting twice, four times as many candidates for groups "
+        "(by the even FAQs, when all of StackFAQ stood at 0.9584, just below what was hoped for).",
     ]
     for task in tasks.values():
         print(f"measuring {task.name}", file=sys.stderr)
