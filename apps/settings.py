@@ -56,6 +56,7 @@ class CustomerServiceSettings(_Section):
 
     folder: Path = Path("customer_service")
     min_relevance: float = Field(default=0.35, ge=0.0, le=1.0)
+    word_weight: float = Field(default=0.25, gt=0.0, allow_inf_nan=False)
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
 
 

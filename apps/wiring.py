@@ -55,7 +55,7 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
     return build_customer_service_chain(
         classifier=open_classifier(settings, "intent"),
         templates=read_templates(settings.records_folder(section) / "templates.yaml"),
-        retriever=HybridRetriever(store=open_store(settings, "knowledge")),
+        retriever=HybridRetriever(store=open_store(settings, "knowledge"), word_weight=section.word_weight),
         embeddings=open_embeddings(settings),
         chat_model=open_chat_model(settings),
         options=options,

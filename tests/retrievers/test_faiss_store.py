@@ -202,6 +202,33 @@ def test_from_texts_and_from_documents_build_a_store(embedding, tmp_path):
     assert other.similarity_search("two")[0].id == "y"
 
 
+@pytest.mark.parametrize(("cleanup", "left"), [(None, 3), ("incremental", 2), ("full", 1), ("scoped_full", 2)])
+def test_langchains_index_cleans_up_as_its_mode_says(embedding, cleanup, left):
+    from langchain_core.indexing import InMemoryRecordManager, index
+
+    records = InMemoryRecordManager(namespace="test")
+    records.create_schema()
+    options = {"cleanup": cleanup, "source_id_key": "source", "key_encoder": "sha256"}
+    with FaissStore(embedding=embedding) as store:
+        old = [Document("one", metadata={"source": "a"}), Document("two", metadata={"source": "b"})]
+        assert index(old, records, store, **options)["num_added"] == 2
+        index([Document("one, changed", metadata={"source": "a"})], records, store, **options)
+        assert len(store) == len(store.similarity_search("one", k=9)) == left
+        assert store.similarity_search("one, changed", k=1)[0].page_content == "one, changed"
+
+
+async def test_langchains_index_works_async(embedding):
+    from langchain_core.indexing import InMemoryRecordManager, aindex
+
+    records = InMemoryRecordManager(namespace="test")
+    records.create_schema()
+    with FaissStore(embedding=embedding) as store:
+        pages = [Document("one", metadata={"source": "a"})]
+        options = {"cleanup": "full", "source_id_key": "source", "key_encoder": "sha256"}
+        assert (await aindex(pages, records, store, **options))["num_added"] == 1
+        assert (await aindex(pages, records, store, **options))["num_skipped"] == 1
+
+
 def test_langchains_index_can_run_again(store):
     from langchain_core.indexing import InMemoryRecordManager, index
 
