@@ -34,7 +34,12 @@ KEYWORD_SCHEMA = (
     "CREATE VIRTUAL TABLE keyword_counts USING fts5vocab (keywords, row)",
     "CREATE VIRTUAL TABLE keyword_places USING fts5vocab (keywords, instance)",
 )
-_RULES = 2  # of _terms, raised with every change of it
+_PLACES = "SELECT term, sum(doc), count(*) FROM keyword_places GROUP BY term"  # reads everything
+_COUNT = "SELECT cnt FROM keyword_counts WHERE term = ?"  # looks it up, as a search does
+_LENGTHS = "SELECT id, sz FROM keywords_docsize"
+_TOTALS = "SELECT block FROM keywords_data WHERE id = 1"
+_LENGTH_WEIGHT = 2**32 + 15  # a prime above every checksum of a word
+_RULES = 3  # of _terms, raised with every change of it
 _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
@@ -48,7 +53,7 @@ def add_words(connection: sqlite3.Connection, row: int, text: str) -> int:
     """Make a document findable by its words, and return what it adds to `sum_words`."""
     words = list(_terms(text))
     connection.execute("INSERT INTO keywords (rowid, words) VALUES (?, ?)", (row, " ".join(words)))
-    return row * sum(map(_word_checksum, words))
+    return _share_of_sum(row, words)
 
 
 def remove_words(connection: sqlite3.Connection, row: int, text: str) -> int:
@@ -57,7 +62,7 @@ def remove_words(connection: sqlite3.Connection, row: int, text: str) -> int:
     # such a table forgets a text only when it is told the text
     sql = "INSERT INTO keywords (keywords, rowid, words) VALUES ('delete', ?, ?)"
     connection.execute(sql, (row, " ".join(words)))
-    return row * sum(map(_word_checksum, words))
+    return _share_of_sum(row, words)
 
 
 def drop_words(connection: sqlite3.Connection) -> None:
@@ -69,12 +74,20 @@ def drop_words(connection: sqlite3.Connection) -> None:
 
 
 def sum_words(connection: sqlite3.Connection) -> int:
-    """Return a number that changes whenever a word stands in another document, or is another; -1 if it is damaged."""
+    """Return a number that changes whenever a word, its document, or a document's length does; -1 if damage shows."""
     try:
-        sums = connection.execute("SELECT term, sum(doc) FROM keyword_places GROUP BY term").fetchall()
-    except sqlite3.DatabaseError:
+        places = connection.execute(_PLACES).fetchall()
+        are_found = all(connection.execute(_COUNT, (word,)).fetchone() == (count,) for word, _, count in places)
+        lengths = [(row, _read_numbers(sizes)[0]) for row, sizes in connection.execute(_LENGTHS)]
+        totals = connection.execute(_TOTALS).fetchone()
+    except (sqlite3.DatabaseError, IndexError):
         return -1
-    return sum(_word_checksum(word) * rows for word, rows in sums)
+    # FTS5 weighs by the number of documents and of words, which it keeps apart from the words
+    num_words = sum(length for _, length in lengths)
+    if not are_found or (lengths and _read_numbers(totals[0])[:2] != [len(lengths), num_words]):
+        return -1
+    by_place: int = sum(_word_checksum(word) * rows for word, rows, _ in places)
+    return by_place + _LENGTH_WEIGHT * sum(row * length for row, length in lengths)
 
 
 def words_rules() -> str:
@@ -151,6 +164,21 @@ def _document_counts(connection: sqlite3.Connection, words: Iterable[str]) -> di
 def _num_documents(connection: sqlite3.Connection) -> int:
     count: int = read_manifest(connection)["num_documents"]
     return count
+
+
+def _share_of_sum(row: int, words: Sequence[str]) -> int:
+    return row * (sum(map(_word_checksum, words)) + _LENGTH_WEIGHT * len(words))
+
+
+def _read_numbers(record: bytes) -> list[int]:
+    """Return the numbers in a record of FTS5: seven bits a byte, highest first, the last byte of each below 128."""
+    numbers, value = [], 0
+    for byte in record:
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            numbers.append(value)
+            value = 0
+    return numbers
 
 
 @functools.lru_cache(maxsize=100_000)

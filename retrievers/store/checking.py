@@ -31,8 +31,19 @@ def find_damage(connection: sqlite3.Connection, manifest: Mapping[str, Any], num
         count, total = count + 1, total + checksum
     if (count, total) != (manifest["num_documents"], manifest["checksum"]):
         return f"{manifest['num_documents']} documents were written, {count} are there"
+    if damage := _damaged_history(connection, manifest):
+        return damage
     documents, vectors, removed = (
         {row for (row,) in connection.execute(f"SELECT row FROM {table}")}  # noqa: S608  # fixed names
         for table in ("documents", "vectors", "tombstones")
     )
     return "" if documents == vectors - removed and not documents & removed else "documents and vectors do not match"
+
+
+def _damaged_history(connection: sqlite3.Connection, manifest: Mapping[str, Any]) -> str:
+    """Return what is wrong with the numbers of rows and removals, which never are used twice."""
+    count, first, last = connection.execute("SELECT count(*), min(number), max(number) FROM tombstones").fetchone()
+    if count and (last, last - first + 1) != (manifest["last_tombstone"], count):
+        return "its list of removals is not what was written"
+    last_row = connection.execute("SELECT max(row) FROM vectors").fetchone()[0] or 0
+    return "" if last_row <= manifest["last_row"] else "its rows are not what was written"

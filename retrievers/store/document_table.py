@@ -26,7 +26,7 @@ _SCHEMA_VERSION = 2
 # Removed rows keep their vectors until the next compaction: a saved index may still hold them.
 _SCHEMA = """
 CREATE TABLE documents (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    row INTEGER PRIMARY KEY,
     key INTEGER NOT NULL,
     id TEXT NOT NULL,
     text TEXT NOT NULL,
@@ -35,7 +35,7 @@ CREATE TABLE documents (
 );
 CREATE INDEX documents_key ON documents (key);
 CREATE TABLE vectors (row INTEGER PRIMARY KEY, vector BLOB NOT NULL, checksum INTEGER NOT NULL);
-CREATE TABLE tombstones (number INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL);
+CREATE TABLE tombstones (number INTEGER PRIMARY KEY, row INTEGER NOT NULL);
 """
 _EMPTY = {
     "schema_version": _SCHEMA_VERSION,
@@ -43,6 +43,8 @@ _EMPTY = {
     "num_documents": 0,
     "checksum": 0,  # the sum over all documents: no loss, change or double keeps it and their number
     "words_checksum": 0,
+    "last_row": 0,  # no number is used twice: others tell by it what is new
+    "last_tombstone": 0,
     "num_commits": 0,
     "epoch": 0,
 }
@@ -140,14 +142,14 @@ class DocumentTable:
             manifest["dimension"] = len(documents[0].vector)
             removed = self._remove(connection, [document.id for document in documents], manifest)
             added = [self._insert(connection, document, manifest) for document in documents]
-            return _written(connection, removed, added)
+            return _written(removed, added, manifest)
 
     def delete(self, ids: Sequence[str] | None) -> Written:
         """Remove documents, all for None; ids that are not there are left out."""
         with self._changing() as (connection, manifest):
             if ids is None:
                 ids = [id_ for (id_,) in connection.execute("SELECT id FROM documents ORDER BY row").fetchall()]
-            return _written(connection, self._remove(connection, ids, manifest), [])
+            return _written(self._remove(connection, ids, manifest), [], manifest)
 
     def forget_removed(self, last_tombstone: int) -> int:
         """Throw away the vectors removed up to `last_tombstone`; return the new epoch."""
@@ -178,24 +180,26 @@ class DocumentTable:
 
     def _insert(self, connection: sqlite3.Connection, new: NewDocument, manifest: dict[str, Any]) -> int:
         checksum = document_checksum(new.id, new.text, new.metadata)
-        row: int = connection.execute(  # type: ignore[assignment]  # after an insertion there is one
-            "INSERT INTO documents (key, id, text, metadata, checksum) VALUES (?, ?, ?, ?, ?)",
-            (_key(new.id), new.id, new.text, new.metadata, checksum),
-        ).lastrowid
+        manifest["last_row"] = row = manifest["last_row"] + 1
+        connection.execute(
+            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
+            (row, _key(new.id), new.id, new.text, new.metadata, checksum),
+        )
         vector = new.vector.tobytes()
         connection.execute("INSERT INTO vectors VALUES (?, ?, ?)", (row, vector, zlib.crc32(vector)))
         if self.has_words:
             manifest["words_checksum"] += add_words(connection, row, new.text)
         manifest["num_documents"] += 1
         manifest["checksum"] += checksum
-        return row
+        return int(row)
 
     def _remove(self, connection: sqlite3.Connection, ids: Iterable[str], manifest: dict[str, Any]) -> list[int]:
         removed = []
         for id_ in ids:
             sql = "DELETE FROM documents WHERE key = ? AND id = ? RETURNING row, text, checksum"
             for row, text, checksum in connection.execute(sql, (_key(id_), id_)).fetchall():
-                connection.execute("INSERT INTO tombstones (row) VALUES (?)", (row,))
+                manifest["last_tombstone"] += 1
+                connection.execute("INSERT INTO tombstones VALUES (?, ?)", (manifest["last_tombstone"], row))
                 if self.has_words:
                     manifest["words_checksum"] -= remove_words(connection, row, text)
                 manifest["num_documents"] -= 1
@@ -242,7 +246,7 @@ class DocumentTable:
             manifest = read_manifest(connection)
             rows, vectors = self._vectors_after(connection, after_row, manifest["dimension"])
             removed = self._removed(connection, "number > ?", after_tombstone)
-            return StoredVectors(rows, vectors, removed, _last_tombstone(connection), manifest["epoch"])
+            return StoredVectors(rows, vectors, removed, manifest["last_tombstone"], manifest["epoch"])
 
     def last_tombstone_of(self, removed: IntArray) -> int:
         """Return the number of the last removal among `removed` rows, 0 for none."""
@@ -282,10 +286,13 @@ class DocumentTable:
             if self.folder is not None and not is_sealed:
                 if damage := find_damage(connection, manifest, remembered):
                     self._fail(damage)
-                has_right_words &= not self.has_words or sum_words(connection) == manifest["words_checksum"]
+                # the words are made from the texts: where anything is wrong, they are made anew
+                is_to_be_summed = self.has_words and has_right_words and is_sealed is None
+                has_right_words &= not is_to_be_summed or sum_words(connection) == manifest["words_checksum"]
         if is_sealed is False:
             self.problem = "the file is not the one that was closed, but every document in it is right"
-        if self.has_words and not has_right_words:  # they are made from the texts, so they can be made anew
+            has_right_words = False
+        if self.has_words and not has_right_words:
             self._rebuild_words()
             self.database.stop_writing()
 
@@ -312,15 +319,9 @@ class DocumentTable:
         raise StoreDamagedError(damaged_message(self.folder, what))
 
 
-def _written(connection: sqlite3.Connection, removed: Sequence[int], added: Sequence[int]) -> Written:
+def _written(removed: Sequence[int], added: Sequence[int], manifest: Mapping[str, Any]) -> Written:
     gone, new = (np.array(sorted(numbers), dtype=np.int64) for numbers in (removed, added))
-    return Written(gone, new, _last_tombstone(connection))
-
-
-def _last_tombstone(connection: sqlite3.Connection) -> int:
-    """Return the number of the last removal, also of one that is forgotten by now."""
-    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'").fetchone()
-    return int(found[0]) if found else 0
+    return Written(gone, new, manifest["last_tombstone"])
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
-from retrievers.errors import StoreFolderError, StoreMismatchError
+from retrievers.errors import StoreDamagedError, StoreFolderError, StoreMismatchError
 from retrievers.store.manifest import read_manifest, write_manifest
 
 TEXTS = [f"document {i} about word{i % 7} and word{i % 11}" for i in range(60)]
@@ -114,6 +114,53 @@ def test_a_damaged_database_is_refused_with_a_typed_error(folder, embedding, dam
             database.execute("UPDATE vectors SET vector = x'00' WHERE row = 7")
         database.close()
     with pytest.raises(StoreFolderError, match="restore it"):
+        FaissStore(folder, embedding=embedding)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE keywords_docsize SET sz = x'05' WHERE id = 3",
+        "DELETE FROM keywords_docsize WHERE id = 3",
+        "UPDATE keywords_data SET block = x'3d8123' WHERE id = 1",
+        "DELETE FROM keywords_idx",
+        "DELETE FROM keywords_data WHERE id > 10",
+    ],
+)
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_damaged_words_are_made_anew(folder, embedding, damage, is_sealed):
+    with FaissStore(folder, embedding=embedding) as store:
+        right = store.keyword_search("word3 document", k=99)
+    with sqlite3.connect(folder / "store.sqlite") as database:
+        database.execute(damage)
+    database.close()
+    if not is_sealed:
+        (folder / "store.seal").unlink()
+    with FaissStore(folder, embedding=embedding) as store:
+        assert store.keyword_search("word3 document", k=99) == right
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM tombstones",
+        "UPDATE tombstones SET number = 9 WHERE number = 2",
+        "UPDATE vectors SET row = 99 WHERE row = 60",
+        "DELETE FROM documents WHERE row = 9",
+        "UPDATE documents SET id = 'other' WHERE row = 9",
+        "UPDATE manifest SET content = replace(content, 'cosine', 'cosinf')",
+    ],
+)
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_documents_that_are_not_what_was_written_are_named(folder, embedding, damage, is_sealed):
+    with FaissStore(folder, embedding=embedding) as store:
+        store.delete(["3", "4"])
+    with sqlite3.connect(folder / "store.sqlite") as database:
+        database.execute(damage)
+    database.close()
+    if not is_sealed:
+        (folder / "store.seal").unlink()
+    with pytest.raises(StoreDamagedError, match="is damaged"):
         FaissStore(folder, embedding=embedding)
 
 
