@@ -87,7 +87,8 @@ def sum_words(connection: sqlite3.Connection) -> int:
     if not are_found or (lengths and _read_numbers(totals[0])[:2] != [len(lengths), num_words]):
         return -1
     by_place: int = sum(_word_checksum(word) * rows for word, rows, _ in places)
-    return by_place + _LENGTH_WEIGHT * sum(row * length for row, length in lengths)
+    by_length: int = sum(row * length for row, length in lengths)
+    return by_place + _LENGTH_WEIGHT * by_length
 
 
 def words_rules() -> str:

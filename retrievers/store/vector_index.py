@@ -1,11 +1,9 @@
 """Vectors in memory, searched while they change: immutable snapshots, swapped by reference."""
 
 import contextlib
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +17,7 @@ Found = list[tuple[int, float]]
 
 _SMALL_SHARE = 0.1  # below it, comparing the allowed vectors one by one is faster than searching all
 _SCAN_BLOCK = 65_536  # vectors copied at once when only some are allowed
+_FEW_QUERIES, _ALWAYS, _HARDLY_EVER = 4, 20, 128_000  # FAISS's own setting is the last
 _NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -163,7 +162,12 @@ def _search_segment(
 
 
 def _scan(vectors: FloatArray, queries: FloatArray, k: int, metric: Metric) -> tuple[FloatArray, IntArray]:
-    scores, places = _faiss().knn(queries, vectors, k, metric=faiss_metric(metric))
+    import faiss
+
+    # FAISS 1.15 takes matrix products from here on; by itself it does so for far larger batches only, though four
+    # queries gain by it already, and one loses. It is a setting of the process: another thread costs time, no more.
+    faiss.cvar.distance_compute_blas_threshold = _ALWAYS if len(queries) >= _FEW_QUERIES else _HARDLY_EVER
+    scores, places = faiss.knn(queries, vectors, k, metric=faiss_metric(metric))
     return _closeness(scores, metric), places
 
 
@@ -179,15 +183,6 @@ def _scan_some(
     closeness, found = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
     order = np.argsort(-closeness, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(closeness, order, axis=1), np.take_along_axis(found, order, axis=1)
-
-
-@functools.cache
-def _faiss() -> Any:
-    import faiss
-
-    # FAISS 1.15 compares up to 128,000 queries one by one; as matrix products a hundred are five times as fast
-    faiss.cvar.distance_compute_blas_threshold = 20
-    return faiss
 
 
 def _closeness(scores: FloatArray, metric: Metric) -> FloatArray:
