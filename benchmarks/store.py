@@ -48,9 +48,8 @@ def main() -> None:
 
 
 def _report(arguments: argparse.Namespace, folder: Path) -> str:
-    command = f"python -m benchmarks.store --count {arguments.count}" + "".join(
-        [" --growth", *(f" {size}" for size in arguments.growth)] if arguments.growth else []
-    )
+    sizes = "".join(f" {size}" for size in arguments.growth)
+    command = f"python -m benchmarks.store --count {arguments.count} --growth{sizes}"
     lines = [
         "# The store beside langchain-community's FAISS",
         "",
