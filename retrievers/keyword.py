@@ -36,8 +36,8 @@ KEYWORD_SCHEMA = (
 )
 _PLACES = "SELECT term, sum(doc), count(*) FROM keyword_places GROUP BY term"  # reads everything
 _COUNT = "SELECT cnt FROM keyword_counts WHERE term = ?"  # looks it up, as a search does
-_LENGTHS = "SELECT id, sz FROM keywords_docsize"
-_TOTALS = "SELECT block FROM keywords_data WHERE id = 1"
+_LENGTHS = "SELECT id, ifnull(CAST(sz AS BLOB), x'') FROM keywords_docsize"
+_TOTALS = "SELECT ifnull(CAST(block AS BLOB), x'') FROM keywords_data WHERE id = 1"
 _LENGTH_WEIGHT = 2**32 + 15  # a prime above every checksum of a word
 _RULES = 3  # of _terms, raised with every change of it
 _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
@@ -80,7 +80,7 @@ def sum_words(connection: sqlite3.Connection) -> int:
         are_found = all(connection.execute(_COUNT, (word,)).fetchone() == (count,) for word, _, count in places)
         lengths = [(row, _read_numbers(sizes)[0]) for row, sizes in connection.execute(_LENGTHS)]
         totals = connection.execute(_TOTALS).fetchone()
-    except (sqlite3.DatabaseError, IndexError):
+    except (sqlite3.DatabaseError, IndexError, TypeError):
         return -1
     # FTS5 weighs by the number of documents and of words, which it keeps apart from the words
     num_words = sum(length for _, length in lengths)

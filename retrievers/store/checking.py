@@ -5,7 +5,14 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["document_checksum", "find_damage"]
+__all__ = ["DOCUMENTS", "VECTORS", "document_checksum", "find_damage"]
+
+# A flipped bit may turn a text into a number or nothing at all: as what they should be, they fail their checksum.
+DOCUMENTS = (
+    "SELECT row, ifnull(CAST(id AS TEXT), ''), ifnull(CAST(text AS TEXT), ''), ifnull(CAST(metadata AS TEXT), ''), "
+    "checksum FROM documents"
+)
+VECTORS = "SELECT row, ifnull(CAST(vector AS BLOB), x''), checksum FROM vectors"
 
 
 def document_checksum(id_: str, text: str, metadata: str) -> int:
@@ -23,9 +30,7 @@ def find_damage(connection: sqlite3.Connection, manifest: Mapping[str, Any], num
     if (state := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
         return str(state)
     count = total = 0
-    for row, id_, text, metadata, checksum in connection.execute(
-        "SELECT row, id, text, metadata, checksum FROM documents"
-    ):
+    for row, id_, text, metadata, checksum in connection.execute(DOCUMENTS):
         if document_checksum(id_, text, metadata) != checksum:
             return f"the document in row {row} is not what was written"
         count, total = count + 1, total + checksum
@@ -34,7 +39,7 @@ def find_damage(connection: sqlite3.Connection, manifest: Mapping[str, Any], num
     if damage := _damaged_history(connection, manifest):
         return damage
     documents, vectors, removed = (
-        {row for (row,) in connection.execute(f"SELECT row FROM {table}")}  # noqa: S608  # fixed names
+        {row for (row,) in connection.execute(f"SELECT CAST(row AS INTEGER) FROM {table}")}  # noqa: S608  # fixed names
         for table in ("documents", "vectors", "tombstones")
     )
     return "" if documents == vectors - removed and not documents & removed else "documents and vectors do not match"

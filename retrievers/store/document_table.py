@@ -16,7 +16,7 @@ from langchain_core.documents import Document
 from retrievers.errors import StoreDamagedError, StoreMismatchError
 from retrievers.keyword import KEYWORD_SCHEMA, add_words, drop_words, remove_words, sum_words, words_rules
 from retrievers.store.arrays import FloatArray, IntArray
-from retrievers.store.checking import document_checksum, find_damage
+from retrievers.store.checking import DOCUMENTS, VECTORS, document_checksum, find_damage
 from retrievers.store.database import Database, damaged_message
 from retrievers.store.manifest import MANIFEST_SCHEMA, read_manifest, write_manifest
 
@@ -211,14 +211,14 @@ class DocumentTable:
 
     def by_ids(self, ids: Sequence[str]) -> list[tuple[int, Document]]:
         """Return rows and documents with these ids, in their order; missing ones are left out."""
-        sql = "SELECT row, id, text, metadata, checksum FROM documents WHERE key = ? AND id = ?"
+        sql = f"{DOCUMENTS} WHERE key = ? AND id = ?"
         with self.database.reading() as connection:
             found = [record for id_ in ids for record in connection.execute(sql, (_key(id_), id_))]
         return [(record[0], self._as_document(*record)) for record in found]
 
     def by_rows(self, rows: Iterable[int]) -> dict[int, Document]:
         """Return the documents of these rows that are there."""
-        sql = "SELECT row, id, text, metadata, checksum FROM documents WHERE row = ?"
+        sql = f"{DOCUMENTS} WHERE row = ?"
         with self.database.reading() as connection:
             found = [record for row in rows for record in connection.execute(sql, (row,))]
         return {record[0]: self._as_document(*record) for record in found}
@@ -226,7 +226,7 @@ class DocumentTable:
     def documents(self) -> Iterator[Document]:
         """Yield every document, oldest first, as they were at the first."""
         with self.database.reading() as connection:
-            for record in connection.execute("SELECT row, id, text, metadata, checksum FROM documents ORDER BY row"):
+            for record in connection.execute(f"{DOCUMENTS} ORDER BY row"):
                 yield self._as_document(*record)
 
     def metadata_after(self, row: int) -> tuple[list[int], list[dict[str, Any]]]:
@@ -260,7 +260,8 @@ class DocumentTable:
             return self._removed(connection, "number <= ?", tombstone)
 
     def _removed(self, connection: sqlite3.Connection, condition: str, number: int) -> IntArray:
-        found = connection.execute(f"SELECT row FROM tombstones WHERE {condition} ORDER BY row", (number,))  # noqa: S608
+        sql = f"SELECT CAST(row AS INTEGER) FROM tombstones WHERE {condition} ORDER BY row"  # noqa: S608  # fixed words
+        found = connection.execute(sql, (number,))
         return np.array([row for (row,) in found], dtype=np.int64)
 
     def _check_version(self) -> None:
@@ -297,7 +298,7 @@ class DocumentTable:
             self.database.stop_writing()
 
     def _vectors_after(self, connection: sqlite3.Connection, row: int, dimension: int) -> tuple[IntArray, FloatArray]:
-        cursor = connection.execute("SELECT row, vector, checksum FROM vectors WHERE row > ? ORDER BY row", (row,))
+        cursor = connection.execute(f"{VECTORS} WHERE row > ? ORDER BY row", (row,))
         rows: list[int] = []
         blocks: list[FloatArray] = []
         while block := cursor.fetchmany(_VECTORS_AT_ONCE):

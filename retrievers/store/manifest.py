@@ -22,7 +22,7 @@ def read_manifest(connection: sqlite3.Connection) -> dict[str, Any]:
     Raises:
         sqlite3.DatabaseError: if it is not what was written.
     """
-    found = connection.execute("SELECT content, checksum FROM manifest").fetchall()
+    found = connection.execute("SELECT ifnull(CAST(content AS TEXT), ''), checksum FROM manifest").fetchall()
     if len(found) != 1 or zlib.crc32(found[0][0].encode()) != found[0][1]:
         msg = "its manifest is not what was written"
         error = sqlite3.DatabaseError(msg)
