@@ -23,6 +23,7 @@ from pathlib import Path
 
 from apps.settings import prepare_process
 from benchmarks.chat_models import SIZES, build_chat_model, long_conversations
+from benchmarks.machine import processor, timed
 
 NUM_PROMPTS, NUM_TOKENS = 16, 64
 MAX_KV_CACHE_MB = 256  # what the rows of ours may use; earlier prompts stay in it, so it is always filled
@@ -66,7 +67,7 @@ def _report(arguments: argparse.Namespace, temporary: Path) -> str:
         "# Speed of chat models on a CPU",
         "",
         f"`python -m benchmarks.chat_throughput --rounds {arguments.rounds}`, {os.cpu_count()} cores, "
-        f"{_processor()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, seed 0.",
+        f"{processor()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, seed 0.",
         "",
         f"{NUM_PROMPTS} prompts of 40 to 300 tokens, {NUM_TOKENS} new tokens each, greedy, bfloat16; Qwen3-shaped "
         "models with random weights. Each row is a process of its own; best of the rounds. Memory is the peak of "
@@ -139,7 +140,7 @@ def _measure_row(row: str, folder: Path, rounds: int) -> dict[str, float]:
         return _measure_overhead(folder, rounds)
     run = _RUNNERS[row](folder)
     run()  # loads, compiles, warms up
-    seconds = min(_timed(run) for _ in range(rounds))
+    seconds = min(timed(run) for _ in range(rounds))
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"tokens_per_s": NUM_PROMPTS * NUM_TOKENS / seconds, "peak_mib": peak_mib}
 
@@ -233,9 +234,9 @@ def _measure_overhead(folder: Path, rounds: int) -> dict[str, float]:
     ratios = []
     for _ in range(3 * rounds):
         requests = [chat._prepare([HumanMessage(prompt)], None, {})[0].request for prompt in _prompts()]
-        alone = _timed(lambda made=requests: run_requests(chat._loaded.engine, made))
+        alone = timed(lambda made=requests: run_requests(chat._loaded.engine, made))
         prompts = _prompts()
-        ratios.append(_timed(lambda made=prompts: chat.batch(made)) / alone)
+        ratios.append(timed(lambda made=prompts: chat.batch(made)) / alone)
     return {"overhead": statistics.median(ratios) - 1}
 
 
@@ -350,19 +351,6 @@ def _not_empty(texts: list[str]) -> list[str]:
         msg = "an answer is empty, so the speed means nothing"
         raise SystemExit(msg)
     return texts
-
-
-def _timed(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from apps.settings import prepare_process
+from benchmarks.machine import processor, timed
 from llms import LocalEmbeddings, SqliteByteStore
 from llms.engines.export_folder import read_manifest
 from retrievers.metrics import ndcg_at_k
@@ -77,13 +78,13 @@ def _report(arguments: argparse.Namespace, temporary: Path) -> str:
     )
     sentences = _sentences()
     ways = {INCUMBENT: _incumbent(folder)} | {name: LocalEmbeddings(folder, **way) for name, way in WAYS.items()}
-    seconds_to_first = {name: _timed(lambda way=way: way.embed_query("first")) for name, way in ways.items()}
+    seconds_to_first = {name: timed(lambda way=way: way.embed_query("first")) for name, way in ways.items()}
     command = f"python -m benchmarks.embeddings --rounds {arguments.rounds}"
     lines = [
         "# Speed and quality of sentence vectors on a CPU",
         "",
         f"`{command}{' --skip-retrieval' if arguments.skip_retrieval else ''}`, {os.cpu_count()} cores, "
-        f"{_processor()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. "
+        f"{processor()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, seed {SEED}. "
         f"Load of the machine before the run: {load:.1f}.",
         "",
         "all-MiniLM-L6-v2, the same folder for every way. The ways take turns; the median of the rounds counts.",
@@ -170,8 +171,8 @@ def _concurrency_lines(ways: dict[str, Any], sentences: Sequence[str], rounds: i
 def _cache_lines(folder: Path, sentences: Sequence[str], temporary: Path) -> list[str]:
     with SqliteByteStore(temporary / "vectors.sqlite") as store:
         embeddings = LocalEmbeddings(folder, cache=store, **WAYS[REFERENCE])
-        first = _timed(lambda: embeddings.embed_array(sentences))
-        again = statistics.median(_timed(lambda: embeddings.embed_array(sentences)) for _ in range(5))
+        first = timed(lambda: embeddings.embed_array(sentences))
+        again = statistics.median(timed(lambda: embeddings.embed_array(sentences)) for _ in range(5))
     return [
         "## The same sentences again, from `SqliteByteStore`",
         "",
@@ -246,14 +247,8 @@ def _take_turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str,
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            seconds[name].append(_timed(run))
+            seconds[name].append(timed(run))
     return seconds
-
-
-def _timed(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
 
 
 def _data_folder() -> Path:
@@ -282,13 +277,6 @@ def _scifact() -> Retrieval:
         if entry["_id"] in relevant:
             texts[entry["_id"]] = entry["text"]
     return Retrieval(documents, texts, relevant)
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from apps.settings import prepare_process
+from benchmarks.machine import processor
 from llms import LocalEmbeddings
 from llms.byte_store import SqliteByteStore
 from retrievers import FaissStore, HybridRetriever, hybrid, keyword
@@ -300,7 +301,7 @@ def _report(data: Path, embeddings: Embeddings) -> str:
     lines = [
         "# Finding: meaning, words, and both",
         "",
-        f"`python -m benchmarks.retrieval`, {os.cpu_count()} cores, {_processor()}, Python "
+        f"`python -m benchmarks.retrieval`, {os.cpu_count()} cores, {processor()}, Python "
         f"{platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}, seed 0.",
         "",
         "The embedded default encoder (all-MiniLM-L6-v2, 22M parameters, English), nothing trained, one default "
@@ -338,13 +339,6 @@ def _table(heads: Sequence[str], rows: dict[str, list[str]]) -> list[str]:
 
 def _joined(figures: dict[str, float]) -> str:
     return " / ".join(f"{value:.4f}" for value in figures.values())
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

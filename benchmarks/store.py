@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import processor, timed
 from benchmarks.store_vectors import DIMENSION, FixedDimension, metadata_of, texts_of, vectors_of
 from retrievers import FaissStore
 
@@ -53,7 +54,7 @@ def _report(arguments: argparse.Namespace, folder: Path) -> str:
     lines = [
         "# The store beside langchain-community's FAISS",
         "",
-        f"`{command}`, {os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}, "
+        f"`{command}`, {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}, "
         f"{datetime.now(UTC):%Y-%m-%d}, seed 0. Load average at the start: {os.getloadavg()[0]:.1f}.",
         "",
         f"{arguments.count:,} documents of about 250 characters with three metadata fields, vectors of {DIMENSION} "
@@ -250,7 +251,7 @@ def _growth(sizes: Sequence[int], folder: Path) -> list[str]:
     ]
     for size in sizes:
         data, place = _Data(size), folder / "growth"
-        filling = _timed(lambda d=data, p=place: _filled(p, d, index="flat", durable=False, keywords=False).close())
+        filling = timed(lambda d=data, p=place: _filled(p, d, index="flat", durable=False, keywords=False).close())
         truth = _exact_neighbours(data)
         lines += [_growth_row(place, kind, data, truth, filling) for kind in ("flat", "hnsw")]
         shutil.rmtree(place)
@@ -260,13 +261,13 @@ def _growth(sizes: Sequence[int], folder: Path) -> list[str]:
 
 def _growth_row(place: Path, kind: str, data: _Data, truth: np.ndarray, filling: float) -> str:
     with FaissStore(place, embedding=FixedDimension(), index=kind) as store:
-        building = _timed(store.compact) if kind == "hnsw" else 0.0
+        building = timed(store.compact) if kind == "hnsw" else 0.0
         single = _each(lambda query: store.search_vectors([query], K), data.queries)
         few = FILTERS["1 %"]
         store.search_vectors(data.queries[:1], K, filter=few)  # the field becomes a column at its first use
         filtered = _each(lambda query: store.search_vectors([query], K, filter=few), data.queries[:30])
         recall = _recall(store, data, truth)
-    opening = _timed(lambda: FaissStore(place, embedding=FixedDimension(), index=kind).close())
+    opening = timed(lambda: FaissStore(place, embedding=FixedDimension(), index=kind).close())
     return (
         f"| {len(data):,} | {kind} | {filling:.1f} | {building:.1f} | {single * 1e3:.2f} | {filtered * 1e3:.2f} | "
         f"{recall:.3f} | {opening:.2f} | {_size_bytes(place) / _payload_bytes(data):.3f} |"
@@ -296,25 +297,12 @@ def _each(search: Callable[[np.ndarray], object], queries: np.ndarray) -> float:
     """Return the median seconds of one query, after some to warm up."""
     for query in queries[:5]:
         search(query)
-    return statistics.median(_timed(lambda query=query: search(query)) for query in queries)
+    return statistics.median(timed(lambda query=query: search(query)) for query in queries)
 
 
 def _median(run: Callable[[], object], *, rounds: int) -> float:
     run()
-    return statistics.median(_timed(run) for _ in range(rounds))
-
-
-def _timed(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor()
+    return statistics.median(timed(run) for _ in range(rounds))
 
 
 if __name__ == "__main__":
