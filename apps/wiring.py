@@ -141,7 +141,9 @@ def open_chat_model(settings: Settings) -> BaseChatModel | None:
 
 
 def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissStore:
-    """Return the store called `name`; two parts of one program share it.
+    """Return the store called `name`; all parts of one program that only read it share it.
+
+    With `create` it is made if it is not there, and keeps the vectors of its texts for the next time.
 
     Raises:
         NotBuiltError: if it does not exist and `create` is false.

@@ -11,7 +11,7 @@ from pathlib import Path
 from retrievers.store.ann import AnnKind, Metric
 from retrievers.store.database import replace_file, sync_folder
 
-__all__ = ["Generation", "load_generation", "remove_generations", "save_generation"]
+__all__ = ["Generation", "has_generation", "load_generation", "remove_generations", "save_generation"]
 
 _FOLDER = "generations"
 _POINTER = "CURRENT"
@@ -62,10 +62,15 @@ def save_generation(folder: Path, generation: Generation, index: bytes) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def has_generation(folder: Path) -> bool:
+    """Return whether an index was saved, whole or not."""
+    return (folder / _FOLDER / _POINTER).exists()
+
+
 def load_generation(folder: Path) -> tuple[Generation, bytes] | str | None:
     """Return the current index, None where none was saved, or in words why it cannot be trusted."""
     root = folder / _FOLDER
-    if not (root / _POINTER).exists():
+    if not has_generation(folder):
         return None
     try:
         name, _, manifest_sha256 = (root / _POINTER).read_text("ascii").partition(" ")

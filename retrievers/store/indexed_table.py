@@ -14,7 +14,13 @@ from retrievers.filters import Condition
 from retrievers.store.ann import AnnIndex, AnnKind, Metric, build_ann, read_ann
 from retrievers.store.arrays import FloatArray, IntArray, is_among
 from retrievers.store.document_table import DocumentTable, NewDocument, StoredVectors, Written
-from retrievers.store.generations import Generation, load_generation, remove_generations, save_generation
+from retrievers.store.generations import (
+    Generation,
+    has_generation,
+    load_generation,
+    remove_generations,
+    save_generation,
+)
 from retrievers.store.metadata_columns import MetadataColumns
 from retrievers.store.vector_index import Segment, Snapshot, VectorIndex
 
@@ -240,7 +246,7 @@ class IndexedTable:
         self.problem = ""
 
     def _has_saved_index(self) -> bool:
-        return self.folder is not None and load_generation(self.folder) is not None
+        return self.folder is not None and has_generation(self.folder)
 
     # --- loading and following
 
