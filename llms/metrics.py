@@ -1,44 +1,85 @@
 """How good a classifier is: pure functions on arrays.
 
-Precision, recall, F1 and their averages are scikit-learn's, so that figures can be compared with anyone's.
+Precision, recall, F1 and their averages are scikit-learn's, so that figures can be compared with anyone's. What
+confidences are worth is measured in `llms.confidence_metrics`, whose names are offered here, too.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["classification_metrics", "expected_calibration_error", "per_class_report"]
+from llms.confidence_metrics import (
+    ReliabilityBin,
+    area_under_risk_coverage,
+    area_under_roc,
+    coverage_at_accuracy,
+    expected_calibration_error,
+    reliability_bins,
+)
+from llms.errors import OptionValueError
+
+__all__ = [
+    "ReliabilityBin",
+    "area_under_risk_coverage",
+    "area_under_roc",
+    "classification_metrics",
+    "clopper_pearson_bounds",
+    "clopper_pearson_lower_bound",
+    "coverage_at_accuracy",
+    "expected_calibration_error",
+    "multi_label_report",
+    "per_class_report",
+    "reliability_bins",
+]
 
 
-def expected_calibration_error(confidences: npt.ArrayLike, correct: npt.ArrayLike, *, num_bins: int = 15) -> float:
-    """Return the mean gap between how sure the model was and how often it was right, in [0, 1].
+def clopper_pearson_bounds(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return between which two shares the true one lies, given that `successes` of `trials` were seen.
 
-    Args:
-        confidences: probability of the chosen label, one per row, in [0, 1].
-        correct: whether that label was right.
-        num_bins: bins of equal width; the figure depends on it, so state it beside the figure.
+    Never too narrow: it covers the true share at least as often as `confidence` says, whatever the share is.
 
-    Returns:
-        The gap per bin, weighted by the bin's share of rows; 0.0 for no rows.
+    Raises:
+        OptionValueError: as `clopper_pearson_lower_bound`.
 
     Example:
-        >>> expected_calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False])
-        0.1
+        >>> [round(bound, 4) for bound in clopper_pearson_bounds(9, 10)]
+        [0.555, 0.9975]
 
     References:
-        Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning",
-        AAAI 2015.
+        Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+        Biometrika 1934.
     """
-    confidence = np.asarray(confidences, dtype=float)
-    right = np.asarray(correct, dtype=float)
-    if confidence.size == 0:
+    one_sided = (1 + confidence) / 2  # what may be missed is shared between the two ends
+    low = clopper_pearson_lower_bound(successes, trials, one_sided)
+    return low, 1 - clopper_pearson_lower_bound(trials - successes, trials, one_sided)
+
+
+def clopper_pearson_lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
+    """Return the lower end of a one-sided interval for a share; 0.0 without successes.
+
+    Raises:
+        OptionValueError: if `successes` is not in [0, `trials`], or `confidence` not in (0, 1).
+
+    Example:
+        Twenty of twenty: the share whose twentieth power is 5 %.
+
+        >>> round(clopper_pearson_lower_bound(20, 20), 4)
+        0.8609
+    """
+    from scipy.stats import beta
+
+    if not 0 <= successes <= trials or not 0 < confidence < 1:
+        msg = (
+            "successes must lie between 0 and trials and confidence between 0 and 1, "
+            f"got {successes} of {trials} at {confidence}"
+        )
+        raise OptionValueError(msg)
+    if successes == 0:
         return 0.0
-    bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
-    gap_sums = np.bincount(bins, weights=confidence - right, minlength=num_bins)
-    return round(float(np.abs(gap_sums).sum() / confidence.size), 10)
+    return float(beta.ppf(1 - confidence, successes, trials - successes + 1))
 
 
 def classification_metrics(
@@ -84,6 +125,68 @@ def per_class_report(expected: Sequence[str], predicted: Sequence[str]) -> dict[
     pairs = Counter(zip(expected, predicted, strict=True))
     matrix = [[pairs[want, got] for got in labels] for want in labels]
     return {"classes": classes, "averages": averages, "confusion": {"labels": labels, "matrix": matrix}}
+
+
+def multi_label_report(expected: Sequence[Collection[str]], predicted: Sequence[Collection[str]]) -> dict[str, Any]:
+    """Return the figures of a classifier that gives each text any number of labels.
+
+    Returns:
+        `classes` and `averages` (micro, macro, weighted, samples) as in `per_class_report`; `subset_accuracy`, the
+        share of texts with exactly the expected labels; `hamming_loss`, the share of wrong yes-or-no decisions.
+        A text without any label counts 0 in the samples average even where that is right, as in scikit-learn.
+
+    Raises:
+        OptionValueError: if no text has a label, the two differ in length, or a text's labels are one string.
+
+    Example:
+        >>> report = multi_label_report([{"a", "b"}, {"a"}], [{"a"}, {"a"}])
+        >>> report["subset_accuracy"], report["hamming_loss"], round(report["averages"]["micro"]["f1"], 2)
+        (0.5, 0.25, 0.8)
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels, wanted, found = _label_indicators(expected, predicted)
+    # scikit-learn takes a single column for yes and no, so there is always an empty one more, which nothing counts
+    padded = [np.pad(indicators, ((0, 0), (0, 1))) for indicators in (wanted, found)]
+    counted = list(range(len(labels)))
+    columns = precision_recall_fscore_support(*padded, labels=counted, zero_division=0)
+    classes = {
+        label: _row(*(float(column[i]) for column in columns[:3]), support=int(columns[3][i]))
+        for i, label in enumerate(labels)
+    }
+    averages = {}
+    for average in ("micro", "macro", "weighted", "samples"):
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            *padded, labels=counted, average=average, zero_division=0
+        )
+        averages[average] = _row(float(precision), float(recall), float(f1), support=int(wanted.sum()))
+    return {
+        "classes": classes,
+        "averages": averages,
+        "subset_accuracy": float((wanted == found).all(axis=1).mean()),
+        "hamming_loss": float((wanted != found).mean()),
+    }
+
+
+def _label_indicators(
+    expected: Sequence[Collection[str]], predicted: Sequence[Collection[str]]
+) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the labels in order, and who has which: two arrays (texts, labels) of 0 and 1."""
+    if len(expected) != len(predicted):
+        msg = f"expected one set of labels per text, got {len(expected)} expected and {len(predicted)} predicted"
+        raise OptionValueError(msg)
+    wrong = next((row for row in (*expected, *predicted) if isinstance(row, str)), None)
+    if wrong is not None:
+        msg = f"expected a set of labels per text, got the text {wrong!r}; put it into a set"
+        raise OptionValueError(msg)
+    labels = sorted({label for row in (*expected, *predicted) for label in row})
+    if not labels:
+        msg = f"none of the {len(expected)} texts has a label, so there is nothing to measure; check the label column"
+        raise OptionValueError(msg)
+    wanted, found = (
+        np.array([[int(label in row) for label in labels] for row in rows]) for rows in (expected, predicted)
+    )
+    return labels, wanted, found
 
 
 def _row(precision: float, recall: float, f1: float, *, support: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
+from llms.metrics import clopper_pearson_lower_bound
 from retrievers.errors import ThresholdError
 
 __all__ = ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"]
@@ -107,7 +108,7 @@ def fit_min_relevance(
     return FittedThreshold(
         min_relevance=relevance,
         precision=num_right / num_answered,
-        precision_lower_bound=_clopper_pearson(num_right, num_answered, confidence),
+        precision_lower_bound=clopper_pearson_lower_bound(num_right, num_answered, confidence),
         confidence=confidence,
         coverage=num_answered / len(questions),
         num_answered=num_answered,
@@ -172,19 +173,3 @@ def _lowest(firsts: Sequence[tuple[float, bool]], precision: float) -> tuple[flo
         )
         raise ThresholdError(msg)
     return best
-
-
-def _clopper_pearson(num_right: int, num_all: int, confidence: float) -> float:
-    """Return the lower end of a one-sided interval for a share.
-
-    Example:
-        Twenty of twenty: the share whose twentieth power is 5 %.
-
-        >>> round(_clopper_pearson(20, 20, 0.95), 4)
-        0.8609
-    """
-    from scipy.stats import beta
-
-    if num_right == 0:
-        return 0.0
-    return float(beta.ppf(1 - confidence, num_right, num_all - num_right + 1))

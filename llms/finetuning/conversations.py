@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from llms.errors import DataFileError, InputTextError, TrainingDataError
-from llms.finetuning.records import RejectedRow, read_table, refuse_bad_file
+from llms.finetuning.message_logs import is_log, plain_conversation, plain_message
+from llms.finetuning.tables import RejectedRow, Row, read_table, refuse_bad_file
 from llms.texts import check_text
 
-__all__ = ["Conversation", "Conversations", "read_conversations"]
+__all__ = ["Conversation", "Conversations", "read_conversations", "read_message_log"]
 
 _ROLES = ("system", "user", "assistant", "tool")
 _MESSAGE_KEYS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "weight"})
@@ -64,28 +65,74 @@ class Conversations:
 
 
 def read_conversations(path: Path) -> Conversations:
-    """Return the conversations of a JSONL file with rows `{"messages": [...], "tools": [...]}`.
+    """Return the conversations of a JSONL or Parquet file with rows `{"messages": [...], "tools": [...]}`.
 
-    Arguments of tool calls may be a mapping or, as in OpenAI's files, JSON text. A row of another form is set
-    aside with its line number; other keys of a row are left alone.
+    Arguments of tool calls may be a mapping or, as in OpenAI's files, JSON text. Rows with LangChain's messages, and
+    runs of a tracer, are read as by `read_message_log`. A row of another form is set aside with its line number;
+    other keys of a row are left alone.
 
     Raises:
         DataFileError: as `read_table`; also for CSV files, which cannot hold conversations.
     """
+    return _read(path, are_logs=False)
+
+
+def read_message_log(path: Path) -> Conversations:
+    """Return the conversations logged in a JSONL or Parquet file, each up to the assistant's last message.
+
+    A row is a list of messages, `{"messages": [...]}` or a traced run with inputs and outputs; its messages are
+    written by `messages_to_dict`, `dumpd`, `model_dump` or in OpenAI's form. A row without the assistant's words, or
+    with more than text and tool calls, is set aside with its line number.
+
+    Raises:
+        DataFileError: as `read_conversations`.
+    """
+    return _read(path, are_logs=True)
+
+
+def _read(path: Path, *, are_logs: bool) -> Conversations:
     if path.suffix.lower() == ".csv":
         msg = f'{path} is CSV, which cannot hold conversations; give .jsonl with rows like {{"messages": [...]}}'
         raise DataFileError(msg)
-    table = read_table(path, ["messages"])
+    table = read_table(path, [], list_column="messages")
+    is_parquet = path.suffix.lower() == ".parquet"
     rows: list[Conversation] = []
     rejected = list(table.rejected)
     for row in table.rows:
         try:
-            messages = _parse_arguments(row.values["messages"])
-            rows.append(Conversation(messages, row.values.get("tools"), line=row.line))
-        except TrainingDataError as error:
+            # a Parquet mapping has every key of its column; those that a message lacks are null
+            values = {key: _drop_nulls(value) for key, value in row.values.items()} if is_parquet else row.values
+            rows.append(_conversation(Row(row.line, values), is_logged=are_logs or is_log(values)))
+        except (TrainingDataError, RecursionError) as error:
             rejected.append(RejectedRow(row.line, str(error)))
     refuse_bad_file(path, rows, rejected)
     return Conversations(rows, sorted(rejected, key=lambda row: row.line))
+
+
+def _conversation(row: Row, *, is_logged: bool) -> Conversation:
+    if is_logged:
+        messages, tools = plain_conversation(row.values)
+    elif "messages" not in row.values:
+        msg = "no 'messages'"
+        raise TrainingDataError(msg)
+    else:
+        messages, tools = _join_blocks(row.values["messages"]), row.values.get("tools")
+    return Conversation(_parse_arguments(messages), tools, line=row.line)
+
+
+def _join_blocks(messages: Any) -> Any:
+    """Return messages with text blocks joined; whatever is no message stays, to be refused with its place."""
+    if not isinstance(messages, list):
+        return messages
+    return [plain_message(message) if isinstance(message, dict) else message for message in messages]
+
+
+def _drop_nulls(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_drop_nulls(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _drop_nulls(part) for key, part in value.items() if part is not None}
+    return value
 
 
 def _parse_arguments(value: Any) -> Any:

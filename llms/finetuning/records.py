@@ -1,144 +1,131 @@
-"""Files of records to checked rows: what cannot be used is set aside with its line number, never dropped."""
+"""Files of records to training rows for classifiers; rows, tables and splits are offered here too, under one name."""
 
-import csv
-import hashlib
-import io
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from llms.errors import DataFileError, InputTextError, TrainingDataError
+from llms.errors import InputTextError, OptionValueError, TrainingDataError
+from llms.finetuning.rows import ClassifierRow, LabelledText, LabelledTexts, MultiLabelText, MultiLabelTexts, labels_of
+from llms.finetuning.splits import split_rows
+from llms.finetuning.tables import RejectedRow, Row, Table, check_values, read_table, refuse_bad_file
 from llms.texts import check_text
 
 __all__ = [
+    "ClassifierRow",
     "LabelledText",
     "LabelledTexts",
+    "MultiLabelText",
+    "MultiLabelTexts",
     "RejectedRow",
     "Row",
     "Table",
     "check_training_rows",
     "check_values",
+    "labels_of",
     "read_labelled_texts",
+    "read_multi_label_texts",
     "read_table",
     "refuse_bad_file",
     "split_rows",
 ]
 
-_FEW_HELD_OUT = 3
-MAX_CELL_CHARS = 20_000
-MAX_REJECTED_SHARE = 0.5
 
-
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
-    """A row that was set aside: where it stands and why."""
-
-    line: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record and the line it starts on (the header of a CSV file is line 1)."""
-
-    line: int
-    values: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """The usable rows of a file and those set aside."""
-
-    rows: list[Row]
-    rejected: list[RejectedRow] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledText:
-    """A text and its label."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """The names under which a row has its parts; None for a part it does without."""
 
     text: str
     label: str
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledTexts:
-    """Training or test rows for a classifier, and the rows set aside."""
-
-    rows: list[LabelledText]
-    rejected: list[RejectedRow] = field(default_factory=list)
+    group: str | None
+    time: str | None
 
     @property
-    def sha256(self) -> str:
-        """A hash of all texts and labels, for the manifest."""
-        digest = hashlib.sha256()
-        for row in self.rows:
-            digest.update(f"{row.text}\x1f{row.label}\x1e".encode())
-        return digest.hexdigest()
+    def names(self) -> list[str]:
+        return [name for name in (self.text, self.label, self.group, self.time) if name is not None]
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Table:
-    """Return the rows of a `.csv` or `.jsonl` file, each with the named columns.
+def read_labelled_texts(
+    path: Path,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    group_column: str | None = None,
+    time_column: str | None = None,
+) -> LabelledTexts:
+    """Return the labelled texts of a CSV, JSONL or Parquet file; rows without text or label are set aside.
 
-    A row with bytes that are not UTF-8, a NUL, a lone surrogate, more than 20,000 characters in a cell, or too
-    few or too many cells is set aside with its line number. A byte-order mark is skipped.
-
-    Raises:
-        DataFileError: if the file is missing, empty, of another kind, lacks a column, or if more than half of
-            its rows had to be set aside (then it is the file that is wrong, not the rows).
-    """
-    raw = _read_bytes(path)
-    text = raw.decode("utf-8-sig", errors="surrogateescape")
-    is_json = path.suffix.lower() in (".jsonl", ".ndjson")
-    records = _json_records(text) if is_json else _csv_records(path, text, columns)
-    rows: list[Row] = []
-    rejected: list[RejectedRow] = []
-    for line, values, problem in records:
-        reason = problem or check_values(values, columns)
-        if reason:
-            rejected.append(RejectedRow(line, reason))
-        else:
-            rows.append(Row(line, values))
-    refuse_bad_file(path, rows, rejected)
-    return Table(rows, rejected)
-
-
-def read_labelled_texts(path: Path, *, text_column: str = "text", label_column: str = "label") -> LabelledTexts:
-    """Return the labelled texts of a CSV or JSONL file; rows without text or label are set aside.
+    So are rows without group, or with a time that is not ISO 8601, where these columns are named. A time without
+    zone is taken as UTC.
 
     Raises:
         DataFileError: as `read_table`.
     """
-    table = read_table(path, [text_column, label_column])
+    columns = _Columns(text=text_column, label=label_column, group=group_column, time=time_column)
+    table = read_table(path, columns.names)
     rows: list[LabelledText] = []
     rejected = list(table.rejected)
     for row in table.rows:
-        text, label = _as_text(row.values[text_column]), _as_text(row.values[label_column])
-        if text and label:
-            rows.append(LabelledText(text, label))
-        else:
-            rejected.append(RejectedRow(row.line, f"empty {label_column if text else text_column}, or no text"))
+        try:
+            group, time = _group_and_time(row, columns)
+            text, label = (_required(row, name) for name in (columns.text, columns.label))
+            rows.append(LabelledText(text, label, group, time, line=row.line))
+        except TrainingDataError as error:
+            rejected.append(RejectedRow(row.line, str(error)))
     refuse_bad_file(path, rows, rejected)
     return LabelledTexts(rows, sorted(rejected, key=lambda row: row.line))
 
 
-def _as_text(value: Any) -> str:
-    """Return a cell as text; a JSON null, list or mapping is none, and must not become the label 'None'."""
-    return str(value).strip() if isinstance(value, str | int | float) else ""
+def read_multi_label_texts(
+    path: Path,
+    *,
+    text_column: str = "text",
+    label_column: str = "labels",
+    separator: str = "|",
+    group_column: str | None = None,
+    time_column: str | None = None,
+) -> MultiLabelTexts:
+    """Return the texts of a CSV, JSONL or Parquet file with the labels of each.
+
+    A cell of labels is a list, or a text that `separator` divides. An empty one is a text without a label; a JSON
+    null says nothing, so its row is set aside. Groups and times are read as by `read_labelled_texts`.
+
+    Raises:
+        DataFileError: as `read_table`.
+        OptionValueError: if the separator is empty.
+    """
+    if not separator:
+        msg = "separator must be at least one character, got ''; labels that stand in a list need none"
+        raise OptionValueError(msg)
+    columns = _Columns(text=text_column, label=label_column, group=group_column, time=time_column)
+    table = read_table(path, columns.names)
+    rows: list[MultiLabelText] = []
+    rejected = list(table.rejected)
+    for row in table.rows:
+        try:
+            group, time = _group_and_time(row, columns)
+            labels = _split_labels(row.values[label_column], separator, label_column)
+            rows.append(MultiLabelText(_required(row, text_column), labels, group, time, line=row.line))
+        except TrainingDataError as error:
+            rejected.append(RejectedRow(row.line, str(error)))
+    refuse_bad_file(path, rows, rejected)
+    return MultiLabelTexts(rows, sorted(rejected, key=lambda row: row.line))
 
 
-def check_training_rows(rows: Sequence[LabelledText]) -> None:
+def check_training_rows(rows: Sequence[ClassifierRow]) -> None:
     """Refuse rows that no classifier can learn from.
 
     Raises:
-        TrainingDataError: if there are fewer than two labels, or a label has a single example.
+        TrainingDataError: if there are fewer than two labels, or a label has a single example; for rows with
+            several labels: if there is no label, or one stands in a single row or in all of them.
     """
-    counts = Counter(row.label for row in rows)
-    if len(counts) < 2:
-        msg = f"a classifier needs at least two labels, found {len(counts)}: {sorted(counts)}; check the label column"
+    counts = Counter(label for row in rows for label in labels_of(row))
+    is_multi_label = any(isinstance(row, MultiLabelText) for row in rows)
+    if len(counts) < (1 if is_multi_label else 2):
+        least = "one label" if is_multi_label else "two labels"
+        msg = f"a classifier needs at least {least}, found {len(counts)}: {sorted(counts)}; check the label column"
         raise TrainingDataError(msg)
     if rare := sorted(label for label, count in counts.items() if count < 2):
         shown = ", ".join(repr(label) for label in rare[:5])
@@ -147,120 +134,48 @@ def check_training_rows(rows: Sequence[LabelledText]) -> None:
             "add examples (10 or more are advised), or remove or merge these labels"
         )
         raise TrainingDataError(msg)
+    if is_multi_label and (everywhere := sorted(label for label, count in counts.items() if count == len(rows))):
+        msg = f"every row has the label {everywhere[0]!r}, so nothing shows when it is wrong; add rows without it"
+        raise TrainingDataError(msg)
 
 
-def split_rows(
-    rows: Sequence[LabelledText], *, held_out_share: float, seed: int
-) -> tuple[list[LabelledText], list[LabelledText]]:
-    """Return (kept, held out), the same share of every label, at least one row of each in both.
-
-    Of labels with few rows up to a fifth is held out, so that there are three rows to judge by.
-
-    Equal texts stay on one side, so a label whose texts are all equal is only kept. A text that stands under
-    several labels is kept too, unless a label has no other. The split depends on the texts and the seed only,
-    not on the order of rows.
-    """
-    by_label: dict[str, dict[str, list[LabelledText]]] = {}
-    for row in rows:
-        by_label.setdefault(row.label, {}).setdefault(row.text.casefold(), []).append(row)
-    num_labels = Counter(key for groups in by_label.values() for key in groups)
-    kept: list[LabelledText] = []
-    held_out: list[LabelledText] = []
-    for groups in by_label.values():
-        keys = sorted(groups, key=lambda key: (num_labels[key] > 1, hashlib.sha256(f"{seed}:{key}".encode()).digest()))
-        num_own = sum(num_labels[key] == 1 for key in keys)
-        num_wanted = max(1, round(len(keys) * held_out_share), min(_FEW_HELD_OUT, len(keys) // 5))
-        num_held_out = min(num_wanted, len(keys) - 1, num_own or len(keys))
-        for place, key in enumerate(keys):
-            (held_out if place < num_held_out else kept).extend(groups[key])
-    return kept, held_out
+def _as_text(value: Any) -> str:
+    """Return a cell as text; a JSON null, list or mapping is none, and must not become the label 'None'."""
+    return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
-def _read_bytes(path: Path) -> bytes:
-    if path.suffix.lower() not in (".csv", ".jsonl", ".ndjson"):
-        msg = f"{path} is neither .csv nor .jsonl; save the records in one of these forms"
-        raise DataFileError(msg)
+def _required(row: Row, column: str) -> str:
+    if text := _as_text(row.values[column]):
+        return text
+    msg = f"empty {column}, or no text"
+    raise TrainingDataError(msg)
+
+
+def _group_and_time(row: Row, columns: _Columns) -> tuple[str | None, datetime | None]:
+    group = _required(row, columns.group) if columns.group else None
+    return group, _parse_time(row.values[columns.time], columns.time) if columns.time else None
+
+
+def _parse_time(value: Any, column: str) -> datetime:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        msg = f"there is no file {path}; check the path"
-        raise DataFileError(msg) from error
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise DataFileError(msg) from error
-    if not raw.strip():
-        msg = f"{path} is empty; it needs a header and at least one row"
-        raise DataFileError(msg)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        msg = f"{path} is UTF-16; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
-        raise DataFileError(msg)
-    return raw
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(_as_text(value))
+    except ValueError as error:
+        msg = f"{column}: {value!r:.60} is no time in ISO 8601, such as 2026-03-01T12:00:00+00:00"
+        raise TrainingDataError(msg) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _csv_records(path: Path, text: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any], str | None]]:
-    # a cell larger than the csv module's default limit is reported as a row, not raised as an error
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    if missing := [name for name in columns if name not in header]:
-        msg = f"{path} has the columns {header}, but {missing[0]!r} is needed; rename the column or name it in the call"
-        raise DataFileError(msg)
-    line = reader.line_num + 1
-    for cells in reader:
-        if cells:
-            problem = None
-            if len(cells) != len(header):
-                span = f" in lines {line} to {reader.line_num}" if reader.line_num > line else ""
-                problem = f"{len(cells)} cells where the header has {len(header)}{span}; is a quote or a comma missing?"
-            yield line, dict(zip(header, cells, strict=False)), problem
-        line = reader.line_num + 1
-
-
-def _json_records(text: str) -> Iterator[tuple[int, dict[str, Any], str | None]]:
-    for line, row in enumerate(text.split("\n"), start=1):
-        if not row.strip():
-            continue
-        try:
-            values = json.loads(row)
-        except (ValueError, RecursionError) as error:
-            yield line, {}, f"not valid JSON: {error}"
-            continue
-        if isinstance(values, dict):
-            yield line, values, None
-        else:
-            yield line, {}, f"expected a JSON object, got {type(values).__name__}"
-
-
-def check_values(values: dict[str, Any], columns: Sequence[str]) -> str | None:
-    """Return what is wrong with the named values of a record, or None if nothing is."""
-    for name in columns:
-        if name not in values:
-            return f"no {name!r}"
-        value = values[name]
-        if not isinstance(value, str):
-            continue
-        try:
-            check_text(value, max_chars=MAX_CELL_CHARS)
-        except InputTextError as error:
-            is_escaped_byte = any("\udc80" <= character <= "\udcff" for character in value[:MAX_CELL_CHARS])
-            return f"{name}: bytes that are not UTF-8" if is_escaped_byte else f"{name}: {error}"
-    return None
-
-
-def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[RejectedRow]) -> None:
-    """Refuse a file without usable rows, or with more than half of them set aside.
-
-    Raises:
-        DataFileError: with the number of bad rows, and the first one's line and reason.
-    """
-    total = len(rows) + len(rejected)
-    if not total:
-        msg = f"{path} has a header but no rows; add at least one"
-        raise DataFileError(msg)
-    if len(rejected) > MAX_REJECTED_SHARE * total:
-        first = rejected[0]
-        msg = (
-            f"{len(rejected)} of {total} rows of {path} cannot be used, the first in line {first.line}: "
-            f"{first.reason}; is the file UTF-8 and complete?"
-        )
-        raise DataFileError(msg)
+def _split_labels(value: Any, separator: str, column: str) -> tuple[str, ...]:
+    parts = value if isinstance(value, list) else _as_text(value).split(separator)
+    is_text = isinstance(value, str | int | float)
+    labels = [_as_text(part) for part in parts]
+    if not (is_text or isinstance(value, list)) or (not is_text and not all(labels)):
+        msg = f"{column} must be a list of texts, or a text, got {value!r:.60}; give an empty list for no label"
+        raise TrainingDataError(msg)
+    try:
+        return tuple(check_text(label) for label in labels if label)
+    except InputTextError as error:
+        msg = f"{column}: {error}"
+        raise TrainingDataError(msg) from error

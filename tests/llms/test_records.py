@@ -1,15 +1,27 @@
 """Files of records: what is read, what is set aside with its line, what is refused whole."""
 
 import csv
+import hashlib
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llms.errors import DataFileError
-from llms.finetuning.records import LabelledText, RejectedRow, read_labelled_texts, read_table
+from llms.errors import DataFileError, OptionValueError, TrainingDataError
+from llms.finetuning.records import (
+    LabelledText,
+    LabelledTexts,
+    MultiLabelText,
+    MultiLabelTexts,
+    RejectedRow,
+    check_training_rows,
+    read_labelled_texts,
+    read_multi_label_texts,
+    read_table,
+)
 
 GOOD = "".join(f"text {i},label {i % 2}\n" for i in range(10))
 
@@ -77,7 +89,7 @@ def test_a_missing_file_a_folder_and_another_kind_of_file_are_refused(tmp_path, 
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataFileError, match="cannot be read"):
         read_table(tmp_path / "folder.csv", ["text"])
-    with pytest.raises(DataFileError, match=r"neither \.csv nor \.jsonl"):
+    with pytest.raises(DataFileError, match=r"neither \.csv, \.jsonl nor \.parquet"):
         read_table(write("text\na\n", "rows.xlsx"), ["text"])
 
 
@@ -142,6 +154,78 @@ def test_rejected_rows_stand_in_the_order_of_their_lines(write):
 def test_equal_rows_have_equal_hashes_and_others_not(write):
     first, second, third = (read_labelled_texts(write(f"text,label\n{row}\n")) for row in ("a,x", "a,x", "a,y"))
     assert first.sha256 == second.sha256 != third.sha256
+
+
+def test_the_hash_of_rows_without_group_and_time_is_that_of_text_and_label_alone():
+    plain = LabelledTexts([LabelledText("a", "x", line=7)])
+    assert plain.sha256 == hashlib.sha256(b"a\x1fx\x1e").hexdigest()
+    others = [LabelledText("a", "x", group="g"), LabelledText("a", "x", time=datetime(2026, 1, 1, tzinfo=UTC))]
+    assert len({plain.sha256, *(LabelledTexts([row]).sha256 for row in others)}) == 3
+
+
+def test_groups_and_times_come_with_the_rows(write):
+    path = write("text,label,author,day\na,x,ann,2026-01-02\nb,y,bob,2026-01-02T03:04:05+08:00\n")
+    rows = read_labelled_texts(path, group_column="author", time_column="day").rows
+    assert [row.group for row in rows] == ["ann", "bob"]
+    assert rows[0].time == datetime(2026, 1, 2, tzinfo=UTC)
+    assert rows[1].time == datetime(2026, 1, 1, 19, 4, 5, tzinfo=UTC)
+    assert [row.line for row in rows] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [("a,x,,2026-01-02", "empty author"), ("a,x,ann,tomorrow", "day: 'tomorrow' is no time in ISO 8601")],
+)
+def test_a_row_without_group_or_with_another_time_is_set_aside(write, row, reason):
+    path = write(f"text,label,author,day\n{row}\nb,y,bob,2026-01-02\n")
+    (rejected,) = read_labelled_texts(path, group_column="author", time_column="day").rejected
+    assert (rejected.line, rejected.reason[: len(reason)]) == (2, reason)
+
+
+def test_a_text_may_have_several_labels_or_none(write):
+    path = write("text,labels\na,late| broken|late\nb,\nc,|late\n")
+    rows = read_multi_label_texts(path).rows
+    assert [row.labels for row in rows] == [("broken", "late"), (), ("late",)]
+    assert read_multi_label_texts(write("text,tags\na,x;y\n"), label_column="tags", separator=";").rows == [
+        MultiLabelText("a", ("x", "y"))
+    ]
+
+
+def test_labels_in_json_are_a_list_or_a_text(write):
+    good = [{"text": "a", "labels": ["y", "x", "y"]}, {"text": "b", "labels": []}, {"text": "c", "labels": "x|y"}]
+    bad = [{"text": "d", "labels": None}, {"text": "e", "labels": ["x", None]}, {"text": "f", "labels": ["x\x00"]}]
+    read = read_multi_label_texts(write("\n".join(map(json.dumps, good + bad)), "rows.jsonl"))
+    assert read.rows == [MultiLabelText("a", ("x", "y")), MultiLabelText("b"), MultiLabelText("c", ("x", "y"))]
+    assert [entry.line for entry in read.rejected] == [4, 5, 6]
+    assert "give an empty list for no label" in read.rejected[0].reason
+    assert "NUL" in read.rejected[2].reason
+
+
+def test_an_empty_separator_and_labels_that_are_a_text_are_refused(write):
+    with pytest.raises(OptionValueError, match="separator"):
+        read_multi_label_texts(write("text,labels\na,x\n"), separator="")
+    with pytest.raises(TrainingDataError, match="must be a tuple"):
+        MultiLabelText("a", "late")
+
+
+def test_equal_multi_label_rows_have_equal_hashes_and_others_not():
+    first, second = MultiLabelText("a", ("x", "y")), MultiLabelText("a", ("y", "x"))
+    assert MultiLabelTexts([first]).sha256 == MultiLabelTexts([second]).sha256
+    assert MultiLabelTexts([first]).sha256 != MultiLabelTexts([MultiLabelText("a", ("x",))]).sha256
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ([(), ()], "at least one label"),
+        ([("x",), ("x", "y")], "single example: 'y'"),
+        ([("x",), ("x",)], "every row has the label 'x'"),
+    ],
+)
+def test_multi_label_rows_that_teach_nothing_are_refused(labels, reason):
+    with pytest.raises(TrainingDataError, match=reason):
+        check_training_rows([MultiLabelText(f"text {i}", found) for i, found in enumerate(labels)])
+    check_training_rows([MultiLabelText("a", ("x",)), MultiLabelText("b", ("x",)), MultiLabelText("c")])
 
 
 _cells = st.text(alphabet=st.characters(codec="utf-8"), max_size=8)
