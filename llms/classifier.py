@@ -4,27 +4,28 @@ import asyncio
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from langchain_core.runnables import Runnable, RunnableConfig
 from typing_extensions import override
 
 from llms.classification import Classification
-from llms.device import Precision, autocast_for, choose_device
-from llms.encoder import SentenceEncoder, load_encoder, quiet_loading
-from llms.errors import ModelFolderError, UnknownOptionError
-from llms.lexical import LexicalModel
-from llms.loading import resolve_model
+from llms.classifier_head import ClassifierHead, FloatArray, ProbabilityModel
+from llms.engines.choosing_encoder import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
+from llms.errors import ModelFolderError, UnknownOptionError, UnsupportedOptionError
 from llms.manifest import MANIFEST_NAME, ClassifierManifest, load_manifest
 from llms.texts import check_text
+from llms.trained_folders import open_trained_encoder, resolve_trained
 
-__all__ = ["CLASSIFIER_WEIGHTS_NAME", "NUM_NEIGHBOURS", "ClassifierHead", "LocalClassifier"]
+if TYPE_CHECKING:
+    from llms.device import Precision
 
-CLASSIFIER_WEIGHTS_NAME = "classifier.safetensors"
-NUM_NEIGHBOURS = 5
-FloatArray = npt.NDArray[np.float32]
+__all__ = ["LocalClassifier"]
+
+# how far a probability may move between the machine and precision of the training and those of the use
+_CANARY_TOLERANCE = {"int8": 0.25}
+_USUAL_TOLERANCE = 0.1
 
 
 class LocalClassifier(Runnable[str, Classification]):
@@ -34,13 +35,15 @@ class LocalClassifier(Runnable[str, Classification]):
     outside their training texts) and any transformers sequence classification model (softmax as it is).
 
     `batch` runs the texts through the model together, grouped by length; `max_concurrency` has no meaning
-    here. The model is loaded at the first call.
+    here. The model is loaded at the first call, and asked once more what it said of a few texts when it was saved.
 
     Args:
         model: folder or hub id.
         min_probability: below it a reply comes with `accepted=False`; default: what training found.
+        engine: "torch", "openvino" (several times faster on a CPU), or "auto", which takes OpenVINO where the model
+            was exported to it already.
         device: "auto", "cpu", "cuda", ...
-        precision: "auto" uses bfloat16 products where the hardware has them.
+        precision: "auto" uses bfloat16 products where the hardware has them; "int8" is OpenVINO's.
         batch_size: texts per forward pass.
         allow_download: fetch a hub id that is not in the local cache.
 
@@ -48,6 +51,7 @@ class LocalClassifier(Runnable[str, Classification]):
         ModelNotFoundError: at construction, if the model is not on this machine.
         ModelFolderError: if the folder changed since training (at construction) or holds no classifier (at
             construction or at the first call).
+        UnsupportedOptionError: at construction, for an engine that cannot run this kind of folder.
     """
 
     def __init__(
@@ -55,18 +59,24 @@ class LocalClassifier(Runnable[str, Classification]):
         model: str | Path,
         *,
         min_probability: float | None = None,
+        engine: EmbeddingEngine = "auto",
         device: str = "auto",
-        precision: Precision = "auto",
+        precision: EmbeddingPrecision = "auto",
         batch_size: int = 64,
         allow_download: bool = False,
     ) -> None:
-        self.folder = resolve_model(model, allow_download=allow_download)
+        check_encoder_options(engine=engine, precision=precision, device=device)
+        self.folder = resolve_trained(model, allow_download=allow_download)
         self.manifest = load_manifest(self.folder) if (self.folder / MANIFEST_NAME).exists() else None
         trained_minimum = self.manifest.min_probability if self.manifest else 0.0
         self.min_probability = trained_minimum if min_probability is None else min_probability
+        self.engine = engine
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
+        if self.manifest is None and (engine == "openvino" or precision == "int8"):
+            msg = f"{self.folder} was not trained here, such classifiers run on torch; leave engine and precision out"
+            raise UnsupportedOptionError(msg)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -111,178 +121,72 @@ class LocalClassifier(Runnable[str, Classification]):
         checked = [check_text(text) for text in texts]
         if not checked:
             return []
-        probabilities, in_scope = self._head.predict(checked, batch_size=self.batch_size)
+        return self._replies(*self._head.predict(checked, batch_size=self.batch_size))
+
+    def _replies(self, probabilities: FloatArray, in_scope: FloatArray) -> list[Classification]:
         return [self._reply(row, float(scope)) for row, scope in zip(probabilities, in_scope, strict=True)]
 
     def _reply(self, row: FloatArray, in_scope: float) -> Classification:
         order = np.argsort(-row, kind="stable")
-        best = int(order[0])
-        probability = float(row[best])
+        probability = float(row[order[0]])
+        ahead = probability - float(row[order[1]]) if len(order) > 1 else probability
         min_in_scope = self.manifest.min_in_scope if self.manifest else 0.0
+        # where several labels may apply, a text with none is an answer too
+        is_sure = self._head.is_multi_label or probability >= self.min_probability
         return Classification(
-            label=self.labels[best],
+            label=self.labels[int(order[0])],
             probability=probability,
             probabilities={self.labels[int(i)]: float(row[i]) for i in order},
+            margin=max(0.0, ahead),
+            labels=tuple(self.labels[int(i)] for i in order if row[i] >= self._min_label_probability),
             in_scope=in_scope,
-            accepted=probability >= self.min_probability and in_scope >= min_in_scope,
+            accepted=is_sure and in_scope >= min_in_scope,
         )
+
+    @property
+    def _min_label_probability(self) -> float:
+        """From which probability on a label belongs to `Classification.labels`; above 1 for none."""
+        if self._head.is_multi_label:
+            return self.min_probability or 0.5
+        return self.manifest.calibration.get("label_set_min_probability", 2.0) if self.manifest else 2.0
 
     @functools.cached_property
-    def _head(self) -> "_Head":
-        device = choose_device(self.device)
+    def _head(self) -> ProbabilityModel:
         if self.manifest is None:
-            return _SequenceClassificationHead(self.folder, device=device, precision=self.precision)
-        encoder = load_encoder(self.folder, device=device, precision=self.precision)
-        return ClassifierHead.load(self.folder, manifest=self.manifest, encoder=encoder)
+            from llms.device import choose_device
+            from llms.sequence_classifier import SequenceClassifier
 
-
-class _Head(Protocol):
-    """What turns texts into probabilities; one implementation per kind of model folder."""
-
-    labels: tuple[str, ...]
-
-    def predict(self, texts: Sequence[str], *, batch_size: int) -> tuple[FloatArray, FloatArray]:
-        """Return probabilities (texts, labels), rows sum to 1, and how alike the training texts each is."""
-
-
-class ClassifierHead:
-    """Sentence encoder and character n-grams, fused into one calibrated probability per label.
-
-    logits = encoder_scale * (weight @ vector + bias) + lexical_scale * lexical scores
-
-    The two scales are fitted on held-out rows by maximum likelihood: temperature scaling (Guo et al., "On
-    calibration of modern neural networks", ICML 2017) with one temperature per part.
-    """
-
-    def __init__(
-        self,
-        *,
-        encoder: SentenceEncoder,
-        weight: FloatArray,  # (labels, dimension)
-        bias: FloatArray,  # (labels,)
-        lexical: LexicalModel,
-        neighbours: FloatArray,  # (rows, dimension), unit length
-        labels: tuple[str, ...],
-        scales: tuple[float, float] = (1.0, 0.0),
-    ) -> None:
-        self.encoder = encoder
-        self.weight = weight
-        self.bias = bias
-        self.lexical = lexical
-        self.neighbours = neighbours
-        self.labels = labels
-        self.scales = scales
-
-    @classmethod
-    def load(cls, folder: Path, *, manifest: ClassifierManifest, encoder: SentenceEncoder) -> "ClassifierHead":
-        """Return the head saved beside the encoder in `folder`."""
-        from safetensors.numpy import load_file
-
-        arrays = load_file(folder / CLASSIFIER_WEIGHTS_NAME)
-        return cls(
-            encoder=encoder,
-            weight=arrays["weight"],
-            bias=arrays["bias"],
-            lexical=LexicalModel(
-                idf=arrays["lexical_idf"], weights=arrays["lexical_weights"], bias=arrays["lexical_bias"]
-            ),
-            neighbours=arrays["neighbours"].astype(np.float32),
-            labels=manifest.labels,
-            scales=(manifest.encoder_scale, manifest.lexical_scale),
+            device = choose_device(self.device)
+            return SequenceClassifier(self.folder, device=device, precision=_torch_precision(self.precision))
+        encoder = open_trained_encoder(
+            self.folder, self.manifest, engine=self.engine, device=self.device, precision=self.precision
         )
-
-    def save(self, folder: Path) -> None:
-        """Write the head's arrays into `folder`; the labels and scales belong into the manifest."""
-        from safetensors.numpy import save_file
-
-        arrays = {
-            "weight": self.weight,
-            "bias": self.bias,
-            "lexical_idf": self.lexical.idf,
-            "lexical_weights": self.lexical.weights,
-            "lexical_bias": self.lexical.bias,
-            "neighbours": self.neighbours.astype(np.float16),
-        }
-        # safetensors writes an array's memory as it lies, so a column-major one would come back scrambled
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(contiguous, folder / CLASSIFIER_WEIGHTS_NAME)
-
-    def predict(self, texts: Sequence[str], *, batch_size: int) -> tuple[FloatArray, FloatArray]:
-        """Return probabilities (texts, labels), rows sum to 1, and in-scope scores (texts,) in [0, 1]."""
-        vectors = self.encoder.encode(texts, batch_size=batch_size)
-        logits = self.scales[0] * (vectors @ self.weight.T + self.bias)
-        if self.scales[1]:
-            logits = logits + self.scales[1] * self.lexical.scores(texts)
-        return softmax(logits), self.in_scope(vectors)
-
-    def in_scope(self, vectors: FloatArray) -> FloatArray:
-        """Return the mean cosine to the nearest training texts, (texts,), cut to [0, 1]."""
-        cosines = vectors @ self.neighbours.T  # (texts, rows)
-        k = min(NUM_NEIGHBOURS, cosines.shape[1])
-        nearest = np.partition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]
-        mean: FloatArray = nearest.mean(axis=1)
-        return np.clip(mean, 0.0, 1.0)
+        head = ClassifierHead.load(self.folder, manifest=self.manifest, encoder=encoder)
+        _check_canaries(head, self.manifest, self.folder, _CANARY_TOLERANCE.get(self.precision, _USUAL_TOLERANCE))
+        return head
 
 
-class _SequenceClassificationHead:
-    """Any transformers model with a classification head; it knows nothing of what lies out of scope."""
-
-    def __init__(self, folder: Path, *, device: str, precision: Precision) -> None:
-        from safetensors import SafetensorError
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        try:
-            with quiet_loading():
-                self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-                model, info = AutoModelForSequenceClassification.from_pretrained(
-                    folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-                )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            msg = f"{folder} cannot be loaded as a classifier: {error}"
-            raise ModelFolderError(msg) from error
-        if missing := sorted(info["missing_keys"]):
+def _check_canaries(head: ClassifierHead, manifest: ClassifierManifest, folder: Path, tolerance: float) -> None:
+    """Refuse a model that does not say what it said when it was saved."""
+    if not manifest.canaries:
+        return
+    probabilities, _ = head.predict([canary.text for canary in manifest.canaries], batch_size=len(manifest.canaries))
+    for canary, row in zip(manifest.canaries, probabilities, strict=True):
+        found = float(row[head.labels.index(canary.label)])
+        if not abs(found - canary.probability) <= tolerance:  # a NaN is no answer either
             msg = (
-                f"{folder} lacks the weights of a classifier ({missing[0]}, ...), they would be random; "
-                "fine-tune the model first with: tunechain finetune classifier"
+                f"the model in {folder} does not answer as it did when it was saved: {canary.label!r} had the "
+                f"probability {canary.probability:.3f} for {canary.text[:60]!r}, now {found:.3f}; train it again, or "
+                "take the versions of the libraries that its manifest names"
             )
             raise ModelFolderError(msg)
-        self.model = model.eval().to(device)
-        self.device = device
-        self.precision = precision
-        names = model.config.id2label
-        self.labels = tuple(names[i] for i in range(len(names)))
-        # many tokenizers name no limit of their own; the model's is the one that counts
-        self.max_tokens = min(self.tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
-
-    def predict(self, texts: Sequence[str], *, batch_size: int) -> tuple[FloatArray, FloatArray]:
-        """Return probabilities (texts, labels), rows sum to 1, and 1 as every in-scope score."""
-        import torch
-
-        by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        probabilities = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
-        for start in range(0, len(texts), batch_size):
-            rows = by_length[start : start + batch_size]
-            tokens = self.tokenizer(
-                [texts[i] for i in rows],
-                padding=True,
-                truncation=True,
-                max_length=self.max_tokens,
-                return_tensors="pt",
-            ).to(self.device)
-            with torch.inference_mode(), autocast_for(self.device, self.precision):
-                logits = self.model(**tokens).logits  # (batch, labels)
-            probabilities[rows] = softmax(logits.float().cpu().numpy())
-        return probabilities, np.ones(len(texts), dtype=np.float32)
-
-
-def softmax(logits: FloatArray) -> FloatArray:
-    """Return probabilities over the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: FloatArray = shifted / shifted.sum(axis=-1, keepdims=True)
-    return probabilities
 
 
 def _refuse_options(options: dict[str, Any]) -> None:
     if options:
         msg = f"a classifier takes no call options, got {sorted(options)}; set them at construction"
         raise UnknownOptionError(msg)
+
+
+def _torch_precision(precision: EmbeddingPrecision) -> "Precision":
+    return "auto" if precision == "int8" else precision

@@ -17,7 +17,10 @@ The tree::
     │   └── GenerationTimeoutError (TimeoutError)  the answer took longer than its `timeout`
     ├── ByteStoreError (OSError)                 a file of stored bytes that cannot be read or written
     ├── DataFileError (ValueError)               a data file that cannot be used at all
-    └── TrainingDataError (ValueError)           rows that can be read but not learnt from
+    ├── TrainingDataError (ValueError)           rows that can be read but not learnt from
+    └── TrainingError (RuntimeError)             a training that could not go on; earlier checkpoints are intact
+        ├── TrainingDivergedError                the loss became infinite or no number
+        └── TrainingSaveError (OSError)          a checkpoint or model that could not be written
 """
 
 __all__ = [
@@ -33,6 +36,9 @@ __all__ = [
     "ModelNotFoundError",
     "OptionValueError",
     "TrainingDataError",
+    "TrainingDivergedError",
+    "TrainingError",
+    "TrainingSaveError",
     "TuneChainError",
     "UnknownOptionError",
     "UnsafeModelError",
@@ -102,3 +108,15 @@ class DataFileError(TuneChainError, ValueError):
 
 class TrainingDataError(TuneChainError, ValueError):
     """Records that can be read but do not make a training set."""
+
+
+class TrainingError(TuneChainError, RuntimeError):
+    """A training that broke off; the newest checkpoint before that is kept, and a later run goes on from it."""
+
+
+class TrainingDivergedError(TrainingError):
+    """A training whose loss is no longer a finite number."""
+
+
+class TrainingSaveError(TrainingError, OSError):
+    """A checkpoint or model that could not be written, for instance on a full disk."""

@@ -35,18 +35,17 @@ class LexicalModel:
         self.bias = bias
 
     @classmethod
-    def fit(cls, texts: Sequence[str], label_ids: Sequence[int], *, seed: int = 0) -> "LexicalModel":
-        """Return a linear support vector classifier fitted on the texts, one against the rest."""
-        from sklearn.svm import LinearSVC
+    def fit(cls, texts: Sequence[str], label_ids: Sequence[int] | npt.NDArray[Any], *, seed: int = 0) -> "LexicalModel":
+        """Return a linear support vector classifier fitted on the texts, one against the rest.
 
+        Args:
+            label_ids: one per text, or (texts, labels) 0 and 1 where several labels may apply.
+        """
         counts = _count_ngrams(texts)
         num_texts = counts.shape[0]
         num_texts_with = np.bincount(counts.indices, minlength=_NUM_FEATURES)
         idf = (np.log((1 + num_texts) / (1 + num_texts_with)) + 1).astype(np.float32)
-        model = LinearSVC(C=1.0, random_state=seed).fit(_weigh(counts, idf), label_ids)
-        weights, bias = model.coef_, model.intercept_
-        if weights.shape[0] == 1:  # scikit-learn keeps one row for two labels
-            weights, bias = np.vstack([-weights, weights]), np.concatenate([-bias, bias])
+        weights, bias = _fit_linear(_weigh(counts, idf), np.asarray(label_ids), seed=seed)
         return cls(idf=idf, weights=weights.astype(np.float16), bias=bias.astype(np.float32))
 
     def scores(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -58,6 +57,35 @@ class LexicalModel:
     @functools.cached_property
     def _dense_weights(self) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(self.weights.T, dtype=np.float32)  # (features, labels)
+
+
+def _fit_linear(
+    rows: "csr_matrix", targets: npt.NDArray[Any], *, seed: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    from sklearn.svm import LinearSVC
+
+    if targets.ndim == 2:
+        return _fit_each(rows, targets, seed=seed)
+    model = LinearSVC(C=1.0, random_state=seed).fit(rows, targets)
+    weights, bias = model.coef_, model.intercept_
+    if weights.shape[0] == 1:  # scikit-learn keeps one row for two labels
+        weights, bias = np.vstack([-weights, weights]), np.concatenate([-bias, bias])
+    return weights, bias
+
+
+def _fit_each(rows: "csr_matrix", targets: npt.NDArray[Any], *, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return a classifier for each column of `targets` by itself."""
+    from sklearn.svm import LinearSVC
+
+    weights = np.zeros((targets.shape[1], rows.shape[1]))
+    bias = np.zeros(targets.shape[1])
+    for label, column in enumerate(targets.T):
+        if column.min() == column.max():  # always or never there: nothing to tell it by
+            bias[label] = 1.0 if column.max() else -1.0
+            continue
+        model = LinearSVC(C=1.0, random_state=seed).fit(rows, column)
+        weights[label], bias[label] = model.coef_[0], model.intercept_[0]
+    return weights, bias
 
 
 def _count_ngrams(texts: Sequence[str]) -> "csr_matrix":

@@ -16,6 +16,7 @@ __all__ = [
     "file_sha256",
     "folder_fingerprint",
     "folder_stamp",
+    "refuse_code",
     "resolve_model",
 ]
 
@@ -27,6 +28,7 @@ _DEFAULT_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb
 
 # what decides a model's answers: weights, tokenizer, and settings such as prompts and lengths
 _MODEL_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
+_REPORT_NAME = "report.json"  # says how a model did, and decides nothing
 _CODE_SUFFIXES = frozenset({".py", ".pyc", ".so", ".dll", ".dylib", ".sh"})
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
 # Each of these makes a library fetch or run code named by the folder itself.
@@ -72,7 +74,7 @@ def check_model_folder(folder: Path) -> Path:
     if "config.json" not in names:
         msg = f"{folder} has no config.json, so it is no transformers model; found: {_listing(names)}"
         raise ModelFolderError(msg)
-    _refuse_code(folder)
+    refuse_code(folder)
     if not any(name.endswith(".safetensors") for name in names):
         pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl")))
         if pickled:
@@ -96,7 +98,7 @@ def folder_fingerprint(folder: Path) -> str:
     """Return 16 hex digits that change whenever weights, tokenizer or configuration of a model change."""
     digest = hashlib.sha256()
     for path in _model_files(folder):
-        if path.suffix in _MODEL_SUFFIXES:
+        if path.suffix in _MODEL_SUFFIXES and path.name != _REPORT_NAME:
             digest.update(str(path.relative_to(folder)).encode())
             digest.update(file_sha256(path).encode())
     return digest.hexdigest()[:16]
@@ -176,7 +178,12 @@ def _looks_like_hub_id(text: str) -> bool:
     return len(parts) == 2 and not is_path and all(parts)
 
 
-def _refuse_code(folder: Path) -> None:
+def refuse_code(folder: Path) -> None:
+    """Refuse a folder with program code, or with settings that ask for code of their own.
+
+    Raises:
+        UnsafeModelError: with the name of the file.
+    """
     paths = _model_files(folder)
     for path in paths:
         if path.suffix in _CODE_SUFFIXES:

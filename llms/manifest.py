@@ -11,61 +11,171 @@ from llms.errors import ModelFolderError
 from llms.loading import file_sha256
 
 __all__ = [
+    "ADAPTER_FOLDER",
     "MANIFEST_NAME",
     "ChatManifest",
     "ClassifierManifest",
+    "EmbeddingsManifest",
+    "LabelCanary",
+    "ModelManifest",
+    "PairCanary",
+    "RerankerManifest",
+    "TokenCanary",
+    "VectorCanary",
     "check_chat_folder",
+    "find_manifest_of",
     "load_chat_manifest",
     "load_manifest",
+    "load_manifest_of",
     "save_manifest",
     "template_fingerprint",
 ]
 
 MANIFEST_NAME = "manifest.json"
+ADAPTER_FOLDER = "adapter"  # in a model's folder: what was added to the base, where that is kept apart
 # what decides which ids a conversation becomes
 _TEMPLATE_FILES = ("chat_template.jinja", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json")
 
 
-class ClassifierManifest(BaseModel):
-    """What a fine-tuned classifier is, where it comes from, and how its scores become probabilities."""
+class ModelManifest(BaseModel):
+    """What every fine-tuned model's manifest says: where it comes from, and what its files are.
+
+    Attributes:
+        base_model: the model it was trained from, as it was named.
+        base_fingerprint: of the base's folder; an adapter fits no other weights.
+        adapter: whether the folder holds only what was added to the base, which is then needed to run it.
+        trained_parameters: how many weights were trained, of `total_parameters`.
+        calibration: scales, thresholds and the promises they were fitted for.
+        files: sha256 of every file in the folder.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
+    base_model: str
+    base_fingerprint: str = ""
+    adapter: bool = False
+    method: str
+    seed: int
+    data_sha256: str
+    max_tokens: int = 0
+    trained_parameters: int = 0
+    total_parameters: int = 0
+    versions: dict[str, str]
+    metrics: dict[str, float]
+    calibration: dict[str, float] = {}
+    files: dict[str, str] = {}
+
+
+class LabelCanary(BaseModel):
+    """A text and what the model said of it when it was saved; loading asks again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    label: str
+    probability: float
+
+
+class ClassifierManifest(ModelManifest):
+    """What a fine-tuned classifier is, where it comes from, and how its scores become probabilities."""
+
     task: Literal["classifier"] = "classifier"
     labels: tuple[str, ...]
+    multi_label: bool = False
     encoder_scale: float
     lexical_scale: float
     min_probability: float
     min_in_scope: float
-    base_model: str
-    method: str
-    seed: int
-    data_sha256: str
-    versions: dict[str, str]
-    metrics: dict[str, float]
-    files: dict[str, str] = {}
+    canaries: tuple[LabelCanary, ...] = ()
 
 
-class ChatManifest(BaseModel):
-    """What a fine-tuned chat model or adapter is, where it comes from, and which template it was taught in."""
+class TokenCanary(BaseModel):
+    """A prompt and the tokens that clearly follow it; where others do, something computes in another way."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    prompt_ids: tuple[int, ...]
+    next_ids: tuple[int, ...]
+
+
+class SpanCanary(BaseModel):
+    """A text and the spans (start, end, label) the model found in it when it was saved; loading asks again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    spans: tuple[tuple[int, int, str], ...]
+
+
+class TaggerManifest(ModelManifest):
+    """What a fine-tuned tagger is, where it comes from, and how its outputs become probabilities.
+
+    Attributes:
+        temperature: what the outputs are divided by before they become probabilities.
+        reads_shapes: whether the network is told by token types how words are written.
+    """
+
+    task: Literal["tagger"] = "tagger"
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+    reads_shapes: bool = False
+    canaries: tuple[SpanCanary, ...] = ()
+
+
+class VectorCanary(BaseModel):
+    """A text and the first numbers of its vector when the model was saved; loading asks again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    role: Literal["query", "document"]
+    numbers: tuple[float, ...]
+
+
+class EmbeddingsManifest(ModelManifest):
+    """What a fine-tuned sentence encoder is, and where it comes from."""
+
+    task: Literal["embeddings"] = "embeddings"
+    dimension: int
+    loss: str
+    canaries: tuple[VectorCanary, ...] = ()
+
+
+class PairCanary(BaseModel):
+    """A query, a document, and the score of the two when the model was saved; loading asks again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    query: str
+    document: str
+    score: float
+
+
+class RerankerManifest(ModelManifest):
+    """What a fine-tuned cross-encoder is, where it comes from, and how its outputs become scores.
+
+    Attributes:
+        scale: what an output is multiplied by, fitted on held-out pairs.
+        shift: what is added then, before the sigmoid.
+    """
+
+    task: Literal["reranker"] = "reranker"
+    loss: str
+    scale: float = 1.0
+    shift: float = 0.0
+    canaries: tuple[PairCanary, ...] = ()
+
+
+class ChatManifest(ModelManifest):
+    """What a fine-tuned chat model or adapter is, where it comes from, and which template it was taught in."""
+
     task: Literal["chat"] = "chat"
-    base_model: str
-    base_fingerprint: str  # of the base's folder; an adapter fits no other weights
-    method: str
-    seed: int
-    data_sha256: str
     template_sha256: str
-    versions: dict[str, str]
-    metrics: dict[str, float]
-    files: dict[str, str] = {}
+    canary: TokenCanary | None = None
 
 
-_Manifest = TypeVar("_Manifest", ClassifierManifest, ChatManifest)
+_Manifest = TypeVar("_Manifest", bound=ModelManifest)
 
 
 def template_fingerprint(folder: Path) -> str:
@@ -86,15 +196,18 @@ def template_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def save_manifest(manifest: ClassifierManifest | ChatManifest, folder: Path) -> None:
+def save_manifest(manifest: ModelManifest, folder: Path) -> None:
     """Write the manifest with the sha256 of every file in `folder`; call it last.
 
-    Where the manifest exists, the folder is complete.
+    Where the manifest exists, the folder is complete. Written again after files were added, it is replaced in one
+    step.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MANIFEST_NAME))
     files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
     text = manifest.model_copy(update={"files": files}).model_dump_json(indent=2)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    new = folder / f"{MANIFEST_NAME}.new"
+    new.write_text(text + "\n", encoding="utf-8")
+    new.replace(folder / MANIFEST_NAME)
 
 
 def load_manifest(folder: Path) -> ClassifierManifest:
@@ -103,7 +216,7 @@ def load_manifest(folder: Path) -> ClassifierManifest:
     Raises:
         ModelFolderError: if the manifest cannot be read, or a file is missing or has changed.
     """
-    return _load(folder, ClassifierManifest)
+    return load_manifest_of(folder, ClassifierManifest)
 
 
 def load_chat_manifest(folder: Path) -> ChatManifest:
@@ -112,7 +225,7 @@ def load_chat_manifest(folder: Path) -> ChatManifest:
     Raises:
         ModelFolderError: if the manifest cannot be read, or a file is missing or has changed.
     """
-    return _load(folder, ChatManifest)
+    return load_manifest_of(folder, ChatManifest)
 
 
 def check_chat_folder(folder: Path) -> None:
@@ -132,7 +245,12 @@ def check_chat_folder(folder: Path) -> None:
         raise ModelFolderError(msg)
 
 
-def _load(folder: Path, kind: type[_Manifest]) -> _Manifest:
+def load_manifest_of(folder: Path, kind: type[_Manifest]) -> _Manifest:
+    """Return the manifest of a folder, which must be of this kind, after comparing every file with it.
+
+    Raises:
+        ModelFolderError: if the manifest cannot be read or is of another task, or a file is missing or has changed.
+    """
     try:
         content = json.loads((folder / MANIFEST_NAME).read_text("utf-8"))
         manifest = kind.model_validate(content)
@@ -151,3 +269,18 @@ def _load(folder: Path, kind: type[_Manifest]) -> _Manifest:
             )
             raise ModelFolderError(msg)
     return manifest
+
+
+def find_manifest_of(folder: Path, kind: type[_Manifest]) -> _Manifest | None:
+    """Return the manifest of a folder that was trained for this task, or None where there is none or of another.
+
+    Raises:
+        ModelFolderError: if it is of this task, and cannot be read, or a file is missing or has changed.
+    """
+    try:
+        task = json.loads((folder / MANIFEST_NAME).read_text("utf-8")).get("task")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError):
+        return load_manifest_of(folder, kind)  # which says what is wrong with it
+    return load_manifest_of(folder, kind) if task == kind.model_fields["task"].default else None

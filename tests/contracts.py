@@ -113,7 +113,7 @@ class ClassifierContract:
         together = classifier.batch(list(self.texts))
         for text, reply in zip(self.texts, together, strict=True):
             alone = classifier.invoke(text)
-            assert reply.probabilities == pytest.approx(alone.probabilities, abs=1e-3)
+            assert reply.probabilities == pytest.approx(alone.probabilities, abs=5e-3)
             assert reply.in_scope == pytest.approx(alone.in_scope, abs=1e-2)
 
     def test_an_empty_batch_has_no_replies(self, classifier):

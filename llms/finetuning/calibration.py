@@ -2,83 +2,192 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from llms.classifier import ClassifierHead, softmax
-from llms.finetuning.records import LabelledText
-from llms.metrics import classification_metrics
+from llms.classifier_head import ClassifierHead
+from llms.metrics import classification_metrics, clopper_pearson_lower_bound
 
-__all__ = ["Calibration", "fit_calibration"]
+__all__ = ["Calibration", "Promise", "fit_calibration"]
 
 FloatArray = npt.NDArray[np.float32]
 _SCOPE_LOSS_SHARE = 0.02  # of in-scope texts that may be taken for out of scope
 _PRIOR_SPREAD = 1.5  # of the log scales: a factor of about 4.5 either way is nothing special
-_WANTED_ACCURACY = 0.95  # of the accepted held-out answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What the thresholds are fitted for.
+
+    Attributes:
+        accepted_accuracy: share of the accepted answers that shall be right.
+        confidence: how sure that shall be, by the Clopper-Pearson bound; 0 takes the share on the held-out rows as
+            it is, which few rows need: a bound of 95 % at 98 % right takes 150 rows without a mistake.
+        label_set_confidence: share of texts whose right label is among `Classification.labels`.
+    """
+
+    accepted_accuracy: float = 0.95
+    confidence: float = 0.0
+    label_set_confidence: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the held-out rows say about a classifier."""
+    """What the held-out rows say about a classifier.
+
+    Attributes:
+        facts: the thresholds, the promises they were fitted for, and how far the held-out rows bear these out.
+    """
 
     encoder_scale: float
     lexical_scale: float
     min_probability: float
     min_in_scope: float
     metrics: dict[str, float]
+    facts: dict[str, float]
 
 
-def fit_calibration(head: ClassifierHead, held_out: Sequence[LabelledText]) -> Calibration:
+def fit_calibration(
+    head: ClassifierHead, texts: Sequence[str], targets: npt.NDArray[Any], promise: Promise
+) -> Calibration:
     """Return the scales with the least log loss on the held-out rows, and the thresholds that follow.
 
-    The probability threshold is the lowest at which 95 % of the accepted held-out answers are right. The scope
-    threshold is the 2 % quantile of the held-out rows' own scores: no out-of-scope texts are needed.
+    The scope threshold is the 2 % quantile of the held-out rows' own scores: no out-of-scope texts are needed.
+
+    Args:
+        targets: (texts,) label ids, or (texts, labels) 0 and 1 where several labels may apply.
     """
-    texts = [row.text for row in held_out]
-    label_ids = np.array([head.labels.index(row.label) for row in held_out])
     vectors = head.encoder.encode(texts)
     encoder_logits = vectors @ head.weight.T + head.bias
     lexical_scores = head.lexical.scores(texts)
-    encoder_scale, lexical_scale = _fit_scales(encoder_logits, lexical_scores, label_ids)
-    probabilities = softmax(encoder_scale * encoder_logits + lexical_scale * lexical_scores)
-    predicted = probabilities.argmax(axis=1)
-    confidences = probabilities.max(axis=1)
-    metrics = classification_metrics(
-        [head.labels[i] for i in label_ids], [head.labels[i] for i in predicted], confidences.tolist()
-    )
-    return Calibration(
-        encoder_scale=encoder_scale,
-        lexical_scale=lexical_scale,
-        min_probability=_lowest_good_threshold(confidences, predicted == label_ids),
-        min_in_scope=float(np.quantile(head.in_scope(vectors), _SCOPE_LOSS_SHARE)),
-        metrics={f"held_out_{name}": value for name, value in metrics.items()},
-    )
+    scales = _fit_scales(encoder_logits, lexical_scores, targets)
+    probabilities = head.link(scales[0] * encoder_logits + scales[1] * lexical_scores)
+    min_in_scope = float(np.quantile(head.in_scope(vectors), _SCOPE_LOSS_SHARE))
+    if targets.ndim == 2:
+        threshold, metrics = _fit_several(probabilities, targets)
+        return Calibration(*scales, threshold, min_in_scope, metrics, {"min_probability": threshold})
+    predicted, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    threshold = _lowest_good_threshold(confidences, predicted == targets, promise)
+    named = [[head.labels[i] for i in ids] for ids in (targets, predicted)]
+    metrics = classification_metrics(named[0], named[1], confidences.tolist())
+    facts = _accepted_facts(confidences, predicted == targets, threshold, promise)
+    facts |= {
+        "label_set_confidence": promise.label_set_confidence,
+        "label_set_min_probability": _label_set_threshold(
+            probabilities[np.arange(len(targets)), targets], promise.label_set_confidence
+        ),
+    }
+    return Calibration(*scales, threshold, min_in_scope, _held_out(metrics), facts)
 
 
 def _fit_scales(
-    encoder_logits: FloatArray, lexical_scores: FloatArray, label_ids: npt.NDArray[np.int64]
+    encoder_logits: FloatArray, lexical_scores: FloatArray, targets: npt.NDArray[Any]
 ) -> tuple[float, float]:
     from scipy.optimize import minimize
 
-    rows = np.arange(len(label_ids))
     prior = np.array([0.0, 0.0])  # log scales; few held-out rows must not lead to absurd certainty
+    likelihood = _likelihood_of_several if targets.ndim == 2 else _likelihood_of_one
 
     def loss(log_scales: npt.NDArray[np.float64]) -> float:
         scales = np.exp(log_scales)
-        probabilities = softmax(scales[0] * encoder_logits + scales[1] * lexical_scores)
-        likelihood = np.log(np.maximum(probabilities[rows, label_ids], 1e-12)).sum()
-        return float(-likelihood + 0.5 * (((log_scales - prior) / _PRIOR_SPREAD) ** 2).sum())
+        logits = scales[0] * encoder_logits + scales[1] * lexical_scores
+        return float(-likelihood(logits, targets) + 0.5 * (((log_scales - prior) / _PRIOR_SPREAD) ** 2).sum())
 
     best = minimize(loss, prior, method="Nelder-Mead", options={"maxiter": 400})
     encoder_scale, lexical_scale = (float(value) for value in np.exp(best.x))
     return encoder_scale, lexical_scale
 
 
-def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool_]) -> float:
+def _likelihood_of_one(logits: FloatArray, label_ids: npt.NDArray[Any]) -> float:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logs = shifted[np.arange(len(label_ids)), label_ids] - np.log(np.exp(shifted).sum(axis=1))
+    return float(logs.sum())
+
+
+def _likelihood_of_several(logits: FloatArray, targets: npt.NDArray[Any]) -> float:
+    signs = np.where(targets > 0, 1.0, -1.0)
+    return float(-np.logaddexp(0.0, -signs * logits).sum())
+
+
+def _fit_several(probabilities: FloatArray, targets: npt.NDArray[Any]) -> tuple[float, dict[str, float]]:
+    """Return the threshold with the best micro-F1 on the held-out rows, and the figures at it."""
+    thresholds = np.linspace(0.05, 0.95, 19)
+    scores = [_micro_f1(probabilities >= threshold, targets > 0) for threshold in thresholds]
+    best = int(np.argmax(scores))
+    exact = ((probabilities >= thresholds[best]) == (targets > 0)).all(axis=1).mean()
+    return float(thresholds[best]), {"held_out_micro_f1": scores[best], "held_out_subset_accuracy": float(exact)}
+
+
+def _micro_f1(predicted: npt.NDArray[np.bool_], expected: npt.NDArray[np.bool_]) -> float:
+    total = int(predicted.sum()) + int(expected.sum())
+    return 2 * int((predicted & expected).sum()) / total if total else 1.0
+
+
+def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool_], promise: Promise) -> float:
+    """Return the lowest probability at or above which enough of the answers are right; 1.0 if there is none."""
     order = np.argsort(-confidences, kind="stable")
     ranked = confidences[order]
-    right_share = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
+    num_right = np.cumsum(correct[order])
     is_last_of_equals = np.append(ranked[1:] < ranked[:-1], True)  # equals are accepted together
-    good = np.flatnonzero((right_share >= _WANTED_ACCURACY) & is_last_of_equals)
-    return float(ranked[good[-1]]) if good.size else 1.0
+    places: list[int] = np.flatnonzero(is_last_of_equals).tolist()
+    if promise.confidence:
+        good = _places_by_bound(num_right, places, promise)
+    else:
+        good = [place for place in places if num_right[place] >= promise.accepted_accuracy * (place + 1)]
+    return float(ranked[good[-1]]) if good else 1.0
+
+
+def _places_by_bound(num_right: npt.NDArray[Any], places: Sequence[int], promise: Promise) -> list[int]:
+    """Return the places whose answers are right often enough with the stated confidence.
+
+    Places are tried from the surest downwards in a fixed order, so that the confidence holds although several are
+    tried: the first that has enough rows and fails ends the search.
+
+    References:
+        Angelopoulos et al., "Learn then test", 2021, fixed-sequence testing.
+    """
+    good: list[int] = []
+    # below this many rows not even a flawless record proves the promise, so nothing is tried there
+    enough = int(np.ceil(np.log(1 - promise.confidence) / np.log(promise.accepted_accuracy)))
+    for place in places:
+        if place + 1 < enough:
+            continue
+        lower = clopper_pearson_lower_bound(int(num_right[place]), int(place) + 1, promise.confidence)
+        if lower < promise.accepted_accuracy:
+            break
+        good.append(int(place))
+    return good
+
+
+def _accepted_facts(
+    confidences: FloatArray, correct: npt.NDArray[np.bool_], threshold: float, promise: Promise
+) -> dict[str, float]:
+    accepted = confidences >= threshold
+    num_accepted, num_right = int(accepted.sum()), int(correct[accepted].sum())
+    lower = clopper_pearson_lower_bound(num_right, num_accepted) if num_accepted else 0.0
+    return {
+        "min_probability": threshold,
+        "accepted_accuracy_wanted": promise.accepted_accuracy,
+        "accepted_accuracy": num_right / num_accepted if num_accepted else 0.0,
+        "accepted_accuracy_lower_95": lower,
+        "accepted_share": num_accepted / len(confidences),
+    }
+
+
+def _label_set_threshold(right_probabilities: FloatArray, confidence: float) -> float:
+    """Return the probability from which on labels belong to the set, so that it holds the right one often enough.
+
+    References:
+        Sadinle, Lei and Wasserman, "Least ambiguous set-valued classifiers with bounded error levels", JASA 2019.
+    """
+    num_rows = len(right_probabilities)
+    place = int(np.ceil((num_rows + 1) * confidence))
+    if place > num_rows:
+        return 0.0  # too few rows for the promise: every label belongs to the set
+    return float(np.sort(right_probabilities)[num_rows - place])
+
+
+def _held_out(metrics: dict[str, float]) -> dict[str, float]:
+    return {f"held_out_{name}": value for name, value in metrics.items()}

@@ -4,72 +4,78 @@ import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from llms.classifier import ClassifierHead
-from llms.device import Precision, choose_device
-from llms.encoder import SentenceEncoder, open_sentence_transformer, quiet_loading
-from llms.errors import TrainingDataError, UnknownOptionError
-from llms.finetuning.calibration import Calibration, fit_calibration
-from llms.finetuning.records import LabelledText, LabelledTexts, check_training_rows, split_rows
+from llms.classifier_head import ClassifierHead
+from llms.device import choose_device
+from llms.encoder import SentenceEncoder, open_sentence_transformer
+from llms.errors import OptionValueError, TrainingDataError
+from llms.finetuning.bodies import keeps_adapter, merge_body, save_body
+from llms.finetuning.calibration import Calibration, Promise, fit_calibration
+from llms.finetuning.checkpoints import discard_checkpoints
+from llms.finetuning.records import (
+    LabelledText,
+    LabelledTexts,
+    MultiLabelText,
+    MultiLabelTexts,
+    check_training_rows,
+    labels_of,
+    split_rows,
+)
 from llms.finetuning.saving import refuse_foreign_folder, replace_folder
+from llms.finetuning.training_options import TrainingOptions
 from llms.lexical import LexicalModel
-from llms.loading import DEFAULT_ENCODER, resolve_model
-from llms.manifest import ClassifierManifest, save_manifest
+from llms.loading import folder_fingerprint, resolve_model
+from llms.manifest import ClassifierManifest, LabelCanary, save_manifest
 
 if TYPE_CHECKING:
-    from llms.finetuning.encoder_training import TrainedEncoder
+    from llms.finetuning.encoder_training import LabelledRows, TrainedEncoder
 
 __all__ = ["ClassifierOptions", "TrainedClassifier", "finetune_classifier"]
 
 FloatArray = npt.NDArray[np.float32]
-Method = Literal["full", "head"]
+_Rows = Sequence[LabelledText | MultiLabelText]
+_NUM_CANARIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifierOptions:
-    """How a classifier is trained.
+class ClassifierOptions(TrainingOptions):
+    """How a classifier is trained; what is common to all tasks stands in `TrainingOptions`.
 
     Attributes:
-        base: the encoder to start from; folder, hub id or the built-in encoder.
-        method: "full" trains every weight, "head" only the last layer (seconds instead of minutes).
-        epochs: passes over the rows at most; training stops earlier when the held-out rows stop improving.
-        learning_rate: peak rate; a linear warm-up and decay lie around it.
-        patience: epochs without improvement on the held-out rows before training stops.
-        held_out_share: share of the training rows kept apart for stopping and calibration.
-        max_tokens: longer texts are cut.
-        seed: the same seed and data give the same model on the same machine.
+        accepted_accuracy: share of the accepted answers that shall be right.
+        accepted_confidence: how sure that shall be, 0.5 to 1; 0 takes the share on the held-out rows as it is.
+        label_set_confidence: share of texts whose right label shall be among `Classification.labels`.
+        split_by: how rows are held out: the same share of every label, whole groups, or the latest.
     """
 
-    base: str = DEFAULT_ENCODER
-    method: Method = "full"
-    epochs: int = 6
-    batch_size: int = 32
-    learning_rate: float = 1e-4
-    patience: int = 2
-    held_out_share: float = 0.1
-    max_tokens: int = 128
-    seed: int = 0
-    device: str = "auto"
-    precision: Precision = "auto"
-    show_progress: bool = True
+    accepted_accuracy: float = 0.95
+    accepted_confidence: float = 0.0
+    label_set_confidence: float = 0.95
+    split_by: Literal["label", "group", "time"] = "label"
 
     def __post_init__(self) -> None:
         """Refuse values no training can honour."""
-        if self.method not in ("full", "head"):
-            msg = f"method must be 'full' or 'head', got {self.method!r}"
-            raise UnknownOptionError(msg)
-        if not 0 < self.held_out_share < 0.5:
-            msg = f"held_out_share must lie between 0 and 0.5, got {self.held_out_share}"
-            raise TrainingDataError(msg)
-        smallest = {"epochs": self.epochs, "batch_size": self.batch_size, "max_tokens": self.max_tokens - 1}
-        for name, value in smallest.items():
-            if value < 1:
-                msg = f"{name} is too small: {value}"
-                raise TrainingDataError(msg)
+        TrainingOptions.__post_init__(self)
+        for name in ("accepted_accuracy", "label_set_confidence"):
+            if not 0 < getattr(self, name) < 1:
+                msg = f"{name} must lie between 0 and 1, got {getattr(self, name)}"
+                raise OptionValueError(msg)
+        if self.accepted_confidence != 0 and not 0.5 < self.accepted_confidence < 1:
+            msg = f"accepted_confidence must be 0 or lie between 0.5 and 1, got {self.accepted_confidence}"
+            raise OptionValueError(msg)
+
+    @property
+    def promise(self) -> Promise:
+        """What the thresholds are fitted for."""
+        return Promise(
+            accepted_accuracy=self.accepted_accuracy,
+            confidence=self.accepted_confidence,
+            label_set_confidence=self.label_set_confidence,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +88,23 @@ class TrainedClassifier:
 
 
 def finetune_classifier(
-    train: LabelledTexts, folder: Path, options: ClassifierOptions | None = None
+    train: LabelledTexts | MultiLabelTexts, folder: Path, options: ClassifierOptions | None = None
 ) -> TrainedClassifier:
     """Train on labelled texts and write a model folder that `LocalClassifier` loads.
 
-    First a linear head is fitted on the frozen encoder, then (method "full") encoder and head are trained
-    together from there, which distorts the encoder less than a random head would. A linear model over
-    character n-grams is fitted beside it, and held-out rows decide how much each of them counts, when to stop,
+    First a linear head is fitted on the frozen encoder, then encoder and head are trained together from there by
+    the method of `options` (not "head"), which distorts the encoder less than a random head would. A linear model
+    over character n-grams is fitted beside it, and held-out rows decide how much each of them counts, when to stop,
     and from which probability on an answer is accepted.
 
-    The folder appears complete or not at all; an existing model in its place is replaced at the end.
+    The folder appears complete or not at all; an existing model in its place is replaced at the end. Repeated after
+    a kill, the call goes on from the newest checkpoint.
 
     Raises:
-        ModelFolderError: before any work, if something that is no model lies in the folder's place.
+        ModelFolderError: before any work, if something that is no model lies in the folder's place, or the base is
+            no sentence encoder.
         TrainingDataError: if the rows have fewer than two labels, or one with a single example.
+        TrainingError: if training breaks off; its checkpoints stay.
 
     References:
         Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution",
@@ -104,89 +113,154 @@ def finetune_classifier(
     options = options or ClassifierOptions()
     refuse_foreign_folder(folder)
     check_training_rows(train.rows)
-    labels = tuple(sorted({row.label for row in train.rows}))
-    kept, held_out = split_rows(train.rows, held_out_share=options.held_out_share, seed=options.seed)
+    labels = tuple(sorted({label for row in train.rows for label in labels_of(row)}))
+    kept, held_out = split_rows(
+        train.rows, held_out_share=options.held_out_share, seed=options.seed, by=options.split_by
+    )
     if not held_out:
         msg = "no rows are left to stop and calibrate by; add examples"
         raise TrainingDataError(msg)
-
-    trained = _train_encoder(kept, held_out, labels, options)
+    base = resolve_model(options.base)
+    trained = _train_encoder(base, kept, held_out, labels, options, folder=folder, data=train.sha256)
     head = _build_head(trained, kept, labels, options)
-    calibration = fit_calibration(head, held_out)
+    judged = _to_rows(held_out, labels)
+    calibration = fit_calibration(head, judged.texts, judged.targets, options.promise)
     # what was held out has done its work; now the n-gram model and the neighbours may know it, too
     head = _build_head(trained, train.rows, labels, options)
     head.scales = (calibration.encoder_scale, calibration.lexical_scale)
-    manifest = _describe(train, labels, calibration, options)
-    _write(folder, trained.encoder, head, manifest)
+    manifest = _describe(train, head, trained, calibration, options).model_copy(
+        update={"base_fingerprint": folder_fingerprint(base), "canaries": _canaries(head, judged.texts)}
+    )
+    _write(folder, trained.encoder, head, manifest, options)
     return TrainedClassifier(folder, calibration.metrics, trained.history)
 
 
 def _train_encoder(
-    kept: Sequence[LabelledText],
-    held_out: Sequence[LabelledText],
+    base: Path,
+    kept: _Rows,
+    held_out: _Rows,
     labels: Sequence[str],
     options: ClassifierOptions,
+    *,
+    folder: Path,
+    data: str,
 ) -> "TrainedEncoder":
     from llms.finetuning.encoder_training import train_encoder
 
     device = choose_device(options.device)
-    model = open_sentence_transformer(resolve_model(options.base), device=device)
-    model.max_seq_length = min(options.max_tokens, model.max_seq_length or options.max_tokens)
-    encoder = SentenceEncoder(model, device=device, precision=options.precision)
-    return train_encoder(encoder, kept, held_out, labels, options)
+    model = open_sentence_transformer(base, device=device)
+    if not (options.method == "head" and options.keep_adapter):  # that is used with the base just as it is
+        model.max_seq_length = min(options.max_tokens, model.max_seq_length or options.max_tokens)
+    trained = train_encoder(
+        SentenceEncoder(model, device=device, precision=options.precision),
+        _to_rows(kept, labels),
+        _to_rows(held_out, labels),
+        num_labels=len(labels),
+        options=options,
+        folder=folder,
+        fingerprint=f"{folder_fingerprint(base)} {data}",
+    )
+    if not keeps_adapter(options):
+        merge_body(trained.encoder.model)
+    return trained
+
+
+def _to_rows(rows: _Rows, labels: Sequence[str]) -> "LabelledRows":
+    from llms.finetuning.encoder_training import LabelledRows
+
+    places = {label: place for place, label in enumerate(labels)}
+    texts = [row.text for row in rows]
+    if not any(isinstance(row, MultiLabelText) for row in rows):
+        return LabelledRows(texts, np.array([places[labels_of(row)[0]] for row in rows], dtype=np.int64))
+    targets = np.zeros((len(texts), len(labels)), dtype=np.float32)
+    for place, row in enumerate(rows):
+        targets[place, [places[label] for label in labels_of(row)]] = 1.0
+    return LabelledRows(texts, targets)
 
 
 def _build_head(
-    trained: "TrainedEncoder", rows: Sequence[LabelledText], labels: tuple[str, ...], options: ClassifierOptions
+    trained: "TrainedEncoder", rows: _Rows, labels: tuple[str, ...], options: ClassifierOptions
 ) -> ClassifierHead:
-    texts = [row.text for row in rows]
-    label_ids = [labels.index(row.label) for row in rows]
-    vectors = trained.encoder.encode(texts)
+    learnt = _to_rows(rows, labels)
+    vectors = trained.encoder.encode(learnt.texts)
     return ClassifierHead(
         encoder=trained.encoder,
         weight=trained.weight,
         bias=trained.bias,
-        lexical=LexicalModel.fit(texts, label_ids, seed=options.seed),
-        neighbours=_spread(vectors, label_ids, seed=options.seed),
+        lexical=LexicalModel.fit(learnt.texts, learnt.targets, seed=options.seed),
+        neighbours=_spread(vectors, learnt.targets, seed=options.seed),
         labels=labels,
+        is_multi_label=learnt.is_multi_label,
     )
 
 
-def _spread(vectors: FloatArray, label_ids: Sequence[int], *, seed: int, num_per_label: int = 50) -> FloatArray:
-    """Return at most `num_per_label` vectors of each label, so that the folder stays small."""
-    order = np.random.default_rng(seed).permutation(len(label_ids))
-    seen: dict[int, int] = {}
+def _spread(vectors: FloatArray, targets: npt.NDArray[Any], *, seed: int, num_per_label: int = 50) -> FloatArray:
+    """Return at most `num_per_label` vectors of each label or set of labels, so that the folder stays small."""
+    order = np.random.default_rng(seed).permutation(len(targets))
+    seen: dict[bytes, int] = {}
     rows = []
     for row in order:
-        label = label_ids[row]
-        seen[label] = seen.get(label, 0) + 1
-        if seen[label] <= num_per_label:
+        key = targets[row].tobytes()
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] <= num_per_label:
             rows.append(int(row))
     return vectors[sorted(rows)]
 
 
+def _canaries(head: ClassifierHead, texts: Sequence[str]) -> tuple[LabelCanary, ...]:
+    """Return the surest answers on some texts: what loading must find again."""
+    asked = list(texts[:64])
+    probabilities, _ = head.predict(asked, batch_size=64)
+    surest = np.argsort(-probabilities.max(axis=1), kind="stable")[:_NUM_CANARIES]
+    return tuple(
+        LabelCanary(
+            text=asked[place],
+            label=head.labels[int(probabilities[place].argmax())],
+            probability=round(float(probabilities[place].max()), 6),
+        )
+        for place in surest
+    )
+
+
 def _describe(
-    train: LabelledTexts, labels: tuple[str, ...], calibration: Calibration, options: ClassifierOptions
+    train: LabelledTexts | MultiLabelTexts,
+    head: ClassifierHead,
+    trained: "TrainedEncoder",
+    calibration: Calibration,
+    options: ClassifierOptions,
 ) -> ClassifierManifest:
-    libraries = ("torch", "transformers", "sentence-transformers", "scikit-learn")
+    libraries = ("torch", "transformers", "sentence-transformers", "scikit-learn", "peft")
+    num_trained, num_total = trained.parameters
     return ClassifierManifest(
-        labels=labels,
+        labels=head.labels,
+        multi_label=head.is_multi_label,
         encoder_scale=calibration.encoder_scale,
         lexical_scale=calibration.lexical_scale,
         min_probability=calibration.min_probability,
         min_in_scope=calibration.min_in_scope,
         base_model=options.base,
+        adapter=keeps_adapter(options),
         method=options.method,
         seed=options.seed,
+        max_tokens=int(trained.encoder.model.max_seq_length or 0),
         data_sha256=train.sha256,
+        trained_parameters=num_trained,
+        total_parameters=num_total,
         versions={name: importlib.metadata.version(name) for name in libraries},
         metrics=calibration.metrics,
+        calibration=calibration.facts,
     )
 
 
-def _write(folder: Path, encoder: SentenceEncoder, head: ClassifierHead, manifest: ClassifierManifest) -> None:
+def _write(
+    folder: Path,
+    encoder: SentenceEncoder,
+    head: ClassifierHead,
+    manifest: ClassifierManifest,
+    options: ClassifierOptions,
+) -> None:
     with replace_folder(folder) as new:
-        with quiet_loading():
-            encoder.model.save(str(new), create_model_card=False)
+        save_body(encoder.model, new, options)
         head.save(new)
         save_manifest(manifest, new)
+    discard_checkpoints(folder)

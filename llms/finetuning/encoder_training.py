@@ -1,8 +1,8 @@
-"""The training loop of a classifier's encoder, on transformers' Trainer."""
+"""Sentence encoder and linear layer, trained together."""
 
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,27 +10,41 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import nn
-from transformers import (
-    EarlyStoppingCallback,
-    EvalPrediction,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import EvalPrediction, set_seed
 from typing_extensions import override
 
-from llms.device import wants_bfloat16
+from llms.body_adapters import body_of
 from llms.encoder import SentenceEncoder
-from llms.finetuning.progress import ProgressBar
-from llms.finetuning.records import LabelledText
+from llms.finetuning.bodies import apply_to_body
+from llms.finetuning.methods import count_parameters, orthogonality_loss
+from llms.finetuning.running import TrainingRun, num_training_steps, run_training, training_fingerprint
 
 if TYPE_CHECKING:
     from llms.finetuning.classifier import ClassifierOptions
 
-__all__ = ["TrainedEncoder", "train_encoder"]
+__all__ = ["LabelledRows", "TrainedEncoder", "train_encoder"]
 
 FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """Texts and what is to be learnt of each.
+
+    Attributes:
+        targets: (texts,) label ids, or (texts, labels) 0 and 1 where several labels may apply.
+    """
+
+    texts: list[str]
+    targets: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether several labels may apply to a text."""
+        return self.targets.ndim == 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +55,47 @@ class TrainedEncoder:
     weight: FloatArray  # (labels, dimension)
     bias: FloatArray  # (labels,)
     history: list[dict[str, float]]
+    parameters: tuple[int, int]  # trained, total
 
 
 def train_encoder(
     encoder: SentenceEncoder,
-    kept: Sequence[LabelledText],
-    held_out: Sequence[LabelledText],
-    labels: Sequence[str],
+    kept: LabelledRows,
+    held_out: LabelledRows,
+    *,
+    num_labels: int,
     options: "ClassifierOptions",
+    folder: Path,
+    fingerprint: str,
 ) -> TrainedEncoder:
-    """Return the encoder with a linear layer, both trained on `kept`, stopped by `held_out`."""
+    """Return the encoder with a linear layer, both trained on `kept`, stopped by `held_out`.
+
+    Args:
+        folder: where the model will be saved; checkpoints and logs lie beside it.
+        fingerprint: of base and data; an interrupted training of the same goes on where it was.
+    """
     set_seed(options.seed)
-    label_ids = {label: i for i, label in enumerate(labels)}
-    weight, bias = _fit_linear_head(encoder, kept, label_ids, options)
-    if options.method == "head":
-        return TrainedEncoder(encoder, weight, bias, history=[])
+    weight, bias = _fit_linear_head(encoder, kept, num_labels, options)
     network = _Network(encoder.model, weight, bias)
-    history = _run_trainer(network, kept, held_out, label_ids, options)
+    apply_to_body(encoder.model, options, num_steps=num_training_steps(options, len(kept)))
+    if options.method == "head":
+        return TrainedEncoder(encoder, weight, bias, [], count_parameters(network))
+    train = _tokenize(network, kept)
+    run = TrainingRun(
+        network=network,
+        train=train,
+        held_out=_tokenize(network, held_out),
+        collate=_collator(network),
+        lengths=[len(row["input_ids"]) for row in train],
+        measure=_micro_f1 if kept.is_multi_label else _accuracy,
+        metric="micro_f1" if kept.is_multi_label else "accuracy",
+        fingerprint=training_fingerprint(options, fingerprint),
+    )
+    parameters = count_parameters(network)
+    history = run_training(run, options, folder)
     encoder.model.eval()
     linear = network.linear.cpu()
-    return TrainedEncoder(encoder, linear.weight.detach().numpy(), linear.bias.detach().numpy(), history)
+    return TrainedEncoder(encoder, linear.weight.detach().numpy(), linear.bias.detach().numpy(), history, parameters)
 
 
 class _Network(nn.Module):
@@ -74,94 +109,78 @@ class _Network(nn.Module):
             self.linear.weight.copy_(torch.from_numpy(weight))
             self.linear.bias.copy_(torch.from_numpy(bias))
 
+    def gradient_checkpointing_enable(self, **options: Any) -> None:
+        """Let the encoder compute its activations again in the backward pass; Trainer calls this."""
+        body_of(self.encoder).gradient_checkpointing_enable(**options)
+
     @override
     def forward(self, labels: torch.Tensor, **tokens: torch.Tensor) -> dict[str, torch.Tensor]:
         vectors = self.encoder(tokens)["sentence_embedding"]  # (batch, dimension)
         logits = self.linear(nn.functional.normalize(vectors, dim=-1)).float()  # (batch, labels)
-        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+        if labels.ndim == 2:
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum") / len(labels)
+        else:
+            loss = nn.functional.cross_entropy(logits, labels)
+        if self.training:
+            loss = loss + orthogonality_loss(body_of(self.encoder))
+        return {"loss": loss, "logits": logits}
 
 
 def _fit_linear_head(
-    encoder: SentenceEncoder, rows: Sequence[LabelledText], label_ids: Mapping[str, int], options: "ClassifierOptions"
+    encoder: SentenceEncoder, rows: LabelledRows, num_labels: int, options: "ClassifierOptions"
 ) -> tuple[FloatArray, FloatArray]:
+    """Return a logistic regression on the frozen encoder's vectors: (labels, dimension), (labels,)."""
     from sklearn.linear_model import LogisticRegression
 
-    vectors = encoder.encode([row.text for row in rows], show_progress=options.show_progress)
-    model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, [label_ids[row.label] for row in rows])
+    vectors = encoder.encode(rows.texts, show_progress=options.show_progress)
+    if rows.is_multi_label:
+        return _fit_several(vectors, rows.targets, num_labels)
+    model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, rows.targets)
     weight, bias = model.coef_, model.intercept_
     if weight.shape[0] == 1:  # scikit-learn keeps one row for two labels
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
-def _run_trainer(
-    network: _Network,
-    kept: Sequence[LabelledText],
-    held_out: Sequence[LabelledText],
-    label_ids: Mapping[str, int],
-    options: "ClassifierOptions",
-) -> list[dict[str, float]]:
+def _fit_several(vectors: FloatArray, targets: npt.NDArray[Any], num_labels: int) -> tuple[FloatArray, FloatArray]:
+    from sklearn.linear_model import LogisticRegression
+
+    weight = np.zeros((num_labels, vectors.shape[1]), dtype=np.float32)
+    bias = np.zeros(num_labels, dtype=np.float32)
+    for label, column in enumerate(targets.T):
+        if column.min() == column.max():  # always or never there: nothing to tell it by
+            bias[label] = 4.0 if column.max() else -4.0
+            continue
+        model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, column)
+        weight[label], bias[label] = model.coef_[0], model.intercept_[0]
+    return weight, bias
+
+
+def _tokenize(network: _Network, rows: LabelledRows) -> list[dict[str, Any]]:
+    tokenizer = network.encoder.tokenizer
+    if not rows.texts:
+        return []
+    encoded = tokenizer(rows.texts, truncation=True, max_length=network.encoder.max_seq_length)
+    return [{name: encoded[name][i] for name in encoded} | {"labels": target} for i, target in enumerate(rows.targets)]
+
+
+def _collator(network: _Network) -> Any:
     tokenizer = network.encoder.tokenizer
 
-    def tokenize(rows: Sequence[LabelledText]) -> list[dict[str, Any]]:
-        encoded = tokenizer([row.text for row in rows], truncation=True, max_length=network.encoder.max_seq_length)
-        return [
-            {name: encoded[name][i] for name in encoded} | {"labels": label_ids[row.label]}
-            for i, row in enumerate(rows)
-        ]
+    def collate(examples: list[dict[str, Any]]) -> Mapping[str, Any]:
+        tokens = [{name: value for name, value in row.items() if name != "labels"} for row in examples]
+        padded: dict[str, Any] = tokenizer.pad(tokens, padding=True, return_tensors="pt")
+        return {**padded, "labels": torch.as_tensor(np.stack([row["labels"] for row in examples]))}
 
-    def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
-        padded: dict[str, Any] = tokenizer.pad(examples, padding=True, return_tensors="pt")
-        return padded
-
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            model=network,
-            args=_training_arguments(folder, options, device=network.encoder.device.type),
-            data_collator=collate,
-            train_dataset=tokenize(kept),
-            eval_dataset=tokenize(held_out),
-            compute_metrics=_accuracy,
-            callbacks=[
-                EarlyStoppingCallback(early_stopping_patience=options.patience),
-                ProgressBar(enabled=options.show_progress),
-            ],
-        )
-        trainer.remove_callback(PrinterCallback)  # it prints to standard output, which is for results
-        trainer.train()
-        history = trainer.state.log_history
-    return [{k: float(v) for k, v in entry.items()} for entry in history if "eval_accuracy" in entry]
-
-
-def _training_arguments(folder: str, options: "ClassifierOptions", *, device: str) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=folder,
-        num_train_epochs=options.epochs,
-        per_device_train_batch_size=options.batch_size,
-        per_device_eval_batch_size=4 * options.batch_size,
-        learning_rate=options.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=0.06,
-        weight_decay=0.01,
-        bf16=wants_bfloat16(device, options.precision),
-        train_sampling_strategy="group_by_length",  # short texts are not padded to long ones
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_only_model=True,
-        save_total_limit=1,
-        load_best_model_at_end=True,
-        metric_for_best_model="accuracy",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,  # its bar prints every evaluation to standard output; ours does not
-        dataloader_pin_memory=False,
-        use_cpu=device == "cpu",
-        seed=options.seed,
-        label_names=["labels"],
-        remove_unused_columns=False,
-    )
+    return collate
 
 
 def _accuracy(prediction: EvalPrediction) -> dict[str, float]:
     logits, expected = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
     return {"accuracy": float((logits.argmax(axis=-1) == expected).mean())}
+
+
+def _micro_f1(prediction: EvalPrediction) -> dict[str, float]:
+    predicted, expected = np.asarray(prediction.predictions) > 0, np.asarray(prediction.label_ids) > 0
+    both = int((predicted & expected).sum())
+    return {"micro_f1": 2 * both / max(int(predicted.sum()) + int(expected.sum()), 1)}

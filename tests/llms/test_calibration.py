@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llms.classifier import softmax
-from llms.finetuning.calibration import _fit_scales, _lowest_good_threshold
+from llms.classifier_head import softmax
+from llms.finetuning.calibration import Promise, _fit_scales, _lowest_good_threshold
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.3, 0.5, 0.7, 0.9]), st.booleans()), min_size=1, max_size=60))
 def test_the_answers_at_or_above_the_threshold_are_right_often_enough(rows):
     confidences, correct = (np.array(column) for column in zip(*rows, strict=True))
-    threshold = _lowest_good_threshold(confidences.astype(np.float32), correct)
+    threshold = _lowest_good_threshold(confidences.astype(np.float32), correct, Promise())
     accepted = correct[confidences.astype(np.float32) >= np.float32(threshold)]
     assert not accepted.size or accepted.mean() >= 0.95
     lower = [value for value in set(confidences) if value < threshold - 1e-6]
@@ -21,11 +21,12 @@ def test_the_answers_at_or_above_the_threshold_are_right_often_enough(rows):
 
 
 def test_with_every_answer_right_the_least_certain_is_accepted():
-    assert _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([True, True])) == pytest.approx(0.4)
+    threshold = _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([True, True]), Promise())
+    assert threshold == pytest.approx(0.4)
 
 
 def test_with_every_answer_wrong_nothing_is_accepted():
-    assert _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([False, False])) == 1.0
+    assert _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([False, False]), Promise()) == 1.0
 
 
 def test_the_fitted_scales_make_certainty_match_what_was_right():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llms import LocalClassifier
-from llms.errors import ModelFolderError, TrainingDataError, UnknownOptionError
+from llms.errors import ModelFolderError, OptionValueError, TrainingDataError, UnknownOptionError
 from llms.finetuning import classifier as training
 from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
 from llms.finetuning.records import LabelledText, LabelledTexts
@@ -127,7 +127,7 @@ def test_rows_nothing_can_be_learnt_from_are_refused_before_training(rows, reaso
 
 @pytest.mark.parametrize("changes", [{"held_out_share": 0.5}, {"epochs": 0}, {"batch_size": 0}, {"max_tokens": 1}])
 def test_impossible_training_options_are_refused(changes):
-    with pytest.raises(TrainingDataError):
+    with pytest.raises(OptionValueError):
         ClassifierOptions(**changes)
 
 
