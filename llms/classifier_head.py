@@ -1,6 +1,7 @@
 """What turns texts into probabilities in a classifier; one implementation per kind of model folder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -9,20 +10,21 @@ import numpy.typing as npt
 
 from llms.lexical import LexicalModel
 from llms.manifest import ClassifierManifest
+from llms.scope import ScopeModel, scope_signs
 from llms.text_encoder import TextEncoder
 
 __all__ = [
     "CLASSIFIER_WEIGHTS_NAME",
-    "NUM_NEIGHBOURS",
     "ClassifierHead",
     "ProbabilityModel",
+    "ScoreParts",
     "sigmoid",
     "softmax",
 ]
 
 CLASSIFIER_WEIGHTS_NAME = "classifier.safetensors"
-NUM_NEIGHBOURS = 5
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 class ProbabilityModel(Protocol):
@@ -35,37 +37,52 @@ class ProbabilityModel(Protocol):
         """Return probabilities (texts, labels), and how alike the training texts each text is."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreParts:
+    """What each part of a classifier says of some texts, before any scaling; each (texts, labels) float32."""
+
+    encoder: FloatArray
+    lexical: FloatArray
+    neighbours: FloatArray
+    signs: FloatArray  # (texts, signs); see `llms.scope`
+
+    def combine(self, scales: "Sequence[float] | npt.NDArray[np.float64]") -> FloatArray:
+        """Return the sum of the parts, each times its scale."""
+        combined: FloatArray = scales[0] * self.encoder + scales[1] * self.lexical + scales[2] * self.neighbours
+        return combined
+
+
+@dataclass(slots=True, kw_only=True)
 class ClassifierHead:
-    """Sentence encoder and character n-grams, fused into one calibrated probability per label.
+    """Linear layer on a sentence encoder, character n-grams and nearest examples, fused into one probability per label.
 
-    logits = encoder_scale * (weight @ vector + bias) + lexical_scale * lexical scores
+    logits = encoder_scale * (weight @ vector + bias) + lexical_scale * n-gram scores
+             + neighbour_scale * cosines to the nearest example of each label
 
-    Where several labels may apply to a text, each has a probability of its own.
+    The scales are fitted on held-out rows by maximum likelihood: temperature scaling (Guo et al., "On calibration of
+    modern neural networks", ICML 2017) with one temperature per part. Where several labels may apply to a text, each
+    has a probability of its own.
 
-    The two scales are fitted on held-out rows by maximum likelihood: temperature scaling (Guo et al., "On
-    calibration of modern neural networks", ICML 2017) with one temperature per part.
+    Attributes:
+        weight: (labels, dimension).
+        bias: (labels,).
+        examples: (rows, dimension), unit length: vectors of training texts.
+        example_labels: (rows,) label ids, in ascending order; -1 where a text may have several.
+        closeness: (rows,), how close each example is to its own neighbours.
+        scales: of encoder, n-grams and nearest examples.
     """
 
-    def __init__(
-        self,
-        *,
-        encoder: TextEncoder,
-        weight: FloatArray,  # (labels, dimension)
-        bias: FloatArray,  # (labels,)
-        lexical: LexicalModel,
-        neighbours: FloatArray,  # (rows, dimension), unit length
-        labels: tuple[str, ...],
-        scales: tuple[float, float] = (1.0, 0.0),
-        is_multi_label: bool = False,
-    ) -> None:
-        self.encoder = encoder
-        self.weight = weight
-        self.bias = bias
-        self.lexical = lexical
-        self.neighbours = neighbours
-        self.labels = labels
-        self.scales = scales
-        self.is_multi_label = is_multi_label
+    encoder: TextEncoder
+    weight: FloatArray
+    bias: FloatArray
+    lexical: LexicalModel
+    examples: FloatArray
+    example_labels: IntArray
+    closeness: FloatArray
+    labels: tuple[str, ...]
+    scales: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    scope: ScopeModel | None = None
+    is_multi_label: bool = False
 
     @classmethod
     def load(cls, folder: Path, *, manifest: ClassifierManifest, encoder: TextEncoder) -> "ClassifierHead":
@@ -80,14 +97,17 @@ class ClassifierHead:
             lexical=LexicalModel(
                 idf=arrays["lexical_idf"], weights=arrays["lexical_weights"], bias=arrays["lexical_bias"]
             ),
-            neighbours=arrays["neighbours"].astype(np.float32),
+            examples=arrays["examples"].astype(np.float32),
+            example_labels=arrays["example_labels"],
+            closeness=arrays["closeness"],
             labels=manifest.labels,
-            scales=(manifest.encoder_scale, manifest.lexical_scale),
+            scales=(manifest.encoder_scale, manifest.lexical_scale, manifest.neighbour_scale),
+            scope=ScopeModel(manifest.scope_centers, manifest.scope_spreads, manifest.scope_spread),
             is_multi_label=manifest.multi_label,
         )
 
     def save(self, folder: Path) -> None:
-        """Write the head's arrays into `folder`; the labels and scales belong into the manifest."""
+        """Write the head's arrays into `folder`; labels, scales and scope belong into the manifest."""
         from safetensors.numpy import save_file
 
         arrays = {
@@ -96,7 +116,9 @@ class ClassifierHead:
             "lexical_idf": self.lexical.idf,
             "lexical_weights": self.lexical.weights,
             "lexical_bias": self.lexical.bias,
-            "neighbours": self.neighbours.astype(np.float16),
+            "examples": self.examples.astype(np.float16),
+            "example_labels": self.example_labels,
+            "closeness": self.closeness,
         }
         # safetensors writes an array's memory as it lies, so a column-major one would come back scrambled
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -108,22 +130,29 @@ class ClassifierHead:
 
     def predict_from_vectors(self, texts: Sequence[str], vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what `predict` does, from vectors (texts, dimension) that the encoder made of the texts before."""
-        logits = self.scales[0] * (vectors @ self.weight.T + self.bias)
-        if self.scales[1]:
-            logits = logits + self.scales[1] * self.lexical.scores(texts)
-        return self.link(logits), self.in_scope(vectors)
+        parts = self.score_parts(texts, vectors)
+        scope = self.scope.score(parts.signs) if self.scope else np.ones(len(texts), dtype=np.float32)
+        return self.link(parts.combine(self.scales)), scope
+
+    def score_parts(self, texts: Sequence[str], vectors: FloatArray) -> ScoreParts:
+        """Return what each part says of the texts."""
+        encoder_logits = vectors @ self.weight.T + self.bias
+        lexical = self.lexical.scores(texts)
+        cosines = vectors @ self.examples.T  # (texts, rows)
+        signs = scope_signs(cosines, self.closeness, encoder_logits, lexical)
+        return ScoreParts(encoder_logits, lexical, self._nearest_of_each(cosines), signs)
 
     def link(self, logits: FloatArray) -> FloatArray:
         """Return probabilities of the same shape: rows sum to 1 unless several labels may apply."""
         return sigmoid(logits) if self.is_multi_label else softmax(logits)
 
-    def in_scope(self, vectors: FloatArray) -> FloatArray:
-        """Return the mean cosine to the nearest training texts, (texts,), cut to [0, 1]."""
-        cosines = vectors @ self.neighbours.T  # (texts, rows)
-        k = min(NUM_NEIGHBOURS, cosines.shape[1])
-        nearest = np.partition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]
-        mean: FloatArray = nearest.mean(axis=1)
-        return np.clip(mean, 0.0, 1.0)
+    def _nearest_of_each(self, cosines: FloatArray) -> FloatArray:
+        """Return the cosine to the nearest example of each label, (texts, labels); 0 where there are no examples."""
+        nearest = np.zeros((len(cosines), len(self.labels)), dtype=np.float32)
+        known, starts = np.unique(self.example_labels, return_index=True)
+        if len(known) and known[0] >= 0:
+            nearest[:, known] = np.maximum.reduceat(cosines, starts, axis=1)
+        return nearest
 
 
 def softmax(logits: FloatArray) -> FloatArray:

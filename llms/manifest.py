@@ -85,6 +85,10 @@ class ClassifierManifest(ModelManifest):
     multi_label: bool = False
     encoder_scale: float
     lexical_scale: float
+    neighbour_scale: float
+    scope_centers: tuple[float, ...]
+    scope_spreads: tuple[float, ...]
+    scope_spread: float
     min_probability: float
     min_in_scope: float
     canaries: tuple[LabelCanary, ...] = ()

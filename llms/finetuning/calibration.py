@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llms.classifier_head import ClassifierHead
+from llms.classifier_head import ScoreParts, sigmoid, softmax
 from llms.metrics import classification_metrics, clopper_pearson_lower_bound
+from llms.scope import ScopeModel
 
 __all__ = ["Calibration", "Promise", "fit_calibration"]
 
 FloatArray = npt.NDArray[np.float32]
 _SCOPE_LOSS_SHARE = 0.02  # of in-scope texts that may be taken for out of scope
+# few held-out rows must not lead to absurd certainty; cosines of examples differ by tenths, hence their scale
+_USUAL_LOG_SCALES = np.log([1.0, 1.0, 5.0])
 _PRIOR_SPREAD = 1.5  # of the log scales: a factor of about 4.5 either way is nothing special
 
 
@@ -38,11 +41,12 @@ class Calibration:
     """What the held-out rows say about a classifier.
 
     Attributes:
+        scales: of the head's three parts.
         facts: the thresholds, the promises they were fitted for, and how far the held-out rows bear these out.
     """
 
-    encoder_scale: float
-    lexical_scale: float
+    scales: tuple[float, float, float]
+    scope: ScopeModel
     min_probability: float
     min_in_scope: float
     metrics: dict[str, float]
@@ -50,27 +54,27 @@ class Calibration:
 
 
 def fit_calibration(
-    head: ClassifierHead, texts: Sequence[str], targets: npt.NDArray[Any], promise: Promise
+    parts: ScoreParts, targets: npt.NDArray[Any], promise: Promise, labels: Sequence[str]
 ) -> Calibration:
     """Return the scales with the least log loss on the held-out rows, and the thresholds that follow.
 
     The scope threshold is the 2 % quantile of the held-out rows' own scores: no out-of-scope texts are needed.
 
     Args:
+        parts: what a head that has not seen the held-out rows says of them.
         targets: (texts,) label ids, or (texts, labels) 0 and 1 where several labels may apply.
     """
-    vectors = head.encoder.encode(texts)
-    encoder_logits = vectors @ head.weight.T + head.bias
-    lexical_scores = head.lexical.scores(texts)
-    scales = _fit_scales(encoder_logits, lexical_scores, targets)
-    probabilities = head.link(scales[0] * encoder_logits + scales[1] * lexical_scores)
-    min_in_scope = float(np.quantile(head.in_scope(vectors), _SCOPE_LOSS_SHARE))
+    scales = _fit_scales(parts, targets)
+    logits = parts.combine(scales)
+    scope = ScopeModel.fit(parts.signs)
+    min_in_scope = float(np.quantile(scope.score(parts.signs), _SCOPE_LOSS_SHARE))
     if targets.ndim == 2:
-        threshold, metrics = _fit_several(probabilities, targets)
-        return Calibration(*scales, threshold, min_in_scope, metrics, {"min_probability": threshold})
+        threshold, metrics = _fit_several(sigmoid(logits), targets)
+        return Calibration(scales, scope, threshold, min_in_scope, metrics, {"min_probability": threshold})
+    probabilities = softmax(logits)
     predicted, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     threshold = _lowest_good_threshold(confidences, predicted == targets, promise)
-    named = [[head.labels[i] for i in ids] for ids in (targets, predicted)]
+    named = [[labels[i] for i in ids] for ids in (targets, predicted)]
     metrics = classification_metrics(named[0], named[1], confidences.tolist())
     facts = _accepted_facts(confidences, predicted == targets, threshold, promise)
     facts |= {
@@ -79,25 +83,21 @@ def fit_calibration(
             probabilities[np.arange(len(targets)), targets], promise.label_set_confidence
         ),
     }
-    return Calibration(*scales, threshold, min_in_scope, _held_out(metrics), facts)
+    return Calibration(scales, scope, threshold, min_in_scope, _held_out(metrics), facts)
 
 
-def _fit_scales(
-    encoder_logits: FloatArray, lexical_scores: FloatArray, targets: npt.NDArray[Any]
-) -> tuple[float, float]:
+def _fit_scales(parts: ScoreParts, targets: npt.NDArray[Any]) -> tuple[float, float, float]:
     from scipy.optimize import minimize
 
-    prior = np.array([0.0, 0.0])  # log scales; few held-out rows must not lead to absurd certainty
     likelihood = _likelihood_of_several if targets.ndim == 2 else _likelihood_of_one
 
     def loss(log_scales: npt.NDArray[np.float64]) -> float:
-        scales = np.exp(log_scales)
-        logits = scales[0] * encoder_logits + scales[1] * lexical_scores
-        return float(-likelihood(logits, targets) + 0.5 * (((log_scales - prior) / _PRIOR_SPREAD) ** 2).sum())
+        distance = (log_scales - _USUAL_LOG_SCALES) / _PRIOR_SPREAD
+        return float(-likelihood(parts.combine(np.exp(log_scales)), targets) + 0.5 * (distance**2).sum())
 
-    best = minimize(loss, prior, method="Nelder-Mead", options={"maxiter": 400})
-    encoder_scale, lexical_scale = (float(value) for value in np.exp(best.x))
-    return encoder_scale, lexical_scale
+    best = minimize(loss, _USUAL_LOG_SCALES, method="Nelder-Mead", options={"maxiter": 600})
+    first, second, third = (float(value) for value in np.exp(best.x))
+    return first, second, third
 
 
 def _likelihood_of_one(logits: FloatArray, label_ids: npt.NDArray[Any]) -> float:

@@ -1,44 +1,37 @@
 """Labelled texts in, a folder for `LocalClassifier` out."""
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from llms.classifier_head import ClassifierHead
 from llms.device import choose_device
 from llms.encoder import SentenceEncoder, open_sentence_transformer
-from llms.errors import OptionValueError, TrainingDataError
+from llms.errors import OptionValueError
 from llms.finetuning.bodies import keeps_adapter, merge_body, save_body
 from llms.finetuning.calibration import Calibration, Promise, fit_calibration
 from llms.finetuning.checkpoints import discard_checkpoints
-from llms.finetuning.records import (
-    LabelledText,
-    LabelledTexts,
-    MultiLabelText,
-    MultiLabelTexts,
-    check_training_rows,
-    labels_of,
-    split_rows,
-)
+from llms.finetuning.heads import LabelledRows, build_head, cross_fitted_parts, refuse_unlearnable_split, to_rows
+from llms.finetuning.records import check_training_rows, split_rows
+from llms.finetuning.rows import ClassifierRow, LabelledTexts, MultiLabelTexts, labels_of
 from llms.finetuning.saving import refuse_foreign_folder, replace_folder
 from llms.finetuning.training_options import TrainingOptions
-from llms.lexical import LexicalModel
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import ClassifierManifest, LabelCanary, save_manifest
 
 if TYPE_CHECKING:
-    from llms.finetuning.encoder_training import LabelledRows, TrainedEncoder
+    from llms.finetuning.encoder_training import TrainedEncoder
 
 __all__ = ["ClassifierOptions", "TrainedClassifier", "finetune_classifier"]
 
-FloatArray = npt.NDArray[np.float32]
-_Rows = Sequence[LabelledText | MultiLabelText]
 _NUM_CANARIES = 3
+_CROSS_FITTED_ROWS = 3_000  # above that, a tenth held out says enough and five fits take too long
+_FEW_EXAMPLES = 20  # of a label; with fewer, its name is worth an example
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +43,15 @@ class ClassifierOptions(TrainingOptions):
         accepted_confidence: how sure that shall be, 0.5 to 1; 0 takes the share on the held-out rows as it is.
         label_set_confidence: share of texts whose right label shall be among `Classification.labels`.
         split_by: how rows are held out: the same share of every label, whole groups, or the latest.
+        learn_names: whether a label's name is learnt as one more example of it, as "card_lost" says much; None is
+            yes for labels of words where most have fewer than 20 examples.
     """
 
     accepted_accuracy: float = 0.95
     accepted_confidence: float = 0.0
     label_set_confidence: float = 0.95
     split_by: Literal["label", "group", "time"] = "label"
+    learn_names: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse values no training can honour."""
@@ -67,6 +63,20 @@ class ClassifierOptions(TrainingOptions):
         if self.accepted_confidence != 0 and not 0.5 < self.accepted_confidence < 1:
             msg = f"accepted_confidence must be 0 or lie between 0.5 and 1, got {self.accepted_confidence}"
             raise OptionValueError(msg)
+
+    def learns_names(self, rows: Sequence[ClassifierRow]) -> bool:
+        """Return whether the names of the labels are learnt beside these rows.
+
+        Example:
+            >>> rows = [LabelledText("Where is it?", "card_arrival"), LabelledText("It is gone", "lost_card")]
+            >>> ClassifierOptions().learns_names(rows), ClassifierOptions().learns_names(rows * 50)
+            (True, False)
+        """
+        counts = Counter(label for row in rows for label in labels_of(row))
+        if self.learn_names is not None:
+            return self.learn_names
+        is_words = all(any(character.isalpha() for character in label) and len(label) > 2 for label in counts)
+        return is_words and float(np.median(list(counts.values()))) < _FEW_EXAMPLES
 
     @property
     def promise(self) -> Promise:
@@ -103,7 +113,8 @@ def finetune_classifier(
     Raises:
         ModelFolderError: before any work, if something that is no model lies in the folder's place, or the base is
             no sentence encoder.
-        TrainingDataError: if the rows have fewer than two labels, or one with a single example.
+        TrainingDataError: if the rows have fewer than two labels, one with a single example, or one that only the
+            held-out rows have.
         TrainingError: if training breaks off; its checkpoints stay.
 
     References:
@@ -117,28 +128,50 @@ def finetune_classifier(
     kept, held_out = split_rows(
         train.rows, held_out_share=options.held_out_share, seed=options.seed, by=options.split_by
     )
-    if not held_out:
-        msg = "no rows are left to stop and calibrate by; add examples"
-        raise TrainingDataError(msg)
+    refuse_unlearnable_split(kept, held_out)
     base = resolve_model(options.base)
-    trained = _train_encoder(base, kept, held_out, labels, options, folder=folder, data=train.sha256)
-    head = _build_head(trained, kept, labels, options)
-    judged = _to_rows(held_out, labels)
-    calibration = fit_calibration(head, judged.texts, judged.targets, options.promise)
-    # what was held out has done its work; now the n-gram model and the neighbours may know it, too
-    head = _build_head(trained, train.rows, labels, options)
-    head.scales = (calibration.encoder_scale, calibration.lexical_scale)
+    learnt = to_rows(kept, labels, with_names=options.learns_names(train.rows))
+    trained = _train_encoder(base, learnt, to_rows(held_out, labels), labels, options, folder=folder, data=train.sha256)
+    everything = to_rows(train.rows, labels, with_names=options.learns_names(train.rows))
+    calibration = _calibrate(trained, learnt, to_rows(held_out, labels), everything, labels, options)
+    # what was held out has done its work; now head, n-grams and examples may know it, too
+    head = build_head(trained, everything, labels, options)
+    head.scales, head.scope = calibration.scales, calibration.scope
     manifest = _describe(train, head, trained, calibration, options).model_copy(
-        update={"base_fingerprint": folder_fingerprint(base), "canaries": _canaries(head, judged.texts)}
+        update={
+            "base_fingerprint": folder_fingerprint(base),
+            "canaries": _canaries(head, [row.text for row in held_out]),
+        }
     )
     _write(folder, trained.encoder, head, manifest, options)
     return TrainedClassifier(folder, calibration.metrics, trained.history)
 
 
+def _calibrate(
+    trained: "TrainedEncoder",
+    learnt: LabelledRows,
+    held_out: LabelledRows,
+    everything: LabelledRows,
+    labels: tuple[str, ...],
+    options: ClassifierOptions,
+) -> Calibration:
+    """Return the calibration by rows that the head had not seen.
+
+    Where the encoder was not trained, every row can be such a row once: few rows then tell as much as many.
+    """
+    if options.method == "head" and options.split_by == "label" and len(everything) <= _CROSS_FITTED_ROWS:
+        parts, targets = cross_fitted_parts(trained, everything, labels, options)
+    else:
+        vectors = trained.encoder.encode(held_out.texts)
+        parts = build_head(trained, learnt, labels, options, refit=False).score_parts(held_out.texts, vectors)
+        targets = held_out.targets
+    return fit_calibration(parts, targets, options.promise, labels)
+
+
 def _train_encoder(
     base: Path,
-    kept: _Rows,
-    held_out: _Rows,
+    learnt: LabelledRows,
+    held_out: LabelledRows,
     labels: Sequence[str],
     options: ClassifierOptions,
     *,
@@ -153,8 +186,8 @@ def _train_encoder(
         model.max_seq_length = min(options.max_tokens, model.max_seq_length or options.max_tokens)
     trained = train_encoder(
         SentenceEncoder(model, device=device, precision=options.precision),
-        _to_rows(kept, labels),
-        _to_rows(held_out, labels),
+        learnt,
+        held_out,
         num_labels=len(labels),
         options=options,
         folder=folder,
@@ -163,48 +196,6 @@ def _train_encoder(
     if not keeps_adapter(options):
         merge_body(trained.encoder.model)
     return trained
-
-
-def _to_rows(rows: _Rows, labels: Sequence[str]) -> "LabelledRows":
-    from llms.finetuning.encoder_training import LabelledRows
-
-    places = {label: place for place, label in enumerate(labels)}
-    texts = [row.text for row in rows]
-    if not any(isinstance(row, MultiLabelText) for row in rows):
-        return LabelledRows(texts, np.array([places[labels_of(row)[0]] for row in rows], dtype=np.int64))
-    targets = np.zeros((len(texts), len(labels)), dtype=np.float32)
-    for place, row in enumerate(rows):
-        targets[place, [places[label] for label in labels_of(row)]] = 1.0
-    return LabelledRows(texts, targets)
-
-
-def _build_head(
-    trained: "TrainedEncoder", rows: _Rows, labels: tuple[str, ...], options: ClassifierOptions
-) -> ClassifierHead:
-    learnt = _to_rows(rows, labels)
-    vectors = trained.encoder.encode(learnt.texts)
-    return ClassifierHead(
-        encoder=trained.encoder,
-        weight=trained.weight,
-        bias=trained.bias,
-        lexical=LexicalModel.fit(learnt.texts, learnt.targets, seed=options.seed),
-        neighbours=_spread(vectors, learnt.targets, seed=options.seed),
-        labels=labels,
-        is_multi_label=learnt.is_multi_label,
-    )
-
-
-def _spread(vectors: FloatArray, targets: npt.NDArray[Any], *, seed: int, num_per_label: int = 50) -> FloatArray:
-    """Return at most `num_per_label` vectors of each label or set of labels, so that the folder stays small."""
-    order = np.random.default_rng(seed).permutation(len(targets))
-    seen: dict[bytes, int] = {}
-    rows = []
-    for row in order:
-        key = targets[row].tobytes()
-        seen[key] = seen.get(key, 0) + 1
-        if seen[key] <= num_per_label:
-            rows.append(int(row))
-    return vectors[sorted(rows)]
 
 
 def _canaries(head: ClassifierHead, texts: Sequence[str]) -> tuple[LabelCanary, ...]:
@@ -234,8 +225,12 @@ def _describe(
     return ClassifierManifest(
         labels=head.labels,
         multi_label=head.is_multi_label,
-        encoder_scale=calibration.encoder_scale,
-        lexical_scale=calibration.lexical_scale,
+        encoder_scale=calibration.scales[0],
+        lexical_scale=calibration.scales[1],
+        neighbour_scale=calibration.scales[2],
+        scope_centers=calibration.scope.centers,
+        scope_spreads=calibration.scope.spreads,
+        scope_spread=calibration.scope.spread,
         min_probability=calibration.min_probability,
         min_in_scope=calibration.min_in_scope,
         base_model=options.base,

@@ -16,35 +16,16 @@ from typing_extensions import override
 from llms.body_adapters import body_of
 from llms.encoder import SentenceEncoder
 from llms.finetuning.bodies import apply_to_body
+from llms.finetuning.heads import LabelledRows, fit_linear_layer
 from llms.finetuning.methods import count_parameters, orthogonality_loss
 from llms.finetuning.running import TrainingRun, num_training_steps, run_training, training_fingerprint
 
 if TYPE_CHECKING:
     from llms.finetuning.classifier import ClassifierOptions
 
-__all__ = ["LabelledRows", "TrainedEncoder", "train_encoder"]
+__all__ = ["TrainedEncoder", "train_encoder"]
 
 FloatArray = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledRows:
-    """Texts and what is to be learnt of each.
-
-    Attributes:
-        targets: (texts,) label ids, or (texts, labels) 0 and 1 where several labels may apply.
-    """
-
-    texts: list[str]
-    targets: npt.NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    @property
-    def is_multi_label(self) -> bool:
-        """Whether several labels may apply to a text."""
-        return self.targets.ndim == 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,8 @@ def train_encoder(
         fingerprint: of base and data; an interrupted training of the same goes on where it was.
     """
     set_seed(options.seed)
-    weight, bias = _fit_linear_head(encoder, kept, num_labels, options)
+    vectors = encoder.encode(kept.texts, show_progress=options.show_progress)
+    weight, bias = fit_linear_layer(vectors, kept.targets, num_labels)
     network = _Network(encoder.model, weight, bias)
     apply_to_body(encoder.model, options, num_steps=num_training_steps(options, len(kept)))
     if options.method == "head":
@@ -124,36 +106,6 @@ class _Network(nn.Module):
         if self.training:
             loss = loss + orthogonality_loss(body_of(self.encoder))
         return {"loss": loss, "logits": logits}
-
-
-def _fit_linear_head(
-    encoder: SentenceEncoder, rows: LabelledRows, num_labels: int, options: "ClassifierOptions"
-) -> tuple[FloatArray, FloatArray]:
-    """Return a logistic regression on the frozen encoder's vectors: (labels, dimension), (labels,)."""
-    from sklearn.linear_model import LogisticRegression
-
-    vectors = encoder.encode(rows.texts, show_progress=options.show_progress)
-    if rows.is_multi_label:
-        return _fit_several(vectors, rows.targets, num_labels)
-    model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, rows.targets)
-    weight, bias = model.coef_, model.intercept_
-    if weight.shape[0] == 1:  # scikit-learn keeps one row for two labels
-        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return weight.astype(np.float32), bias.astype(np.float32)
-
-
-def _fit_several(vectors: FloatArray, targets: npt.NDArray[Any], num_labels: int) -> tuple[FloatArray, FloatArray]:
-    from sklearn.linear_model import LogisticRegression
-
-    weight = np.zeros((num_labels, vectors.shape[1]), dtype=np.float32)
-    bias = np.zeros(num_labels, dtype=np.float32)
-    for label, column in enumerate(targets.T):
-        if column.min() == column.max():  # always or never there: nothing to tell it by
-            bias[label] = 4.0 if column.max() else -4.0
-            continue
-        model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, column)
-        weight[label], bias[label] = model.coef_[0], model.intercept_[0]
-    return weight, bias
 
 
 def _tokenize(network: _Network, rows: LabelledRows) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llms.classifier_head import softmax
-from llms.finetuning.calibration import Promise, _fit_scales, _lowest_good_threshold
+from llms.classifier_head import ScoreParts, softmax
+from llms.finetuning.calibration import Promise, _fit_scales, _label_set_threshold, _lowest_good_threshold
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.3, 0.5, 0.7, 0.9]), st.booleans()), min_size=1, max_size=60))
@@ -35,11 +35,52 @@ def test_the_fitted_scales_make_certainty_match_what_was_right():
     logits = rng.normal(size=(400, 3)).astype(np.float32)
     logits[np.arange(400), label_ids] += 1.0
     noise = rng.normal(size=(400, 3)).astype(np.float32)  # a part that knows nothing must not count
-    encoder_scale, lexical_scale = _fit_scales(20 * logits, noise, label_ids)  # twenty times too certain
-    probabilities = softmax(encoder_scale * 20 * logits + lexical_scale * noise)
+    # twenty times too certain
+    parts = ScoreParts(20 * logits, noise, np.zeros_like(noise), np.zeros((400, 4), np.float32))
+    scales = _fit_scales(parts, label_ids)
+    probabilities = softmax(parts.combine(scales))
     accuracy = (probabilities.argmax(axis=1) == label_ids).mean()
     assert probabilities.max(axis=1).mean() == pytest.approx(accuracy, abs=0.05)
-    assert lexical_scale < 0.15
+    assert scales[1] < 0.15
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_a_threshold_with_a_bound_keeps_its_promise_on_new_rows(confidence):
+    """Of 300 fits on 600 rows, fewer than one minus the confidence may let too many wrong answers through."""
+    rng = np.random.default_rng(0)
+    broken = 0
+    for _ in range(300):
+        confidences = rng.uniform(0.3, 1.0, 600).astype(np.float32)
+        correct = rng.uniform(size=600) < confidences
+        promise = Promise(accepted_accuracy=0.8, confidence=confidence)
+        threshold = _lowest_good_threshold(confidences, correct, promise)
+        # the true accuracy at or above the threshold, known because being right is as likely as it is certain
+        broken += (1.0 + threshold) / 2 < 0.8
+    assert broken / 300 <= 1 - confidence
+
+
+def test_a_bound_asks_for_more_than_the_share_itself():
+    confidences = np.linspace(0.3, 1.0, 400, dtype=np.float32)
+    correct = confidences > 0.5
+    plain, bound = (
+        _lowest_good_threshold(confidences, correct, Promise(accepted_accuracy=0.9, confidence=confidence))
+        for confidence in (0.0, 0.95)
+    )
+    assert plain < bound < 1.0
+
+
+def test_label_sets_hold_the_right_label_as_often_as_promised():
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(50):
+        fitted, new = rng.beta(4, 1, size=(2, 300)).astype(np.float32)
+        threshold = _label_set_threshold(fitted, 0.9)
+        shares.append((new >= threshold).mean())
+    assert np.mean(shares) >= 0.895
+
+
+def test_too_few_rows_for_a_promise_put_every_label_into_the_set():
+    assert _label_set_threshold(np.array([0.9, 0.8], np.float32), 0.95) == 0.0
 
 
 def test_softmax_rows_sum_to_one_even_for_huge_logits():
