@@ -4,7 +4,7 @@ import asyncio
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -13,13 +13,15 @@ from typing_extensions import override
 from llms.classification import Classification
 from llms.classifier_head import ClassifierHead, FloatArray, ProbabilityModel
 from llms.engines.choosing_encoder import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
-from llms.errors import ModelFolderError, UnknownOptionError, UnsupportedOptionError
+from llms.errors import ModelFolderError, OptionValueError, UnknownOptionError, UnsupportedOptionError
+from llms.explanation import Explanation
 from llms.manifest import MANIFEST_NAME, ClassifierManifest, load_manifest
 from llms.texts import check_text
 from llms.trained_folders import open_trained_encoder, resolve_trained
 
 if TYPE_CHECKING:
     from llms.device import Precision
+    from llms.encoder import SentenceEncoder
 
 __all__ = ["LocalClassifier"]
 
@@ -81,7 +83,7 @@ class LocalClassifier(Runnable[str, Classification]):
     @property
     def labels(self) -> tuple[str, ...]:
         """Every label the model can answer with."""
-        return self._head.labels
+        return self.head.labels
 
     @override
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Classification:
@@ -117,11 +119,74 @@ class LocalClassifier(Runnable[str, Classification]):
     ) -> list[Classification]:
         return await asyncio.to_thread(self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
+    def explain(
+        self, text: str, *, label: str | None = None, num_steps: int = 32, num_examples: int = 3
+    ) -> Explanation:
+        """Return which words of a text speak for a label and against it, and the training texts nearest to it.
+
+        Args:
+            label: the label to explain; default: the one that `invoke` answers with.
+            num_steps: points of the integral along which gradients are taken.
+
+        Raises:
+            UnsupportedOptionError: for a model that was not trained here, or if captum is not installed.
+            OptionValueError: if the model has no such label.
+        """
+        head = self.head
+        if not isinstance(head, ClassifierHead):
+            msg = f"{self.folder} was not trained here, only such classifiers explain themselves; fine-tune it first"
+            raise UnsupportedOptionError(msg)
+        if label is not None and label not in self.labels:
+            msg = f"there is no label {label!r}; the model has {', '.join(self.labels[:20])}"
+            raise OptionValueError(msg)
+        reply = self.invoke(text)
+        chosen = label or reply.label
+        from llms.explaining import find_near_examples, weigh_words
+
+        encoder = self._torch_encoder
+        words, gap = weigh_words(head, encoder, check_text(text), self.labels.index(chosen), num_steps=num_steps)
+        examples = find_near_examples(head, encoder.encode([text])[0], num_examples=num_examples)
+        return Explanation(
+            text=text,
+            label=chosen,
+            probability=reply.probabilities[chosen],
+            words=words,
+            examples=examples,
+            convergence_gap=gap,
+        )
+
+    @functools.cached_property
+    def _torch_encoder(self) -> "SentenceEncoder":
+        """The encoder with gradients, whatever engine answers."""
+        from llms.encoder import SentenceEncoder
+
+        head = self.head
+        if isinstance(head, ClassifierHead) and isinstance(head.encoder, SentenceEncoder):
+            return head.encoder
+        if self.manifest is None:
+            msg = f"{self.folder} was not trained here"
+            raise UnsupportedOptionError(msg)
+        encoder = open_trained_encoder(
+            self.folder, self.manifest, engine="torch", device="cpu", precision=_torch_precision(self.precision)
+        )
+        return cast("SentenceEncoder", encoder)
+
     def _classify(self, texts: Sequence[str]) -> list[Classification]:
         checked = [check_text(text) for text in texts]
         if not checked:
             return []
-        return self._replies(*self._head.predict(checked, batch_size=self.batch_size))
+        return self._replies(*self.head.predict(checked, batch_size=self.batch_size))
+
+    def reply_from_vectors(self, texts: Sequence[str], vectors: FloatArray) -> list[Classification]:
+        """Return what `batch` does, from vectors (texts, dimension) that this model's encoder made of the texts.
+
+        Raises:
+            UnsupportedOptionError: for a model that was not trained here, which has no such vectors.
+        """
+        if not isinstance(self.head, ClassifierHead):
+            msg = f"{self.folder} was not trained here and takes no vectors; call batch"
+            raise UnsupportedOptionError(msg)
+        return self._replies(*self.head.predict_from_vectors(texts, vectors))
 
     def _replies(self, probabilities: FloatArray, in_scope: FloatArray) -> list[Classification]:
         return [self._reply(row, float(scope)) for row, scope in zip(probabilities, in_scope, strict=True)]
@@ -132,7 +197,7 @@ class LocalClassifier(Runnable[str, Classification]):
         ahead = probability - float(row[order[1]]) if len(order) > 1 else probability
         min_in_scope = self.manifest.min_in_scope if self.manifest else 0.0
         # where several labels may apply, a text with none is an answer too
-        is_sure = self._head.is_multi_label or probability >= self.min_probability
+        is_sure = self.head.is_multi_label or probability >= self.min_probability
         return Classification(
             label=self.labels[int(order[0])],
             probability=probability,
@@ -146,12 +211,13 @@ class LocalClassifier(Runnable[str, Classification]):
     @property
     def _min_label_probability(self) -> float:
         """From which probability on a label belongs to `Classification.labels`; above 1 for none."""
-        if self._head.is_multi_label:
+        if self.head.is_multi_label:
             return self.min_probability or 0.5
         return self.manifest.calibration.get("label_set_min_probability", 2.0) if self.manifest else 2.0
 
     @functools.cached_property
-    def _head(self) -> ProbabilityModel:
+    def head(self) -> ProbabilityModel:
+        """What turns texts into probabilities; loaded at the first use."""
         if self.manifest is None:
             from llms.device import choose_device
             from llms.sequence_classifier import SequenceClassifier

@@ -1,5 +1,6 @@
 """What turns texts into probabilities in a classifier; one implementation per kind of model folder."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 CLASSIFIER_WEIGHTS_NAME = "classifier.safetensors"
+EXAMPLES_NAME = "examples.json"
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
@@ -69,6 +71,7 @@ class ClassifierHead:
         examples: (rows, dimension), unit length: vectors of training texts.
         example_labels: (rows,) label ids, in ascending order; -1 where a text may have several.
         closeness: (rows,), how close each example is to its own neighbours.
+        example_texts: (rows,), to show beside an answer; empty where they were not to be kept.
         scales: of encoder, n-grams and nearest examples.
     """
 
@@ -80,6 +83,7 @@ class ClassifierHead:
     example_labels: IntArray
     closeness: FloatArray
     labels: tuple[str, ...]
+    example_texts: tuple[str, ...] = ()
     scales: tuple[float, float, float] = (1.0, 0.0, 0.0)
     scope: ScopeModel | None = None
     is_multi_label: bool = False
@@ -101,6 +105,7 @@ class ClassifierHead:
             example_labels=arrays["example_labels"],
             closeness=arrays["closeness"],
             labels=manifest.labels,
+            example_texts=_load_texts(folder),
             scales=(manifest.encoder_scale, manifest.lexical_scale, manifest.neighbour_scale),
             scope=ScopeModel(manifest.scope_centers, manifest.scope_spreads, manifest.scope_spread),
             is_multi_label=manifest.multi_label,
@@ -123,6 +128,9 @@ class ClassifierHead:
         # safetensors writes an array's memory as it lies, so a column-major one would come back scrambled
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(contiguous, folder / CLASSIFIER_WEIGHTS_NAME)
+        if self.example_texts:
+            text = json.dumps(self.example_texts, ensure_ascii=False, indent=0)
+            (folder / EXAMPLES_NAME).write_text(text + "\n", encoding="utf-8")
 
     def predict(self, texts: Sequence[str], *, batch_size: int) -> tuple[FloatArray, FloatArray]:
         """Return probabilities (texts, labels) and in-scope scores (texts,) in [0, 1]."""
@@ -153,6 +161,11 @@ class ClassifierHead:
         if len(known) and known[0] >= 0:
             nearest[:, known] = np.maximum.reduceat(cosines, starts, axis=1)
         return nearest
+
+
+def _load_texts(folder: Path) -> tuple[str, ...]:
+    path = folder / EXAMPLES_NAME
+    return tuple(json.loads(path.read_text("utf-8"))) if path.is_file() else ()
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -45,6 +45,8 @@ class ClassifierOptions(TrainingOptions):
         split_by: how rows are held out: the same share of every label, whole groups, or the latest.
         learn_names: whether a label's name is learnt as one more example of it, as "card_lost" says much; None is
             yes for labels of words where most have fewer than 20 examples.
+        keep_examples: whether up to 50 training texts of each label are kept in the folder, so that the nearest can
+            be shown beside an answer; their vectors are kept in any case.
     """
 
     accepted_accuracy: float = 0.95
@@ -52,6 +54,7 @@ class ClassifierOptions(TrainingOptions):
     label_set_confidence: float = 0.95
     split_by: Literal["label", "group", "time"] = "label"
     learn_names: bool | None = None
+    keep_examples: bool = True
 
     def __post_init__(self) -> None:
         """Refuse values no training can honour."""

@@ -125,6 +125,7 @@ def build_head(
         example_labels=example_labels.astype(np.int64),
         closeness=own_closeness(examples),
         labels=labels,
+        example_texts=tuple(rows.texts[place] for place in places) if options.keep_examples else (),
         is_multi_label=rows.is_multi_label,
     )
 

@@ -54,7 +54,7 @@ def test_a_method_trains_and_its_model_predicts_the_same_after_loading(by_method
 def test_a_method_that_adds_to_the_base_changes_the_vectors(by_method, method, encoder_folder):
     from llms.encoder import load_encoder
 
-    vectors = LocalClassifier(by_method(method), precision="float32")._head.encoder.encode(TEXTS)
+    vectors = LocalClassifier(by_method(method), precision="float32").head.encoder.encode(TEXTS)
     assert np.abs(vectors - load_encoder(encoder_folder, precision="float32").encode(TEXTS)).max() > 1e-6
 
 
@@ -74,7 +74,7 @@ def test_a_kept_adapter_holds_nothing_of_the_base(by_method, method):
 
 def test_adapters_of_one_base_share_its_weights(by_method):
     bodies = [
-        LocalClassifier(by_method(method, keep_adapter=True), device="cpu", precision="float32")._head.encoder.model
+        LocalClassifier(by_method(method, keep_adapter=True), device="cpu", precision="float32").head.encoder.model
         for method in ("lora", "adapter", "prefix")
     ]
     tables = [next(p for name, p in body.named_parameters() if "word_embeddings" in name) for body in bodies]
@@ -85,7 +85,7 @@ def test_heads_of_one_base_share_the_encoder_itself(by_method, labelled_texts, t
     options = dataclasses.replace(training_options, method="head", keep_adapter=True, seed=7)
     other = finetune_classifier(labelled_texts, tmp_path / "other", options).folder
     first, second = (LocalClassifier(f) for f in (by_method("head", keep_adapter=True), other))
-    assert first._head.encoder is second._head.encoder
+    assert first.head.encoder is second.head.encoder
 
 
 def test_an_adapter_is_refused_over_another_base(by_method, tmp_path):
