@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chains.monitoring import Alert
     from chains.recommendation import Recommendation
     from llms.classification import Classification
+    from llms.explanation import Explanation
     from llms.finetuning.records import RejectedRow
     from retrievers.langchain_faiss import ImportReport
 
@@ -26,6 +27,7 @@ __all__ = [
     "output",
     "print_alert",
     "print_classification",
+    "print_explanation",
     "print_failed_files",
     "print_figures",
     "print_json",
@@ -39,6 +41,7 @@ __all__ = [
 output = Console()
 errors = Console(stderr=True)
 _ROUTE_STYLES = {"template": "green", "answer": "cyan", "clarify": "yellow", "handover": "magenta"}
+_TELLING = 0.25  # of the strongest word's weight; weaker ones are noise to a reader
 _MAX_SHOWN_REJECTED = 5
 
 
@@ -86,6 +89,21 @@ def print_classification(text: str, reply: "Classification") -> None:
     """Print a text's label with its probability."""
     sure = "" if reply.accepted else "  (not sure)"
     output.print(Text(f"{reply.label:<24} {reply.probability:.2f}{sure}  {text[:80]}"))
+
+
+def print_explanation(explanation: "Explanation") -> None:
+    """Print the words of a text, coloured by how much each speaks for the label, and the nearest examples."""
+    strongest = max((abs(word.weight) for word in explanation.words), default=0.0) or 1.0
+    line = Text("  ")
+    for word in explanation.words:
+        share = word.weight / strongest
+        style = "bold green" if share > _TELLING else "red" if share < -_TELLING else "dim"
+        line.append(f"{word.word} ", style=style)
+        if abs(share) > _TELLING:
+            line.append(f"{word.weight:+.1f} ", style="dim")
+    output.print(line)
+    for example in explanation.examples:
+        output.print(Text(f"  {example.similarity:.2f} {example.label or ''}: {example.text[:80]}", style="dim"))
 
 
 def print_figures(title: str, rows: Mapping[str, Mapping[str, float | None]]) -> None:
