@@ -4,10 +4,11 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from apps.finetune_flags import DATA, describe_command, with_flags
 from llms.errors import TuneChainError
 
 if TYPE_CHECKING:
@@ -90,37 +91,50 @@ def quickstart(
 
 
 @app.command()
+@with_flags
 def finetune(
-    task: Annotated[Literal["classifier"], typer.Argument(help="What the model is for.")],
-    train: Annotated[Path, typer.Option(help="CSV or JSONL with a text and a label column.")],
-    out: Annotated[Path, typer.Option(help="Folder for the model; replaced if it is there.")],
-    test: Annotated[Path | None, typer.Option(help="Rows for the report; default: the held-out rows.")] = None,
-    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
-    label_column: Annotated[str, typer.Option(help="Column of the labels.")] = "label",
-    base: Annotated[str, typer.Option(help="Encoder to start from: folder or hub id.")] = "all-MiniLM-L6-v2",
-    method: Annotated[Literal["full", "head"], typer.Option(help="All weights, or the last layer only.")] = "full",
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows at most.")] = 6,
-    seed: Annotated[int, typer.Option(help="The same seed and rows give the same model.")] = 0,
+    task: Annotated[
+        Literal["classifier", "tagger", "chat", "embeddings", "reranker"] | None,
+        typer.Argument(help="What the model is for; may stand in the recipe instead.", show_default=False),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with any of the options below; flags win.", rich_help_panel=DATA),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the model; a model that is there is replaced.")] = None,
     *,
+    check_only: Annotated[
+        bool, typer.Option("--check-only", help="Check the rows, train nothing; exit code 1 if training would fail.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse rows that there is any warning about.")] = False,
     as_json: AsJson = False,
+    **flags: Any,
 ) -> None:
-    """Train a model on labelled records and report how good it is, beside simple baselines."""
-    from apps.console import print_figures, print_json, print_rejected
-    from apps.evaluate import finetune_and_evaluate
-    from llms.finetuning.classifier import ClassifierOptions
-    from llms.finetuning.records import read_labelled_texts
+    """Train a model on your records, and report how good it is beside simple baselines.
 
-    del task  # there is one so far
-    rows = read_labelled_texts(train, text_column=text_column, label_column=label_column)
-    print_rejected(rows.rejected, str(train))
-    test_rows = read_labelled_texts(test, text_column=text_column, label_column=label_column) if test else None
-    print_rejected(test_rows.rejected if test_rows else [], str(test))
-    options = ClassifierOptions(base=base, method=method, epochs=epochs, seed=seed)
-    outcome = finetune_and_evaluate(rows, test_rows, out, options)
+    The folder gets report.html to read, report.json for programs, a model card, and recipe.toml, which repeats the
+    training: tunechain finetune --recipe MODEL/recipe.toml
+    """
+    from apps.console import print_json
+    from apps.finetuning import check_recipe, run_recipe
+    from apps.finetuning_console import print_outcome
+    from apps.recipes import Choice, read_recipe, resolve_recipe
+
+    given = {name: value for name, value in {"out": out, **flags}.items() if value is not None}
+    choices = read_recipe(recipe) if recipe else {}
+    choices |= {name: Choice(value, f"--{name.replace('_', '-')}") for name, value in given.items()}
+    choices |= {"task": Choice(task, "TASK")} if task else {}
+    resolved = resolve_recipe(choices, needs_out=not check_only)
+    if check_only:
+        raise typer.Exit(0 if check_recipe(resolved, as_json=as_json) else 1)
+    typed = {"recipe": recipe, **given} if recipe else given
+    outcome = run_recipe(resolved, command=describe_command(task, typed), is_strict=strict)
+    if outcome is None:
+        return
     if as_json:
-        print_json(outcome)
+        print_json(outcome.to_dict())
     else:
-        print_figures(f"{out} ({outcome['seconds']:.0f} s)", {"tunechain": outcome["metrics"], **outcome["baselines"]})
+        print_outcome(outcome.report, outcome.paths)
 
 
 @app.command()
@@ -128,18 +142,25 @@ def classify(
     model: Annotated[Path, typer.Argument(help="Folder of a classifier.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; without any, lines of standard input.")] = None,
     *,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also which words tell, and the nearest examples.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Label texts, with a probability each."""
-    from apps.console import print_classification, print_json
+    from apps.console import print_classification, print_explanation, print_json
     from llms import LocalClassifier
 
     lines = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
-    for text, reply in zip(lines, LocalClassifier(model).batch(lines), strict=True):
+    classifier = LocalClassifier(model)
+    for text, reply in zip(lines, classifier.batch(lines), strict=True):
+        reasons = classifier.explain(text) if explain else None
         if as_json:
-            print_json(reply)
-        else:
-            print_classification(text, reply)
+            print_json(reply.model_dump() | {"explanation": reasons.model_dump()} if reasons else reply)
+            continue
+        print_classification(text, reply)
+        if reasons:
+            print_explanation(reasons)
 
 
 @app.command(name="import-faiss")

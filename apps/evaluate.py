@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from apps.readers import read_known_surges, read_posts
 from apps.settings import Settings
@@ -25,17 +25,9 @@ from chains.recommendation import (
     evaluate_recommender,
     rank_with_chain,
 )
-from llms import LocalClassifier
+from llms import Classification, LocalClassifier
 from llms.errors import TrainingDataError
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.records import (
-    LabelledText,
-    LabelledTexts,
-    check_training_rows,
-    read_labelled_texts,
-    read_table,
-    split_rows,
-)
+from llms.finetuning.records import LabelledText, read_labelled_texts, read_table
 from llms.lexical import LexicalModel
 from llms.metrics import classification_metrics, per_class_report
 from retrievers import FaissStore
@@ -49,17 +41,19 @@ __all__ = [
     "evaluate_recommendation",
     "evaluate_scenario",
     "evaluate_workspace_classifier",
-    "finetune_and_evaluate",
     "recommendation_figures",
     "service_questions",
 ]
 
-REPORT_SHARE = 0.2  # of the rows, kept apart where no test rows are given
 TRAIN_SHARE = 0.8  # of the events, by time; what comes later is what a list must foresee
 
 
 class ClassifierEvaluation(BaseModel):
-    """A classifier on test rows, beside a linear model over character n-grams and the most frequent label."""
+    """A classifier on test rows, beside a linear model over character n-grams and the most frequent label.
+
+    Attributes:
+        replies: one for each test row; no part of what is written.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,6 +62,7 @@ class ClassifierEvaluation(BaseModel):
     report: dict[str, Any]
     num_test_rows: int
     texts_per_second: float
+    replies: tuple[Classification, ...] = Field(default=(), exclude=True, repr=False)
 
 
 def evaluate_classifier(
@@ -90,6 +85,7 @@ def evaluate_classifier(
         report=per_class_report(expected, predicted),
         num_test_rows=len(test),
         texts_per_second=len(texts) / seconds,
+        replies=tuple(replies),
     )
 
 
@@ -163,41 +159,6 @@ def evaluate_recommendation(settings: Settings, *, num_resamples: int = 1000) ->
         name: evaluate_recommender(rank, train=train, test=test, vectors=vectors, options=options)
         for name, rank in methods.items()
     }
-
-
-def finetune_and_evaluate(
-    train: LabelledTexts, test: LabelledTexts | None, folder: Path, options: ClassifierOptions
-) -> dict[str, Any]:
-    """Train a classifier and return where it lies, its figures beside the baselines, and the seconds it took.
-
-    Without test rows a fifth of the rows is kept apart from training for the figures. The whole report is written to
-    `<folder>-report.json`, beside the folder, so that the folder itself stays as its manifest says.
-    """
-    if test is None:
-        train, test = _keep_apart(train, seed=options.seed)
-    started = time.perf_counter()
-    trained = finetune_classifier(train, folder, options)
-    seconds = time.perf_counter() - started
-    evaluation = evaluate_classifier(LocalClassifier(trained.folder), train=train.rows, test=test.rows)
-    report = folder.with_name(f"{folder.name}-report.json")
-    report.write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return {
-        "model": str(folder),
-        "report": str(report),
-        "metrics": evaluation.metrics,
-        "baselines": evaluation.baselines,
-        "seconds": round(seconds, 1),
-    }
-
-
-def _keep_apart(rows: LabelledTexts, *, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
-    check_training_rows(rows.rows)
-    train, test = split_rows(rows.rows, held_out_share=REPORT_SHARE, seed=seed)
-    counts = Counter(row.label for row in train)
-    if rare := sorted(label for label, count in counts.items() if count < 2):
-        msg = f"too few examples of {rare[0]!r} to train and test with; give test rows, or three examples of each label"
-        raise TrainingDataError(msg)
-    return LabelledTexts(train, rows.rejected), LabelledTexts(test)
 
 
 def evaluate_scenario(settings: Settings, what: str, data: Path | None = None) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=ClassifierOptions().epochs)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--contrastive-epochs", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=ClassifierOptions().batch_size)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--out", type=Path)
@@ -108,12 +109,14 @@ def _all_figures(data: DataSet, arguments: argparse.Namespace, seed: int) -> Any
             epochs=arguments.epochs,
             learning_rate=arguments.learning_rate,
             batch_size=arguments.batch_size,
+            contrastive_epochs=arguments.contrastive_epochs,
             accepted_accuracy=ACCEPTED_ACCURACY,
             seed=seed,
             track="none",
             keep_adapter=method not in ("full", "head"),
         )
-        yield method, _our_figures(data, options)
+        name = f"contrastive, {method}" if arguments.contrastive_epochs else method
+        yield name, _our_figures(data, options)
 
 
 def _our_figures(data: DataSet, options: ClassifierOptions) -> dict[str, float]:

@@ -10,8 +10,9 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apps.evaluate import finetune_and_evaluate
+from apps.finetuning import finetune_and_evaluate
 from apps.settings import prepare_process
+from apps.tasks.classifier import ClassifierTask
 from llms.finetuning.classifier import ClassifierOptions
 from llms.finetuning.records import read_labelled_texts
 
@@ -29,16 +30,16 @@ def main() -> None:
     test = read_labelled_texts(folder / "test.csv", label_column="category")
     options = ClassifierOptions(epochs=arguments.epochs, seed=arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
-        outcome = finetune_and_evaluate(train, test, Path(temporary) / "intents", options)
+        report = finetune_and_evaluate(ClassifierTask(), (train, test), Path(temporary) / "intents", options).report
     print(f"command: python -m benchmarks.intents --epochs {options.epochs} --seed {options.seed}")
     print(f"machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    print(f"date: {datetime.now(UTC):%Y-%m-%d}, training {outcome['seconds']:.0f} s, {len(test.rows)} test rows\n")
+    print(f"date: {datetime.now(UTC):%Y-%m-%d}, {report.seconds:.0f} s with evaluation, {len(test.rows)} test rows\n")
     print("| Method | accuracy | macro-F1 | ECE (15 bins) |")
     print("|---|---|---|---|")
-    for name, figures in {"tunechain": outcome["metrics"], **outcome["baselines"]}.items():
+    for name, figures in {"tunechain": report.metrics, **report.baselines}.items():
         ece = f"{figures['ece']:.4f}" if "ece" in figures else "-"
         print(f"| {name} | {figures['accuracy']:.4f} | {figures['macro_f1']:.4f} | {ece} |")
-    metrics = outcome["metrics"]
+    metrics = report.metrics
     accuracy = metrics.get("accepted_accuracy", 0.0)
     print(f"\naccepted: {metrics['accepted_share']:.3f} of the rows, {accuracy:.4f} of them right")
 

@@ -1,11 +1,11 @@
 """Labelled texts in, a folder for `LocalClassifier` out."""
 
 import importlib.metadata
-from collections import Counter
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,14 +13,15 @@ from llms.classifier_head import ClassifierHead
 from llms.device import choose_device
 from llms.encoder import SentenceEncoder, open_sentence_transformer
 from llms.errors import OptionValueError
+from llms.finetuning.augmentation import augment_texts
 from llms.finetuning.bodies import keeps_adapter, merge_body, save_body
-from llms.finetuning.calibration import Calibration, Promise, fit_calibration
+from llms.finetuning.calibration import Calibration, fit_calibration
 from llms.finetuning.checkpoints import discard_checkpoints
+from llms.finetuning.classifier_options import ClassifierOptions
 from llms.finetuning.heads import LabelledRows, build_head, cross_fitted_parts, refuse_unlearnable_split, to_rows
 from llms.finetuning.records import check_training_rows, split_rows
-from llms.finetuning.rows import ClassifierRow, LabelledTexts, MultiLabelTexts, labels_of
+from llms.finetuning.rows import ClassifierRow, LabelledText, LabelledTexts, MultiLabelTexts, labels_of
 from llms.finetuning.saving import refuse_foreign_folder, replace_folder
-from llms.finetuning.training_options import TrainingOptions
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import ClassifierManifest, LabelCanary, save_manifest
 
@@ -31,64 +32,6 @@ __all__ = ["ClassifierOptions", "TrainedClassifier", "finetune_classifier"]
 
 _NUM_CANARIES = 3
 _CROSS_FITTED_ROWS = 3_000  # above that, a tenth held out says enough and five fits take too long
-_FEW_EXAMPLES = 20  # of a label; with fewer, its name is worth an example
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifierOptions(TrainingOptions):
-    """How a classifier is trained; what is common to all tasks stands in `TrainingOptions`.
-
-    Attributes:
-        accepted_accuracy: share of the accepted answers that shall be right.
-        accepted_confidence: how sure that shall be, 0.5 to 1; 0 takes the share on the held-out rows as it is.
-        label_set_confidence: share of texts whose right label shall be among `Classification.labels`.
-        split_by: how rows are held out: the same share of every label, whole groups, or the latest.
-        learn_names: whether a label's name is learnt as one more example of it, as "card_lost" says much; None is
-            yes for labels of words where most have fewer than 20 examples.
-        keep_examples: whether up to 50 training texts of each label are kept in the folder, so that the nearest can
-            be shown beside an answer; their vectors are kept in any case.
-    """
-
-    accepted_accuracy: float = 0.95
-    accepted_confidence: float = 0.0
-    label_set_confidence: float = 0.95
-    split_by: Literal["label", "group", "time"] = "label"
-    learn_names: bool | None = None
-    keep_examples: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse values no training can honour."""
-        TrainingOptions.__post_init__(self)
-        for name in ("accepted_accuracy", "label_set_confidence"):
-            if not 0 < getattr(self, name) < 1:
-                msg = f"{name} must lie between 0 and 1, got {getattr(self, name)}"
-                raise OptionValueError(msg)
-        if self.accepted_confidence != 0 and not 0.5 < self.accepted_confidence < 1:
-            msg = f"accepted_confidence must be 0 or lie between 0.5 and 1, got {self.accepted_confidence}"
-            raise OptionValueError(msg)
-
-    def learns_names(self, rows: Sequence[ClassifierRow]) -> bool:
-        """Return whether the names of the labels are learnt beside these rows.
-
-        Example:
-            >>> rows = [LabelledText("Where is it?", "card_arrival"), LabelledText("It is gone", "lost_card")]
-            >>> ClassifierOptions().learns_names(rows), ClassifierOptions().learns_names(rows * 50)
-            (True, False)
-        """
-        counts = Counter(label for row in rows for label in labels_of(row))
-        if self.learn_names is not None:
-            return self.learn_names
-        is_words = all(any(character.isalpha() for character in label) and len(label) > 2 for label in counts)
-        return is_words and float(np.median(list(counts.values()))) < _FEW_EXAMPLES
-
-    @property
-    def promise(self) -> Promise:
-        """What the thresholds are fitted for."""
-        return Promise(
-            accepted_accuracy=self.accepted_accuracy,
-            confidence=self.accepted_confidence,
-            label_set_confidence=self.label_set_confidence,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +76,12 @@ def finetune_classifier(
     )
     refuse_unlearnable_split(kept, held_out)
     base = resolve_model(options.base)
-    learnt = to_rows(kept, labels, with_names=options.learns_names(train.rows))
-    trained = _train_encoder(base, learnt, to_rows(held_out, labels), labels, options, folder=folder, data=train.sha256)
-    everything = to_rows(train.rows, labels, with_names=options.learns_names(train.rows))
+    learnt = to_rows(_augment(kept, options), labels, with_names=options.learns_names(train.rows))
+    start = _tune_contrastively(kept, folder, options) if options.contrastive_epochs else base
+    trained = _train_encoder(
+        start, learnt, to_rows(held_out, labels), labels, options, folder=folder, data=train.sha256
+    )
+    everything = to_rows(_augment(train.rows, options), labels, with_names=options.learns_names(train.rows))
     calibration = _calibrate(trained, learnt, to_rows(held_out, labels), everything, labels, options)
     # what was held out has done its work; now head, n-grams and examples may know it, too
     head = build_head(trained, everything, labels, options)
@@ -150,6 +96,10 @@ def finetune_classifier(
     return TrainedClassifier(folder, calibration.metrics, trained.history)
 
 
+def _augment(rows: Sequence[ClassifierRow], options: ClassifierOptions) -> list[ClassifierRow]:
+    return [*rows, *augment_texts(rows, copies=options.augment, seed=options.seed)]
+
+
 def _calibrate(
     trained: "TrainedEncoder",
     learnt: LabelledRows,
@@ -162,13 +112,40 @@ def _calibrate(
 
     Where the encoder was not trained, every row can be such a row once: few rows then tell as much as many.
     """
-    if options.method == "head" and options.split_by == "label" and len(everything) <= _CROSS_FITTED_ROWS:
+    is_cross_fitted = options.method == "head" and options.split_by == "label" and not options.augment
+    if is_cross_fitted and len(everything) <= _CROSS_FITTED_ROWS:
         parts, targets = cross_fitted_parts(trained, everything, labels, options)
     else:
         vectors = trained.encoder.encode(held_out.texts)
         parts = build_head(trained, learnt, labels, options, refit=False).score_parts(held_out.texts, vectors)
         targets = held_out.targets
     return fit_calibration(parts, targets, options.promise, labels)
+
+
+def _tune_contrastively(rows: Sequence[ClassifierRow], folder: Path, options: ClassifierOptions) -> Path:
+    """Return the folder of an encoder that learnt which texts have the same label; made once, kept until the end.
+
+    References:
+        Tunstall et al., "Efficient few-shot learning without prompts", 2022, for the order of the two steps.
+    """
+    from llms.finetuning.embeddings import EmbeddingsOptions, finetune_embeddings
+
+    single = LabelledTexts([row for row in rows if isinstance(row, LabelledText)])
+    if len(single.rows) < len(rows):
+        msg = "contrastive_epochs needs rows with one label each; leave it out where texts have several"
+        raise OptionValueError(msg)
+    place = _contrastive_folder(folder)
+    shared = {
+        name: getattr(options, name)
+        for name in ("base", "batch_size", "max_tokens", "seed", "device", "precision", "show_progress", "resume")
+    }
+    tuning = EmbeddingsOptions(epochs=options.contrastive_epochs, track="none", **shared)
+    finetune_embeddings(single, place, tuning)
+    return place
+
+
+def _contrastive_folder(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}-contrastive")
 
 
 def _train_encoder(
@@ -262,3 +239,4 @@ def _write(
         head.save(new)
         save_manifest(manifest, new)
     discard_checkpoints(folder)
+    shutil.rmtree(_contrastive_folder(folder), ignore_errors=True)

@@ -72,6 +72,7 @@ def fail(monkeypatch, capsys):
 
     def run_main(*args):
         monkeypatch.setattr(sys, "argv", ["tunechain", *map(str, args)])
+        capsys.readouterr()  # what fixtures said
         with pytest.raises(SystemExit) as caught:
             main()
         captured = capsys.readouterr()
@@ -88,33 +89,6 @@ def test_init_makes_a_workspace_and_names_the_files(tmp_path):
     assert SETTINGS_NAME in outcome["files"]
     text = run("init", tmp_path / "[red]x[/nothing]").stdout
     assert f"Next: tunechain quickstart {tmp_path / '[red]x[/nothing]'}" in text
-
-
-@pytest.mark.parametrize("with_test", [True, False])
-def test_finetune_gives_figures_beside_baselines(raw, tmp_path, encoder_folder, with_test):
-    records = raw / "customer_service"
-    args = ["finetune", "classifier", "--train", records / "intents.csv", "--out", tmp_path / "m[/b]"]
-    args += ["--label-column", "intent", "--base", encoder_folder, "--method", "head"]
-    args += ["--test", records / "intents_test.csv"] if with_test else []
-    (outcome,) = read_json(run(*args, "--json"))
-    assert set(outcome) == {"model", "report", "metrics", "baselines", "seconds"}
-    assert 0 <= outcome["metrics"]["accuracy"] <= 1
-    result = run(*args, "--epochs", 1)
-    assert "macro f1" in result.stdout
-    assert "most frequent" in result.stdout
-    (reply,) = read_json(run("classify", tmp_path / "m[/b]", "where is my parcel", "--json"))
-    assert Classification.model_validate(reply).label in LABELS
-
-
-def test_finetune_says_which_rows_of_both_files_were_set_aside(tmp_path, encoder_folder):
-    rows = [(text.format(n), label) for label, text in LABELS.items() for n in range(5)]
-    train = write_csv(tmp_path / "train.csv", ("text", "label"), [*rows, ("", "card")])
-    test = write_csv(tmp_path / "test.csv", ("text", "label"), [("only one cell",), *rows])
-    options = ["--base", encoder_folder, "--method", "head", "--json"]
-    result = run("finetune", "classifier", "--train", train, "--test", test, "--out", tmp_path / "m", *options)
-    assert len(read_json(result)) == 1
-    assert "train.csv line 17 set aside: empty text" in result.stderr
-    assert "test.csv line 2 set aside: 1 cells" in result.stderr
 
 
 def test_classify_labels_arguments_or_lines(built):
@@ -245,6 +219,12 @@ def _error_cases():
         ),
         "DataFileError": ([*train, "{tmp}/none.csv"], "there is no file"),
         "DataFileError, column": ([*train, "{raw}/customer_service/intents.csv"], "'label' is needed"),
+        "SettingsError, recipe": (["finetune", "--recipe", "{tmp}/none.toml"], "there is no recipe"),
+        "SettingsError, no task": (["finetune", "--train", "{raw}/a.csv"], "there is no task"),
+        "SettingsError, no rows": (["finetune", "classifier"], "--train FILE"),
+        "SettingsError, no folder": (["finetune", "tagger", "--train", "{raw}/a.csv"], "--out DIR"),
+        "SettingsError, other task": ([*train, "{raw}/a.csv", "--packing"], "only for chat"),
+        "OptionValueError": ([*train, "{raw}/a.csv", "--epochs", "0"], "epochs must be at least 1"),
         "TrainingDataError": (
             [*train, "{raw}/customer_service/questions.csv", "--text-column", "question", "--label-column", "question"],
             "single example",
@@ -294,7 +274,8 @@ def test_an_error_of_ours_ends_with_its_message_and_exit_code_1(
         (["recommend", "u", "-k", "0"], "greater than or equal to 1"),
         (["recommend", ""], "at least one character"),
         (["init", "w", "--language", "fr"], "fr"),
-        (["finetune", "tagger", "--train", "a", "--out", "b"], "tagger"),
+        (["finetune", "fortune", "--train", "a", "--out", "b"], "fortune"),
+        (["finetune", "classifier", "--epochs", "many"], "--epochs"),
         (["evaluate", "monitoring", "--data", "a.csv"], "--data is for intent"),
     ],
 )

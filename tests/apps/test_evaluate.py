@@ -1,7 +1,6 @@
 """Figures of a workspace, each beside its baselines."""
 
 import json
-import math
 import shutil
 
 import pytest
@@ -11,16 +10,13 @@ from apps.evaluate import (
     evaluate_alerts,
     evaluate_classifier,
     evaluate_scenario,
-    finetune_and_evaluate,
     service_questions,
 )
 from apps.settings import load_settings
-from apps.training import labelled_rows
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores
 from chains.monitoring import AlertScores, MonitoringReport
 from llms.errors import DataFileError, TrainingDataError
 from llms.fakes import FixedClassifier
-from llms.finetuning.classifier import ClassifierOptions
 from llms.finetuning.records import LabelledText
 from tests.apps.workspaces import build_workspace, load_built, write_csv, write_workspace
 
@@ -53,6 +49,8 @@ def test_figures_of_a_classifier_are_those_worked_out_by_hand():
     assert evaluation.baselines["most frequent label"]["accuracy"] == pytest.approx(3 / 5)
     assert evaluation.baselines["character TF-IDF + linear SVM"]["accuracy"] >= 3 / 5
     assert evaluation.texts_per_second > 0
+    assert [reply.label for reply in evaluation.replies] == ["refund", "refund", "card", "card", "refund"]
+    assert "replies" not in evaluation.model_dump()
 
 
 @pytest.mark.parametrize("what", ["intent", "topic", "sentiment", "customer-service", "monitoring", "recommendation"])
@@ -105,19 +103,6 @@ def test_a_recommender_is_not_measured_on_events_that_cannot_be_cut(copied):
     write_csv(copied.workspace / "recommendation" / "events.csv", ("user", "item", "event", "time"), events)
     with pytest.raises(TrainingDataError, match=r"events\.csv is too short"):
         evaluate_scenario(copied, "recommendation")
-
-
-@pytest.mark.parametrize("with_test", [True, False])
-def test_finetuning_writes_its_report_beside_the_model(copied, tmp_path, encoder_folder, with_test):
-    train = labelled_rows(copied, "intent")
-    test = labelled_rows(copied, "intent", test=True) if with_test else None
-    options = ClassifierOptions(base=str(encoder_folder), method="head", show_progress=False)
-    outcome = finetune_and_evaluate(train, test, tmp_path / "model", options)
-    report = json.loads((tmp_path / "model-report.json").read_text(encoding="utf-8"))
-    assert outcome["report"] == str(tmp_path / "model-report.json")
-    assert outcome["metrics"] == report["metrics"]
-    assert report["num_test_rows"] == (9 if with_test else 6)  # a fifth of the training rows
-    assert all(math.isfinite(value) for value in outcome["metrics"].values())
 
 
 def test_scores_of_the_service_have_the_fields_of_their_schema(built):

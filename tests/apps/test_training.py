@@ -46,6 +46,7 @@ def test_a_trained_classifier_lies_in_the_models_folder_and_knows_its_labels(tmp
     classifier = LocalClassifier(trained.folder)
     assert set(classifier.labels) == set(LABELS)
     assert (classifier.manifest.seed, classifier.manifest.method) == (5, method)
+    assert (folder / "models" / "runs" / "intent").is_dir() == (method == "full")  # TensorBoard's files
 
 
 def test_training_again_replaces_the_model_and_gives_the_same_one(settings):

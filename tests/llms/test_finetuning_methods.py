@@ -134,6 +134,24 @@ def test_gradient_checkpointing_changes_nothing(labelled_texts, training_options
     assert one == pytest.approx(two, abs=1e-5)
 
 
+def test_contrastive_tuning_changes_the_encoder_and_leaves_nothing_behind(
+    labelled_texts, training_options, encoder_folder, tmp_path
+):
+    from llms.encoder import load_encoder
+
+    options = dataclasses.replace(training_options, method="head", contrastive_epochs=2, track="none")
+    folder = finetune_classifier(labelled_texts, tmp_path / "model", options).folder
+    vectors = LocalClassifier(folder, precision="float32").head.encoder.encode(TEXTS)
+    assert np.abs(vectors - load_encoder(encoder_folder, precision="float32").encode(TEXTS)).max() > 1e-4
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("changes", [{"contrastive_epochs": -1}, {"contrastive_epochs": 2, "keep_adapter": True}])
+def test_contrastive_tuning_that_makes_no_sense_is_refused(changes):
+    with pytest.raises(OptionValueError, match="contrastive_epochs"):
+        ClassifierOptions(method="head", **changes)
+
+
 class TestSeveralLabels:
     """Texts with several labels, one, or none."""
 
