@@ -116,7 +116,7 @@ def _calibrate(
     if is_cross_fitted and len(everything) <= _CROSS_FITTED_ROWS:
         parts, targets = cross_fitted_parts(trained, everything, labels, options)
     else:
-        vectors = trained.encoder.encode(held_out.texts)
+        vectors = trained.vectors(held_out.texts)
         parts = build_head(trained, learnt, labels, options, refit=False).score_parts(held_out.texts, vectors)
         targets = held_out.targets
     return fit_calibration(parts, targets, options.promise, labels)

@@ -1,7 +1,7 @@
 """Sentence encoder and linear layer, trained together."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,13 @@ class TrainedEncoder:
     bias: FloatArray  # (labels,)
     history: list[dict[str, float]]
     parameters: tuple[int, int]  # trained, total
+    _known: dict[str, FloatArray] = field(default_factory=dict)
+
+    def vectors(self, texts: Sequence[str]) -> FloatArray:
+        """Return unit vectors of texts, (texts, dimension); each different text is encoded once in its life."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        self._known.update(zip(new, self.encoder.encode(new), strict=True))
+        return np.stack([self._known[text] for text in texts])
 
 
 def train_encoder(
@@ -61,7 +68,8 @@ def train_encoder(
     network = _Network(encoder.model, weight, bias)
     apply_to_body(encoder.model, options, num_steps=num_training_steps(options, len(kept)))
     if options.method == "head":
-        return TrainedEncoder(encoder, weight, bias, [], count_parameters(network))
+        known = dict(zip(kept.texts, vectors, strict=True))
+        return TrainedEncoder(encoder, weight, bias, [], count_parameters(network), known)
     train = _tokenize(network, kept)
     run = TrainingRun(
         network=network,

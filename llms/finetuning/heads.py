@@ -109,7 +109,7 @@ def build_head(
         refit: fit the linear layer on these rows where the encoder was not trained; a layer that was trained with
             its encoder stays as it is.
     """
-    vectors = trained.encoder.encode(rows.texts)
+    vectors = trained.vectors(rows.texts)
     weight, bias = trained.weight, trained.bias
     if refit and options.method == "head":
         weight, bias = fit_linear_layer(vectors, rows.targets, len(labels))
@@ -146,7 +146,7 @@ def cross_fitted_parts(
         if not len(asked) or len(np.unique(learnt.targets, axis=0)) < 2:
             continue
         head = build_head(trained, learnt, labels, options)
-        found.append(head.score_parts(asked.texts, trained.encoder.encode(asked.texts)))
+        found.append(head.score_parts(asked.texts, trained.vectors(asked.texts)))
         targets.append(asked.targets)
     return _join(found), np.concatenate(targets)
 
