@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from apps.finetune_flags import DATA, describe_command, with_flags
+from apps.labelling import labelling
 from llms.errors import TuneChainError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(labelling, name="label")
 
 Workspace = Annotated[
     Path | None,

@@ -1,7 +1,7 @@
 """A fine-tuning run as one HTML file that needs nothing else: no script, no remote resource."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from llms.finetuning.report_words import (
 )
 from llms.metrics import clopper_pearson_bounds
 
-__all__ = ["PAGE_NAME", "write_model_report"]
+__all__ = ["PAGE_NAME", "render_model_report", "write_model_report"]
 
 PAGE_NAME = "report.html"
 _WEB = Path(__file__).parent / "web"
@@ -69,6 +69,7 @@ def render_model_report(report: TrainingReport) -> str:
     )
     environment.filters["plain"] = plain_text
     environment.filters["figure"] = format_figure
+    environment.filters["shares"] = _shares
     page: str = environment.get_template("model_report.html").render(
         report=report,
         style=_style(),
@@ -93,6 +94,12 @@ def render_model_report(report: TrainingReport) -> str:
         limits=describe_limits(report),
     )
     return page
+
+
+def _shares(words: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return each word with its weight as a share of the strongest one's, -1 to 1."""
+    strongest = max((abs(weight) for _, weight in words), default=0.0) or 1.0
+    return [(word, round(weight / strongest, 2)) for word, weight in words]
 
 
 def _style() -> Markup:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing_extensions import override
 
 from apps.evaluate import evaluate_classifier
+from apps.tasks.explained_errors import explain_errors
 from apps.tasks.multi_label import measure_multi_label
-from apps.tasks.neighbours import add_neighbours
 from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, TrainedModel, most_frequent
 from llms import Classification, LocalClassifier
 from llms.errors import TrainingDataError
@@ -122,7 +122,7 @@ class ClassifierTask(FinetuningTask[ClassifierData, _Texts, ClassifierOptions]):
         else:
             figures = measure_multi_label(classifier, train.rows, test.rows)
         errors = pick_errors(figures.errors, limit=_MAX_ERRORS)
-        return dataclasses.replace(figures, errors=add_neighbours(errors, classifier, train.rows))
+        return dataclasses.replace(figures, errors=explain_errors(errors, classifier))
 
     @override
     def thresholds(self, manifest: ModelManifest) -> dict[str, float]:

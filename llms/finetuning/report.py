@@ -95,6 +95,7 @@ class ErrorExample(_Frozen):
     probability: float | None = Field(default=None, ge=0.0, le=1.0, description="Of what was predicted.")
     reason: str = Field(default="", description="Why it is worth reading.")
     neighbours: tuple[Neighbour, ...] = Field(default=(), description="Nearest first: often one is labelled wrong.")
+    words: tuple[tuple[str, float], ...] = Field(default=(), description="Each word's weight for what was predicted.")
 
 
 class TrainingReport(_Frozen):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from apps.model_charts import draw_lines, draw_reliability, pick_confused
-from apps.model_report import write_model_report
+from apps.model_report import render_model_report, write_model_report
 from llms.confidence_metrics import ReliabilityBin
 from llms.errors import ModelNotFoundError
 from llms.finetuning.report import ErrorExample
@@ -218,3 +218,10 @@ def test_no_bins_can_be_drawn():
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ModelNotFoundError):
         write_model_report(make_report(), tmp_path / "none")
+
+
+def test_words_are_shaded_by_what_they_weighed_and_stay_text():
+    error = ErrorExample(text="a <b>", expected="x", predicted="y", words=(("a", 0.5), ("<b>", -1.0)))
+    page = render_model_report(make_report().model_copy(update={"errors": (error,)}))
+    assert '<span class="for" style="--share: 0.5">a</span>' in page
+    assert '<span class="against" style="--share: 1.0">&lt;b&gt;</span>' in page

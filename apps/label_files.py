@@ -1,0 +1,219 @@
+"""Files that people label in: what is labelled already, and each new answer on the disk before the next question."""
+
+import csv
+import errno
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llms.errors import DataFileError
+from llms.finetuning.durable_files import write_text
+from llms.finetuning.labelling import Suggestion
+from llms.finetuning.records import LabelledText, RejectedRow, read_table
+
+__all__ = ["LabelColumns", "LabelFile", "read_labelled", "read_unlabelled", "write_suggestions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelColumns:
+    """The names of the two columns that matter."""
+
+    text: str = "text"
+    label: str = "label"
+
+    def __post_init__(self) -> None:
+        """Refuse one column for both."""
+        if self.text == self.label:
+            msg = f"text and label need a column each, both are {self.text!r}; name another one"
+            raise DataFileError(msg)
+
+
+def read_labelled(path: Path, columns: LabelColumns) -> tuple[list[LabelledText], list[RejectedRow]]:
+    """Return the rows of a file that have a label, and those that cannot be used.
+
+    Rows without a label are passed over: they are still to be labelled. So a file of suggestions, half filled in, is
+    a file of labels, and so is one with nothing but a header.
+
+    Raises:
+        DataFileError: as `read_table`.
+    """
+    if path.suffix.lower() == ".csv" and path.is_file() and _is_header_only(path):
+        LabelFile.open(path, columns)  # the columns must be there all the same
+        return [], []
+    table = read_table(path, [columns.text, columns.label])
+    rows = []
+    for row in table.rows:
+        text, label = (str(row.values[name] or "").strip() for name in (columns.text, columns.label))
+        if text and label:
+            rows.append(LabelledText(text, label, line=row.line))
+    return rows, table.rejected
+
+
+def read_unlabelled(path: Path, columns: LabelColumns) -> tuple[list[str], list[RejectedRow]]:
+    """Return the texts of a file, whether or not they have a label there, and the rows that cannot be used."""
+    table = read_table(path, [columns.text])
+    texts, rejected = [], list(table.rejected)
+    for row in table.rows:
+        value = row.values[columns.text]
+        if isinstance(value, str) and value.strip():
+            texts.append(value.strip())
+        else:
+            rejected.append(RejectedRow(row.line, f"empty {columns.text}, or no text"))
+    return texts, sorted(rejected, key=lambda row: row.line)
+
+
+def write_suggestions(suggestions: Sequence[Suggestion], path: Path, columns: LabelColumns) -> None:
+    """Write a CSV file with an empty cell for each label.
+
+    Raises:
+        DataFileError: if the file is no CSV by its name, or is there and holds labels: somebody's work.
+    """
+    _refuse_other_kinds(path)
+    if path.is_file() and path.stat().st_size:
+        labelled, _ = read_labelled(path, columns)
+        if labelled:
+            msg = f"{path} holds {len(labelled)} labels, which would be lost; choose another file for the suggestions"
+            raise DataFileError(msg)
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow([columns.text, columns.label, "suggested_label", "probability", "reason"])
+    for row in suggestions:
+        writer.writerow([row.text, "", row.predicted or "", _or_empty(row.probability), row.reason])
+    try:
+        write_text(path, lines.getvalue())
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}; choose another file, or make its folder"
+        raise DataFileError(msg) from error
+
+
+@dataclass(slots=True, kw_only=True)
+class LabelFile:
+    """A CSV file that grows by one row for each answer; a row is on the disk before `append` returns.
+
+    Attributes:
+        header: names of the columns; cells of others than text and label stay empty.
+    """
+
+    path: Path
+    columns: LabelColumns
+    header: list[str]
+    line_end: str = "\n"
+
+    @classmethod
+    def open(cls, path: Path, columns: LabelColumns) -> "LabelFile":
+        """Return the file, made with a header if it is not there.
+
+        Raises:
+            DataFileError: if it is no CSV by its name, lacks a column, ends within a quoted cell, or cannot be
+                written.
+        """
+        _refuse_other_kinds(path)
+        try:
+            if not path.exists() or not path.stat().st_size:
+                _append(path, _to_line([columns.text, columns.label], "\n"))
+            content = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+        except OSError as error:
+            raise DataFileError(_cannot_write(path, error)) from error
+        file = cls(
+            path=path,
+            columns=columns,
+            header=_header(path, content, columns),
+            line_end="\r\n" if content.partition("\n")[0].endswith("\r") else "\n",
+        )
+        if not content.endswith("\n"):
+            file._write(file.line_end)
+        return file
+
+    def append(self, text: str, label: str) -> int:
+        """Add a row and return where it begins, for `remove_from`; the row survives a kill from now on.
+
+        Raises:
+            DataFileError: if it cannot be written.
+        """
+        cells = {self.columns.text: text, self.columns.label: label}
+        return self._write(_to_line([cells.get(name, "") for name in self.header], self.line_end))
+
+    def remove_from(self, place: int, *, text: str, label: str) -> None:
+        """Take back the row that `append` put at this place.
+
+        Raises:
+            DataFileError: if other rows came after it, or it is no longer there.
+        """
+        cells = {self.columns.text: text, self.columns.label: label}
+        line = _to_line([cells.get(name, "") for name in self.header], self.line_end)
+        try:
+            with self.path.open("r+b") as file:
+                file.seek(place)
+                if file.read() != line.encode():
+                    msg = f"{self.path} was changed by another program since that answer; correct it there"
+                    raise DataFileError(msg)
+                file.truncate(place)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DataFileError(_cannot_write(self.path, error)) from error
+
+    def _write(self, line: str) -> int:
+        try:
+            return _append(self.path, line)
+        except OSError as error:
+            raise DataFileError(_cannot_write(self.path, error)) from error
+
+
+def _append(path: Path, line: str) -> int:
+    """Return where the line begins once it is on the disk."""
+    with path.open("ab", buffering=0) as file:  # one write for the whole row, so that no half of it is seen
+        place = file.seek(0, os.SEEK_END)
+        data = line.encode()
+        if file.write(data) < len(data):  # the disk is full: half a row would spoil the next one
+            file.truncate(place)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
+    return place
+
+
+def _to_line(cells: Sequence[str], line_end: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator=line_end).writerow(cells)
+    return line.getvalue()
+
+
+def _header(path: Path, content: str, columns: LabelColumns) -> list[str]:
+    csv.field_size_limit(max(len(content), csv.field_size_limit()))
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        for _ in reader:
+            pass
+    except csv.Error as error:
+        msg = f"{path} is damaged near line {reader.line_num} ({error}), so no row can be added; correct or remove it"
+        raise DataFileError(msg) from error
+    for name in (columns.text, columns.label):
+        if name not in header:
+            msg = f"{path} has the columns {header}, but {name!r} is needed; rename the column or name it in the call"
+            raise DataFileError(msg)
+    return header
+
+
+def _is_header_only(path: Path) -> bool:
+    try:
+        return path.read_bytes().strip().count(b"\n") == 0 and path.stat().st_size > 0
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise DataFileError(msg) from error
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    if path.suffix.lower() != ".csv":
+        msg = f"{path} is no .csv file, and labels are written as CSV only; choose another name"
+        raise DataFileError(msg)
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written: {error.strerror}; the answers before this one are safe"
+
+
+def _or_empty(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
