@@ -19,9 +19,10 @@ from llms.classification import Classification
 from llms.errors import UnknownOptionError
 from llms.options import GenerationOptions, merge_options
 from llms.stopping import StopFilter
+from llms.tagging import Span, Tagging
 from llms.texts import check_text
 
-__all__ = ["FixedClassifier", "HashedEmbeddings", "ScriptedChatModel"]
+__all__ = ["FixedClassifier", "FixedTagger", "HashedEmbeddings", "ScriptedChatModel"]
 
 
 class HashedEmbeddings(Embeddings):
@@ -93,6 +94,42 @@ class FixedClassifier(Runnable[str, Classification]):
             in_scope=1.0 if found else 0.0,
             accepted=bool(found),
         )
+
+
+class FixedTagger(Runnable[str, Tagging]):
+    """A tagger that answers from a table of terms: each place where one stands as a whole word is a span.
+
+    Args:
+        labels_by_term: term -> label; capitals do not matter, and of terms that overlap the longest counts.
+
+    Example:
+        >>> FixedTagger({"lyon": "place"}).invoke("From Lyon").spans[0].label
+        'place'
+    """
+
+    def __init__(self, labels_by_term: Mapping[str, str], *, probability: float = 0.9) -> None:
+        self.labels_by_term = {term.lower(): label for term, label in labels_by_term.items()}
+        self.probability = probability
+        terms = sorted(self.labels_by_term, key=lambda term: (-len(term), term))
+        pattern = "|".join(rf"(?<!\w){re.escape(term)}(?!\w)" if term.isascii() else re.escape(term) for term in terms)
+        self._pattern = re.compile(pattern or r"(?!)", re.IGNORECASE)
+
+    @override
+    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Tagging:
+        if kwargs:
+            msg = f"a tagger takes no call options, got {sorted(kwargs)}; set them at construction"
+            raise UnknownOptionError(msg)
+        spans = tuple(
+            Span(
+                start=found.start(),
+                end=found.end(),
+                label=self.labels_by_term[found.group().lower()],
+                text=found.group(),
+                probability=self.probability,
+            )
+            for found in self._pattern.finditer(check_text(input))
+        )
+        return Tagging(text=input, spans=spans)
 
 
 class ScriptedChatModel(BaseChatModel):

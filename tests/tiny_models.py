@@ -12,6 +12,7 @@ __all__ = [
     "build_cross_encoder",
     "build_sentence_encoder",
     "build_sequence_classifier",
+    "build_token_classifier",
     "build_tool_chat_tokenizer",
     "build_trained_chat_base",
 ]
@@ -217,6 +218,23 @@ def build_sequence_classifier(folder: Path, *, seed: int = 0) -> Path:
     config.label2id = {label: i for i, label in config.id2label.items()}
     torch.manual_seed(seed)
     BertForSequenceClassification(config).save_pretrained(folder)
+    _build_word_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def build_token_classifier(
+    folder: Path, *, tags=("O", "B-PER", "I-PER", "B-LOC", "I-LOC"), seed: int = 0, initializer_range: float = 0.5
+) -> Path:
+    """Write a one-layer BERT with an output for each tag of a word; with a small range it learns words in seconds."""
+    import torch
+    from transformers import BertForTokenClassification
+
+    config = _bert_config()
+    config.initializer_range = initializer_range
+    config.id2label = dict(enumerate(tags))
+    config.label2id = {tag: i for i, tag in config.id2label.items()}
+    torch.manual_seed(seed)
+    BertForTokenClassification(config).save_pretrained(folder)
     _build_word_tokenizer().save_pretrained(folder)
     return folder
 

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,7 +36,16 @@ if TYPE_CHECKING:
     import openvino as ov
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["ExportPrecision", "export_encoder", "find_encoder_export"]
+__all__ = [
+    "SMOOTHING",
+    "ExportPrecision",
+    "export_encoder",
+    "export_identity",
+    "export_once",
+    "find_encoder_export",
+    "is_current_export",
+    "quantize_graph",
+]
 
 ExportPrecision = Literal["float32", "bfloat16", "int8"]
 
@@ -46,7 +55,7 @@ _RECIPE = "1"  # raised when this module writes something else, so that older ex
 _MIN_MEAN_COSINE: dict[ExportPrecision, float] = {"float32": 0.9999, "bfloat16": 0.999, "int8": 0.995}
 # how much of the activations' spread is moved into the weights (SmoothQuant's alpha); on MiniLM, 0.7 leaves a mean
 # cosine of 0.996, the library's own 0.95 one of 0.9945
-_SMOOTHING = (0.7, 0.95)
+SMOOTHING = (0.7, 0.95)
 _EXPORT_LOCK = threading.Lock()  # one trace at a time: it holds the weights twice
 
 
@@ -67,19 +76,31 @@ def export_encoder(folder: Path, *, precision: ExportPrecision) -> Path:
             come out too far from torch's; the message says why and names the measured cosine.
         ModelFolderError: if the folder is no sentence encoder.
     """
+    wanted = export_identity(folder, precision, recipe=_RECIPE)
+    return export_once(
+        _target(folder, precision),
+        wanted,
+        lambda work: _write_export(folder, work, precision=precision, identity=wanted),
+    )
+
+
+def export_once(target: Path, wanted: Mapping[str, str], write: Callable[[Path], None]) -> Path:
+    """Return `target` once it holds a complete export of this identity; `write` makes one in an empty folder.
+
+    Raises:
+        EngineError: if a package is missing, or whatever `write` raises.
+    """
     require_packages(_PACKAGES)
     decline_telemetry()
-    target = _target(folder, precision)
-    wanted = _identity(folder, precision)
     with _EXPORT_LOCK:
-        if _is_current(target, wanted):
+        if is_current_export(target, wanted):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         # other processes may export at the same time: each works in a folder of its own
-        work = Path(tempfile.mkdtemp(prefix=f".encoder-{precision}-", dir=target.parent))
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         try:
-            _write_export(folder, work, precision=precision, identity=wanted)
-            put_in_place(work, target, is_current=lambda place: _is_current(place, wanted))
+            write(work)
+            put_in_place(work, target, is_current=lambda place: is_current_export(place, wanted))
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target
@@ -88,19 +109,21 @@ def export_encoder(folder: Path, *, precision: ExportPrecision) -> Path:
 def find_encoder_export(folder: Path, *, precision: ExportPrecision) -> Path | None:
     """Return the complete and current export of an encoder, or None; nothing is made."""
     target = _target(folder, precision)
-    return target if _is_current(target, _identity(folder, precision)) else None
+    return target if is_current_export(target, export_identity(folder, precision, recipe=_RECIPE)) else None
 
 
 def _target(folder: Path, precision: ExportPrecision) -> Path:
     return export_place(folder) / f"encoder-{precision}"
 
 
-def _identity(folder: Path, precision: ExportPrecision) -> dict[str, str]:
+def export_identity(folder: Path, precision: ExportPrecision, *, recipe: str) -> dict[str, str]:
+    """Return all that an export depends on; with another identity it is made anew."""
     libraries = {name: version(name) for name in _VERSIONS_OF}
-    return {"fingerprint": folder_fingerprint(folder), "precision": precision, "recipe": _RECIPE, **libraries}
+    return {"fingerprint": folder_fingerprint(folder), "precision": precision, "recipe": recipe, **libraries}
 
 
-def _is_current(target: Path, wanted: Mapping[str, str]) -> bool:
+def is_current_export(target: Path, wanted: Mapping[str, str]) -> bool:
+    """Return whether a complete export of this identity lies there, its files as they were written."""
     manifest = read_manifest(target)
     if manifest.get("identity") != wanted:
         return False
@@ -179,15 +202,20 @@ def _graphs(graph: "ov.Model", tokenizer: EncoderTokenizer, precision: ExportPre
     if precision != "int8":
         yield graph
         return
-    for strength in _SMOOTHING:
-        yield _quantize(graph.clone(), tokenizer, strength)
+    samples = [tokenizer.inputs([text]) for text in tokenizer.prepare(CALIBRATION, "plain")]
+    for strength in SMOOTHING:
+        yield quantize_graph(graph.clone(), samples, smoothing=strength)
 
 
-def _quantize(graph: "ov.Model", tokenizer: EncoderTokenizer, smoothing: float) -> "ov.Model":
-    """Return the graph with integer products; scales per output channel for weights, calibrated for activations."""
+def quantize_graph(graph: "ov.Model", samples: Sequence[Mapping[str, Any]], *, smoothing: float) -> "ov.Model":
+    """Return the graph with integer products; scales per output channel for weights, calibrated for activations.
+
+    Args:
+        samples: inputs of the graph by name, to calibrate with.
+        smoothing: how much of the activations' spread is moved into the weights; see `SMOOTHING`.
+    """
     import nncf
 
-    samples = [tokenizer.inputs([text]) for text in tokenizer.prepare(CALIBRATION, "plain")]
     alphas = nncf.AdvancedSmoothQuantParameters(matmul=smoothing)
     with quiet_loading("nncf"), contextlib.redirect_stdout(None):  # its progress bar has no switch
         return nncf.quantize(

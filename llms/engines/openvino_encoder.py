@@ -16,7 +16,7 @@ from llms.text_encoder import FloatArray, PreparedText, Role, TextEncoder
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["GRAPH", "TOKENIZER", "OpenVinoEncoder", "load_openvino_encoder", "tokenizer_settings"]
+__all__ = ["GRAPH", "TOKENIZER", "OpenVinoEncoder", "compile_graph", "load_openvino_encoder", "tokenizer_settings"]
 
 GRAPH = "encoder.xml"
 TOKENIZER = "tokenizer.json"
@@ -40,7 +40,7 @@ class OpenVinoEncoder(TextEncoder):
         self.precision = precision
         self._dimension = int(settings["dimension"])
         self._tokenizer = _open_tokenizer(export, settings)
-        compiled = _compile(export, precision)
+        compiled = compile_graph(export, precision, num_requests=_NUM_REQUESTS)
         self._requests = [compiled.create_infer_request() for _ in range(_NUM_REQUESTS)]
 
     @property
@@ -114,14 +114,19 @@ def _open_tokenizer(export: Path, settings: Mapping[str, Any]) -> EncoderTokeniz
     )
 
 
-def _compile(export: Path, precision: str) -> "ov.CompiledModel":
+def compile_graph(export: Path, precision: str, *, num_requests: int) -> "ov.CompiledModel":
+    """Return the graph of an export, ready for so many requests at a time.
+
+    Raises:
+        EngineError: if OpenVINO cannot run it.
+    """
     import openvino as ov
 
     core = ov.Core()
     multiplies_bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     properties = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision != "float32" and multiplies_bfloat16 else "f32",
-        "NUM_STREAMS": _NUM_REQUESTS,
+        "NUM_STREAMS": num_requests,
     }
     try:
         return core.compile_model(export / GRAPH, "CPU", properties)
