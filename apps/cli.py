@@ -393,3 +393,7 @@ def _requests(source: str) -> "Iterator[MonitoringRequest]":
             yield MonitoringRequest(posts=(entry,))
         else:
             print_rejected([entry], "standard input")
+
+
+if __name__ == "__main__":
+    main()

@@ -158,8 +158,11 @@ def _train_encoder(
     folder: Path,
     data: str,
 ) -> "TrainedEncoder":
+    from transformers import set_seed
+
     from llms.finetuning.encoder_training import train_encoder
 
+    set_seed(options.seed)  # what a base lacks, such as a pooler that nobody uses, is drawn when it is opened
     device = choose_device(options.device)
     model = open_sentence_transformer(base, device=device)
     if not (options.method == "head" and options.keep_adapter):  # that is used with the base just as it is

@@ -99,10 +99,6 @@ class _Network(nn.Module):
             self.linear.weight.copy_(torch.from_numpy(weight))
             self.linear.bias.copy_(torch.from_numpy(bias))
 
-    def gradient_checkpointing_enable(self, **options: Any) -> None:
-        """Let the encoder compute its activations again in the backward pass; Trainer calls this."""
-        body_of(self.encoder).gradient_checkpointing_enable(**options)
-
     @override
     def forward(self, labels: torch.Tensor, **tokens: torch.Tensor) -> dict[str, torch.Tensor]:
         vectors = self.encoder(tokens)["sentence_embedding"]  # (batch, dimension)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llms.classifier_head import ClassifierHead, ScoreParts
-from llms.errors import TrainingDataError
+from llms.errors import ModelFolderError, TrainingDataError
 from llms.finetuning.rows import ClassifierRow, MultiLabelText, labels_of
 from llms.lexical import LexicalModel
 from llms.scope import own_closeness
@@ -173,9 +173,16 @@ def _join(parts: Sequence[ScoreParts]) -> ScoreParts:
 
 
 def fit_linear_layer(vectors: FloatArray, targets: npt.NDArray[Any], num_labels: int) -> tuple[FloatArray, FloatArray]:
-    """Return a logistic regression on the encoder's vectors: (labels, dimension), (labels,)."""
+    """Return a logistic regression on the encoder's vectors: (labels, dimension), (labels,).
+
+    Raises:
+        ModelFolderError: if the vectors are not finite.
+    """
     from sklearn.linear_model import LogisticRegression
 
+    if not np.isfinite(vectors).all():
+        msg = "the base makes vectors that hold no numbers (NaN); its weights are broken, take another copy of it"
+        raise ModelFolderError(msg)
     if targets.ndim == 2:
         return _fit_several(vectors, targets, num_labels)
     model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, targets)

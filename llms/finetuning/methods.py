@@ -1,5 +1,6 @@
 """Which weights are trained: all of them, the last layer, or a small addition that PEFT makes."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,9 @@ def apply_method(body: Any, method: Method, *, rank: int | None, num_steps: int)
     from peft import get_peft_model
 
     try:
-        return get_peft_model(body, _peft_config(body, method, size, num_steps=num_steps))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by an older name
+            return get_peft_model(body, _peft_config(body, method, size, num_steps=num_steps))
     except ValueError as error:
         msg = f"method {method!r} does not know the layers of a {type(body).__name__}: {error}; take lora or full"
         raise UnsupportedOptionError(msg) from error

@@ -16,17 +16,24 @@ class ProgressBar(TrainerCallback):
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled
-        self.bar = tqdm(desc="training", unit="step", disable=not enabled)
+        self.bar = tqdm(disable=True)
         self.shown: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Leave the cursor on a line of its own; to be called however training ends."""
+        self.bar.close()
 
     @override
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.bar.disable = not (self.enabled and state.is_world_process_zero)
-        self.bar.reset(total=state.max_steps)
-        self.bar.initial = state.global_step  # a resumed run has done these already; they must not make it look fast
-        self.bar.n = state.global_step
+        self.bar = tqdm(
+            desc="training",
+            unit="step",
+            total=state.max_steps,
+            initial=state.global_step,  # a resumed run has done these already; they must not make it look fast
+            disable=not (self.enabled and state.is_world_process_zero),
+        )
 
     @override
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -41,12 +48,6 @@ class ProgressBar(TrainerCallback):
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         scores = {name.removeprefix("eval_"): value for name, value in kwargs["metrics"].items() if name != "epoch"}
         self._show(**{name: f"{value:.3f}" for name, value in scores.items() if not f"_{name}".endswith(_HIDDEN)})
-
-    @override
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.bar.close()
 
     def _show(self, **figures: str) -> None:
         self.shown |= figures

@@ -1,12 +1,15 @@
 """A model folder appears complete or not at all, and never in the place of something else."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from llms.errors import ModelFolderError
+from llms.errors import ModelFolderError, TrainingSaveError
+from llms.finetuning.durable_files import sync_files, writing
+from llms.finetuning.processes import is_main_process, main_process_first, wait_for_all
 from llms.manifest import MANIFEST_NAME
 
 __all__ = ["refuse_foreign_folder", "replace_folder"]
@@ -15,30 +18,73 @@ __all__ = ["refuse_foreign_folder", "replace_folder"]
 def refuse_foreign_folder(folder: Path) -> None:
     """Refuse to replace what this library did not write: a mistyped path must not cost anyone their files.
 
+    Before that, a model whose replacement was cut off between two renames is put back into its place.
+
     Raises:
         ModelFolderError: if `folder` is there, is not empty, and holds no manifest.
+        TrainingSaveError: if nothing can be written there.
     """
+    with main_process_first():
+        if is_main_process():
+            _end_replacement(folder)
     is_model_or_empty = folder.is_dir() and ((folder / MANIFEST_NAME).exists() or not any(folder.iterdir()))
     if folder.exists() and not is_model_or_empty:
         msg = f"{folder} exists and is no model trained here; give an empty or a new folder"
         raise ModelFolderError(msg)
+    _refuse_read_only(folder)
 
 
 @contextlib.contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder` that takes its place at the end; after an error the old one stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # moved there whole; only a kill between the two renames leaves neither there
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        new, old = Path(temporary) / "new", Path(temporary) / "old"
-        new.mkdir()
-        yield new
-        if folder.exists():
-            folder.rename(old)
+    """Yield a new folder beside `folder` that takes its place at the end; after an error the old one stays.
+
+    Of several processes the main one does so; what the others write is dropped, and they wait until it is done.
+
+    Raises:
+        TrainingSaveError: if a file cannot be written.
+    """
+    if not is_main_process():
+        with tempfile.TemporaryDirectory() as dropped:
+            yield Path(dropped)
+        wait_for_all()
+        return
+    with writing(f"the model in {folder}"):
+        new = _work_folder(folder) / "new"
+        shutil.rmtree(new.parent, ignore_errors=True)
         try:
-            new.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+            new.mkdir(parents=True)
+            yield new
+            sync_files(new)
+            _take_place(new, folder)
+        finally:
+            _end_replacement(folder)
+    wait_for_all()
+
+
+def _take_place(new: Path, folder: Path) -> None:
+    if folder.exists():
+        folder.rename(new.with_name("old"))
+    # a kill just here leaves no model in its place; `_end_replacement` puts the old one back at the next start
+    new.rename(folder)
+    sync_files(folder)
+
+
+def _end_replacement(folder: Path) -> None:
+    """Put the old model back unless a new one has taken its place, and remove what was left beside it."""
+    work = _work_folder(folder)
+    if (work / "old").exists() and not folder.exists():
+        (work / "old").rename(folder)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _work_folder(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}-replacing")  # one name, so that the next start finds it
+
+
+def _refuse_read_only(folder: Path) -> None:
+    """Tell before hours of training what would fail at their end."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    for path in {nearest, nearest.parent if nearest == folder else nearest}:
+        if not os.access(path, os.W_OK | os.X_OK):
+            msg = f"{path} cannot be written to, so no model can be saved in {folder}; choose another folder"
+            raise TrainingSaveError(msg)

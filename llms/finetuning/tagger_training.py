@@ -120,10 +120,6 @@ class _Network(nn.Module):
         super().__init__()
         self.model = model
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Any = None) -> None:
-        """Let the encoder compute its activations again in the backward pass; Trainer calls this."""
-        body_of(self.model).gradient_checkpointing_enable(gradient_checkpointing_kwargs)
-
     @override
     def forward(self, labels: torch.Tensor, **tokens: torch.Tensor) -> dict[str, torch.Tensor]:
         logits = self.model(**tokens).logits.float()  # (windows, tokens, tags)

@@ -1,11 +1,12 @@
 """How a model is trained: the same names for every task."""
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from llms.device import Precision
-from llms.errors import OptionValueError, UnknownOptionError
+from llms.errors import OptionValueError, UnknownOptionError, UnsupportedOptionError
 from llms.finetuning.methods import METHODS, Method, check_method
 from llms.loading import DEFAULT_ENCODER
 
@@ -73,6 +74,9 @@ class TrainingOptions:
         if self.track not in _TRACKERS:
             msg = f"track must be one of {', '.join(_TRACKERS)}, got {self.track!r}"
             raise UnknownOptionError(msg)
+        if self.track != "none" and importlib.util.find_spec(self.track) is None:
+            msg = f"track={self.track!r} needs the library {self.track}, which is not installed; or set track='none'"
+            raise UnsupportedOptionError(msg)
         self._check_sizes()
         if not 0 < self.held_out_share < 0.5:
             msg = f"held_out_share must lie between 0 and 0.5, got {self.held_out_share}"
