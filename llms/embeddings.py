@@ -17,10 +17,12 @@ from llms.engines.choosing_encoder import (
     check_encoder_options,
     choose_encoder,
 )
-from llms.errors import OptionValueError, UnknownOptionError
-from llms.loading import DEFAULT_ENCODER, folder_fingerprint, resolve_model
+from llms.errors import OptionValueError, UnknownOptionError, UnsupportedOptionError
+from llms.loading import DEFAULT_ENCODER, folder_fingerprint
 from llms.text_encoder import FloatArray, TextEncoder
 from llms.texts import check_text
+from llms.trained_folders import open_trained_encoder
+from llms.trained_vectors import adapter_choice, check_vectors, resolve_encoder
 from llms.vector_cache import VectorCache
 
 __all__ = ["LocalEmbeddings"]
@@ -36,7 +38,9 @@ class LocalEmbeddings(Embeddings):
     others wait for. A refused text fails its own caller only.
 
     Args:
-        model: folder, hub id, or `all-MiniLM-L6-v2` (the default, installed with this library).
+        model: folder, hub id, or `all-MiniLM-L6-v2` (the default, installed with this library). Folders that
+            `finetune_embeddings` wrote are asked at the first text what they said when they were saved; an adapter
+            shares the weights of its base with everything else that uses it, and runs on torch only.
         device: "auto", "cpu", "cuda", "cuda:1", ...
         precision: "auto" uses bfloat16 products where the hardware has them; "int8" is OpenVINO's alone, several
             times as fast as float32, and refused where its vectors come out too far from those of float32.
@@ -50,7 +54,10 @@ class LocalEmbeddings(Embeddings):
 
     Raises:
         ModelNotFoundError: at construction, if the model is not on this machine.
+        ModelFolderError: if the folder changed since training (at construction), or its vectors are others than
+            those of the training (at the first text).
         OptionValueError: at construction, if engine, precision and device do not go together.
+        UnsupportedOptionError: at construction, if OpenVINO is asked for and the folder holds an adapter.
         EngineError: at the first text, if `engine="openvino"` cannot run this model; the message says why.
 
     Example:
@@ -78,7 +85,14 @@ class LocalEmbeddings(Embeddings):
             msg = f"cache must be a LangChain BaseStore of bytes, got {type(cache).__name__}; try SqliteByteStore"
             raise OptionValueError(msg)
         self.model_name = str(model)
-        self.folder = resolve_model(model, allow_download=allow_download)
+        self.folder, self.manifest = resolve_encoder(model, allow_download=allow_download)
+        self._is_adapter = self.manifest is not None and self.manifest.adapter
+        if self._is_adapter and (engine == "openvino" or precision == "int8"):
+            msg = (
+                f"{self.folder} holds an adapter, and those run on torch; train with keep_adapter=False where the "
+                "method can be merged, or leave engine and precision out"
+            )
+            raise UnsupportedOptionError(msg)
         self.device = device
         self.precision = precision
         self.engine = engine
@@ -145,11 +159,20 @@ class LocalEmbeddings(Embeddings):
 
     @functools.cached_property
     def _choice(self) -> EncoderChoice:
+        if self._is_adapter:
+            return adapter_choice(self.folder, precision=self.precision, device=self.device)
         return choose_encoder(self.folder, engine=self.engine, precision=self.precision, device=self.device)
 
     @functools.cached_property
     def _encoder(self) -> TextEncoder:
-        return self._choice.open()
+        if self.manifest is None:
+            return self._choice.open()
+        choice = self._choice
+        encoder = open_trained_encoder(
+            self.folder, self.manifest, engine=choice.engine, device=choice.device, precision=choice.precision
+        )
+        check_vectors(encoder, self.manifest, self.folder, precision=choice.precision)
+        return encoder
 
 
 def _as_lists(vectors: FloatArray) -> list[list[float]]:
