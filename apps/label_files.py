@@ -13,7 +13,7 @@ from llms.finetuning.durable_files import write_text
 from llms.finetuning.labelling import Suggestion
 from llms.finetuning.records import LabelledText, RejectedRow, read_table
 
-__all__ = ["LabelColumns", "LabelFile", "read_labelled", "read_unlabelled", "write_suggestions"]
+__all__ = ["LabelColumns", "LabelFile", "read_labelled", "read_unlabelled", "refuse_labels", "write_suggestions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +64,11 @@ def read_unlabelled(path: Path, columns: LabelColumns) -> tuple[list[str], list[
     return texts, sorted(rejected, key=lambda row: row.line)
 
 
-def write_suggestions(suggestions: Sequence[Suggestion], path: Path, columns: LabelColumns) -> None:
-    """Write a CSV file with an empty cell for each label.
+def refuse_labels(path: Path, columns: LabelColumns) -> None:
+    """Refuse a place for suggestions that is no CSV file by its name, or a file with labels: somebody's work.
 
     Raises:
-        DataFileError: if the file is no CSV by its name, or is there and holds labels: somebody's work.
+        DataFileError: if it is so.
     """
     _refuse_other_kinds(path)
     if path.is_file() and path.stat().st_size:
@@ -76,6 +76,15 @@ def write_suggestions(suggestions: Sequence[Suggestion], path: Path, columns: La
         if labelled:
             msg = f"{path} holds {len(labelled)} labels, which would be lost; choose another file for the suggestions"
             raise DataFileError(msg)
+
+
+def write_suggestions(suggestions: Sequence[Suggestion], path: Path, columns: LabelColumns) -> None:
+    """Write a CSV file with an empty cell for each label.
+
+    Raises:
+        DataFileError: as `refuse_labels`, or if the file cannot be written.
+    """
+    refuse_labels(path, columns)
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([columns.text, columns.label, "suggested_label", "probability", "reason"])

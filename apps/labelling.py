@@ -49,10 +49,11 @@ def suggest(
     from rich.text import Text
 
     from apps.console import errors, output, print_json, print_rejected
-    from apps.label_files import LabelColumns, read_labelled, read_unlabelled, write_suggestions
+    from apps.label_files import LabelColumns, read_labelled, read_unlabelled, refuse_labels, write_suggestions
     from llms.finetuning.labelling import suggest_rows
 
     columns = LabelColumns(text=text_column, label=label_column)
+    refuse_labels(out, columns)
     texts, rejected = read_unlabelled(unlabelled, columns)
     print_rejected(rejected, str(unlabelled))
     rows, rejected = read_labelled(labelled, columns) if labelled else ([], [])
@@ -89,7 +90,7 @@ def loop(
     Alone on a line, s skips the text, u takes the last answer back, and q quits. A label that is a number or one of
     these letters is typed behind a =, as in =1. Every answer is on the disk before the next text is shown.
     """
-    from apps.console import print_rejected
+    from apps.console import errors, print_rejected
     from apps.label_files import LabelColumns, LabelFile, read_labelled, read_unlabelled
     from apps.label_session import LabelSession
     from llms.finetuning.labelling import suggest_rows
@@ -105,7 +106,8 @@ def loop(
     named = tuple(new_label or ())
 
     def next_batch(known: Sequence[LabelledText], remaining: Sequence[str]) -> "list[Suggestion]":
-        return suggest_rows(known, remaining, num_rows=num_rows, encoder=encoder, seed=seed, labels=named)
+        with errors.status("choosing the next texts"):  # seconds, where there are thousands
+            return suggest_rows(known, remaining, num_rows=num_rows, encoder=encoder, seed=seed, labels=named)
 
     remaining = list(dict.fromkeys(texts))  # a text that was skipped must not come again
     _run(LabelSession(file=file, labelled=rows, remaining=remaining, suggest=next_batch, named=named), columns)
