@@ -18,9 +18,10 @@ from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
 
-__all__ = ["SETTINGS_NAME", "Settings", "find_workspace", "load_settings"]
+__all__ = ["SETTINGS_NAME", "STARTER_NAME", "Settings", "find_workspace", "load_settings"]
 
 SETTINGS_NAME = "tunechain.toml"
+STARTER_NAME = "starter"
 _PREFIX = "TUNECHAIN_"
 _WORKSPACE_VARIABLE = f"{_PREFIX}WORKSPACE"
 _OTHER_VARIABLES = frozenset({f"{_PREFIX}DATA"})  # read by tests and benchmarks: the folder of public data sets
@@ -36,7 +37,7 @@ class ModelSettings(_Section):
     encoder: str = "all-MiniLM-L6-v2"
     encoder_engine: Literal["auto", "torch", "openvino"] = "auto"
     encoder_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
-    chat: str = ""  # empty: answers quote the knowledge base
+    chat: str = ""  # empty: answers quote the knowledge base; "starter": the small model in this package
     chat_engine: Literal["auto", "torch", "openvino"] = "auto"
     chat_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     device: str = "auto"

@@ -11,7 +11,7 @@ from langchain_core.stores import BaseStore
 
 from apps.errors import NotBuiltError
 from apps.readers import read_catalogue, read_events, read_templates
-from apps.settings import CustomerServiceSettings, MonitoringSettings, RecommendationSettings, Settings
+from apps.settings import STARTER_NAME, CustomerServiceSettings, MonitoringSettings, RecommendationSettings, Settings
 from chains.customer_service import ServiceOptions, ServiceReply, ServiceRequest, build_customer_service_chain
 from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
 from chains.recommendation import (
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 INTEREST_NAME = "interest.json"
+STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 
 
@@ -127,13 +128,16 @@ def open_classifier(settings: Settings, name: str) -> LocalClassifier:
 
 
 def open_chat_model(settings: Settings) -> BaseChatModel | None:
-    """Return the chat model of a workspace, or None where none is set."""
+    """Return the chat model of a workspace, or None where none is set; "starter" is the one in this package."""
     models = settings.models
     if not models.chat:
         return None
+    is_starter = models.chat == STARTER_NAME
+    # no engine is faster for so small a model, and OpenVINO would export it into the package's folder
+    engine = "torch" if is_starter and models.chat_engine == "auto" else models.chat_engine
     return LocalChatModel(
-        model=models.chat,
-        engine=models.chat_engine,
+        model=str(STARTER_FOLDER) if is_starter else models.chat,
+        engine=engine,
         dtype=models.chat_dtype,
         device=models.device,
         allow_download=models.allow_download,

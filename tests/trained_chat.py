@@ -176,6 +176,9 @@ def training_options(base, **changes):
         "learning_rate": 3e-3,
         "device": "cpu",
         "precision": "float32",
+        "held_out_share": 0.001,  # none: the model shall know every conversation by heart
+        "resume": False,
+        "track": "none",
         "show_progress": False,
     }
     return ChatTrainingOptions(**(settings | changes))

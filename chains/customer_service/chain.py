@@ -13,6 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import ValidationError
 
+from chains.customer_service.grounding import find_unsupported
 from chains.customer_service.quoting import Sentence, best_sentences
 from chains.customer_service.schema import Citation, Route, ServiceReply, ServiceRequest
 from chains.customer_service.templates import MissingSlot, TemplateBook
@@ -118,7 +119,7 @@ class ServiceChain:
     def _compose(
         self, text: str, passages: Sequence[Document], config: RunnableConfig
     ) -> tuple[str, tuple[Citation, ...]] | None:
-        """Return the chat model's answer if every passage it names exists; None sends the quotes instead."""
+        """Return the chat model's answer if the passages it names exist and cover it; None sends quotes instead."""
         if self.composer is None:
             return None
         numbered = "\n\n".join(f"[{i}] {passage.page_content}" for i, passage in enumerate(passages, start=1))
@@ -127,7 +128,10 @@ class ServiceChain:
         known = {str(number): passage for number, passage in enumerate(passages, start=1)}
         if not named or _UNKNOWN in answer or not named <= set(known):
             return None
-        return answer, tuple(_cite_body(passage) for number, passage in known.items() if number in named)
+        cited = [passage for number, passage in known.items() if number in named]
+        if find_unsupported(answer, cited):
+            return None
+        return answer, tuple(_cite_body(passage) for passage in cited)
 
     def _quote(self, text: str, passages: Sequence[Document]) -> tuple[str, tuple[Citation, ...]] | None:
         sentences = best_sentences(text, passages, embeddings=self.embeddings, max_sentences=self.options.max_sentences)

@@ -9,6 +9,7 @@ from llms.device import wants_bfloat16
 from llms.encoder import quiet_loading
 from llms.errors import ModelFolderError, OptionValueError
 from llms.loading import folder_stamp
+from llms.manifest import MANIFEST_NAME, load_chat_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,7 +29,8 @@ def load_network(folder: Path, *, device: str, dtype: str = "auto") -> "PreTrain
             multiplies it, else float32), "int8" stores the weights of linear layers in 8 bits.
 
     Raises:
-        ModelFolderError: if the folder is no causal language model, or weights are missing or not finite.
+        ModelFolderError: if the folder is no causal language model, weights are missing or not finite, or a model
+            trained here does not go on as it did when it was saved.
     """
     if dtype not in DTYPES:
         msg = f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}"
@@ -72,10 +74,11 @@ def _load_network(folder: Path, _stamp: object, device: str, dtype: str) -> "Pre
         model.to(torch.bfloat16 if wants_bfloat16(device) else torch.float32)  # type: ignore[arg-type]
     model.eval()  # type: ignore[no-untyped-call]
     model.to(device)  # type: ignore[arg-type]
-    if dtype == "int8":
+    if dtype == "int8":  # whose logits are others by design, so that the canary would say nothing
         from llms.engines.int8_linear import store_weights_in_int8
 
         return store_weights_in_int8(model)
+    _check_canary(model, folder)
     return model
 
 
@@ -84,3 +87,22 @@ def _check_weights(model: "PreTrainedModel", folder: Path) -> None:
         if not bool(weight.isfinite().all()):
             msg = f"{folder}: {name} holds values that are no numbers; the training went wrong or the file is damaged"
             raise ModelFolderError(msg)
+
+
+def _check_canary(model: "PreTrainedModel", folder: Path) -> None:
+    """Compare a few clear choices of the model, in one pass, with those it made when it was saved."""
+    import torch
+
+    if not (folder / MANIFEST_NAME).is_file() or (canary := load_chat_manifest(folder).canary) is None:
+        return
+    ids = torch.tensor([[*canary.prompt_ids, *canary.next_ids]], device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=ids, use_cache=False).logits[0]  # (tokens, vocabulary)
+    found = logits[len(canary.prompt_ids) - 1 : -1].argmax(-1).tolist()
+    if found != list(canary.next_ids):
+        msg = (
+            f"{folder} goes on with the tokens {found}, when it was saved it was {list(canary.next_ids)}; "
+            "the weights are computed in another way here: install the versions of torch and transformers that its "
+            f"{MANIFEST_NAME} names, or train again"
+        )
+        raise ModelFolderError(msg)

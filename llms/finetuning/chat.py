@@ -3,12 +3,15 @@
 import importlib.metadata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from llms.device import Precision
-from llms.errors import TrainingDataError, UnknownOptionError
+from llms.errors import ModelFolderError, OptionValueError, TrainingDataError, UnsupportedOptionError
+from llms.finetuning.bodies import keeps_adapter
+from llms.finetuning.checkpoints import discard_checkpoints
 from llms.finetuning.conversations import Conversation, Conversations, read_conversations
+from llms.finetuning.methods import Method
 from llms.finetuning.saving import refuse_foreign_folder, replace_folder
+from llms.finetuning.training_options import TrainingOptions
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import ChatManifest, save_manifest, template_fingerprint
 
@@ -24,73 +27,60 @@ __all__ = [
     "read_conversations",
 ]
 
-Method = Literal["full", "lora"]
-# a low-rank update moves the weights less than the same step on all of them, hence a rate 25 times higher
-_LEARNING_RATES: dict[Method, float] = {"full": 2e-5, "lora": 5e-4}
+_NOT_OFFERED = {
+    "head": "the last layer only chooses words, it cannot learn what to say",
+    "adapter": "the engines that run chat models attach PEFT's adapters only, and a bottleneck cannot be merged",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatTrainingOptions:
-    """How a chat model is trained.
+class ChatTrainingOptions(TrainingOptions):
+    """How a chat model is trained; what is common to all tasks stands in `TrainingOptions`.
 
     Attributes:
-        base: the chat model to start from; folder or hub id.
-        method: "full" trains every weight, "lora" a small adapter beside them that needs the base at run time.
-        epochs: passes over the conversations.
-        learning_rate: peak rate, a linear warm-up and decay lie around it; None is the method's default.
+        base: the chat model to start from; folder or hub id. There is no default.
+        keep_adapter: write an adapter folder for `LocalChatModel(adapters=...)` instead of a complete model.
+        epochs: passes over the conversations at most.
+        batch_size: conversations per step of the optimizer, or rows of several with `packing`.
+        held_out_share: share of the conversations kept apart for stopping; of fewer than 20, or where the share is
+            less than one conversation, none is, and training runs all epochs.
         max_tokens: a longer conversation is an error, since a cut one would teach a broken answer.
-        lora_rank: size of the adapter; unused by "full".
-        seed: the same seed and data give the same model on the same machine and number of threads.
+        packing: put short conversations into one row of up to `max_tokens`, where none sees another, so that nothing
+            is computed on padding.
+
+    Example:
+        >>> ChatTrainingOptions(base="org/name", method="head")
+        Traceback (most recent call last):
+        llms.errors.UnsupportedOptionError: chat models are not trained by method 'head': the last layer only chooses \
+words, it cannot learn what to say; take full, lora, dora, adalora, ia3, prefix
     """
 
-    base: str
-    method: Method = "full"
+    full_learning_rate: ClassVar[float] = 2e-5
+    methods: ClassVar[tuple[Method, ...]] = ("full", "lora", "dora", "adalora", "ia3", "prefix")
+
+    base: str = ""
     epochs: int = 3
     batch_size: int = 8
-    learning_rate: float | None = None
     max_tokens: int = 2048
-    lora_rank: int = 16
-    seed: int = 0
-    device: str = "auto"
-    precision: Precision = "auto"
-    show_progress: bool = True
+    packing: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values no training can honour."""
-        if self.method not in ("full", "lora"):
-            msg = f"method must be 'full' or 'lora', got {self.method!r}"
-            raise UnknownOptionError(msg)
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            msg = f"precision must be auto, float32 or bfloat16, got {self.precision!r}"
-            raise UnknownOptionError(msg)
-        smallest = {
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "max_tokens": self.max_tokens - 1,
-            "lora_rank": self.lora_rank,
-        }
-        for name, value in smallest.items():
-            if value < 1:
-                msg = f"{name} is too small: {getattr(self, name)}"
-                raise TrainingDataError(msg)
-        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
-            msg = f"learning_rate must lie between 0 and 1, got {self.learning_rate}"
-            raise TrainingDataError(msg)
-
-    @property
-    def peak_learning_rate(self) -> float:
-        """The rate given, or the method's default.
-
-        Example:
-            >>> ChatTrainingOptions(base="org/name", method="lora").peak_learning_rate
-            0.0005
-        """
-        return _LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
+        if reason := _NOT_OFFERED.get(self.method):
+            msg = f"chat models are not trained by method {self.method!r}: {reason}; take {', '.join(self.methods)}"
+            raise UnsupportedOptionError(msg)
+        TrainingOptions.__post_init__(self)
+        if not self.base:
+            msg = "base is missing; name the chat model to start from, a folder or a hub id like 'org/name'"
+            raise OptionValueError(msg)
+        if self.packing and self.method == "prefix":
+            msg = "packing restarts positions within a row, which a learnt prefix does not take; set packing=False"
+            raise UnsupportedOptionError(msg)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedChat:
-    """Where the model lies and how the loss on its training conversations fell, epoch by epoch."""
+    """Where the model lies, its last losses, and how they fell: a row for each time they were logged."""
 
     folder: Path
     metrics: dict[str, float]
@@ -101,16 +91,21 @@ def finetune_chat(conversations: Conversations, folder: Path, options: ChatTrain
     """Train a chat model on the assistant's turns of conversations and write a folder.
 
     Learnt are the assistant's texts and tool calls and the token that ends each turn; everything else is only
-    read. Method "full" gives a complete model, "lora" an adapter folder for PEFT; both with the tokenizer and
-    chat template of the training, so that the model is never asked in another form than it was taught.
+    read. The folder is a complete model, into which what the method added is merged; with `keep_adapter`, and always
+    for "prefix", it is an adapter folder for PEFT. Either holds the tokenizer and chat template of the training, so
+    that the model is never asked in another form than it was taught.
 
-    The folder appears complete or not at all; an existing model in its place is replaced at the end.
+    The folder appears complete or not at all; an existing model in its place is replaced at the end. Repeated after
+    a kill, the call goes on from the newest checkpoint.
 
     Raises:
-        ModelFolderError: before any work, if something that is no model lies in the folder's place.
+        ModelFolderError: before any work, if something that is no model lies in the folder's place, or the base is
+            no causal language model with a chat template.
         ModelNotFoundError: if the base is not on this machine.
         TrainingDataError: if there is no conversation, one is too long, or the chat template cannot render one
             so that it can be learnt.
+        UnsupportedOptionError: if the base cannot keep packed conversations apart, or the method does not know it.
+        TrainingError: if training breaks off; its checkpoints stay.
     """
     refuse_foreign_folder(folder)
     if not conversations.rows:
@@ -119,9 +114,22 @@ def finetune_chat(conversations: Conversations, folder: Path, options: ChatTrain
     from llms.finetuning.chat_training import train_chat
 
     base = resolve_model(options.base)
-    trained = train_chat(base, conversations.rows, options)
-    metrics = {"train_loss": trained.history[-1]["loss"], "num_conversations": float(len(conversations.rows))}
-    _write(folder, trained, conversations, base, options, metrics)
+    if base.resolve() == folder.resolve() and keeps_adapter(options):
+        msg = f"{folder} is the base itself, which an adapter needs at run time; name another folder for the adapter"
+        raise ModelFolderError(msg)
+    # read before training: the trained model may take its base's place
+    fingerprint = folder_fingerprint(base)
+    trained = train_chat(
+        base, conversations.rows, options, folder=folder, fingerprint=f"{fingerprint} {conversations.sha256}"
+    )
+    metrics = {
+        "train_loss": next(row["loss"] for row in reversed(trained.history) if "loss" in row),
+        **({"held_out_loss": trained.best_held_out_loss} if trained.best_held_out_loss is not None else {}),
+        "num_conversations": float(len(conversations.rows)),
+        "num_held_out": float(trained.num_held_out),
+    }
+    _write(folder, trained, conversations, fingerprint, options, metrics)
+    discard_checkpoints(folder)
     return TrainedChat(folder, metrics, trained.history)
 
 
@@ -129,21 +137,27 @@ def _write(
     folder: Path,
     trained: "TrainedModel",
     conversations: Conversations,
-    base: Path,
+    base_fingerprint: str,
     options: ChatTrainingOptions,
     metrics: dict[str, float],
 ) -> None:
-    libraries = ("torch", "transformers", *(("peft",) if options.method == "lora" else ()))
+    libraries = ("torch", "transformers", *(("peft",) if options.method != "full" else ()))
+    num_trained, num_total = trained.parameters
     with replace_folder(folder) as new:
         trained.save(new)
         manifest = ChatManifest(
             base_model=options.base,
-            base_fingerprint=folder_fingerprint(base),
+            base_fingerprint=base_fingerprint,
+            adapter=keeps_adapter(options),
             method=options.method,
             seed=options.seed,
             data_sha256=conversations.sha256,
+            max_tokens=options.max_tokens,
+            trained_parameters=num_trained,
+            total_parameters=num_total,
             template_sha256=template_fingerprint(new),
             versions={name: importlib.metadata.version(name) for name in libraries},
             metrics=metrics,
+            canary=trained.canary,
         )
         save_manifest(manifest, new)

@@ -18,11 +18,14 @@ def adapter_folder(trained_chat_folder, tmp_path_factory):
     options = ChatTrainingOptions(
         base=str(trained_chat_folder),
         method="lora",
+        keep_adapter=True,
         epochs=40,
         batch_size=1,
         learning_rate=5e-3,
         device="cpu",
         precision="float32",
+        resume=False,
+        track="none",
         show_progress=False,
     )
     folder = tmp_path_factory.mktemp("adapter") / "refunds"

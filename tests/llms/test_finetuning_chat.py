@@ -5,7 +5,16 @@ import json
 
 import pytest
 
-from llms.errors import DataFileError, ModelFolderError, TrainingDataError, UnknownOptionError
+from llms import LocalChatModel
+from llms.errors import (
+    DataFileError,
+    ModelFolderError,
+    OptionValueError,
+    TrainingDataError,
+    TrainingDivergedError,
+    UnknownOptionError,
+    UnsupportedOptionError,
+)
 from llms.finetuning import chat as training
 from llms.finetuning.chat import (
     ChatTrainingOptions,
@@ -15,9 +24,11 @@ from llms.finetuning.chat import (
     read_conversations,
 )
 from llms.finetuning.chat_examples import IGNORED, build_examples
-from llms.manifest import load_chat_manifest, load_manifest, template_fingerprint
+from llms.finetuning.chat_packing import check_packing, collator, pack_examples, rows_of
+from llms.finetuning.chat_training import _held_out_places, _Network
+from llms.manifest import load_chat_manifest, load_manifest, save_manifest, template_fingerprint
 from tests import trained_chat
-from tests.tiny_models import build_tool_chat_tokenizer, build_trained_chat_base
+from tests.tiny_models import build_chat_model, build_tool_chat_tokenizer, build_trained_chat_base
 from tests.trained_chat import call, heard, result, say, system, user
 
 TALK = [system("Be brief."), user("Where is it?"), call("look", place="屋"), result("here"), say("It is here.")]
@@ -148,7 +159,9 @@ def test_the_folder_holds_what_was_trained_and_how(trained, options):
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja", "generation_config.json"} <= set(
         manifest.files
     )
-    assert [entry["epoch"] for entry in trained.history] == [1.0, 2.0]
+    assert (manifest.adapter, manifest.max_tokens) == (False, options.max_tokens)
+    assert manifest.trained_parameters == manifest.total_parameters > 0
+    assert trained.history[-1]["epoch"] == 2.0
     assert trained.metrics["train_loss"] == trained.history[-1]["loss"]
     model, tokenizer = _load(trained.folder)
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -186,9 +199,10 @@ def test_lora_saves_an_adapter_that_peft_loads(base, options, tmp_path):
     import torch
     from peft import PeftModel
 
-    lora = dataclasses.replace(options, method="lora", lora_rank=2, learning_rate=None, epochs=1)
+    lora = dataclasses.replace(options, method="lora", keep_adapter=True, rank=2, learning_rate=None, epochs=1)
     folder = finetune_chat(ROWS, tmp_path / "lora", lora).folder
     assert not {"model.safetensors", "README.md"} & {path.name for path in folder.iterdir()}
+    assert load_chat_manifest(folder).adapter
     assert "peft" in load_chat_manifest(folder).versions
     assert load_chat_manifest(folder).template_sha256 == template_fingerprint(folder)
     model, tokenizer = _load(base)
@@ -219,7 +233,8 @@ def test_an_error_while_writing_leaves_the_old_model(trained, options, monkeypat
     with pytest.raises(OSError, match="No space left"):
         finetune_chat(ROWS, trained.folder, dataclasses.replace(options, epochs=1, seed=5))
     assert _files(trained.folder) == before
-    assert [path.name for path in trained.folder.parent.iterdir()] == [trained.folder.name]
+    names = {path.name for path in trained.folder.parent.iterdir()}
+    assert names <= {trained.folder.name, ".chat-checkpoints"}  # nothing half-written is left
 
 
 def test_a_folder_that_holds_something_else_is_never_replaced(options, tmp_path):
@@ -307,11 +322,11 @@ def test_conversations_are_not_read_from_csv(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"epochs": 0}, {"batch_size": 0}, {"max_tokens": 1}, {"lora_rank": 0}, {"learning_rate": 0.0}]
+    "changes", [{"epochs": 0}, {"batch_size": 0}, {"max_tokens": 1}, {"rank": 0}, {"learning_rate": 0.0}, {"base": ""}]
 )
 def test_impossible_training_options_are_refused(changes):
-    with pytest.raises(TrainingDataError, match=next(iter(changes))):
-        ChatTrainingOptions(base="org/name", **changes)
+    with pytest.raises(OptionValueError, match=next(iter(changes))):
+        ChatTrainingOptions(**({"base": "org/name"} | changes))
 
 
 @pytest.mark.parametrize("changes", [{"method": "half"}, {"precision": "float8"}])
@@ -325,7 +340,179 @@ def test_a_single_step_trains_already(trained, options, base, tmp_path):
     assert (once.folder / "model.safetensors").read_bytes() != (base / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize(("method", "reason"), [("head", "cannot learn what to say"), ("adapter", "engines")])
+def test_a_method_that_does_not_suit_chats_is_refused_with_the_reason(method, reason):
+    with pytest.raises(UnsupportedOptionError, match=reason):
+        ChatTrainingOptions(base="org/name", method=method)
+
+
 def test_each_method_has_its_learning_rate():
-    rates = {m: ChatTrainingOptions(base="org/name", method=m).peak_learning_rate for m in ("full", "lora")}
-    assert rates["lora"] == 25 * rates["full"]
+    rates = {m: ChatTrainingOptions(base="org/name", method=m).peak_learning_rate for m in ChatTrainingOptions.methods}
+    assert rates["full"] == 2e-5
+    assert all(rate > rates["full"] for method, rate in rates.items() if method != "full")
     assert ChatTrainingOptions(base="org/name", learning_rate=0.1).peak_learning_rate == 0.1
+
+
+def _talks(num):
+    return Conversations([Conversation([user(f"{n}?"), say("yes " * (1 + n % 7))]) for n in range(num)])
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    return build_chat_model(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(params=["qwen", "llama"])
+def decoder(request, base, llama):
+    return {"qwen": base, "llama": llama}[request.param]
+
+
+def test_conversations_in_one_row_are_learnt_as_if_each_stood_alone(decoder):
+    import torch
+
+    model, tokenizer = _load(decoder)
+    examples = [example for row in ROWS.rows for example in build_examples(tokenizer, row)]
+    check_packing(model, examples)
+    collate = collator(0)
+    packed = collate(pack_examples(examples, max_tokens=220))
+    alone = [collate([row]) for row in rows_of(examples)]
+    assert len(packed["input_ids"]) < len(alone)
+    network = _Network(model.eval(), num_passes=1)
+    num_learnt = sum(int((batch["labels"] != IGNORED).sum()) for batch in alone)
+    with torch.inference_mode():
+        together = float(network(**packed)["loss"])
+        separately = sum(float(network(**batch, num_items_in_batch=num_learnt)["loss"]) for batch in alone)
+    assert together == pytest.approx(separately, rel=1e-5)
+
+
+def test_packed_training_gives_the_loss_of_unpacked_training(options, tmp_path):
+    losses = []
+    for packing in (False, True):
+        # one step over everything, before which all weights are the same
+        changed = dataclasses.replace(options, epochs=1, batch_size=8, packing=packing)
+        losses.append(finetune_chat(ROWS, tmp_path / str(packing), changed).metrics["train_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_model_that_mixes_packed_conversations_is_refused(base):
+    model, tokenizer = _load(base)
+    examples = build_examples(tokenizer, ROWS.rows[0])
+    plain_forward = model.forward
+    model.forward = lambda position_ids=None, **inputs: plain_forward(**inputs)
+    with pytest.raises(UnsupportedOptionError, match=r"does not keep packed .* packing=False"):
+        check_packing(model, examples)
+    with pytest.raises(UnsupportedOptionError, match="prefix"):
+        ChatTrainingOptions(base="org/name", method="prefix", packing=True)
+
+
+def test_a_batch_cut_into_passes_gives_the_weights_of_one_pass(options, tmp_path):
+    import torch
+
+    weights = []
+    for passes in (1, 3):  # rows of very different lengths, so that a mean of the passes' means would be another one
+        changed = dataclasses.replace(options, epochs=1, batch_size=6, gradient_accumulation=passes)
+        folder = finetune_chat(ROWS, tmp_path / str(passes), changed).folder
+        weights.append(_load(folder)[0].get_input_embeddings().weight)
+    torch.testing.assert_close(*weights, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "adalora", "ia3"])
+def test_what_can_be_merged_gives_a_complete_model(options, base, tmp_path, method):
+    changed = dataclasses.replace(options, method=method, epochs=1, learning_rate=0.01)
+    folder = finetune_chat(ROWS, tmp_path / method, changed).folder
+    manifest = load_chat_manifest(folder)
+    assert not manifest.adapter
+    assert 0 < manifest.trained_parameters < manifest.total_parameters
+    before, after = (_load(place)[0].state_dict() for place in (base, folder))
+    assert before.keys() == after.keys()
+    assert any(not before[name].equal(after[name]) for name in before)
+    answer = LocalChatModel(model=str(folder), engine="torch", max_tokens=2).invoke("hi")
+    assert answer.response_metadata["finish_reason"]
+
+
+def test_what_cannot_be_merged_is_kept_as_an_adapter(options, base, tmp_path):
+    folder = finetune_chat(ROWS, tmp_path / "p", dataclasses.replace(options, method="prefix", epochs=1)).folder
+    assert load_chat_manifest(folder).adapter
+    chat = LocalChatModel(model=str(base), adapters={"p": str(folder)}, max_tokens=2)
+    assert chat.bind(adapter="p").invoke("hi").response_metadata["finish_reason"]
+
+
+def test_held_out_conversations_stop_the_training_and_choose_the_weights(options, tmp_path, capfd):
+    changed = dataclasses.replace(options, held_out_share=0.2, epochs=6, patience=1, learning_rate=0.05, method="lora")
+    trained = finetune_chat(_talks(30), tmp_path / "stopped", changed)
+    losses = [row["held_out_loss"] for row in trained.history]
+    assert trained.metrics["num_held_out"] == 6.0
+    assert trained.metrics["held_out_loss"] == min(losses)
+    assert _loss_on_held_out(trained.folder, changed) == pytest.approx(min(losses), rel=0.05)
+    assert capfd.readouterr().out == ""
+
+
+def _loss_on_held_out(folder, options):
+    import torch
+
+    model, tokenizer = _load(folder)
+    rows = _talks(30).rows
+    examples = [build_examples(tokenizer, rows[place])[0] for place in sorted(_held_out_places(30, options))]
+    with torch.inference_mode():
+        return float(_Network(model, num_passes=1).eval()(**collator(0)(rows_of(examples)))["loss"])
+
+
+def test_of_few_conversations_none_is_held_out(options):
+    assert _held_out_places(19, options) == set()
+    assert len(_held_out_places(20, dataclasses.replace(options, held_out_share=0.1))) == 2
+    assert _held_out_places(500, options) == set()  # the share is less than one conversation
+
+
+def test_a_training_that_was_cut_off_goes_on(options, tmp_path, monkeypatch):
+    changed = dataclasses.replace(options, epochs=3, resume=True, track="tensorboard")
+    whole = finetune_chat(ROWS, tmp_path / "whole" / "chat", changed).folder
+    steps = []
+
+    def fail_at_8(loss):
+        steps.append(loss)
+        if len(steps) == 8:
+            raise KeyboardInterrupt
+        return torch.ones((), dtype=torch.bool)
+
+    import torch
+
+    with monkeypatch.context() as patch:
+        patch.setattr("llms.finetuning.running.torch.isfinite", fail_at_8)
+        with pytest.raises(KeyboardInterrupt):
+            finetune_chat(ROWS, tmp_path / "cut" / "chat", changed)
+    resumed = finetune_chat(ROWS, tmp_path / "cut" / "chat", changed).folder
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert list((tmp_path / "cut" / "runs" / "chat").iterdir())
+    assert not (tmp_path / "cut" / ".chat-checkpoints").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_training(options, base, tmp_path):
+    import torch
+
+    model, tokenizer = _load(base)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(torch.nan)
+    model.save_pretrained(tmp_path / "broken")
+    tokenizer.save_pretrained(tmp_path / "broken")
+    with pytest.raises(TrainingDivergedError, match="has diverged"):
+        finetune_chat(ROWS, tmp_path / "never", dataclasses.replace(options, base=str(tmp_path / "broken")))
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_folder_that_goes_on_in_another_way_than_when_it_was_saved_is_refused(trained_chat_folder, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(trained_chat_folder, tmp_path / "chat", ignore=shutil.ignore_patterns("openvino"))
+    manifest = load_chat_manifest(folder)
+    assert len(manifest.canary.next_ids) > 2
+    assert LocalChatModel(model=str(folder), engine="torch").invoke("Hello").text
+    other = manifest.canary.model_copy(update={"next_ids": manifest.canary.next_ids[::-1]})
+    save_manifest(manifest.model_copy(update={"canary": other}), folder)
+    with pytest.raises(ModelFolderError, match="when it was saved"):
+        LocalChatModel(model=str(folder), engine="torch").invoke("Hello")
+
+
+def test_an_adapter_is_never_written_over_its_base(trained, options):
+    changed = dataclasses.replace(options, base=str(trained.folder), method="lora", keep_adapter=True)
+    with pytest.raises(ModelFolderError, match="the base itself"):
+        finetune_chat(ROWS, trained.folder, changed)
