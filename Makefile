@@ -38,7 +38,10 @@ slow: $(INSTALLED) ## the tests with real models, and with public data where TUN
 	$(BIN)/pytest -q -m slow
 
 benchmark: $(INSTALLED) ## every figure beside its baseline; takes about two hours
-	$(BIN)/python -m benchmarks.intents
+	$(BIN)/python -m benchmarks.classifiers --data banking77 --methods head full --seeds 0 1 2 --results build/figures.jsonl
+	$(BIN)/python -m benchmarks.classifiers --data clinc150 --methods head full --results build/figures.jsonl
+	$(BIN)/python -m benchmarks.classifiers --results build/figures.jsonl --out docs/benchmarks/classifiers.md
+	$(BIN)/python -m benchmarks.active_learning --out docs/benchmarks/active_learning.md
 	$(BIN)/python -m benchmarks.recommendation
 	$(BIN)/python -m benchmarks.monitoring_detector
 	$(BIN)/python -m benchmarks.chat_throughput --out docs/benchmarks/chat_throughput.md
@@ -46,8 +49,9 @@ benchmark: $(INSTALLED) ## every figure beside its baseline; takes about two hou
 	$(BIN)/python -m benchmarks.retrieval --out docs/benchmarks/retrieval.md
 	$(BIN)/python -m benchmarks.store --out docs/benchmarks/store.md
 
-reliability: $(INSTALLED) ## kill, damage, fill up and share a store for about half an hour, and count what it kept
+reliability: $(INSTALLED) ## kill and damage stores and trainings for about an hour, and count what they kept
 	$(BIN)/python -m benchmarks.store_reliability --out docs/benchmarks/store_reliability.md
+	$(BIN)/python -m benchmarks.training_reliability --out docs/benchmarks/training_reliability.md
 
 conformance: $(INSTALLED) ## the checks that our chat model and ChatHuggingFace pass, into docs/conformance.md
 	$(BIN)/python -m benchmarks.conformance --out docs/conformance.md

@@ -5,7 +5,6 @@ import warnings
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llms.bottleneck import BOTTLENECK_CONFIG_NAME, load_bottlenecks
 from llms.encoder import quiet_loading
 from llms.errors import ModelFolderError
 
@@ -26,6 +25,8 @@ def attach_adapter(body: Any, folder: Path) -> Any:
     Raises:
         ModelFolderError: if the adapter cannot be read or does not fit.
     """
+    from llms.bottleneck import BOTTLENECK_CONFIG_NAME, load_bottlenecks
+
     twin = share_weights(body)
     if (folder / BOTTLENECK_CONFIG_NAME).is_file():
         return load_bottlenecks(twin, folder).eval()

@@ -84,10 +84,6 @@ class _Network(nn.Module):
         self.loss = loss
         self.scale = scale
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Any = None) -> None:
-        """Let the encoder compute its activations again in the backward pass; Trainer calls this."""
-        body_of(self.encoder).gradient_checkpointing_enable(gradient_checkpointing_kwargs)
-
     @override
     def forward(
         self,

@@ -110,10 +110,6 @@ class _Network(nn.Module):
         self.model = model
         self.loss = loss
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Any = None) -> None:
-        """Let the body compute its activations again in the backward pass; Trainer calls this."""
-        body_of(self.model).gradient_checkpointing_enable(gradient_checkpointing_kwargs)
-
     @override
     def forward(
         self, labels: torch.Tensor, tokens: dict[str, torch.Tensor], sizes: torch.Tensor | None = None
