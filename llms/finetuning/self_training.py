@@ -23,6 +23,7 @@ __all__ = ["SelfTrainedClassifier", "self_train"]
 
 _LEARNT = datetime(2000, 1, 1, tzinfo=UTC)  # any two times do: they only say which side of the split a row is on
 _HELD_OUT = _LEARNT + timedelta(days=1)
+_FEWEST_LEARNT = 2  # of a label, so that the model that labels can learn and judge it
 _FEWEST_PER_LABEL = 10
 _CAP_FACTOR = 2  # times the median number of labelled rows: more of an easy label would shift all others
 
@@ -133,12 +134,16 @@ def _split(rows: Sequence[LabelledText], options: ClassifierOptions) -> tuple[li
     """Return the rows to learn from and those held out, with times that keep them so in both trainings."""
     check_training_rows(rows)
     kept, held_out = split_rows(rows, held_out_share=options.held_out_share, seed=options.seed, by=options.split_by)
+    rare = {label for label, count in Counter(row.label for row in kept).items() if count < _FEWEST_LEARNT}
+    if options.split_by == "label":  # of the rarest labels every row is needed to learn from
+        kept += [row for row in held_out if row.label in rare]
+        held_out = [row for row in held_out if row.label not in rare]
+        rare = {label for label, count in Counter(row.label for row in kept).items() if count < _FEWEST_LEARNT}
     refuse_unlearnable_split(kept, held_out)
-    counts = Counter(row.label for row in kept)
-    if rare := sorted(label for label, count in counts.items() if count < 2):
+    if rare:
         msg = (
-            f"self-training needs two examples of each label beside the held-out ones, {rare[0]!r} has one; add "
-            "examples, three of each label or more"
+            f"self-training needs {_FEWEST_LEARNT} examples of each label beside the held-out ones, {min(rare)!r} has "
+            "fewer; add examples of it, or split by label"
         )
         raise TrainingDataError(msg)
     return (

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -103,6 +104,13 @@ def test_an_easy_label_does_not_swamp_the_others(labelled_texts, options, tmp_pa
     assert 0 < max(added.values()) <= 12  # twice the six rows of a label
 
 
+def test_of_a_rare_label_every_row_is_learnt(labelled_texts, unlabelled, options, tmp_path, trainings):
+    rows = [*labelled_texts.rows, LabelledText("hello there", "other"), LabelledText("good day", "other")]
+    self_train(LabelledTexts(rows), unlabelled, tmp_path / "model", options, min_probability=0.4)
+    labelling, _ = trainings[1]
+    assert sum(row.label == "other" for row in labelling.rows) == 2
+
+
 @pytest.mark.parametrize("num_known", [0, 5])
 def test_nothing_new_leaves_the_first_model(labelled_texts, options, tmp_path, num_known):
     known = [row.text.upper() for row in labelled_texts.rows[:num_known]]
@@ -120,8 +128,11 @@ def test_bad_input_is_refused_before_any_training(labelled_texts, options, tmp_p
     with pytest.raises(TrainingDataError, match="single example"):
         self_train(LabelledTexts([LabelledText("a", "x"), LabelledText("b", "y")]), ["c"], tmp_path / "model", options)
     pairs = [LabelledText(f"{label} {place}", label) for label in "xy" for place in range(2)]
-    with pytest.raises(TrainingDataError, match="two examples of each label beside the held-out ones, 'x' has one"):
+    with pytest.raises(TrainingDataError, match="no rows are left to stop and calibrate by"):
         self_train(LabelledTexts(pairs), ["c"], tmp_path / "model", options)
+    by_group = [LabelledText(row.text, row.label, group=row.text[-1]) for row in pairs]
+    with pytest.raises(TrainingDataError, match="2 examples of each label beside the held-out ones, 'x' has fewer"):
+        self_train(LabelledTexts(by_group), ["c"], tmp_path / "model", replace(options, split_by="group"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
     with pytest.raises(ModelFolderError, match="no model"):
