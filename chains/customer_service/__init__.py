@@ -3,12 +3,17 @@
 Here belongs what a reply is and when it is good enough. Models, stores and texts are passed in.
 """
 
-from chains.customer_service.chain import ServiceOptions, build_customer_service_chain
+from chains.customer_service.chain import build_customer_service_chain
+from chains.customer_service.known_questions import KnownQuestion, KnownQuestions, fit_known_questions
+from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest, StepTime
-from chains.customer_service.templates import Slot, TemplateBook
+from chains.customer_service.templates import Lookup, Slot, TemplateBook
 
 __all__ = [
     "Citation",
+    "KnownQuestion",
+    "KnownQuestions",
+    "Lookup",
     "OpenQuestion",
     "ServiceOptions",
     "ServiceReply",
@@ -17,4 +22,5 @@ __all__ = [
     "StepTime",
     "TemplateBook",
     "build_customer_service_chain",
+    "fit_known_questions",
 ]

@@ -90,18 +90,22 @@ def test_passages_without_a_sentence_hand_over(articles):
 
 def test_every_way_to_call_and_every_form_of_input_agree(chain):
     text = "Which memory card fits the Halden One camera?"
-    expected = chain.invoke(text)
+    expected = _untimed(chain.invoke(text))
     forms = [text, {"text": text}, ServiceRequest(text=text)]
     assert isinstance(expected, ServiceReply)
-    assert [chain.invoke(form) for form in forms] == [expected] * 3
-    assert chain.batch(forms) == [expected] * 3
-    assert [list(chain.stream(form)) for form in forms] == [[expected]] * 3
-    assert asyncio.run(chain.ainvoke(text)) == expected
-    assert asyncio.run(chain.abatch(forms)) == [expected] * 3
+    assert [_untimed(chain.invoke(form)) for form in forms] == [expected] * 3
+    assert list(map(_untimed, chain.batch(forms))) == [expected] * 3
+    assert [list(map(_untimed, chain.stream(form))) for form in forms] == [[expected]] * 3
+    assert _untimed(asyncio.run(chain.ainvoke(text))) == expected
+    assert list(map(_untimed, asyncio.run(chain.abatch(forms)))) == [expected] * 3
+
+
+def _untimed(reply):
+    return reply.model_copy(update={"steps": ()})
 
 
 def test_the_chain_names_its_types_and_itself(chain):
-    assert chain.get_input_jsonschema()["properties"].keys() == {"text"}
+    assert chain.get_input_jsonschema()["properties"].keys() == {"text", "slots", "open_question"}
     assert ServiceReply.model_validate_json(chain.invoke("parcel").model_dump_json()).route == "clarify"
     assert chain.get_name() == "customer_service"
 

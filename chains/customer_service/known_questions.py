@@ -1,0 +1,233 @@
+"""Known questions with their curated answers, matched by meaning above a threshold with a stated error budget."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables import Runnable, RunnableLambda
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from chains.errors import ChainInputError
+from llms.metrics import clopper_pearson_lower_bound
+from retrievers import FaissStore, HybridRetriever
+
+__all__ = ["FittedQuestions", "KnownMatch", "KnownQuestion", "KnownQuestions", "fit_known_questions"]
+
+_GROUP = "known_question"
+
+
+class KnownQuestion(BaseModel):
+    """A question that was answered once and for all.
+
+    Attributes:
+        id: how it is called in records and citations.
+        question: as a customer may ask it.
+        answer: what is sent.
+        wordings: the same question in other words; each makes it easier to find.
+        about: further texts about it, such as longer explanations; they help to find it and are never sent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    question: str
+    answer: str
+    wordings: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+
+    @field_validator("question", "answer")
+    @classmethod
+    def _is_written(cls, text: str) -> str:
+        if not text.strip():
+            msg = "is empty; write the text or leave the entry out"
+            raise ValueError(msg)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMatch:
+    """The known question that is most like a message.
+
+    Attributes:
+        relevance: how alike, in [0, 1].
+        lead: how much more relevant it is than the next one. Two near questions make a match unsure.
+        accepted: whether both together are enough to send its answer.
+    """
+
+    question: KnownQuestion
+    relevance: float
+    lead: float
+    accepted: bool
+
+
+class KnownQuestions:
+    """A book of known questions that can be searched.
+
+    Each is found by its question, its other wordings, and its answer below the question; the two best of these
+    speak for it, see `HybridRetriever.group_by`.
+
+    Args:
+        questions: at least one, each with an id of its own.
+        embeddings: turns texts into vectors.
+        min_score: relevance and lead of an accepted match make at least this together, in [0, 2]; see
+            `fit_known_questions`.
+
+    Raises:
+        ChainInputError: if there is no question, or two have one id.
+
+    Example:
+        >>> from llms.fakes import HashedEmbeddings
+        >>> book = KnownQuestions(
+        ...     [KnownQuestion(id="gift", question="Do gift cards expire?", answer="After five years.")],
+        ...     embeddings=HashedEmbeddings(), min_score=0.5)
+        >>> match = book.match("do gift cards expire")
+        >>> match.question.answer, match.accepted
+        ('After five years.', True)
+    """
+
+    def __init__(self, questions: Sequence[KnownQuestion], *, embeddings: Embeddings, min_score: float = 1.0) -> None:
+        if not questions:
+            msg = "there is no known question; pass at least one, or no book at all"
+            raise ChainInputError(msg)
+        self.questions: Mapping[str, KnownQuestion] = {question.id: question for question in questions}
+        if len(self.questions) < len(questions):
+            msg = "two known questions have one id; give each its own"
+            raise ChainInputError(msg)
+        self.min_score = min_score
+        store = FaissStore(embedding=embeddings)
+        rows = [(question.id, place, text) for question in questions for place, text in enumerate(_texts(question))]
+        store.add_texts(
+            [text for _, _, text in rows],
+            [{_GROUP: name} for name, _, _ in rows],
+            ids=[f"{name}/{place}" for name, place, _ in rows],
+        )
+        self._retriever = HybridRetriever(store=store, k=2, group_by=_GROUP)
+
+    def match(self, message: str) -> KnownMatch:
+        """Return the known question most like `message`."""
+        return self.batch_match([message])[0]
+
+    def batch_match(self, messages: Sequence[str]) -> list[KnownMatch]:
+        """Return `match` of each message, in one search."""
+        found = self._retriever.batch(list(messages))
+        return [match for documents in found if (match := self._as_match(documents))]
+
+    def match_without(self, messages: Sequence[str], id_: str) -> list[KnownMatch]:
+        """Return the matches as if the question `id_` were not in the book; empty if it is the only one."""
+        found = self._retriever.batch(list(messages), filter={_GROUP: {"$ne": id_}})
+        return [match for documents in found if (match := self._as_match(documents))]
+
+    def as_runnable(self) -> Runnable[str, KnownMatch]:
+        """Return `match` as a LangChain Runnable, as the chain takes it."""
+        return RunnableLambda(self.match, name="known_questions")
+
+    def _as_match(self, found: Sequence[Document]) -> KnownMatch | None:
+        if not found:
+            return None
+        first, *rest = [float(document.metadata["relevance"]) for document in found]
+        lead = first - (rest[0] if rest else 0.0)
+        return KnownMatch(self.questions[found[0].metadata[_GROUP]], first, lead, first + lead >= self.min_score)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedQuestions:
+    """A book whose threshold keeps to an error budget, and what it did on the messages it was fitted on.
+
+    Attributes:
+        false_hit_rate: share of messages answered although their question was taken out of the book.
+        false_hit_bound: one-sided Clopper-Pearson bound on it, at `confidence`; above the budget where there are too
+            few messages to prove that.
+        hit_rate: share of messages that got the answer of their own question.
+        num_messages: how many there were.
+    """
+
+    book: KnownQuestions
+    false_hit_rate: float
+    false_hit_bound: float
+    hit_rate: float
+    confidence: float
+    num_messages: int
+
+
+def fit_known_questions(
+    questions: Sequence[KnownQuestion],
+    *,
+    embeddings: Embeddings,
+    asked: Sequence[tuple[str, str]] = (),
+    budget: float = 0.02,
+    confidence: float = 0.95,
+) -> FittedQuestions:
+    """Return a book with the lowest threshold whose false hits stay under `budget`, shown by leaving questions out.
+
+    A message whose own question is taken out of the book has no right answer there, so whatever it still matches is
+    a false hit: no other messages are needed.
+
+    Args:
+        questions: the book.
+        embeddings: turns texts into vectors.
+        asked: messages of customers with the id of their question. Without any, the questions and wordings of the
+            book stand for them, which tells nothing of the hit rate: each finds itself.
+        budget: the largest share of false hits, in (0, 1).
+        confidence: of the bound, in (0, 1).
+
+    Raises:
+        ChainInputError: if a message names a question that is not in the book.
+        ValueError: if `budget` or `confidence` is not in (0, 1).
+
+    References:
+        Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+        Biometrika 1934.
+    """
+    for name, value in (("budget", budget), ("confidence", confidence)):
+        if not 0 < value < 1:
+            msg = f"{name} must lie between 0 and 1, got {value}"
+            raise ValueError(msg)
+    book = KnownQuestions(questions, embeddings=embeddings)
+    if unknown := sorted({id_ for _, id_ in asked} - set(book.questions)):
+        msg = f"a message names the question {unknown[0]!r}, which is not in the book; add it, or leave the message out"
+        raise ChainInputError(msg)
+    messages = list(asked) or [(text, q.id) for q in questions for text in (q.question, *q.wordings)]
+    false_hits = sorted(_scores_without_own(book, messages), reverse=True)
+    allowed = _most_false_hits(len(messages), budget=budget, confidence=confidence)
+    # just above the first that may not match; equal scores cannot be parted
+    book.min_score = false_hits[allowed] + 1e-6
+    num_false = sum(score >= book.min_score for score in false_hits)
+    matches = zip(book.batch_match([text for text, _ in messages]), messages, strict=True)
+    return FittedQuestions(
+        book=book,
+        false_hit_rate=num_false / len(messages),
+        false_hit_bound=_upper_bound(num_false, len(messages), confidence),
+        hit_rate=sum(match.accepted and match.question.id == id_ for match, (_, id_) in matches) / len(messages),
+        confidence=confidence,
+        num_messages=len(messages),
+    )
+
+
+def _scores_without_own(book: KnownQuestions, messages: Sequence[tuple[str, str]]) -> list[float]:
+    """Return relevance plus lead of what each message matches without its own question."""
+    by_question: dict[str, list[str]] = {}
+    for text, id_ in messages:
+        by_question.setdefault(id_, []).append(text)
+    scores = []
+    for id_, texts in by_question.items():
+        matches = book.match_without(texts, id_)
+        scores += [match.relevance + match.lead for match in matches] or [0.0] * len(texts)
+    return scores
+
+
+def _most_false_hits(count: int, *, budget: float, confidence: float) -> int:
+    """Return how many of `count` messages may match falsely so that the bound keeps to the budget; at least none."""
+    allowed = 0
+    while allowed + 1 < count and _upper_bound(allowed + 1, count, confidence) <= budget:
+        allowed += 1
+    return allowed
+
+
+def _upper_bound(count: int, trials: int, confidence: float) -> float:
+    return 1 - clopper_pearson_lower_bound(trials - count, trials, confidence)
+
+
+def _texts(question: KnownQuestion) -> list[str]:
+    bodies = [f"{question.question}\n\n{text}" for text in (question.answer, *question.about)]
+    return [question.question, *question.wordings, *bodies]
