@@ -10,10 +10,9 @@ from retrievers.keyword import split_words
 
 __all__ = ["chosen_intent", "two_likeliest"]
 
-_FIRST = re.compile(r"^\W*(?:1|one|first|the first|the former|former|一|第一|前者|前一?个)(?!\w)", flags=re.IGNORECASE)
-_SECOND = re.compile(
-    r"^\W*(?:2|two|second|the second|the latter|latter|二|第二|后者|后一?个)(?!\w)", flags=re.IGNORECASE
-)
+_FIRST = re.compile(r"^\W*(?:(?:1|one|(?:the )?(?:first|former)|一)(?!\w)|第一|前者|前一)", flags=re.IGNORECASE)
+_SECOND = re.compile(r"^\W*(?:(?:2|two|(?:the )?(?:second|latter)|二)(?!\w)|第二|后者|后一)", flags=re.IGNORECASE)
+_MAX_CHOICE_CHARS = 40  # "First, let me tell you how ..." chooses nothing
 
 
 def two_likeliest(guess: Classification, templates: TemplateBook, options: ServiceOptions) -> tuple[str, str] | None:
@@ -35,7 +34,7 @@ def chosen_intent(message: str, question: OpenQuestion, guess: Classification, t
     """
     first, second = question.intents[0], question.intents[-1]
     for pattern, intent in ((_FIRST, first), (_SECOND, second)):
-        if pattern.match(message):
+        if len(message) <= _MAX_CHOICE_CHARS and pattern.match(message):
             return intent
     words = set(split_words(message))
     shared = {intent: len(words & _own_words(intent, question, templates)) for intent in question.intents}
