@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from apps.errors import WorkspaceError
-from chains.customer_service import TemplateBook
+from chains.customer_service import KnownQuestion, TemplateBook
 from chains.monitoring import KnownSurge, Post
 from llms.errors import DataFileError, TuneChainError
 from llms.finetuning.records import RejectedRow, Row, check_values, read_table, refuse_bad_file
@@ -20,6 +20,7 @@ from retrievers.items import Item, ItemCatalogue
 __all__ = [
     "read_catalogue",
     "read_events",
+    "read_known_questions",
     "read_known_surges",
     "read_post_lines",
     "read_posts",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 T = TypeVar("T", bound=BaseModel)
+_KNOWN_QUESTIONS = TypeAdapter(list[KnownQuestion])
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -50,17 +52,37 @@ def read_templates(path: Path) -> TemplateBook:
     Raises:
         WorkspaceError: if the file is missing or has another form.
     """
-    try:
-        # the loader below is PyYAML's safe one
-        return TemplateBook.model_validate(yaml.load(path.read_text("utf-8-sig"), Loader=_UniqueKeyLoader))  # noqa: S506
-    except FileNotFoundError as error:
+    if not path.exists():
         msg = f"there is no {path}; it maps each intent to its approved answer"
-        raise WorkspaceError(msg) from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"{path} cannot be read as YAML: {error}"
-        raise WorkspaceError(msg) from error
+        raise WorkspaceError(msg)
+    try:
+        return TemplateBook.model_validate(_read_yaml(path))
     except ValidationError as error:
         msg = f"{path} needs 'answers' (intent: text) and may have 'slots' (name: pattern, ask): {_problem(error)}"
+        raise WorkspaceError(msg) from error
+
+
+def read_known_questions(path: Path) -> list[KnownQuestion]:
+    """Return the curated answers of a `known_questions.yaml`; none if there is no such file.
+
+    Raises:
+        WorkspaceError: if the file has another form.
+    """
+    if not path.exists():
+        return []
+    try:
+        return _KNOWN_QUESTIONS.validate_python(_read_yaml(path))
+    except ValidationError as error:
+        msg = f"{path} needs a list of 'id', 'question' and 'answer', 'wordings' if there are any: {_problem(error)}"
+        raise WorkspaceError(msg) from error
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        # the loader is PyYAML's safe one
+        return yaml.load(path.read_text("utf-8-sig"), Loader=_UniqueKeyLoader)  # noqa: S506
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        msg = f"{path} cannot be read as YAML: {error}"
         raise WorkspaceError(msg) from error
 
 

@@ -58,6 +58,10 @@ class CustomerServiceSettings(_Section):
     folder: Path = Path("customer_service")
     min_relevance: float = Field(default=0.35, ge=0.0, le=1.0)
     word_weight: float = Field(default=0.25, gt=0.0, allow_inf_nan=False)
+    false_hit_budget: float = Field(default=0.02, gt=0.0, lt=1.0)  # of known_questions.yaml
+    clarify_probability: float = Field(default=0.8, ge=0.0, le=1.0)
+    link_hosts: tuple[str, ...] = ()  # other links never stand in answers from the knowledge base
+    clarify_text: str = "What is it about: 1. {first}, or 2. {second}?"
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
 
 

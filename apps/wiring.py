@@ -10,9 +10,17 @@ from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
 
 from apps.errors import NotBuiltError
-from apps.readers import read_catalogue, read_events, read_templates
+from apps.lookups import read_lookups
+from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
 from apps.settings import STARTER_NAME, CustomerServiceSettings, MonitoringSettings, RecommendationSettings, Settings
-from chains.customer_service import ServiceOptions, ServiceReply, ServiceRequest, build_customer_service_chain
+from chains.customer_service import (
+    KnownMatch,
+    ServiceOptions,
+    ServiceReply,
+    ServiceRequest,
+    build_customer_service_chain,
+    fit_known_questions,
+)
 from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
 from chains.recommendation import (
     InterestModel,
@@ -52,15 +60,32 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
         NotBuiltError: if the intent model or the knowledge index was not built yet.
     """
     section = settings.customer_service
-    options = ServiceOptions(min_relevance=section.min_relevance, handover_text=section.handover_text)
+    folder = settings.records_folder(section)
+    embeddings = open_embeddings(settings)
     return build_customer_service_chain(
         classifier=open_classifier(settings, "intent"),
-        templates=read_templates(settings.records_folder(section) / "templates.yaml"),
+        templates=read_templates(folder / "templates.yaml"),
+        known_questions=_open_known_questions(settings, embeddings),
         retriever=HybridRetriever(store=open_store(settings, "knowledge"), word_weight=section.word_weight),
-        embeddings=open_embeddings(settings),
+        embeddings=embeddings,
         chat_model=open_chat_model(settings),
-        options=options,
+        lookups=read_lookups(folder / "lookups"),
+        options=ServiceOptions(
+            min_relevance=section.min_relevance,
+            clarify_probability=section.clarify_probability,
+            link_hosts=section.link_hosts,
+            clarify_text=section.clarify_text,
+            handover_text=section.handover_text,
+        ),
     )
+
+
+def _open_known_questions(settings: Settings, embeddings: LocalEmbeddings) -> Runnable[str, KnownMatch] | None:
+    section = settings.customer_service
+    questions = read_known_questions(settings.records_folder(section) / "known_questions.yaml")
+    if not questions:
+        return None
+    return fit_known_questions(questions, embeddings=embeddings, budget=section.false_hit_budget).book.as_runnable()
 
 
 def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:

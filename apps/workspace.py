@@ -34,6 +34,10 @@ epochs = 6
 min_relevance = 0.35           # below it a passage does not answer a question; 0 to 1
 # word_weight = 0.25           # of shared words beside meaning; more where the encoder does not know the language
 
+# clarify_probability = 0.8    # offer the two likeliest intents from here on; 1 never asks
+# link_hosts = ["shop.example"]  # whose links may stand in answers from the knowledge base
+# false_hit_budget = 0.02      # of known_questions.yaml: messages that may get the answer of another question
+
 [monitoring]                   # labelled.csv, stream.jsonl
 false_alarms_per_topic_month = 0.1
 
@@ -61,6 +65,10 @@ epochs = 6
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md
 min_relevance = 0.5            # 相关度低于此值的段落不用于回答，取值 0 到 1
 word_weight = 0.5              # 词语相对语义的权重；默认编码器以英文为主，中文更依赖词语
+# clarify_probability = 0.8    # 两个最可能意图的概率之和达到此值时，反问客户是哪一个；1 表示从不反问
+# link_hosts = ["shop.example"]  # 知识库答案中允许出现的链接域名
+# false_hit_budget = 0.02      # known_questions.yaml：允许误配到其他问题的比例
+clarify_text = "请问您想问的是：1. {first}，还是 2. {second}？"
 handover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"
 
 [monitoring]                   # labelled.csv、stream.jsonl

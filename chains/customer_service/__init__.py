@@ -4,13 +4,14 @@ Here belongs what a reply is and when it is good enough. Models, stores and text
 """
 
 from chains.customer_service.chain import build_customer_service_chain
-from chains.customer_service.known_questions import KnownQuestion, KnownQuestions, fit_known_questions
+from chains.customer_service.known_questions import KnownMatch, KnownQuestion, KnownQuestions, fit_known_questions
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest, StepTime
 from chains.customer_service.templates import Lookup, Slot, TemplateBook
 
 __all__ = [
     "Citation",
+    "KnownMatch",
     "KnownQuestion",
     "KnownQuestions",
     "Lookup",

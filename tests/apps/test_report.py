@@ -107,6 +107,7 @@ def make_result(**changes):
         "service_scores": ServiceScores(
             num_messages=20,
             intents_answered=0.91,
+            intents_offered=0.1,
             intents_wrong=0.02,
             questions_answered=None,
             questions_wrong=None,

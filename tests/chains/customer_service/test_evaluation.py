@@ -2,7 +2,7 @@
 
 from langchain_core.runnables import RunnableLambda
 
-from chains.customer_service import Citation, ServiceReply
+from chains.customer_service import Citation, OpenQuestion, ServiceReply
 from chains.customer_service.evaluation import ServiceQuestion, evaluate_service
 
 
@@ -10,7 +10,16 @@ def _reply(request):
     """A chain whose answer stands in the message: route, intent and article."""
     route, intent, article = request.text.split()[:3]
     citations = (Citation(source=article, start=0, end=1, quote="x"),) if article != "-" else ()
-    return ServiceReply(text="", route=route, intent=None if intent == "-" else intent, citations=citations, reason="")
+    question = OpenQuestion(intents=article.split("+")) if "+" in article else None
+    citations = citations if question is None else ()
+    return ServiceReply(
+        text="",
+        route=route,
+        intent=None if intent == "-" else intent,
+        citations=citations,
+        open_question=question,
+        reason="",
+    )
 
 
 def _scores(*questions):
@@ -23,23 +32,28 @@ def test_shares_are_those_worked_out_by_hand():
         {"text": "clarify track -", "intent": "track"},  # the right way; it only asks back
         {"text": "template refund -", "intent": "track"},
         {"text": "handover - -", "intent": "track"},
-        {"text": "answer - a.md", "intent": "track"},  # neither answered nor wrong: no intent was claimed
+        {"text": "answer - a.md", "intent": "track"},  # an article where an approved answer was due
+        {"text": "clarify - track+refund", "intent": "track"},
+        {"text": "clarify - cancel+refund", "intent": "track"},  # neither answered nor wrong
         {"text": "answer - a.md", "article": "a.md"},
         {"text": "answer - b.md", "article": "a.md"},
         {"text": "template track -", "article": "a.md"},
         {"text": "handover - -", "article": "a.md"},
+        {"text": "clarify - cancel+refund", "article": "a.md"},
         {"text": "handover - -"},
         {"text": "answer - a.md"},
+        {"text": "clarify track -"},
+        {"text": "clarify - cancel+refund"},
     )
-    assert scores.num_messages == 11
-    assert (scores.intents_answered, scores.intents_wrong) == (2 / 5, 1 / 5)
-    assert (scores.questions_answered, scores.questions_wrong) == (1 / 4, 2 / 4)
-    assert scores.unanswerable_handed_over == 1 / 2
+    assert scores.num_messages == 16
+    assert (scores.intents_answered, scores.intents_offered, scores.intents_wrong) == (2 / 7, 1 / 7, 2 / 7)
+    assert (scores.questions_answered, scores.questions_wrong) == (1 / 5, 2 / 5)
+    assert scores.unanswerable_handed_over == 2 / 4
 
 
 def test_a_kind_without_messages_has_no_share():
     scores = _scores({"text": "handover - -"})
-    assert (scores.intents_answered, scores.intents_wrong) == (None, None)
+    assert (scores.intents_answered, scores.intents_offered, scores.intents_wrong) == (None, None, None)
     assert (scores.questions_answered, scores.questions_wrong) == (None, None)
     assert scores.unanswerable_handed_over == 1.0
 

@@ -1,0 +1,56 @@
+"""Tables of the operator as tools that know pieces of approved answers, such as the state of an order."""
+
+from pathlib import Path
+from typing import Any
+
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import create_model
+
+from apps.errors import WorkspaceError
+from llms.finetuning.records import read_table
+
+__all__ = ["read_lookups"]
+
+_FOUND = "text"
+
+
+def read_lookups(folder: Path) -> list[BaseTool]:
+    """Return a tool for each CSV table in `folder`, named like the file; none if there is no such folder.
+
+    The column `text` is what the tool returns, the others are what it is asked with. Capital letters, spaces and
+    signs make no difference: "vt 204918" finds the row of "VT-204918".
+
+    Raises:
+        WorkspaceError: if a table has no column `text`, or none beside it, or two rows for one question.
+    """
+    return [_tool(path) for path in sorted(folder.glob("*.csv"))]
+
+
+def _tool(path: Path) -> BaseTool:
+    table = read_table(path, [_FOUND])
+    keys = [name for name in (table.rows[0].values if table.rows else {}) if name != _FOUND]
+    if not keys:
+        msg = f"{path} needs a column beside {_FOUND!r} to look a row up by, such as order_number"
+        raise WorkspaceError(msg)
+    known: dict[tuple[str, ...], str] = {}
+    for row in table.rows:
+        key = tuple(_plain(row.values[name]) for name in keys)
+        if key in known:
+            msg = f"line {row.line} of {path} has the {', '.join(keys)} of an earlier line; each may stand once"
+            raise WorkspaceError(msg)
+        known[key] = row.values[_FOUND]
+
+    def find(**values: str) -> str:
+        return known.get(tuple(_plain(values[name]) for name in keys), "")
+
+    fields: dict[str, Any] = dict.fromkeys(keys, (str, ...))
+    return StructuredTool.from_function(
+        find,
+        name=path.stem,
+        description=f"Look up {path.stem.replace('_', ' ')} by {', '.join(keys)}; empty if unknown.",
+        args_schema=create_model(path.stem, **fields),
+    )
+
+
+def _plain(value: str) -> str:
+    return "".join(character for character in value.casefold() if character.isalnum())
