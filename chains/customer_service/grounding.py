@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from langchain_core.documents import Document
 
@@ -14,9 +14,11 @@ __all__ = ["Grounding", "find_unsupported", "is_short"]
 _MIN_WORD_SHARE = 0.75  # a sentence shortened or joined from a passage keeps more, one that was made up has less
 _MIN_PAIR_SHARE = 0.4  # of neighbouring words: words of a passage thrown together have less
 _MIN_WORDS = 3  # "Yes" or "C" rests on nothing
+_RUN = 3  # words in a row, by which a number or a name is recognised where it stands
 _MAX_SUPPORTS = 3  # sentences of the passages that one sentence may join
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = re.compile(r"\b[A-Z]\w*")
+_SMALL = re.compile(r"\b[a-z]\w*")
 _CITED = re.compile(r"\[[\d\s,，、]+\]")
 _HEADING = re.compile(r"^#{1,6}\s.*$", flags=re.MULTILINE)
 _CONTENT = re.compile(r"\w{3,}|[\u4e00-\u9fff]+")
@@ -34,15 +36,25 @@ _FUNCTION_WORDS = frozenset(
     split_words("the and for with that this from are was you your our can will may must not but they them its have has")
 ) | {"的", "了", "是"}
 
+_OPENERS = frozenset(
+    split_words(
+        "a after all also an and any as at before both but by can do during each either every for from here how i if "
+        "in it its many most my no not now of on once one only or our please since so some such take than thank that "
+        "the their then there these they this those to use we what when where whether which while who why with without "
+        "yes you your"
+    )
+)
+
 
 class Grounding:
     """The passages an answer may rest on, sentence by sentence.
 
     A sentence is supported if three sentences of the passages at most, with the headings of their articles, hold each
-    of its numbers and names, three quarters of its content words and two fifths of its pairs of neighbouring words;
-    a number in digits must stand beside one of the words it stands beside there, and the sentence must deny
-    something if the closest of them does. This is a check of words, not of meaning: it finds what was made up, but
-    not a sentence that answers another question.
+    of its numbers and names, three quarters of its content words and two fifths of its pairs of neighbouring words.
+    Each number and name must stand in a run of three words with its passage; or the closest sentence has no others
+    of that kind, and all in the same order. And the sentence must deny something if the closest of them does. This is
+    a check of words, not of meaning: it finds what was made up or exchanged, but not a sentence that answers another
+    question.
 
     Example:
         >>> grounding = Grounding([Document("Gift cards are valid for five years and cost $2 extra.")])
@@ -57,6 +69,8 @@ class Grounding:
     def __init__(self, passages: Sequence[Document]) -> None:
         self._sentences = [sentence for passage in passages for sentence in split_sentences(passage)]
         self._words = [tuple(split_words(sentence.text)) for sentence in self._sentences]
+        small = (word for sentence in self._sentences for word in _SMALL.findall(sentence.text))
+        self._common = _OPENERS.union(*map(split_words, small))
         self._headings = [tuple(split_words(_heading(sentence.passage))) for sentence in self._sentences]
 
     def supports(self, sentence: str) -> tuple[Sentence, ...]:
@@ -96,16 +110,46 @@ class Grounding:
         numbers = {number for place in places for number in _NUMBER.findall(self._sentences[place].text)}
         if stray := next((number for number in _NUMBER.findall(said) if number not in numbers), None):
             return f"the number {stray!r} stands in no passage"
+        if stray := next((name for name in self._name_words(said) if name not in known_words | headings), None):
+            return f"the name {stray!r} stands in no passage"
         if reason := _unsupported_words(said, known_words, headings):
             return reason
+        kinds: list[tuple[str, Callable[[str], list[str]], set[str]]] = [
+            ("number", _number_words, set()),
+            ("name", self._name_words, headings),  # what the article is about may be named anywhere
+        ]
+        for kind, found_in, free in kinds:
+            if moved := self._moved(found_in(said), words, places, found_in, free=free):
+                return f"the {kind} {moved!r} stands among other words in the passages"
         pairs = list(itertools.pairwise(words))
-        if moved := _moved_number(pairs, known_pairs):
-            return f"the number {moved!r} stands beside other words in the passages"
         if sum(pair in known_pairs for pair in pairs) < _MIN_PAIR_SHARE * len(pairs):
             return f"{said!r} joins words that stand apart in the passages"
         if _denies(said) not in {_denies(self._sentences[place].text) for place in places[:2]}:
             return f"{said!r} denies what the passage says, or the other way round"
         return None
+
+    def _name_words(self, sentence: str) -> list[str]:
+        """Return the words with a capital letter, but for a first one that is a common word."""
+        words = [word for name in _NAME.findall(sentence) for word in split_words(name)]
+        is_common = words and next(split_words(sentence), None) == words[0] and words[0] in self._common
+        return words[1:] if is_common else words
+
+    def _moved(
+        self,
+        said: Sequence[str],
+        words: Sequence[str],
+        places: Sequence[int],
+        found_in: Callable[[str], list[str]],
+        *,
+        free: set[str],
+    ) -> str | None:
+        """Return a number or name of the sentence that the passages say of something else, or None."""
+        runs = {run for place in places for run in _runs(self._words[place])}
+        at_home = {word for run in _runs(words) if run in runs for word in run}
+        closest = found_in(self._sentences[places[0]].text) if places else []
+        if set(closest) <= set(said) and [word for word in said if word in closest] == closest:
+            at_home.update(closest)  # nothing there to confuse it with
+        return next((word for word in said if word not in at_home and word not in free), None)
 
 
 def find_unsupported(answer: str, passages: Sequence[Document]) -> str | None:
@@ -139,20 +183,18 @@ def _denies(sentence: str) -> bool:
     return _NEGATION.search(sentence) is not None
 
 
-def _moved_number(pairs: Sequence[tuple[str, str]], known_pairs: set[tuple[str, str]]) -> str | None:
-    numbers = {word for pair in pairs for word in pair if word.isdecimal()}
-    at_home = {word for pair in pairs if pair in known_pairs for word in pair}
-    return min(numbers - at_home, default=None)
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return (tuple(words[place : place + _RUN]) for place in range(len(words) - _RUN + 1))
+
+
+def _number_words(sentence: str) -> list[str]:
+    return [word for word in split_words(sentence) if word.isdecimal() or word in _NUMBER_WORDS]
 
 
 def _unsupported_words(sentence: str, known_words: set[str], headings: set[str]) -> str | None:
     for run in sentence.split():
         if unknown := next((word for word in split_words(run) if word in _NUMBER_WORDS - known_words), None):
             return f"the number {unknown!r} stands in no passage"
-    _, *after_first = sentence.split(" ", 1)  # whose capital letter makes it no name
-    for name in _NAME.findall("".join(after_first)):
-        if not (known_words | headings).issuperset(split_words(name)):
-            return f"the name {name!r} stands in no passage"
     content = [word for run in _CONTENT.findall(sentence) for word in split_words(run) if word not in _FUNCTION_WORDS]
     num_known = sum(word in known_words or word in headings for word in content)
     if num_known < _MIN_WORD_SHARE * len(content):
