@@ -59,6 +59,8 @@ class CustomerServiceSettings(_Section):
     min_relevance: float = Field(default=0.35, ge=0.0, le=1.0)
     word_weight: float = Field(default=0.25, gt=0.0, allow_inf_nan=False)
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
+    conversations: str = Field(default="", pattern="^(postgres(ql)?://.+)?$")  # empty: a file of the workspace
+    decisions_with_text: bool = False  # whether the log of decisions holds what customers wrote
 
 
 class MonitoringSettings(_Section):
@@ -124,6 +126,11 @@ class Settings(BaseSettings):
     def vector_cache(self) -> Path:
         """Where vectors of indexed texts are kept, so that a text that only moved is not embedded again."""
         return self.index_folder / "vectors.sqlite"
+
+    @property
+    def conversations_file(self) -> Path:
+        """Where conversations are kept, unless a database is set."""
+        return self.workspace / "conversations.sqlite"
 
     def records_folder(self, section: CustomerServiceSettings | MonitoringSettings | RecommendationSettings) -> Path:
         """Return the folder of a section's records."""

@@ -1,14 +1,21 @@
 """Customer service: approved answers first, grounded answers next, a person when unsure.
 
-Here belongs what a reply is and when it is good enough. Models, stores and texts are passed in.
+Here belongs what a reply is and when it is good enough, and how a conversation goes on from it. Models, stores and
+texts are passed in.
 """
 
 from chains.customer_service.chain import ServiceOptions, build_customer_service_chain
+from chains.customer_service.conversation import build_service_conversation
+from chains.customer_service.conversations import Conversations
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest, StepTime
 from chains.customer_service.templates import Slot, TemplateBook
+from chains.customer_service.turns import ConversationOverview, HandOver, Turn, WaitingConversation
 
 __all__ = [
     "Citation",
+    "ConversationOverview",
+    "Conversations",
+    "HandOver",
     "OpenQuestion",
     "ServiceOptions",
     "ServiceReply",
@@ -16,5 +23,8 @@ __all__ = [
     "Slot",
     "StepTime",
     "TemplateBook",
+    "Turn",
+    "WaitingConversation",
     "build_customer_service_chain",
+    "build_service_conversation",
 ]
