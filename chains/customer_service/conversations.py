@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -221,8 +221,10 @@ class Conversations:
                 entry = self._transcripts.find(key, message)
             _refuse_other_text(message, entry)
             if is_new:
-                # each step left a checkpoint; only the last one is needed to go on
-                self._checkpointer.prune([key.thread_id], strategy="keep_latest")
+                # each step left a checkpoint, of which only the last is needed; LangGraph's own for SQLite and for
+                # memory cannot prune and keep them all
+                with suppress(NotImplementedError):
+                    self._checkpointer.prune([key.thread_id], strategy="keep_latest")
                 self._tell_decision(key, message, entry)
         yield entry
 
@@ -231,8 +233,8 @@ class Conversations:
         update: ConversationState | Command[Any] | None = {"message": message.model_dump(mode="json")}
         if snapshot.interrupts:
             update = Command(resume={snapshot.interrupts[0].id: message.model_dump(mode="json")})
-        elif snapshot.next:
-            update = None  # a message that was begun; it may be this one
+        elif snapshot.tasks:  # not `next`, which leaves out a step that ended but was not taken into the state
+            update = None  # a message that was begun goes on; it may be this one
         elif message.sender == "staff":
             msg = f"no person is awaited in conversation {key.conversation!r}; the assistant answers it"
             raise NoPersonAwaitedError(msg)
@@ -250,7 +252,7 @@ class Conversations:
         snapshot = self._graph.get_state(_config(key))
         stuck: dict[str, Any] = snapshot.values.get("message", {})
         is_older = stuck.get("id", message.id) != message.id
-        if not is_older or snapshot.next[0] not in _FAILING_STEPS:
+        if not is_older or snapshot.tasks[0].name not in _FAILING_STEPS:
             return False
         _log.error("message %s failed again, a person takes over", stuck["id"], exc_info=error)
         state = cast("ConversationState", snapshot.values)
