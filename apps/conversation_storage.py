@@ -20,7 +20,8 @@ from chains.errors import ConversationBusyError
 
 __all__ = ["ConversationStorage", "open_postgres", "open_sqlite"]
 
-_TIMEOUT_S = 30.0
+_SQLITE_TIMEOUT_S = 30.0
+_POSTGRES_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class ConversationStorage:
 
     checkpointer: BaseCheckpointSaver[Any]
     store: BaseStore
+    errors: tuple[type[Exception], ...]
     shared_lock: Callable[[str], AbstractContextManager[Any]] = nullcontext
 
 
@@ -60,7 +62,7 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
                 f"{path} cannot be opened as a file of conversations: {error}; check the file, its folder and the disk"
             )
             raise WorkspaceError(msg) from error
-        yield ConversationStorage(checkpointer=checkpointer, store=store)
+        yield ConversationStorage(checkpointer=checkpointer, store=store, errors=(sqlite3.Error,))
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
         pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
             url, min_size=1, max_size=max_connections, kwargs=options, open=False
         )
-        pool.open(wait=True, timeout=_TIMEOUT_S)
+        pool.open(wait=True, timeout=_POSTGRES_TIMEOUT_S)
         return pool
 
     with ExitStack() as stack:
@@ -110,7 +112,9 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
                 finally:
                     connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
-        yield ConversationStorage(checkpointer=checkpointer, store=store, shared_lock=shared_lock)
+        yield ConversationStorage(
+            checkpointer=checkpointer, store=store, errors=(psycopg.Error, PoolTimeout), shared_lock=shared_lock
+        )
 
 
 class _SqliteCheckpointer(SqliteSaver):
@@ -137,7 +141,9 @@ class _SqliteCheckpointer(SqliteSaver):
 
 
 def _connect(path: Path, *, isolation_level: Any) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_TIMEOUT_S, check_same_thread=False, isolation_level=isolation_level)
+    connection = sqlite3.connect(
+        path, timeout=_SQLITE_TIMEOUT_S, check_same_thread=False, isolation_level=isolation_level
+    )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # of the builds of SQLite some have another default
     connection.execute("PRAGMA secure_delete = ON")  # deleted words are overwritten

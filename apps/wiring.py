@@ -95,7 +95,12 @@ def open_conversations(
             store=storage.store,
             chat_model=open_chat_model(settings),
         )
-        yield Conversations(graph, shared_lock=storage.shared_lock, decisions_with_text=section.decisions_with_text)
+        yield Conversations(
+            graph,
+            shared_lock=storage.shared_lock,
+            storage_errors=storage.errors,
+            decisions_with_text=section.decisions_with_text,
+        )
 
 
 def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:

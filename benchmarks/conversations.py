@@ -14,6 +14,7 @@ import operator
 import os
 import platform
 import random
+import resource
 import signal
 import sqlite3
 import statistics
@@ -35,6 +36,7 @@ from langgraph.graph import END, START, StateGraph
 from apps.conversation_storage import open_sqlite
 from benchmarks.machine import processor, timed
 from chains.customer_service import Conversations, ServiceReply, ServiceRequest, Turn, build_service_conversation
+from chains.errors import ConversationStorageError
 
 OWNER = "shop"
 NUM_CONVERSATIONS = 3
@@ -95,7 +97,14 @@ def _report(arguments: argparse.Namespace, folder: Path) -> list[str]:
         f"{'no order' if report.swapped is None else report.swapped} |"
         for report in pairs
     ]
+    full = run_full_disk(folder / "full")
     lines += [
+        "",
+        "## Disk full",
+        "",
+        f"20 ceilings of file size (as a full disk) while 30 messages are sent: {full['refused']} messages refused, "
+        f"{full['unreadable']} times what was there could not be read; sent again when there was room: {full['lost']} "
+        f"lost, {full['doubled']} doubled.",
         "",
         "## A long conversation",
         "",
@@ -307,6 +316,41 @@ def _from_loop(conversations: Conversations, conversation: str, ids: list[str]) 
     asyncio.run(work())
 
 
+# --- a full disk
+
+
+def run_full_disk(folder: Path, *, num_limits: int = 20) -> Counter[str]:
+    """Let writes fail at many places by a ceiling of file size, and count what became of the messages."""
+    folder.mkdir(parents=True)
+    counts: Counter[str] = Counter()
+    for number in range(num_limits):
+        path, limit = folder / f"{number}.sqlite", 120_000 + 7_919 * number
+        counts.update(_in_child(lambda path=path, limit=limit: _fill_disk(path, limit)))
+    return counts
+
+
+def _fill_disk(path: Path, limit: int) -> dict[str, int]:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    ids, replies = [str(number) for number in range(30)], {}
+    place = {"owner": OWNER, "conversation": "c"}
+    with _open(path) as conversations:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        counts = {"refused": 0}
+        for id_ in ids:
+            try:
+                replies[id_] = conversations.send(**place, message_id=id_, text=f"message {id_}")
+            except ConversationStorageError:
+                counts["refused"] += 1
+                counts["unreadable"] = counts.get("unreadable", 0) + (len(_all_turns(conversations)) < 2 * len(replies))
+                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+                replies[id_] = conversations.send(**place, message_id=id_, text=f"message {id_}")
+    with _open(path) as conversations:
+        turns = conversations.turns(OWNER, "c")
+        said = [turn.text for turn in turns if turn.speaker == "assistant"]
+    expected = [replies[id_].text for id_ in ids]
+    return counts | {"lost": len(set(expected) - set(said)), "doubled": len(said) - len(set(said))}
+
+
 # --- growth
 
 
@@ -397,7 +441,7 @@ def _open(path: Path) -> Iterator[Conversations]:
         graph = build_service_conversation(
             RunnableLambda(_answer), checkpointer=storage.checkpointer, store=storage.store
         )
-        yield Conversations(graph)
+        yield Conversations(graph, storage_errors=storage.errors)
 
 
 def _in_child(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

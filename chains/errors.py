@@ -7,7 +7,8 @@ The tree::
     │   └── MessageIdError                       an id that was used for another message
     ├── UnknownConversationError (LookupError)   no such conversation, or another owner's
     ├── NoPersonAwaitedError (RuntimeError)      an answer of staff where none is asked for
-    └── ConversationBusyError (RuntimeError)     too much waits already, or another process has the conversations
+    ├── ConversationBusyError (RuntimeError)     too much waits already, or another process has the conversations
+    └── ConversationStorageError (OSError)       the disk is full, or the database does not answer
 """
 
 from llms.errors import TuneChainError
@@ -15,6 +16,7 @@ from llms.errors import TuneChainError
 __all__ = [
     "ChainInputError",
     "ConversationBusyError",
+    "ConversationStorageError",
     "MessageIdError",
     "NoPersonAwaitedError",
     "UnknownConversationError",
@@ -39,3 +41,7 @@ class NoPersonAwaitedError(TuneChainError, RuntimeError):
 
 class ConversationBusyError(TuneChainError, RuntimeError):
     """A message refused at once, before anything was stored; try again later."""
+
+
+class ConversationStorageError(TuneChainError, OSError):
+    """A message or a question that the storage of conversations refused; what was acknowledged is intact."""

@@ -3,14 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, cast
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
-from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command
-
-from chains.customer_service.conversation import ConversationGraph, ConversationState, handed_over
+from chains.customer_service.conversation import ConversationGraph
 from chains.customer_service.decisions import DecisionSink, describe_decision, log_decision
+from chains.customer_service.delivery import Delivery
 from chains.customer_service.schema import ServiceEvent, ServiceReply
 from chains.customer_service.tickets import TicketLocks
 from chains.customer_service.transcript import Entry, Transcripts
@@ -22,7 +20,12 @@ from chains.customer_service.turns import (
     WaitingConversation,
     now,
 )
-from chains.errors import ChainInputError, MessageIdError, NoPersonAwaitedError, UnknownConversationError
+from chains.errors import (
+    ChainInputError,
+    ConversationStorageError,
+    MessageIdError,
+    UnknownConversationError,
+)
 from llms.errors import EngineBusyError
 from llms.texts import check_text
 
@@ -31,7 +34,6 @@ __all__ = ["Conversations"]
 _log = logging.getLogger(__name__)
 
 _MAX_ID_CHARS = 200
-_FAILING_STEPS = ("understand", "answer")  # a model may fail at the same message for ever
 Step = ServiceEvent | Entry  # what a running message gives: events, and its entry in the end
 
 
@@ -48,6 +50,7 @@ class Conversations:
         decisions_with_text: whether the records hold what was written.
         shared_lock: makes a lock that other processes see, from the name of a conversation; needed where several
             processes share a database.
+        storage_errors: what the database raises; callers get a ConversationStorageError.
 
     Example:
         >>> from langchain_core.runnables import RunnableLambda
@@ -71,17 +74,18 @@ class Conversations:
         decide: DecisionSink = log_decision,
         decisions_with_text: bool = False,
         shared_lock: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+        storage_errors: tuple[type[Exception], ...] = (),
     ) -> None:
-        if not graph.checkpointer or isinstance(graph.checkpointer, bool) or graph.store is None:
-            msg = "the graph needs a checkpointer and a store; build it with build_service_conversation"
+        if graph.store is None:
+            msg = "the graph needs a store; build it with build_service_conversation"
             raise ChainInputError(msg)
-        self._graph = graph
-        self._checkpointer = graph.checkpointer
         self._transcripts = Transcripts(graph.store)
+        self._delivery = Delivery(graph, self._transcripts, passing_errors=(EngineBusyError, *storage_errors))
         self._max_message_chars = max_message_chars
         self._decide = decide
         self._decisions_with_text = decisions_with_text
         self._shared_lock = shared_lock
+        self._storage_errors = storage_errors
         self._locks = TicketLocks()
 
     # --- customers
@@ -96,6 +100,7 @@ class Conversations:
             InputTextError: if the text is too long, or holds NUL or a lone surrogate.
             MessageIdError: if the id belongs to another text.
             ConversationBusyError: if too many messages of this conversation wait already.
+            ConversationStorageError: if it cannot be stored; any method may raise it.
         """
         for step in self.stream(owner=owner, conversation=conversation, message_id=message_id, text=text):
             if isinstance(step, ServiceReply):
@@ -174,7 +179,8 @@ class Conversations:
 
     def waiting(self, owner: str) -> list[WaitingConversation]:
         """Return the conversations in which a person is awaited, the longest waiting first."""
-        return self._transcripts.waiting(_checked_id(owner, "owner"))
+        with self._storage():
+            return self._transcripts.waiting(_checked_id(owner, "owner"))
 
     # --- reading and deleting
 
@@ -185,12 +191,14 @@ class Conversations:
             UnknownConversationError: if the owner has no such conversation.
         """
         key = _checked_key(owner, conversation)
-        self._require(key)
-        return self._transcripts.turns(key)
+        with self._storage():
+            self._require(key)
+            return self._transcripts.turns(key)
 
     def list(self, owner: str) -> list[ConversationOverview]:
         """Return the conversations of an owner, the latest first."""
-        return self._transcripts.overviews(_checked_id(owner, "owner"))
+        with self._storage():
+            return self._transcripts.overviews(_checked_id(owner, "owner"))
 
     def delete(self, owner: str, conversation: str) -> None:
         """Delete a conversation with all that was said; after a crash in the middle call it again.
@@ -199,11 +207,11 @@ class Conversations:
             UnknownConversationError: if the owner has no such conversation.
         """
         key = _checked_key(owner, conversation)
-        with self._locks.draw(key), self._shared_lock(key.thread_id):
-            if not self._graph.get_state(_config(key)).values:  # it is deleted last
+        with self._locks.draw(key), self._storage(), self._shared_lock(key.thread_id):
+            if not self._delivery.has_begun(key):  # this is deleted last
                 self._require(key)
             self._transcripts.delete(key)
-            self._checkpointer.delete_thread(key.thread_id)
+            self._delivery.forget(key)
 
     # --- one message
 
@@ -212,53 +220,13 @@ class Conversations:
             yield from self._handle(key, message)
 
     def _handle(self, key: ConversationKey, message: Message) -> Iterator[Step]:
-        """Run the graph until the message is recorded; most often that is one run."""
-        with self._shared_lock(key.thread_id):
+        with self._storage(), self._shared_lock(key.thread_id):
             entry = self._transcripts.find(key, message)
-            is_new = entry is None
-            while entry is None:
-                yield from self._run(key, message)
-                entry = self._transcripts.find(key, message)
-            _refuse_other_text(message, entry)
-            if is_new:
-                # each step left a checkpoint, of which only the last is needed; LangGraph's own for SQLite and for
-                # memory cannot prune and keep them all
-                with suppress(NotImplementedError):
-                    self._checkpointer.prune([key.thread_id], strategy="keep_latest")
+            if entry is None:
+                entry = yield from self._delivery.deliver(key, message)
                 self._tell_decision(key, message, entry)
+        _refuse_other_text(message, entry)
         yield entry
-
-    def _run(self, key: ConversationKey, message: Message) -> Iterator[ServiceEvent]:
-        snapshot = self._graph.get_state(_config(key))
-        update: ConversationState | Command[Any] | None = {"message": message.model_dump(mode="json")}
-        if snapshot.interrupts:
-            update = Command(resume={snapshot.interrupts[0].id: message.model_dump(mode="json")})
-        elif snapshot.tasks:  # not `next`, which leaves out a step that ended but was not taken into the state
-            update = None  # a message that was begun goes on; it may be this one
-        elif message.sender == "staff":
-            msg = f"no person is awaited in conversation {key.conversation!r}; the assistant answers it"
-            raise NoPersonAwaitedError(msg)
-        try:
-            for event in self._graph.stream(update, _config(key), context=key, stream_mode="custom", durability="sync"):
-                yield cast("ServiceEvent", event)
-        except EngineBusyError:
-            raise  # nothing is wrong with the message
-        except Exception as error:
-            if update is not None or not self._give_up(key, message, error):
-                raise
-
-    def _give_up(self, key: ConversationKey, message: Message, error: Exception) -> bool:
-        """Hand an older message over that failed again, so that it does not stand in the way of all later ones."""
-        snapshot = self._graph.get_state(_config(key))
-        stuck: dict[str, Any] = snapshot.values.get("message", {})
-        is_older = stuck.get("id", message.id) != message.id
-        if not is_older or snapshot.tasks[0].name not in _FAILING_STEPS:
-            return False
-        _log.error("message %s failed again, a person takes over", stuck["id"], exc_info=error)
-        state = cast("ConversationState", snapshot.values)
-        changes = handed_over(f"the assistant failed with {type(error).__name__}", state)
-        self._graph.update_state(_config(key), changes, as_node="answer")
-        return True
 
     def _tell_decision(self, key: ConversationKey, message: Message, entry: Entry) -> None:
         try:
@@ -268,8 +236,9 @@ class Conversations:
 
     def _handle_as_staff(self, owner: str, conversation: str, message_id: str, text: str, *, close: bool) -> None:
         key = _checked_key(owner, conversation)
-        self._require(key)
         message_id = _checked_id(message_id, "message_id")
+        with self._storage():
+            self._require(key)
         message = Message(id=message_id, sender="staff", text=text, time=now(), closes=close)
         for _ in self._handle_in_turn(key, message):
             pass
@@ -284,14 +253,20 @@ class Conversations:
     def _checked(self, text: str, name: str) -> str:
         return _refuse_blank(check_text(text, max_chars=self._max_message_chars), name)
 
+    @contextmanager
+    def _storage(self) -> Iterator[None]:
+        try:
+            yield
+        except self._storage_errors as error:
+            msg = (
+                f"the storage of conversations cannot be used: {error}; check the disk or the database, then try again"
+            )
+            raise ConversationStorageError(msg) from error
+
     def _require(self, key: ConversationKey) -> None:
         if not self._transcripts.is_known(key):
             msg = f"there is no conversation {key.conversation!r}; `list` returns those there are"
             raise UnknownConversationError(msg)
-
-
-def _config(key: ConversationKey) -> RunnableConfig:
-    return {"configurable": {"thread_id": key.thread_id}}
 
 
 def _checked_key(owner: str, conversation: str) -> ConversationKey:

@@ -10,7 +10,7 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG
 
 from apps.conversation_storage import open_sqlite
 from apps.errors import WorkspaceError
-from benchmarks.conversations import run_growth, run_kills, run_pairs
+from benchmarks.conversations import run_full_disk, run_growth, run_kills, run_pairs
 from chains.customer_service import Conversations, build_service_conversation
 from chains.errors import ConversationBusyError
 from tests.chains.customer_service.talks import ShopChain, Talk
@@ -36,6 +36,12 @@ def test_of_two_messages_at_once_each_is_answered_before_the_other(tmp_path):
     for report in run_pairs(tmp_path / "pairs", count=50):
         assert (report.pairs, report.lost, report.interleaved) == (25, 0, 0)
         assert not report.swapped
+
+
+def test_a_full_disk_refuses_messages_and_goes_on_when_there_is_room(tmp_path):
+    counts = run_full_disk(tmp_path / "full", num_limits=2)
+    assert counts["refused"] == 2
+    assert (counts["unreadable"], counts["lost"], counts["doubled"]) == (0, 0, 0)
 
 
 def test_a_conversation_grows_by_what_is_said_and_no_more(tmp_path):

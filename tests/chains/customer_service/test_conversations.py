@@ -8,7 +8,9 @@ import time
 
 import pytest
 from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
+from langgraph.store.memory import InMemoryStore
 
 from chains.customer_service import Conversations
 from chains.errors import (
@@ -254,8 +256,12 @@ def test_a_graph_that_keeps_nothing_is_refused():
     graph.add_node("answer", lambda state: state)
     graph.add_edge(START, "answer")
     graph.add_edge("answer", END)
-    with pytest.raises(ChainInputError, match="needs a checkpointer and a store"):
-        Conversations(graph.compile())
+    for options, lacking in (
+        ({"checkpointer": InMemorySaver()}, "store"),
+        ({"store": InMemoryStore()}, "checkpointer"),
+    ):
+        with pytest.raises(ChainInputError, match=f"needs a {lacking}"):
+            Conversations(graph.compile(**options))
 
 
 # --- order
