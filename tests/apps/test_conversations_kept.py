@@ -1,15 +1,21 @@
 """Conversations in their file: killed, crowded, long, damaged, deleted; and in PostgreSQL, where there is one."""
 
+import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import threading
+from pathlib import Path
 
 import ormsgpack
 import pytest
+from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG
 
-from apps.conversation_storage import open_sqlite
-from apps.errors import WorkspaceError
+from apps.conversation_storage import open_postgres, open_sqlite
+from apps.errors import SettingsError, WorkspaceError
 from benchmarks.conversations import run_full_disk, run_growth, run_kills, run_pairs
 from chains.customer_service import Conversations, build_service_conversation
 from chains.errors import ConversationBusyError
@@ -17,11 +23,8 @@ from tests.chains.customer_service.talks import ShopChain, Talk
 
 
 def talk_in(storage, **options):
-    from langchain_core.runnables import RunnableLambda
-
-    graph = build_service_conversation(
-        RunnableLambda(ShopChain().reply), checkpointer=storage.checkpointer, store=storage.store
-    )
+    chain = RunnableLambda(ShopChain().reply)
+    graph = build_service_conversation(chain, checkpointer=storage.checkpointer, store=storage.store)
     return Talk(Conversations(graph, shared_lock=storage.shared_lock), **options)
 
 
@@ -139,3 +142,77 @@ def test_nothing_is_built_from_a_checkpoint_but_plain_values(tmp_path):
         loaded = storage.checkpointer.get_tuple(config).checkpoint
         assert loaded["channel_values"]["slots"] == f"touch {trace}"
     assert not trace.exists()
+
+
+# --- PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def postgres_url():
+    """The address of a server that is started for these tests; without one installed they are skipped."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (programs and str(programs[-1]))
+    if not initdb:
+        pytest.skip("no PostgreSQL is installed here")
+    # not below pytest's folder: a socket's path must be short, and root's folders are closed to the server's user
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    as_user = []
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    pg_ctl = str(Path(initdb).resolve().with_name("pg_ctl"))
+    data = ["-D", str(folder / "data")]
+    options = ["-w", "-o", f"-k {folder} -c listen_addresses=''", "-l", str(folder / "log")]
+    run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([*as_user, initdb, *data, "-A", "trust", "-U", "postgres"], **run)
+    subprocess.run([*as_user, pg_ctl, *data, *options, "start"], **run)
+    yield f"postgresql:///postgres?host={folder}&user=postgres"
+    subprocess.run([*as_user, pg_ctl, *data, "-m", "immediate", "stop"], **run)
+    shutil.rmtree(folder)
+
+
+def test_postgres_keeps_conversations_as_the_file_does(postgres_url):
+    with open_postgres(postgres_url) as storage:
+        talk, other = talk_in(storage), talk_in(storage, owner="shop%")
+        assert talk.say("Where is my parcel?").text == "Which order?"
+        assert talk.say("1048").text == "See order 1048."
+        talk.say("Do you like poems?")
+        assert talk.say("Hello?").text == ""
+        talk.answer("I do.", close=True)
+        assert other.conversations.list("shop_") == []
+        other.say("warranty phones")
+    with open_postgres(postgres_url) as storage:
+        talk = talk_in(storage)
+        assert [text for _, text in talk.turns[-3:]] == ["A colleague helps.", "Hello?", "I do."]
+        with storage.checkpointer.conn.connection() as connection:
+            (found,) = connection.execute("SELECT count(*) AS found FROM checkpoints").fetchall()
+        assert found["found"] == 2  # one for each conversation
+        talk.conversations.delete(**talk.place)
+        assert talk.conversations.list("shop") == []
+        assert len(talk_in(storage, owner="shop%").turns) == 2
+
+
+def test_servers_that_share_postgres_never_mix_the_messages_of_a_conversation(postgres_url):
+    with open_postgres(postgres_url) as first, open_postgres(postgres_url) as second:
+
+        def say_ten_times(storage, name):
+            conversations = talk_in(storage).conversations
+            for number in range(10):
+                text = f"warranty phones {name} {number}"
+                conversations.send(owner="shop", conversation="shared", message_id=text, text=text)
+
+        threads = [threading.Thread(target=say_ten_times, args=pair) for pair in ((first, "a"), (second, "b"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        turns = talk_in(first, conversation="shared").turns
+    assert [speaker for speaker, _ in turns] == ["customer", "assistant"] * 20
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setattr("apps.conversation_storage._POSTGRES_TIMEOUT_S", 0.5)
+    url = f"postgresql:///postgres?host={tmp_path}&user=postgres&password=secret"
+    with pytest.raises(SettingsError, match=r"'customer_service.conversations' cannot be used") as caught:
+        open_postgres(url).__enter__()
+    assert "secret" not in str(caught.value)
