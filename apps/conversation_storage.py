@@ -42,14 +42,9 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
         ConversationBusyError: if another process has it open: two could not keep the order of messages.
         WorkspaceError: if it is no file of conversations, or cannot be opened.
     """
-    lock = FileLock(f"{path}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        msg = f"another process has {path} open; end it, or let both use a PostgreSQL database"
-        raise ConversationBusyError(msg) from error
-    with lock, ExitStack() as stack:
+    with ExitStack() as stack:
         try:
+            stack.enter_context(FileLock(f"{path}.lock", blocking=False))
             # a connection each: one of them opens its transactions itself, the other leaves that to Python
             checkpointer = _SqliteCheckpointer(
                 stack.enter_context(closing(_connect(path, isolation_level=""))), serde=_plain_values()
@@ -57,7 +52,10 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
             store = SqliteStore(stack.enter_context(closing(_connect(path, isolation_level=None))))
             checkpointer.setup()
             store.setup()
-        except sqlite3.Error as error:
+        except Timeout as error:
+            msg = f"another process has {path} open; end it, or let both use a PostgreSQL database"
+            raise ConversationBusyError(msg) from error
+        except (sqlite3.Error, OSError) as error:
             msg = (
                 f"{path} cannot be opened as a file of conversations: {error}; check the file, its folder and the disk"
             )

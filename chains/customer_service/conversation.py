@@ -1,6 +1,7 @@
 """A conversation as a graph: what happens to each message that comes in. Read `build_service_conversation` first."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
@@ -31,6 +32,7 @@ class ConversationState(TypedDict, total=False):
     readings: list[str]  # what it may mean, the likeliest first
     question: str  # the reading that was answered
     reply: dict[str, Any] | None  # the `ServiceReply` to it; None to staff
+    replied_at: str  # noted when the reply was made, so that recording it twice writes the same
     turns: list[dict[str, Any]]  # the latest, each a `Turn`, oldest first
     num_messages: int
     slots: dict[str, str]  # what the customer told so far, such as the number of an order
@@ -148,6 +150,7 @@ def _after_reply(reply: ServiceReply, state: ConversationState, *, question: str
     changes: ConversationState = {
         "question": question,
         "reply": reply.model_dump(mode="json"),
+        "replied_at": now().isoformat(),
         "slots": {**state.get("slots", {}), **reply.slots},
         "open_question": None if reply.open_question is None else reply.open_question.model_dump(mode="json"),
     }
@@ -173,7 +176,7 @@ def _new_turns(message: Message, state: ConversationState) -> tuple[Turn, ...]:
                 id=f"{message.id}/reply",
                 speaker="assistant",
                 text=reply.text,
-                time=now(),
+                time=datetime.fromisoformat(state["replied_at"]),
                 reply=reply,
                 question=state["question"],
             )

@@ -46,7 +46,7 @@ class Conversations:
     Args:
         graph: with a checkpointer and a store.
         max_message_chars: of one message; the chain's own limit should not be lower.
-        decide: gets one record per message, as `describe_decision` makes it; never for a repeated one.
+        record_decision: gets one record per message, as `describe_decision` makes it; never for a repeated one.
         decisions_with_text: whether the records hold what was written.
         shared_lock: makes a lock that other processes see, from the name of a conversation; needed where several
             processes share a database.
@@ -71,7 +71,7 @@ class Conversations:
         graph: ConversationGraph,
         *,
         max_message_chars: int = 4_000,
-        decide: DecisionSink = log_decision,
+        record_decision: DecisionSink = log_decision,
         decisions_with_text: bool = False,
         shared_lock: Callable[[str], AbstractContextManager[Any]] = nullcontext,
         storage_errors: tuple[type[Exception], ...] = (),
@@ -82,7 +82,7 @@ class Conversations:
         self._transcripts = Transcripts(graph.store)
         self._delivery = Delivery(graph, self._transcripts, passing_errors=(EngineBusyError, *storage_errors))
         self._max_message_chars = max_message_chars
-        self._decide = decide
+        self._record_decision = record_decision
         self._decisions_with_text = decisions_with_text
         self._shared_lock = shared_lock
         self._storage_errors = storage_errors
@@ -129,14 +129,9 @@ class Conversations:
     ) -> AsyncIterator[ServiceEvent | ServiceReply]:
         """Yield what `stream` does, from an event loop; once begun, a message is finished even if nobody listens."""
         key, message = self._customer_message(owner, conversation, message_id, text)
-        ticket = self._locks.draw(key)
-        try:
-            await asyncio.shield(asyncio.wrap_future(ticket.called))
-        except BaseException:
-            ticket.release()
-            raise
         loop = asyncio.get_running_loop()
         steps: asyncio.Queue[Step | BaseException] = asyncio.Queue()
+        ticket = self._locks.draw(key)
 
         def tell(step: Step | BaseException) -> None:
             if not loop.is_closed():
@@ -150,7 +145,12 @@ class Conversations:
             except BaseException as error:  # raised where it is waited for
                 tell(error)
 
-        loop.run_in_executor(None, work)
+        try:
+            await asyncio.shield(asyncio.wrap_future(ticket.called))
+            loop.run_in_executor(None, work)  # a thread that waited for its ticket would take a worker from others
+        except BaseException:
+            ticket.release()
+            raise
         while True:
             step = await steps.get()
             if isinstance(step, BaseException):
@@ -230,7 +230,7 @@ class Conversations:
 
     def _tell_decision(self, key: ConversationKey, message: Message, entry: Entry) -> None:
         try:
-            self._decide(describe_decision(key, message, entry, with_text=self._decisions_with_text))
+            self._record_decision(describe_decision(key, message, entry, with_text=self._decisions_with_text))
         except Exception:  # the reply is on the disk already; it must reach the customer
             _log.exception("the decision about message %s could not be passed on", message.id)
 

@@ -22,7 +22,7 @@ __all__ = ["FollowUp", "build_follow_up_reader", "is_fragment"]
 
 _log = logging.getLogger(__name__)
 
-_MAX_REWRITTEN_CHARS = 1_000
+_MAX_READING_CHARS = 1_000  # of a reading that is made here; no chain takes less
 _MAX_FOLLOW_UP_WORDS = 12  # longer messages stand by themselves, even where nobody knows the answer
 _WORD = re.compile(r"[^\W\d_\u4e00-\u9fff]+(?:['’][^\W\d_]+)*|\d+|[\u4e00-\u9fff]")
 _ENGLISH_BEGINNING = re.compile(r"(and|or|but|also|then|what about|how about|same for|what if it|not)\b", re.IGNORECASE)
@@ -67,7 +67,7 @@ def build_follow_up_reader(chat_model: BaseChatModel | None = None) -> Runnable[
         history = "\n".join(f"{turn.speaker}: {turn.text}" for turn in follow_up.turns)
         try:
             answer = rewriter.invoke({"history": history, "question": follow_up.text}, config)
-            rewritten = check_text(" ".join(answer.split()), max_chars=_MAX_REWRITTEN_CHARS)
+            rewritten = check_text(" ".join(answer.split()), max_chars=_MAX_READING_CHARS)
         except (ContextOverflowError, InputTextError) as error:
             _log.warning("the message is read as it stands: %s", error)
             return [follow_up.text]
@@ -98,4 +98,6 @@ def _join(follow_up: FollowUp) -> list[str]:
     if not earlier or len(_WORD.findall(text)) > _MAX_FOLLOW_UP_WORDS:
         return [text]
     joined = f"{earlier[-1]} {text}"
+    if len(joined) > _MAX_READING_CHARS:
+        return [text]
     return [joined, text] if is_fragment(text) else [text, joined]

@@ -5,10 +5,8 @@ message would grow with the conversation.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
 
-from langgraph.store.base import BaseStore, PutOp
+from langgraph.store.base import BaseStore, PutOp, SearchItem
 from pydantic import BaseModel, ConfigDict
 
 from chains.customer_service.schema import ServiceReply
@@ -19,6 +17,7 @@ from chains.customer_service.turns import (
     Message,
     Turn,
     WaitingConversation,
+    label,
 )
 
 __all__ = ["Entry", "Transcripts"]
@@ -78,7 +77,7 @@ class Transcripts:
 
     def turns(self, key: ConversationKey) -> list[Turn]:
         """Return all turns, oldest first; none if there is no such conversation."""
-        entries = [Entry.model_validate(value) for value in self._all(_entries(key))]
+        entries = [Entry.model_validate(item.value) for item in self._all(_entries(key))]
         return [turn for entry in sorted(entries, key=lambda entry: entry.number) for turn in entry.turns]
 
     def is_known(self, key: ConversationKey) -> bool:
@@ -87,25 +86,23 @@ class Transcripts:
 
     def overviews(self, owner: str) -> list[ConversationOverview]:
         """Return an owner's conversations, the latest first."""
-        found = [ConversationOverview.model_validate(value) for value in self._all(_overviews(owner))]
+        found = [ConversationOverview.model_validate(item.value) for item in self._all(_overviews(owner))]
         return sorted(found, key=lambda overview: overview.updated, reverse=True)
 
     def waiting(self, owner: str) -> list[WaitingConversation]:
         """Return an owner's conversations in which a person is awaited, the longest waiting first."""
-        found = [WaitingConversation.model_validate(value) for value in self._all(_inbox(owner))]
+        found = [WaitingConversation.model_validate(item.value) for item in self._all(_inbox(owner))]
         return sorted(found, key=lambda waiting: waiting.since)
 
     def delete(self, key: ConversationKey) -> None:
         """Delete what the store holds of a conversation."""
-        names = [item.key for item in self._store.search(_entries(key), limit=sys.maxsize)]
-        places = [(_entries(key), name) for name in names]
+        places = [(_entries(key), item.key) for item in self._all(_entries(key))]
         places += [(_overviews(key.owner), key.conversation), (_inbox(key.owner), key.conversation)]
         self._store.batch([PutOp(namespace, name, None) for namespace, name in places])
 
-    def _all(self, namespace: tuple[str, ...]) -> Iterable[dict[str, Any]]:
+    def _all(self, namespace: tuple[str, ...]) -> list[SearchItem]:
         # in one go: the store orders by a time in seconds, so pages of it could overlap
-        found: Sequence[Any] = self._store.search(namespace, limit=sys.maxsize)
-        return (item.value for item in found)
+        return self._store.search(namespace, limit=sys.maxsize)
 
 
 def _entry_name(message: Message) -> str:
@@ -113,12 +110,12 @@ def _entry_name(message: Message) -> str:
 
 
 def _entries(key: ConversationKey) -> tuple[str, ...]:
-    return "entries", key.owner_label, key.conversation_label
+    return "entries", label(key.owner), label(key.conversation)
 
 
 def _overviews(owner: str) -> tuple[str, ...]:
-    return "overviews", ConversationKey(owner=owner, conversation="").owner_label
+    return "overviews", label(owner)
 
 
 def _inbox(owner: str) -> tuple[str, ...]:
-    return "inbox", ConversationKey(owner=owner, conversation="").owner_label
+    return "inbox", label(owner)

@@ -8,7 +8,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from chains.customer_service.schema import ServiceReply
 
-__all__ = ["ConversationKey", "ConversationOverview", "HandOver", "Message", "Turn", "WaitingConversation", "now"]
+__all__ = [
+    "ConversationKey",
+    "ConversationOverview",
+    "HandOver",
+    "Message",
+    "Turn",
+    "WaitingConversation",
+    "label",
+    "now",
+]
 
 Sender = Literal["customer", "staff"]
 
@@ -26,19 +35,9 @@ class ConversationKey:
     conversation: str
 
     @property
-    def owner_label(self) -> str:
-        """The owner in characters that no database reads as a pattern or a separator."""
-        return self.owner.encode().hex()
-
-    @property
-    def conversation_label(self) -> str:
-        """The conversation, in the same way."""
-        return self.conversation.encode().hex()
-
-    @property
     def thread_id(self) -> str:
         """The name of the graph's thread; two keys never share one."""
-        return f"{self.owner_label}/{self.conversation_label}"
+        return f"{label(self.owner)}/{label(self.conversation)}"
 
 
 class Message(BaseModel):
@@ -90,6 +89,16 @@ class WaitingConversation(HandOver):
     """One line of an owner's hand-over inbox."""
 
     conversation: str
+
+
+def label(text: str) -> str:
+    """Return an owner or a conversation in characters that no database reads as a pattern or a separator.
+
+    Example:
+        >>> label("a.%")
+        '612e25'
+    """
+    return text.encode().hex()
 
 
 def now() -> datetime:

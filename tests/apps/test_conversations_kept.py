@@ -101,6 +101,12 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "open\n"
 
 
+def test_a_place_where_no_file_can_be_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceError, match="cannot be opened"), open_sqlite(tmp_path / "file" / "c.sqlite"):
+        pass
+
+
 def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path):
     path = tmp_path / "conversations.sqlite"
     path.write_bytes(b"my diary, " * 1_000)

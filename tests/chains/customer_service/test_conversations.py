@@ -353,7 +353,7 @@ async def test_a_conversation_with_too_much_waiting_refuses_more():
 
 def test_each_message_leaves_one_record_without_a_word_of_it():
     decisions = []
-    talk = Talk(open_conversations(decide=decisions.append))
+    talk = Talk(open_conversations(record_decision=decisions.append))
     talk.say("Where is parcel 4711 now?")
     talk.conversations.send(**talk.place, message_id="m0", text="Where is parcel 4711 now?")
     assert len(decisions) == 1
@@ -376,7 +376,7 @@ def test_each_message_leaves_one_record_without_a_word_of_it():
 
 def test_records_hold_the_words_where_the_operator_asks_for_them():
     decisions = []
-    talk = Talk(open_conversations(decide=decisions.append, decisions_with_text=True))
+    talk = Talk(open_conversations(record_decision=decisions.append, decisions_with_text=True))
     talk.say(PHONES)
     talk.say("and for tablets?")
     assert decisions[-1]["text"] == "and for tablets?"
@@ -395,5 +395,5 @@ def test_a_record_that_cannot_be_passed_on_does_not_cost_the_reply(caplog):
     def fail(decision):
         raise OSError("the disk of the log is full")
 
-    assert open_conversations(decide=fail).send(**place()).route == "answer"
+    assert open_conversations(record_decision=fail).send(**place()).route == "answer"
     assert "could not be passed on" in caplog.text

@@ -72,6 +72,11 @@ def test_a_long_message_is_never_joined():
     assert build_follow_up_reader().invoke(FollowUp(long, [turn("The warranty of phones?")])) == [long]
 
 
+def test_what_would_become_too_long_is_not_joined():
+    turns = [turn("The warranty of phones? " * 50)]
+    assert build_follow_up_reader().invoke(FollowUp("and for tablets?", turns)) == ["and for tablets?"]
+
+
 def test_a_chat_model_rewrites_with_the_history_as_a_quotation():
     model = ScriptedChatModel(answers=["How long is the\n warranty of tablets?"])
     turns = [turn("The warranty of phones?"), turn("Two years.", "assistant")]
