@@ -76,9 +76,11 @@ class Delivery:
         elif message.sender == "staff":
             msg = f"no person is awaited in conversation {key.conversation!r}; the assistant answers it"
             raise NoPersonAwaitedError(msg)
+        is_told = update is not None or snapshot.values.get("message", {}).get("id") == message.id
         try:
             for event in self._graph.stream(update, _config(key), context=key, stream_mode="custom", durability="sync"):
-                yield cast("ServiceEvent", event)
+                if is_told:  # else they belong to the reply to an older message
+                    yield cast("ServiceEvent", event)
         except self._passing_errors:
             raise
         except Exception as error:

@@ -93,6 +93,17 @@ def test_a_message_that_was_left_is_finished_before_the_next():
     assert [text for _, text in talk.turns[::2]] == [PHONES, TABLETS]
 
 
+def test_the_events_of_a_message_that_was_left_are_not_told_with_the_next():
+    chain = ShopChain(fails_at="phones")
+    talk = Talk(open_conversations(chain))
+    with pytest.raises(ValueError, match="phones"):
+        talk.say(PHONES)
+    chain.fails_at = "\0"
+    *events, reply = talk.conversations.stream(**talk.place, message_id="next", text=TABLETS)
+    assert "".join(event.get("text", "") for event in events) == reply.text
+    assert len(talk.turns) == 4
+
+
 def test_a_message_that_fails_again_goes_to_a_person_and_stops_nobody(caplog):
     talk = Talk(open_conversations(ShopChain(fails_at="phones")))
     with pytest.raises(ValueError, match="phones"):
