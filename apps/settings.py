@@ -63,6 +63,8 @@ class CustomerServiceSettings(_Section):
     link_hosts: tuple[str, ...] = ()  # other links never stand in answers from the knowledge base
     clarify_text: str = "What is it about: 1. {first}, or 2. {second}?"
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
+    conversations: str = Field(default="", pattern="^(postgres(ql)?://.+)?$")  # empty: a file of the workspace
+    decisions_with_text: bool = False  # whether the log of decisions holds what customers wrote
 
 
 class MonitoringSettings(_Section):
@@ -128,6 +130,11 @@ class Settings(BaseSettings):
     def vector_cache(self) -> Path:
         """Where vectors of indexed texts are kept, so that a text that only moved is not embedded again."""
         return self.index_folder / "vectors.sqlite"
+
+    @property
+    def conversations_file(self) -> Path:
+        """Where conversations are kept, unless a database is set."""
+        return self.workspace / "conversations.sqlite"
 
     def records_folder(self, section: CustomerServiceSettings | MonitoringSettings | RecommendationSettings) -> Path:
         """Return the folder of a section's records."""

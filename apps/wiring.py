@@ -1,7 +1,8 @@
 """The composition root: settings -> models -> stores -> chains. Read it from top to bottom."""
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,16 +10,19 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
 
+from apps.conversation_storage import open_postgres, open_sqlite
 from apps.errors import NotBuiltError
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
 from apps.settings import STARTER_NAME, CustomerServiceSettings, MonitoringSettings, RecommendationSettings, Settings
 from chains.customer_service import (
+    Conversations,
     KnownMatch,
     ServiceOptions,
     ServiceReply,
     ServiceRequest,
     build_customer_service_chain,
+    build_service_conversation,
     fit_known_questions,
 )
 from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
@@ -42,6 +46,7 @@ __all__ = [
     "build_recommendation",
     "open_chat_model",
     "open_classifier",
+    "open_conversations",
     "open_embeddings",
     "open_store",
     "read_behaviour",
@@ -86,6 +91,36 @@ def _open_known_questions(settings: Settings, embeddings: LocalEmbeddings) -> Ru
     if not questions:
         return None
     return fit_known_questions(questions, embeddings=embeddings, budget=section.false_hit_budget).book.as_runnable()
+
+
+@contextlib.contextmanager
+def open_conversations(
+    settings: Settings, *, chain: Runnable[ServiceRequest, ServiceReply] | None = None
+) -> Iterator[Conversations]:
+    """Open the conversations of a workspace; `chain` answers in them, or the one of `build_customer_service`.
+
+    Raises:
+        NotBuiltError: if the chain was not built yet.
+        ConversationBusyError: if another process has the workspace's file of conversations open.
+        SettingsError: if the database that is set cannot be used.
+    """
+    section = settings.customer_service
+    open_storage = (
+        open_postgres(section.conversations) if section.conversations else open_sqlite(settings.conversations_file)
+    )
+    with open_storage as storage:
+        graph = build_service_conversation(
+            chain or build_customer_service(settings),
+            checkpointer=storage.checkpointer,
+            store=storage.store,
+            chat_model=open_chat_model(settings),
+        )
+        yield Conversations(
+            graph,
+            shared_lock=storage.shared_lock,
+            storage_errors=storage.errors,
+            decisions_with_text=section.decisions_with_text,
+        )
 
 
 def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableLambda
 from pydantic import PrivateAttr
+from typing_extensions import override
 
 from chains.customer_service import TemplateBook, build_customer_service_chain
 from chains.customer_service.quoting import split_sentences
@@ -52,9 +53,11 @@ class LyingChatModel(BaseChatModel):
         return self._num_true
 
     @property
+    @override
     def _llm_type(self) -> str:
         return "lying"
 
+    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -127,8 +130,8 @@ def invented_facts_section(data: Path, _: Path) -> list[str]:
     return [
         "## Invented facts",
         "",
-        f"{NUM_QUESTIONS} questions of XQuAD to a scripted chat model that quotes two sentences of the first passage and "
-        "mixes in lies, all with a citation. A lie is sent if it stands in the reply as it was told.",
+        f"{NUM_QUESTIONS} questions of XQuAD to a scripted chat model that quotes two sentences of the first passage "
+        "and mixes in lies, all with a citation. A lie is sent if it stands in the reply as it was told.",
         "",
         "| lie | told | sent |",
         "|---|---|---|",

@@ -50,7 +50,9 @@ def test_a_table_that_cannot_be_asked_is_refused(tmp_path, text, problem):
 
 def test_known_questions_are_read_with_their_wordings(tmp_path):
     path = tmp_path / "known_questions.yaml"
-    path.write_text("- id: gift\n  question: 礼品卡会过期吗？\n  answer: 五年。\n  wordings: [会失效吗]\n", encoding="utf-8")
+    path.write_text(
+        "- id: gift\n  question: 礼品卡会过期吗？\n  answer: 五年。\n  wordings: [会失效吗]\n", encoding="utf-8"
+    )
     (question,) = read_known_questions(path)
     assert (question.id, question.question, question.answer, question.wordings) == (
         "gift",

@@ -73,6 +73,7 @@ def test_a_chinese_file_with_or_without_a_byte_order_mark_is_read(write, mark):
         ("[models]\n[models]\n", "no valid TOML"),
         ("[models]\nchat = '中'\n".encode("gb18030"), "no valid TOML in UTF-8"),
         ("[models]\n".encode("utf-16"), "no valid TOML in UTF-8"),
+        ('[customer_service]\nconversations = "mysql://localhost/x"\n', "customer_service.conversations"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_with_its_name_and_file(write, content, named):

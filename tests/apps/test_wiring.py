@@ -12,6 +12,7 @@ from apps.wiring import (
     build_recommendation,
     open_chat_model,
     open_classifier,
+    open_conversations,
     open_embeddings,
     open_store,
     read_behaviour,
@@ -63,6 +64,16 @@ def test_every_chain_answers_after_the_quickstart(built):
     chosen = build_recommendation(built).invoke({"user": "u1", "k": 3})
     assert isinstance(chosen, Recommendation)
     assert len(chosen.items) == 3
+
+
+def test_a_workspace_keeps_its_conversations(copied):
+    settings = load_settings(copied)
+    message = {"owner": "shop", "conversation": "c1", "message_id": "m1", "text": "where is my parcel"}
+    with open_conversations(settings) as conversations:
+        reply = conversations.send(**message)
+    assert settings.conversations_file.exists()
+    with open_conversations(settings, chain=build_customer_service(settings)) as conversations:
+        assert conversations.send(**message) == reply
 
 
 def test_settings_reach_the_chains(copied):

@@ -1,0 +1,153 @@
+"""Where conversations are kept: one SQLite file for one process, or a PostgreSQL database for several."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.store.base import BaseStore
+from langgraph.store.sqlite import SqliteStore
+from typing_extensions import override
+
+from apps.errors import SettingsError, WorkspaceError
+from chains.errors import ConversationBusyError
+
+__all__ = ["ConversationStorage", "open_postgres", "open_sqlite"]
+
+_SQLITE_TIMEOUT_S = 30.0
+_POSTGRES_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationStorage:
+    """What `build_service_conversation` and `Conversations` need to keep conversations."""
+
+    checkpointer: BaseCheckpointSaver[Any]
+    store: BaseStore
+    errors: tuple[type[Exception], ...]
+    shared_lock: Callable[[str], AbstractContextManager[Any]] = nullcontext
+
+
+@contextmanager
+def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
+    """Open a file of conversations, which is made if it is not there; everything acknowledged survives a power cut.
+
+    Raises:
+        ConversationBusyError: if another process has it open: two could not keep the order of messages.
+        WorkspaceError: if it is no file of conversations, or cannot be opened.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(f"{path}.lock", blocking=False))
+            # a connection each: one of them opens its transactions itself, the other leaves that to Python
+            checkpointer = _SqliteCheckpointer(
+                stack.enter_context(closing(_connect(path, isolation_level=""))), serde=_plain_values()
+            )
+            store = SqliteStore(stack.enter_context(closing(_connect(path, isolation_level=None))))
+            checkpointer.setup()
+            store.setup()
+        except Timeout as error:
+            msg = f"another process has {path} open; end it, or let both use a PostgreSQL database"
+            raise ConversationBusyError(msg) from error
+        except (sqlite3.Error, OSError) as error:
+            msg = (
+                f"{path} cannot be opened as a file of conversations: {error}; check the file, its folder and the disk"
+            )
+            raise WorkspaceError(msg) from error
+        yield ConversationStorage(checkpointer=checkpointer, store=store, errors=(sqlite3.Error,))
+
+
+@contextmanager
+def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[ConversationStorage]:
+    """Open a PostgreSQL database of conversations; its tables are made if they are not there.
+
+    Raises:
+        SettingsError: if its packages are not installed, or the database does not answer.
+    """
+    try:
+        import psycopg
+        from langgraph.checkpoint.postgres import PostgresSaver
+        from langgraph.store.postgres import PostgresStore
+        from psycopg.rows import DictRow, dict_row
+        from psycopg_pool import ConnectionPool, PoolTimeout
+    except ImportError as error:
+        msg = f'conversations in PostgreSQL need more packages ({error}); install "tunechain[postgres]"'
+        raise SettingsError(msg) from error
+
+    def open_pool() -> ConnectionPool[psycopg.Connection[DictRow]]:
+        options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+        pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
+            url, min_size=1, max_size=max_connections, kwargs=options, open=False
+        )
+        pool.open(wait=True, timeout=_POSTGRES_TIMEOUT_S)
+        return pool
+
+    with ExitStack() as stack:
+        try:
+            pool = stack.enter_context(open_pool())
+            # apart from the others: each message holds one while it works, and must still get one to work with
+            lock_pool = stack.enter_context(open_pool())
+            checkpointer, store = PostgresSaver(pool, serde=_plain_values()), PostgresStore(pool)
+            checkpointer.setup()
+            store.setup()
+        except (psycopg.Error, PoolTimeout) as error:
+            msg = "the PostgreSQL database of the setting 'customer_service.conversations' cannot be used; is it up?"
+            raise SettingsError(msg) from error
+
+        @contextmanager
+        def shared_lock(name: str) -> Iterator[None]:
+            with lock_pool.connection() as connection:
+                # PostgreSQL lets go of it when the connection ends, so a killed process holds nobody up
+                connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+                try:
+                    yield
+                finally:
+                    connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
+
+        yield ConversationStorage(
+            checkpointer=checkpointer, store=store, errors=(psycopg.Error, PoolTimeout), shared_lock=shared_lock
+        )
+
+
+class _SqliteCheckpointer(SqliteSaver):
+    """LangGraph's checkpointer, and what it lacks for long conversations and for deleting."""
+
+    @override
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        if strategy != "keep_latest":
+            msg = f"only the strategy keep_latest is there, got {strategy!r}"
+            raise NotImplementedError(msg)
+        with self.cursor() as cursor:
+            for table in ("checkpoints", "writes"):
+                cursor.executemany(
+                    f"DELETE FROM {table} WHERE thread_id = ? AND checkpoint_id < "  # noqa: S608  # two fixed names
+                    "(SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = ?)",
+                    [(thread_id, thread_id) for thread_id in thread_ids],
+                )
+
+    @override
+    def delete_thread(self, thread_id: str) -> None:
+        super().delete_thread(thread_id)
+        # what was deleted stands in the write-ahead log until that is begun anew
+        self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _connect(path: Path, *, isolation_level: Any) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_SQLITE_TIMEOUT_S, check_same_thread=False, isolation_level=isolation_level
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # of the builds of SQLite some have another default
+    connection.execute("PRAGMA secure_delete = ON")  # deleted words are overwritten
+    return connection
+
+
+def _plain_values() -> JsonPlusSerializer:
+    """Return a serializer that rebuilds no class but LangGraph's own list of harmless ones."""
+    return JsonPlusSerializer(allowed_msgpack_modules=None)

@@ -1,0 +1,121 @@
+"""Everything that was said in a conversation, kept in a LangGraph store: one entry per message, written once.
+
+The graph's state holds the latest turns only. It is written anew at each step, so with all turns in it the cost of a
+message would grow with the conversation.
+"""
+
+import sys
+
+from langgraph.store.base import BaseStore, PutOp, SearchItem
+from pydantic import BaseModel, ConfigDict
+
+from chains.customer_service.schema import ServiceReply
+from chains.customer_service.turns import (
+    ConversationKey,
+    ConversationOverview,
+    HandOver,
+    Message,
+    Turn,
+    WaitingConversation,
+    label,
+)
+
+__all__ = ["Entry", "Transcripts"]
+
+
+class Entry(BaseModel):
+    """A message, and what was said because of it; `reply` is what its sender was told.
+
+    Attributes:
+        number: counts the messages of a conversation.
+        turns: empty where staff closed without a word; one where a person is awaited; else message and answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    number: int
+    turns: tuple[Turn, ...]
+    reply: ServiceReply | None = None
+
+
+class Transcripts:
+    """The entries, the overview and the hand-over inbox of all owners.
+
+    Example:
+        >>> from langgraph.store.memory import InMemoryStore
+        >>> from chains.customer_service.turns import now
+        >>> transcripts = Transcripts(InMemoryStore())
+        >>> key = ConversationKey(owner="shop", conversation="c1")
+        >>> message = Message(id="m1", sender="staff", text="Good morning", time=now())
+        >>> turn = Turn(id="m1", speaker="staff", text=message.text, time=message.time)
+        >>> transcripts.write(key, message, Entry(number=1, turns=(turn,)), hand_over=None)
+        >>> [turn.text for turn in transcripts.turns(key)]
+        ['Good morning']
+    """
+
+    def __init__(self, store: BaseStore) -> None:
+        self._store = store
+
+    def find(self, key: ConversationKey, message: Message) -> Entry | None:
+        """Return the entry of a message, or None where it was not handled yet."""
+        item = self._store.get(_entries(key), _entry_name(message))
+        return None if item is None else Entry.model_validate(item.value)
+
+    def write(self, key: ConversationKey, message: Message, entry: Entry, *, hand_over: HandOver | None) -> None:
+        """Write an entry and whether a person is awaited after it; writing it again changes nothing."""
+        overview = ConversationOverview(
+            conversation=key.conversation, updated=message.time, num_messages=entry.number
+        ).model_dump(mode="json")
+        waiting = None if hand_over is None else hand_over.model_dump(mode="json") | {"conversation": key.conversation}
+        self._store.batch(
+            [
+                PutOp(_entries(key), _entry_name(message), entry.model_dump(mode="json"), index=False),
+                PutOp(_overviews(key.owner), key.conversation, overview, index=False),
+                PutOp(_inbox(key.owner), key.conversation, waiting, index=False),
+            ]
+        )
+
+    def turns(self, key: ConversationKey) -> list[Turn]:
+        """Return all turns, oldest first; none if there is no such conversation."""
+        entries = [Entry.model_validate(item.value) for item in self._all(_entries(key))]
+        return [turn for entry in sorted(entries, key=lambda entry: entry.number) for turn in entry.turns]
+
+    def is_known(self, key: ConversationKey) -> bool:
+        """Return whether the conversation has at least one entry."""
+        return self._store.get(_overviews(key.owner), key.conversation) is not None
+
+    def overviews(self, owner: str) -> list[ConversationOverview]:
+        """Return an owner's conversations, the latest first."""
+        found = [ConversationOverview.model_validate(item.value) for item in self._all(_overviews(owner))]
+        return sorted(found, key=lambda overview: overview.updated, reverse=True)
+
+    def waiting(self, owner: str) -> list[WaitingConversation]:
+        """Return an owner's conversations in which a person is awaited, the longest waiting first."""
+        found = [WaitingConversation.model_validate(item.value) for item in self._all(_inbox(owner))]
+        return sorted(found, key=lambda waiting: waiting.since)
+
+    def delete(self, key: ConversationKey) -> None:
+        """Delete what the store holds of a conversation."""
+        places = [(_entries(key), item.key) for item in self._all(_entries(key))]
+        places += [(_overviews(key.owner), key.conversation), (_inbox(key.owner), key.conversation)]
+        self._store.batch([PutOp(namespace, name, None) for namespace, name in places])
+
+    def _all(self, namespace: tuple[str, ...]) -> list[SearchItem]:
+        # in one go: the store orders by a time in seconds, so pages of it could overlap
+        return self._store.search(namespace, limit=sys.maxsize)
+
+
+def _entry_name(message: Message) -> str:
+    return f"{message.sender}:{message.id}"
+
+
+def _entries(key: ConversationKey) -> tuple[str, ...]:
+    return "entries", label(key.owner), label(key.conversation)
+
+
+def _overviews(owner: str) -> tuple[str, ...]:
+    return "overviews", label(owner)
+
+
+def _inbox(owner: str) -> tuple[str, ...]:
+    return "inbox", label(owner)

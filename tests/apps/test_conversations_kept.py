@@ -1,0 +1,224 @@
+"""Conversations in their file: killed, crowded, long, damaged, deleted; and in PostgreSQL, where there is one."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import ormsgpack
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG
+
+from apps.conversation_storage import open_postgres, open_sqlite
+from apps.errors import SettingsError, WorkspaceError
+from benchmarks.conversations import run_full_disk, run_growth, run_kills, run_pairs
+from chains.customer_service import Conversations, build_service_conversation
+from chains.errors import ConversationBusyError
+from tests.chains.customer_service.talks import ShopChain, Talk
+
+
+def talk_in(storage, **options):
+    chain = RunnableLambda(ShopChain().reply)
+    graph = build_service_conversation(chain, checkpointer=storage.checkpointer, store=storage.store)
+    return Talk(Conversations(graph, shared_lock=storage.shared_lock), **options)
+
+
+def test_killed_servers_lose_and_double_nothing(tmp_path):
+    report = run_kills(tmp_path / "kills", count=5, seed=1)
+    assert report.kills == 5
+    assert report.acknowledged > 5
+    assert (report.lost, report.doubled, report.out_of_order) == (0, 0, 0)
+
+
+def test_of_two_messages_at_once_each_is_answered_before_the_other(tmp_path):
+    for report in run_pairs(tmp_path / "pairs", count=50):
+        assert (report.pairs, report.lost, report.interleaved) == (25, 0, 0)
+        assert not report.swapped
+
+
+def test_a_full_disk_refuses_messages_and_goes_on_when_there_is_room(tmp_path):
+    counts = run_full_disk(tmp_path / "full", num_limits=2)
+    assert counts["refused"] == 2
+    assert (counts["unreadable"], counts["lost"], counts["doubled"]) == (0, 0, 0)
+
+
+def test_a_conversation_grows_by_what_is_said_and_no_more(tmp_path):
+    growth = run_growth(tmp_path / "growth", num_messages=100)
+    ours, usual = growth[100]
+    assert ours.kilobytes < usual.kilobytes / 2
+
+
+def test_a_checkpoint_holds_no_more_after_many_messages_than_after_some(tmp_path):
+    path = tmp_path / "conversations.sqlite"
+    sizes = []
+    with open_sqlite(path) as storage:
+        talk = talk_in(storage)
+        for number in range(40):
+            talk.say(f"warranty phones {number:03}")
+            (found,) = storage.checkpointer.conn.execute("SELECT length(checkpoint) FROM checkpoints").fetchall()
+            sizes.append(found[0])
+    assert len(sizes) == 40  # one checkpoint each time: the others are gone
+    assert max(sizes[20:]) <= max(sizes[:20]) + 50
+
+
+def test_conversations_go_on_where_they_stood_after_a_restart(tmp_path):
+    path = tmp_path / "conversations.sqlite"
+    with open_sqlite(path) as storage:
+        talk_in(storage).say("Where is my parcel?")
+        talk_in(storage, conversation="c2").say("Do you like poems?")
+    with open_sqlite(path) as storage:
+        talk = talk_in(storage)
+        reply = talk.conversations.send(**talk.place, message_id="later", text="1048")
+        assert reply.text == "See order 1048."
+        assert [waiting.conversation for waiting in talk.conversations.waiting("shop")] == ["c2"]
+
+
+def test_every_write_is_on_the_disk_before_the_reply(tmp_path):
+    with open_sqlite(tmp_path / "conversations.sqlite") as storage:
+        talk_in(storage).say("warranty phones")
+        for connection in (storage.checkpointer.conn, storage.store.conn):
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
+    path = tmp_path / "conversations.sqlite"
+    program = (
+        "import sys; from pathlib import Path; from apps.conversation_storage import open_sqlite\n"
+        "with open_sqlite(Path(sys.argv[1])): print('open')"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with open_sqlite(path):
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        with pytest.raises(ConversationBusyError, match="another process has"), open_sqlite(path):
+            pass
+    assert "ConversationBusyError: another process has" in refused.stderr
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "open\n"
+
+
+def test_a_place_where_no_file_can_be_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceError, match="cannot be opened"), open_sqlite(tmp_path / "file" / "c.sqlite"):
+        pass
+
+
+def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "conversations.sqlite"
+    path.write_bytes(b"my diary, " * 1_000)
+    with pytest.raises(WorkspaceError, match="cannot be opened as a file of conversations"), open_sqlite(path):
+        pass
+    assert path.read_bytes() == b"my diary, " * 1_000
+
+
+def test_no_word_of_a_deleted_conversation_is_left_in_the_file(tmp_path):
+    path = tmp_path / "conversations.sqlite"
+    with open_sqlite(path) as storage:
+        talk, other = talk_in(storage), talk_in(storage, conversation="c2")
+        for number in range(30):
+            talk.say(f"Do you like canary-4711 {number}?")
+            other.say("warranty phones")
+        everything = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        assert b"canary-4711" in everything
+        talk.conversations.delete(**talk.place)
+        everything = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        assert b"canary-4711" not in everything
+        assert len(other.turns) == 60
+
+
+def test_nothing_is_built_from_a_checkpoint_but_plain_values(tmp_path):
+    """A row that would run a command where the serializer builds whatever a checkpoint names."""
+    path, trace = tmp_path / "conversations.sqlite", tmp_path / "trace"
+    call = ormsgpack.packb(("subprocess", "getoutput", f"touch {trace}"))
+    with open_sqlite(path) as storage:
+        talk_in(storage).say("warranty phones")
+    database = sqlite3.connect(path)
+    (row,) = database.execute("SELECT checkpoint FROM checkpoints").fetchall()
+    checkpoint = ormsgpack.unpackb(row[0])
+    checkpoint["channel_values"]["slots"] = ormsgpack.Ext(EXT_CONSTRUCTOR_SINGLE_ARG, call)
+    database.execute("UPDATE checkpoints SET checkpoint = ?", (ormsgpack.packb(checkpoint),))
+    database.commit()
+    database.close()
+    with open_sqlite(path) as storage:
+        config = {"configurable": {"thread_id": "73686f70/6331"}}
+        loaded = storage.checkpointer.get_tuple(config).checkpoint
+        assert loaded["channel_values"]["slots"] == f"touch {trace}"
+    assert not trace.exists()
+
+
+# --- PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def postgres_url():
+    """The address of a server that is started for these tests; without one installed they are skipped."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (programs and str(programs[-1]))
+    if not initdb:
+        pytest.skip("no PostgreSQL is installed here")
+    # not below pytest's folder: a socket's path must be short, and root's folders are closed to the server's user
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    as_user = []
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    pg_ctl = str(Path(initdb).resolve().with_name("pg_ctl"))
+    data = ["-D", str(folder / "data")]
+    options = ["-w", "-o", f"-k {folder} -c listen_addresses=''", "-l", str(folder / "log")]
+    run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([*as_user, initdb, *data, "-A", "trust", "-U", "postgres"], **run)
+    subprocess.run([*as_user, pg_ctl, *data, *options, "start"], **run)
+    yield f"postgresql:///postgres?host={folder}&user=postgres"
+    subprocess.run([*as_user, pg_ctl, *data, "-m", "immediate", "stop"], **run)
+    shutil.rmtree(folder)
+
+
+def test_postgres_keeps_conversations_as_the_file_does(postgres_url):
+    with open_postgres(postgres_url) as storage:
+        talk, other = talk_in(storage), talk_in(storage, owner="shop%")
+        assert talk.say("Where is my parcel?").text == "Which order?"
+        assert talk.say("1048").text == "See order 1048."
+        talk.say("Do you like poems?")
+        assert talk.say("Hello?").text == ""
+        talk.answer("I do.", close=True)
+        assert other.conversations.list("shop_") == []
+        other.say("warranty phones")
+    with open_postgres(postgres_url) as storage:
+        talk = talk_in(storage)
+        assert [text for _, text in talk.turns[-3:]] == ["A colleague helps.", "Hello?", "I do."]
+        with storage.checkpointer.conn.connection() as connection:
+            (found,) = connection.execute("SELECT count(*) AS found FROM checkpoints").fetchall()
+        assert found["found"] == 2  # one for each conversation
+        talk.conversations.delete(**talk.place)
+        assert talk.conversations.list("shop") == []
+        assert len(talk_in(storage, owner="shop%").turns) == 2
+
+
+def test_servers_that_share_postgres_never_mix_the_messages_of_a_conversation(postgres_url):
+    with open_postgres(postgres_url) as first, open_postgres(postgres_url) as second:
+
+        def say_ten_times(storage, name):
+            conversations = talk_in(storage).conversations
+            for number in range(10):
+                text = f"warranty phones {name} {number}"
+                conversations.send(owner="shop", conversation="shared", message_id=text, text=text)
+
+        threads = [threading.Thread(target=say_ten_times, args=pair) for pair in ((first, "a"), (second, "b"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        turns = talk_in(first, conversation="shared").turns
+    assert [speaker for speaker, _ in turns] == ["customer", "assistant"] * 20
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setattr("apps.conversation_storage._POSTGRES_TIMEOUT_S", 0.5)
+    url = f"postgresql:///postgres?host={tmp_path}&user=postgres&password=secret"
+    with pytest.raises(SettingsError, match=r"'customer_service.conversations' cannot be used") as caught:
+        open_postgres(url).__enter__()
+    assert "secret" not in str(caught.value)
