@@ -1,6 +1,5 @@
 """Answers with invented facts: how many of a lying chat model's sentences reach a customer."""
 
-import json
 import random
 import re
 from collections import Counter
@@ -17,6 +16,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import PrivateAttr
 from typing_extensions import override
 
+from benchmarks.service_questions import read_questions
 from chains.customer_service import TemplateBook, build_customer_service_chain
 from chains.customer_service.quoting import split_sentences
 from llms import Classification, LocalEmbeddings
@@ -105,9 +105,9 @@ def _lies(
 
 def invented_facts_section(data: Path, _: Path) -> list[str]:
     """Return the table of lies by kind, over questions of XQuAD."""
-    entries = _questions(data)
+    questions = read_questions(data / "xquad/xquad.en.json")
     store = FaissStore(embedding=LocalEmbeddings())
-    store.add_texts(sorted({context for _, context in entries}))
+    store.add_texts(sorted({question.context for question in questions}))
     model = LyingChatModel()
     chain = build_customer_service_chain(
         classifier=nobody(),
@@ -117,8 +117,8 @@ def invented_facts_section(data: Path, _: Path) -> list[str]:
         chat_model=model,
     )
     told, passed, answers, num_sent = Counter[str](), Counter[str](), Counter[str](), 0
-    for question, _ in random.Random(0).sample(entries, NUM_QUESTIONS):
-        reply = chain.invoke(question)
+    for question in random.Random(0).sample(questions, NUM_QUESTIONS):
+        reply = chain.invoke(question.text)
         answers[reply.reason.split("; ")[-1].split()[0] if reply.route == "answer" else reply.route] += 1
         if reply.route != "answer":
             continue
@@ -147,13 +147,3 @@ def nobody() -> RunnableLambda[str, Classification]:
     """Return a classifier that is never sure, so that every message goes to the knowledge base."""
     unsure = Classification(label="other", probability=0.0, probabilities={"other": 0.0}, in_scope=0.0, accepted=False)
     return RunnableLambda(lambda _: unsure, name="nobody")
-
-
-def _questions(data: Path) -> list[tuple[str, str]]:
-    content = json.loads((data / "xquad/xquad.en.json").read_text("utf-8"))["data"]
-    return [
-        (entry["question"], paragraph["context"])
-        for article in content
-        for paragraph in article["paragraphs"]
-        for entry in paragraph["qas"]
-    ]
