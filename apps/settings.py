@@ -62,6 +62,7 @@ class CustomerServiceSettings(_Section):
     clarify_probability: float = Field(default=0.8, ge=0.0, le=1.0)
     link_hosts: tuple[str, ...] = ()  # other links never stand in answers from the knowledge base
     clarify_text: str = "What is it about: 1. {first}, or 2. {second}?"
+    language_workspaces: tuple[Path, ...] = ()  # their customer service answers messages in their language
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
     conversations: str = Field(default="", pattern="^(postgres(ql)?://.+)?$")  # empty: a file of the workspace
     decisions_with_text: bool = False  # whether the log of decisions holds what customers wrote

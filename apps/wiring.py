@@ -11,10 +11,18 @@ from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
 
 from apps.conversation_storage import open_postgres, open_sqlite
-from apps.errors import NotBuiltError
+from apps.errors import NotBuiltError, SettingsError
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
-from apps.settings import STARTER_NAME, CustomerServiceSettings, MonitoringSettings, RecommendationSettings, Settings
+from apps.settings import (
+    STARTER_NAME,
+    CustomerServiceSettings,
+    ModelSettings,
+    MonitoringSettings,
+    RecommendationSettings,
+    Settings,
+    load_settings,
+)
 from chains.customer_service import (
     Conversations,
     KnownMatch,
@@ -22,6 +30,7 @@ from chains.customer_service import (
     ServiceReply,
     ServiceRequest,
     build_customer_service_chain,
+    build_language_router,
     build_service_conversation,
     fit_known_questions,
 )
@@ -59,11 +68,26 @@ _VECTOR_CACHE_BYTES = 2**30
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
-    """Return the customer-service chain of a workspace.
+    """Return the customer-service chain of a workspace, with those of its other languages behind it.
 
     Raises:
         NotBuiltError: if the intent model or the knowledge index was not built yet.
+        SettingsError: if two workspaces have one language.
     """
+    others = settings.customer_service.language_workspaces
+    if not others:
+        return _build_one_language(settings)
+    chains: dict[str, Runnable[ServiceRequest, ServiceReply]] = {settings.language: _build_one_language(settings)}
+    for folder in others:
+        other = load_settings(settings.workspace / folder)
+        if other.language in chains:
+            msg = f"language_workspaces names {folder}, whose language {other.language!r} has a workspace already"
+            raise SettingsError(msg)
+        chains[other.language] = _build_one_language(other)
+    return build_language_router(chains, default=settings.language)
+
+
+def _build_one_language(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
     section = settings.customer_service
     folder = settings.records_folder(section)
     embeddings = open_embeddings(settings)
@@ -113,7 +137,8 @@ def open_conversations(
             chain or build_customer_service(settings),
             checkpointer=storage.checkpointer,
             store=storage.store,
-            chat_model=open_chat_model(settings),
+            # the starter model answers from passages and can do nothing else
+            chat_model=None if settings.models.chat == STARTER_NAME else open_chat_model(settings),
         )
         yield Conversations(
             graph,
@@ -188,10 +213,13 @@ def open_classifier(settings: Settings, name: str) -> LocalClassifier:
 
 
 def open_chat_model(settings: Settings) -> BaseChatModel | None:
-    """Return the chat model of a workspace, or None where none is set; "starter" is the one in this package."""
-    models = settings.models
-    if not models.chat:
-        return None
+    """Return the chat model of a workspace, or None where none is set; all parts of one program share it."""
+    return _open_chat_model_once(settings.models) if settings.models.chat else None
+
+
+@functools.lru_cache(maxsize=4)
+def _open_chat_model_once(models: ModelSettings) -> BaseChatModel:
+    """Return a chat model; "starter" is the one in this package."""
     is_starter = models.chat == STARTER_NAME
     # no engine is faster for so small a model, and OpenVINO would export it into the package's folder
     engine = "torch" if is_starter and models.chat_engine == "auto" else models.chat_engine

@@ -33,6 +33,7 @@ epochs = 6
 [customer_service]             # intents.csv, templates.yaml, knowledge/*.md
 min_relevance = 0.35           # below it a passage does not answer a question; 0 to 1
 # word_weight = 0.25           # of shared words beside meaning; more where the encoder does not know the language
+# language_workspaces = ["shop-zh"]  # workspaces whose customer service answers in their language
 # conversations = ""           # empty: a file here, for one server; "postgresql://..." for several
 # decisions_with_text = false  # true: the log of decisions holds what customers wrote
 
@@ -71,6 +72,7 @@ word_weight = 0.5              # 词语相对语义的权重；默认编码器�
 # link_hosts = ["shop.example"]  # 知识库答案中允许出现的链接域名
 # false_hit_budget = 0.02      # known_questions.yaml：允许误配到其他问题的比例
 clarify_text = "请问您想问的是：1. {first}，还是 2. {second}？"
+# language_workspaces = ["shop-en"]  # 用其他语言回答顾客的工作区
 # conversations = ""           # 留空：对话保存在本文件夹，供一个服务使用；多个服务共用请填 "postgresql://..."
 # decisions_with_text = false  # 设为 true 时，决策日志会包含顾客的原话
 handover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"

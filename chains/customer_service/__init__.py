@@ -8,6 +8,7 @@ from chains.customer_service.chain import build_customer_service_chain
 from chains.customer_service.conversation import build_service_conversation
 from chains.customer_service.conversations import Conversations
 from chains.customer_service.known_questions import KnownMatch, KnownQuestion, KnownQuestions, fit_known_questions
+from chains.customer_service.languages import build_language_router
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest, StepTime
 from chains.customer_service.templates import Lookup, Slot, TemplateBook
@@ -32,6 +33,7 @@ __all__ = [
     "Turn",
     "WaitingConversation",
     "build_customer_service_chain",
+    "build_language_router",
     "build_service_conversation",
     "fit_known_questions",
 ]

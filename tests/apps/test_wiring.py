@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from apps.errors import NotBuiltError, WorkspaceError
+from apps.errors import NotBuiltError, SettingsError, WorkspaceError
 from apps.settings import load_settings
 from apps.wiring import (
     build_customer_service,
@@ -87,6 +87,28 @@ def test_settings_reach_the_chains(copied):
     seen = {event.item for event in read_behaviour(settings)[1].history("u1")}
     chosen = build_recommendation(settings).invoke({"user": "u1", "k": 16})
     assert seen & {item.id for item in chosen.items}
+
+
+def test_a_message_is_answered_by_the_workspace_of_its_language(copied, tmp_path):
+    chinese = shutil.copytree(copied, tmp_path / "shop-zh")
+    for folder, text in ((copied, ""), (chinese, 'language = "zh"\n')):
+        path = folder / "tunechain.toml"
+        path.write_text(text + path.read_text("utf-8"), encoding="utf-8")
+    with (chinese / "tunechain.toml").open("a", encoding="utf-8") as file:
+        file.write('[customer_service]\nmin_relevance = 1.0\nhandover_text = "请稍候。"\nclarify_probability = 1.0\n')
+    with (copied / "tunechain.toml").open("a", encoding="utf-8") as file:
+        file.write('[customer_service]\nlanguage_workspaces = ["../shop-zh"]\n')
+    chain = build_customer_service(load_settings(copied))
+    assert "请稍候。" in {reply.text for reply in chain.batch(["完全别的", "天气好吗", "你喜欢诗吗"])}
+    assert chain.invoke("where is my parcel").text != "请稍候。"
+
+
+def test_two_workspaces_of_one_language_are_refused(copied, tmp_path):
+    shutil.copytree(copied, tmp_path / "other")
+    with (copied / "tunechain.toml").open("a", encoding="utf-8") as file:
+        file.write('[customer_service]\nlanguage_workspaces = ["../other"]\n')
+    with pytest.raises(SettingsError, match="language 'en' has a workspace already"):
+        build_customer_service(load_settings(copied))
 
 
 def test_one_store_is_shared_by_all_who_have_equal_settings(built):
