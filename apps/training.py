@@ -1,10 +1,14 @@
 """The records of a workspace to its models and indexes."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, Progress, make_store_hold, refresh_index
+from apps.reviewed import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
 from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
@@ -16,12 +20,14 @@ from retrievers.items import ItemCatalogue
 
 __all__ = [
     "CLASSIFIERS",
+    "classifier_options",
     "fit_interest",
     "index_items",
     "index_knowledge",
     "labelled_rows",
     "train_interest",
     "train_workspace_classifier",
+    "with_reviewed_rows",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,8 +48,26 @@ def labelled_rows(settings: Settings, name: str, *, test: bool = False) -> Label
 
 
 def train_workspace_classifier(settings: Settings, name: str, *, show_progress: bool) -> TrainedClassifier:
-    """Train the classifier called `name` and put it into the workspace's models folder."""
-    options = ClassifierOptions(
+    """Train the classifier called `name` and put it into the workspace's models folder.
+
+    Intents are learnt from reviewed messages, too, if these are in use.
+    """
+    rows = labelled_rows(settings, name)
+    if name == "intent":
+        reviews = Reviews(settings.records_folder(settings.customer_service))
+        rows = with_reviewed_rows(rows, reviews.in_use())
+    options = classifier_options(settings, show_progress=show_progress)
+    return finetune_classifier(rows, settings.models_folder / name, options)
+
+
+def with_reviewed_rows(rows: LabelledTexts, entries: Sequence[ReviewedEntry]) -> LabelledTexts:
+    """Return training rows with those of reviewed entries behind them."""
+    return replace(rows, rows=[*rows.rows, *training_rows(entries)])
+
+
+def classifier_options(settings: Settings, *, show_progress: bool) -> ClassifierOptions:
+    """Return how the workspace's classifiers are trained."""
+    return ClassifierOptions(
         base=settings.models.encoder,
         method=settings.finetuning.method,
         epochs=settings.finetuning.epochs,
@@ -51,7 +75,6 @@ def train_workspace_classifier(settings: Settings, name: str, *, show_progress: 
         device=settings.models.device,
         show_progress=show_progress,
     )
-    return finetune_classifier(labelled_rows(settings, name), settings.models_folder / name, options)
 
 
 def index_knowledge(settings: Settings, *, on_progress: Progress = lambda _done, _total: None) -> IndexReport:

@@ -14,6 +14,7 @@ from apps.conversation_storage import open_postgres, open_sqlite
 from apps.errors import NotBuiltError, SettingsError
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
+from apps.reviewed import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
     CustomerServiceSettings,
@@ -43,7 +44,7 @@ from chains.recommendation import (
     RecommendationRequest,
     build_recommendation_chain,
 )
-from llms import LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
+from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
 from retrievers import FaissStore, HybridRetriever
 from retrievers.errors import StoreMismatchError
 from retrievers.interactions import Interactions
@@ -53,6 +54,7 @@ __all__ = [
     "build_customer_service",
     "build_monitoring",
     "build_recommendation",
+    "build_reviewed_service",
     "open_chat_model",
     "open_classifier",
     "open_conversations",
@@ -87,14 +89,28 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
     return build_language_router(chains, default=settings.language)
 
 
-def _build_one_language(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
+def build_reviewed_service(
+    settings: Settings, *, classifier: Runnable[str, Classification], entries: Sequence[ReviewedEntry]
+) -> Runnable[ServiceRequest, ServiceReply]:
+    """Return the chain of a workspace with another intent model, and with these reviewed entries in use."""
+    return _build_one_language(settings, classifier=classifier, entries=entries)
+
+
+def _build_one_language(
+    settings: Settings,
+    *,
+    classifier: Runnable[str, Classification] | None = None,
+    entries: Sequence[ReviewedEntry] | None = None,
+) -> Runnable[ServiceRequest, ServiceReply]:
     section = settings.customer_service
     folder = settings.records_folder(section)
     embeddings = open_embeddings(settings)
     return build_customer_service_chain(
-        classifier=open_classifier(settings, "intent"),
+        classifier=classifier or open_classifier(settings, "intent"),
         templates=read_templates(folder / "templates.yaml"),
-        known_questions=_open_known_questions(settings, embeddings),
+        known_questions=_open_known_questions(
+            settings, embeddings, Reviews(folder).in_use() if entries is None else entries
+        ),
         retriever=HybridRetriever(store=open_store(settings, "knowledge"), word_weight=section.word_weight),
         embeddings=embeddings,
         chat_model=open_chat_model(settings),
@@ -109,9 +125,12 @@ def _build_one_language(settings: Settings) -> Runnable[ServiceRequest, ServiceR
     )
 
 
-def _open_known_questions(settings: Settings, embeddings: LocalEmbeddings) -> Runnable[str, KnownMatch] | None:
+def _open_known_questions(
+    settings: Settings, embeddings: LocalEmbeddings, entries: Sequence[ReviewedEntry]
+) -> Runnable[str, KnownMatch] | None:
     section = settings.customer_service
-    questions = read_known_questions(settings.records_folder(section) / "known_questions.yaml")
+    written = read_known_questions(settings.records_folder(section) / "known_questions.yaml")
+    questions = with_reviewed(written, entries)
     if not questions:
         return None
     return fit_known_questions(questions, embeddings=embeddings, budget=section.false_hit_budget).book.as_runnable()

@@ -1,0 +1,156 @@
+"""What a review of real conversations taught: entries that only ever grow, and how many of them are in use."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from apps.errors import WorkspaceError
+from chains.customer_service import KnownQuestion
+from llms.finetuning.rows import LabelledText
+
+__all__ = [
+    "ReviewedAnswer",
+    "ReviewedEntry",
+    "ReviewedIntent",
+    "ReviewedWording",
+    "Reviews",
+    "training_rows",
+    "with_reviewed",
+]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str = Field(min_length=1, description="What the customer wrote.")
+
+
+class ReviewedIntent(_Entry):
+    """A message and what the customer wants: a new row to train on."""
+
+    kind: Literal["intent"] = "intent"
+    intent: str = Field(min_length=1)
+
+
+class ReviewedWording(_Entry):
+    """Another wording of a known question."""
+
+    kind: Literal["wording"] = "wording"
+    question_id: str
+
+
+class ReviewedAnswer(_Entry):
+    """A new known question with the answer that a person gave."""
+
+    kind: Literal["answer"] = "answer"
+    answer: str = Field(min_length=1)
+
+
+ReviewedEntry: TypeAlias = Annotated[ReviewedIntent | ReviewedWording | ReviewedAnswer, Field(discriminator="kind")]
+_ENTRY: TypeAdapter[ReviewedEntry] = TypeAdapter(ReviewedEntry)
+
+
+class _Version(BaseModel):
+    """How many entries are in use, and how many were before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    in_use: int = Field(default=0, ge=0)
+    previous: int | None = Field(default=None, ge=0)
+
+
+class Reviews:
+    """The reviewed entries of a workspace's customer service: `reviewed.jsonl` and `reviewed_version.json`.
+
+    An entry changes nothing by itself: `tunechain service retrain` puts entries to use, all or none.
+
+    Args:
+        folder: of the records of customer service.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "reviewed.jsonl"
+        self._version_path = folder / "reviewed_version.json"
+
+    def add(self, entry: ReviewedEntry) -> None:
+        """Append an entry; it is on the disk before this returns."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(entry.model_dump_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def entries(self) -> list[ReviewedEntry]:
+        """Return all entries, the oldest first.
+
+        Raises:
+            WorkspaceError: if a line is none; the message names it.
+        """
+        if not self._path.exists():
+            return []
+        lines = self._path.read_text("utf-8").splitlines()
+        entries = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                entries.append(_ENTRY.validate_json(line))
+            except ValidationError as error:
+                if number == len(lines):  # a process that was killed while it wrote: nothing was acknowledged
+                    break
+                msg = f"line {number} of {self._path} is no reviewed entry: {error.errors()[0]['msg']}; remove it"
+                raise WorkspaceError(msg) from error
+        return entries
+
+    def in_use(self) -> list[ReviewedEntry]:
+        """Return the entries that customer service works with now."""
+        return self.entries()[: self._version().in_use]
+
+    def use_all(self) -> None:
+        """Put all entries to use; `go_back` undoes that once."""
+        self._write(_Version(in_use=len(self.entries()), previous=self._version().in_use))
+
+    def go_back(self) -> None:
+        """Use the entries that were in use before.
+
+        Raises:
+            WorkspaceError: if there is no earlier version.
+        """
+        previous = self._version().previous
+        if previous is None:
+            msg = "there is no earlier version to go back to; one is kept when `tunechain service retrain` promotes"
+            raise WorkspaceError(msg)
+        self._write(_Version(in_use=previous))
+
+    def _version(self) -> _Version:
+        if not self._version_path.exists():
+            return _Version()
+        try:
+            return _Version.model_validate_json(self._version_path.read_text("utf-8"))
+        except ValidationError as error:
+            msg = f"{self._version_path} cannot be read: {error.errors()[0]['msg']}; restore it or delete it"
+            raise WorkspaceError(msg) from error
+
+    def _write(self, version: _Version) -> None:
+        new = self._version_path.with_suffix(".new")
+        new.write_text(json.dumps(version.model_dump()) + "\n", encoding="utf-8")
+        new.replace(self._version_path)
+
+
+def training_rows(entries: Sequence[ReviewedEntry]) -> list[LabelledText]:
+    """Return the rows to train on that entries bring."""
+    return [LabelledText(entry.text, entry.intent) for entry in entries if isinstance(entry, ReviewedIntent)]
+
+
+def with_reviewed(questions: Sequence[KnownQuestion], entries: Sequence[ReviewedEntry]) -> list[KnownQuestion]:
+    """Return known questions with the wordings and answers of entries added; a wording of an unknown one is dropped."""
+    book = {question.id: question for question in questions}
+    for number, entry in enumerate(entries, start=1):
+        if isinstance(entry, ReviewedAnswer):
+            name = f"reviewed-{number}"
+            book[name] = KnownQuestion(id=name, question=entry.text, answer=entry.answer)
+        elif isinstance(entry, ReviewedWording) and entry.question_id in book:
+            question = book[entry.question_id]
+            book[question.id] = question.model_copy(update={"wordings": (*question.wordings, entry.text)})
+    return list(book.values())
