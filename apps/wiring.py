@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import random
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -45,6 +46,7 @@ from chains.recommendation import (
     build_recommendation_chain,
 )
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
+from llms.finetuning.records import read_labelled_texts
 from retrievers import FaissStore, HybridRetriever
 from retrievers.errors import StoreMismatchError
 from retrievers.interactions import Interactions
@@ -67,6 +69,7 @@ __all__ = [
 INTEREST_NAME = "interest.json"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
+_NUM_STRANGERS = 400  # enough to prove a budget of 1 %, read in a second
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -133,7 +136,21 @@ def _open_known_questions(
     questions = with_reviewed(written, entries)
     if not questions:
         return None
-    return fit_known_questions(questions, embeddings=embeddings, budget=section.false_hit_budget).book.as_runnable()
+    fitted = fit_known_questions(
+        questions,
+        embeddings=embeddings,
+        strangers=_sample_messages(settings),
+        budget=section.false_hit_budget,
+    )
+    return fitted.book.as_runnable()
+
+
+def _sample_messages(settings: Settings) -> list[str]:
+    """Return messages about intents, which ask no known question."""
+    path = settings.records_folder(settings.customer_service) / "intents.csv"
+    rows = read_labelled_texts(path, label_column="intent").rows if path.exists() else []
+    chosen = random.Random(0).sample(rows, min(_NUM_STRANGERS, len(rows)))  # noqa: S311  # no secret
+    return [row.text for row in chosen]
 
 
 @contextlib.contextmanager

@@ -135,11 +135,12 @@ class FittedQuestions:
     """A book whose threshold keeps to an error budget, and what it did on the messages it was fitted on.
 
     Attributes:
-        false_hit_rate: share of messages answered although their question was taken out of the book.
+        false_hit_rate: share of messages that get an answer although their question was taken out of the book, or
+            although they are strangers.
         false_hit_bound: one-sided Clopper-Pearson bound on it, at `confidence`; above the budget where there are too
             few messages to prove that.
         hit_rate: share of messages that got the answer of their own question.
-        num_messages: how many there were.
+        num_messages: how many messages with a question there were.
     """
 
     book: KnownQuestions
@@ -155,19 +156,22 @@ def fit_known_questions(
     *,
     embeddings: Embeddings,
     asked: Sequence[tuple[str, str]] = (),
+    strangers: Sequence[str] = (),
     budget: float = 0.02,
     confidence: float = 0.95,
 ) -> FittedQuestions:
     """Return a book with the lowest threshold whose false hits stay under `budget`, shown by leaving questions out.
 
     A message whose own question is taken out of the book has no right answer there, so whatever it still matches is
-    a false hit: no other messages are needed.
+    a false hit; a small book should be shown `strangers` beside.
 
     Args:
         questions: the book.
         embeddings: turns texts into vectors.
         asked: messages of customers with the id of their question. Without any, the questions and wordings of the
             book stand for them, which tells nothing of the hit rate: each finds itself.
+        strangers: messages that ask none of the questions, such as those of the intents; whatever they match is a
+            false hit, too.
         budget: the largest share of false hits, in (0, 1).
         confidence: of the bound, in (0, 1).
 
@@ -188,16 +192,17 @@ def fit_known_questions(
         msg = f"a message names the question {unknown[0]!r}, which is not in the book; add it, or leave the message out"
         raise ChainInputError(msg)
     messages = list(asked) or [(text, q.id) for q in questions for text in (q.question, *q.wordings)]
-    false_hits = sorted(_scores_without_own(book, messages), reverse=True)
-    allowed = _most_false_hits(len(messages), budget=budget, confidence=confidence)
+    scores = [*_scores_without_own(book, messages), *map(_score, book.batch_match(strangers))]
+    false_hits = sorted(scores, reverse=True)
+    allowed = _most_false_hits(len(false_hits), budget=budget, confidence=confidence)
     # just above the first that may not match; equal scores cannot be parted
     book.min_score = false_hits[allowed] + 1e-6
     num_false = sum(score >= book.min_score for score in false_hits)
     matches = zip(book.batch_match([text for text, _ in messages]), messages, strict=True)
     return FittedQuestions(
         book=book,
-        false_hit_rate=num_false / len(messages),
-        false_hit_bound=_upper_bound(num_false, len(messages), confidence),
+        false_hit_rate=num_false / len(false_hits),
+        false_hit_bound=_upper_bound(num_false, len(false_hits), confidence),
         hit_rate=sum(match.accepted and match.question.id == id_ for match, (_, id_) in matches) / len(messages),
         confidence=confidence,
         num_messages=len(messages),
@@ -212,8 +217,12 @@ def _scores_without_own(book: KnownQuestions, messages: Sequence[tuple[str, str]
     scores = []
     for id_, texts in by_question.items():
         matches = book.match_without(texts, id_)
-        scores += [match.relevance + match.lead for match in matches] or [0.0] * len(texts)
+        scores += list(map(_score, matches)) or [0.0] * len(texts)
     return scores
+
+
+def _score(match: KnownMatch) -> float:
+    return match.relevance + match.lead
 
 
 def _most_false_hits(count: int, *, budget: float, confidence: float) -> int:

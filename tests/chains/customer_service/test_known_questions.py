@@ -72,6 +72,16 @@ def test_too_few_messages_to_prove_the_budget_give_no_false_hit_and_say_so():
     assert fitted.false_hit_bound > 0.02
 
 
+def test_strangers_raise_the_threshold_until_they_match_nothing():
+    questions = _many(20)
+    strangers = [f"what about w{i}" for i in range(20)] * 10
+    alone = fit_known_questions(questions, embeddings=HashedEmbeddings())
+    beside = fit_known_questions(questions, embeddings=HashedEmbeddings(), strangers=strangers)
+    assert beside.book.min_score > alone.book.min_score
+    assert sum(match.accepted for match in beside.book.batch_match(strangers)) <= 0.02 * len(strangers)
+    assert beside.false_hit_bound < alone.false_hit_bound
+
+
 def test_messages_of_customers_show_the_hit_rate():
     asked = [("please, what about w3 and w4", "3"), ("what about w3 and w4", "5")]
     fitted = fit_known_questions(_many(20), embeddings=HashedEmbeddings(), asked=asked)
