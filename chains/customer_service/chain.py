@@ -123,6 +123,7 @@ class ServiceChain:
             text=match.question.answer,
             route="curated",
             probability=guess.probability,
+            known_question=match.question.id,
             reason=f"the known question {match.question.id} is asked (relevance {match.relevance:.2f})",
         )
 

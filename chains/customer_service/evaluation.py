@@ -1,13 +1,14 @@
 """How good customer service is: the right way taken, the right article cited, silence where nothing is known."""
 
 from collections.abc import Sequence
+from importlib import resources
 
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.customer_service.schema import ServiceReply, ServiceRequest
 
-__all__ = ["ServiceQuestion", "ServiceScores", "evaluate_service"]
+__all__ = ["ServiceQuestion", "ServiceScores", "evaluate_service", "golden_questions"]
 
 
 class ServiceQuestion(BaseModel):
@@ -15,13 +16,15 @@ class ServiceQuestion(BaseModel):
 
     Attributes:
         intent: the intent whose approved answer fits, or None.
-        article: the knowledge article that answers, or None; with neither, only a hand-over is right.
+        known: id of the known question that is asked, or None.
+        article: the knowledge article that answers, or None; with none of these, no answer is right.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str
     intent: str | None = None
+    known: str | None = None
     article: str | None = None
 
 
@@ -34,9 +37,22 @@ class ServiceScores(BaseModel):
     intents_answered: float | None = Field(description="Messages with an intent that got its approved answer.")
     intents_offered: float | None = Field(description="Messages with an intent that a question back names.")
     intents_wrong: float | None = Field(description="Messages with an intent that got another answer.")
-    questions_answered: float | None = Field(description="Knowledge questions answered with the right article cited.")
-    questions_wrong: float | None = Field(description="Knowledge questions answered without the right article.")
+    questions_answered: float | None = Field(
+        description="Questions answered from the right article, or with the known answer."
+    )
+    questions_wrong: float | None = Field(description="Questions answered from another one.")
     unanswerable_handed_over: float | None = Field(description="Questions nobody can answer that got no answer.")
+
+
+def golden_questions() -> list[ServiceQuestion]:
+    """Return the questions that customer service over the English sample shop must always handle well.
+
+    Example:
+        >>> golden_questions()[0]
+        ServiceQuestion(text='Where is my order VT-204918?', intent='track_order', known=None, article=None)
+    """
+    text = (resources.files(__package__ or "") / "golden.jsonl").read_text("utf-8")
+    return [ServiceQuestion.model_validate_json(line) for line in text.splitlines()]
 
 
 def evaluate_service(
@@ -46,20 +62,22 @@ def evaluate_service(
     replies = [chain.invoke(ServiceRequest(text=question.text)) for question in questions]
     pairs = list(zip(questions, replies, strict=True))
     intents = [(question, reply) for question, reply in pairs if question.intent]
-    articles = [(question, reply) for question, reply in pairs if question.article]
-    neither = [reply for question, reply in pairs if not question.intent and not question.article]
+    asked = [(question, reply) for question, reply in pairs if question.article or question.known]
+    neither = [reply for question, reply in pairs if not (question.intent or question.article or question.known)]
     return ServiceScores(
         num_messages=len(pairs),
         intents_answered=_share([reply.intent == question.intent for question, reply in intents]),
         intents_offered=_share([question.intent in _offered(reply) for question, reply in intents]),
         intents_wrong=_share([_is_answer(reply) and reply.intent != question.intent for question, reply in intents]),
-        questions_answered=_share([_cites(reply, question) for question, reply in articles]),
-        questions_wrong=_share([_is_answer(reply) and not _cites(reply, question) for question, reply in articles]),
+        questions_answered=_share([_is_right(reply, question) for question, reply in asked]),
+        questions_wrong=_share([_is_answer(reply) and not _is_right(reply, question) for question, reply in asked]),
         unanswerable_handed_over=_share([not _is_answer(reply) for reply in neither]),
     )
 
 
-def _cites(reply: ServiceReply, question: ServiceQuestion) -> bool:
+def _is_right(reply: ServiceReply, question: ServiceQuestion) -> bool:
+    if question.known is not None:
+        return reply.known_question == question.known
     return any(citation.source == question.article for citation in reply.citations)
 
 

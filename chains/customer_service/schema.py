@@ -66,6 +66,7 @@ class ServiceReply(BaseModel):
     )
     intent: str | None = Field(default=None, description="What the customer wants, where the classifier is sure.")
     probability: float | None = Field(default=None, description="Calibrated probability of the likeliest intent.")
+    known_question: str | None = Field(default=None, description="Id of the known question that was answered.")
     citations: tuple[Citation, ...] = ()
     slots: Mapping[str, str] = Field(default={}, description="Slots known after this message.")
     open_question: OpenQuestion | None = Field(default=None, description="What a clarifying reply asks.")

@@ -51,6 +51,13 @@ def test_shares_are_those_worked_out_by_hand():
     assert scores.unanswerable_handed_over == 2 / 4
 
 
+def test_a_known_question_is_right_by_its_id():
+    reply = ServiceReply(text="", route="curated", known_question="dogs", reason="")
+    chain = RunnableLambda(lambda _: reply)
+    scores = [evaluate_service(chain, [ServiceQuestion(text="?", known=known)]) for known in ("dogs", "parking")]
+    assert [(score.questions_answered, score.questions_wrong) for score in scores] == [(1.0, 0.0), (0.0, 1.0)]
+
+
 def test_a_kind_without_messages_has_no_share():
     scores = _scores({"text": "handover - -"})
     assert (scores.intents_answered, scores.intents_offered, scores.intents_wrong) == (None, None, None)
