@@ -357,6 +357,14 @@ def serve(
     )
 
 
+@app.command()
+def mcp(workspace: Workspace = None) -> None:
+    """Offer the applications as tools over the Model Context Protocol, on standard input and output."""
+    from apps.mcp_server import serve_workspace
+
+    serve_workspace(_settings(workspace))
+
+
 def _settings(workspace: Path | None) -> "Settings":
     from apps.settings import load_settings
 

@@ -5,12 +5,13 @@ The tree::
     TuneChainError
     ├── SettingsError (ValueError)              tunechain.toml or an environment variable that cannot be used
     ├── WorkspaceError (ValueError)             a workspace that is missing, incomplete, or in the way
-    └── NotBuiltError (FileNotFoundError)       a model or index that was not built yet; the message says how
+    ├── NotBuiltError (FileNotFoundError)       a model or index that was not built yet; the message says how
+    └── MissingExtraError (ImportError)         an optional package that is not installed; the message names it
 """
 
 from llms.errors import TuneChainError
 
-__all__ = ["NotBuiltError", "SettingsError", "WorkspaceError"]
+__all__ = ["MissingExtraError", "NotBuiltError", "SettingsError", "WorkspaceError"]
 
 
 class SettingsError(TuneChainError, ValueError):
@@ -23,3 +24,7 @@ class WorkspaceError(TuneChainError, ValueError):
 
 class NotBuiltError(TuneChainError, FileNotFoundError):
     """Something that has to be trained or indexed first."""
+
+
+class MissingExtraError(TuneChainError, ImportError):
+    """A part of the program that needs an optional package."""

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from apps.server.outcomes import judge_posts
 from apps.server.schemas import (
     AlertsReply,
     AskRequest,
     ClassifyRequest,
-    PostOutcome,
     PostsReply,
     PostsRequest,
     Problem,
@@ -18,7 +18,6 @@ from apps.server.schemas import (
 )
 from apps.server.serving import CurrentServing
 from chains.customer_service import ServiceReply, ServiceRequest
-from chains.monitoring import MonitoringReport, Post
 from chains.recommendation import Recommendation
 from llms.classification import Classification
 
@@ -104,7 +103,7 @@ async def watch(body: PostsRequest, serving: CurrentServing) -> PostsReply:
     """
     monitor = serving.require_live_monitor()
     report = await serving.admission.run(functools.partial(monitor.observe, body.posts))
-    return PostsReply(posts=_outcomes(body.posts, report), alerts=report.alerts)
+    return PostsReply(posts=judge_posts(body.posts, report), alerts=report.alerts)
 
 
 @router.get("/alerts", responses=_replies(None, only=[503]), summary="Show alerts and trend")
@@ -119,18 +118,3 @@ async def recommend(body: RecommendRequest, serving: CurrentServing) -> Recommen
     chain = serving.require("recommendation")
     result: Recommendation = await serving.admission.run(functools.partial(chain.invoke, body))
     return result
-
-
-def _outcomes(posts: Sequence[Post], report: MonitoringReport) -> tuple[PostOutcome, ...]:
-    """Return what became of each post; of an id sent twice the first one counts."""
-    readings = {reading.post.id: reading for reading in report.readings}
-    set_aside = {item.post.id: item.reason for item in report.set_aside}
-    outcomes = []
-    for post in posts:
-        reading = readings.pop(post.id, None)
-        if reading is not None:
-            labels = {"topic": reading.topic.label, "sentiment": reading.sentiment.label}
-            outcomes.append(PostOutcome(id=post.id, outcome="counted", **labels))
-        else:
-            outcomes.append(PostOutcome(id=post.id, outcome=set_aside.get(post.id, "duplicate")))
-    return tuple(outcomes)

@@ -1,23 +1,18 @@
 """What the server holds while it runs: the chains, the live monitor, and the places at the models."""
 
 import asyncio
-import functools
 import logging
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from apps.readers import read_posts
+from apps.recorded_stream import RecordedStream
 from apps.server.admission import Admission
 from apps.server.chains import SCENARIOS, Chains, build_chains
 from apps.server.live import LiveMonitor
 from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
 from apps.settings import Settings
-from chains.monitoring import Post
-from llms.errors import InputTextError
-from llms.texts import check_text
 
 __all__ = ["CurrentServing", "Serving"]
 
@@ -113,7 +108,7 @@ class Serving:
 
     def _use(self, chains: Chains) -> None:
         if chains.monitoring is not None:
-            self._live = LiveMonitor(chains.monitoring, read_history=functools.partial(_read_stream, self.settings))
+            self._live = LiveMonitor(chains.monitoring, read_history=RecordedStream.of(self.settings).read)
             self._live.start()
         self._chains = chains
         _log.info("ready: %s", ", ".join(chains.available) or "nothing")
@@ -138,23 +133,3 @@ def _how_to_build(part: str) -> str:
         f"This workspace has no usable {name}. Build it with `tunechain quickstart WORKSPACE`, then start the server "
         "again; its log says what is missing."
     )
-
-
-def _read_stream(settings: Settings) -> Sequence[Post]:
-    """Return the recorded posts that a model can read."""
-    path = settings.records_folder(settings.monitoring) / "stream.jsonl"
-    if not path.exists():
-        return ()
-    posts, rejected = read_posts(path)
-    usable = [post for post in posts if _is_usable(post)]
-    if len(usable) < len(posts) + len(rejected):
-        _log.warning("%d rows of %s cannot be used", len(posts) + len(rejected) - len(usable), path.name)
-    return usable
-
-
-def _is_usable(post: Post) -> bool:
-    try:
-        check_text(post.text)
-    except InputTextError:
-        return False
-    return True
