@@ -19,7 +19,7 @@ class AnswerArguments(_Arguments):
     """One question of a customer."""
 
     question: _ShortText = Field(description="What the customer wrote, in the customer's own words.")
-    slots: dict[Id, Id] = Field(
+    slots: dict[str, Id] = Field(
         default={},
         max_length=20,
         description="Details known already, by the slot names of an earlier result, such as an order number.",

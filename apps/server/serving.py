@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from typing import Annotated, Any
-
-from fastapi import Depends, Request
+from typing import Any
 
 from apps.recorded_stream import RecordedStream
 from apps.server.admission import Admission
@@ -14,7 +12,7 @@ from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
 from apps.settings import Settings
 
-__all__ = ["CurrentServing", "Serving"]
+__all__ = ["Serving"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +24,13 @@ class Serving:
         settings: of the workspace that is served.
         chains: what to serve; without them they are built from the settings, which takes a while.
         admission: how many model calls run and wait.
+        turn: held while the chains are built.
     """
 
-    def __init__(self, settings: Settings, *, chains: Chains | None, admission: Admission | None = None) -> None:
+    def __init__(self, settings: Settings, *, chains: Chains | None, admission: Admission, turn: asyncio.Lock) -> None:
         self.settings = settings
-        self.admission = admission or Admission()
+        self.admission = admission
+        self._turn = turn
         self._given = chains
         self._chains: Chains | None = None
         self._live: LiveMonitor | None = None
@@ -101,7 +101,8 @@ class Serving:
 
     async def _build(self) -> None:
         try:
-            self._use(await asyncio.to_thread(build_chains, self.settings))
+            async with self._turn:
+                self._use(await asyncio.to_thread(build_chains, self.settings))
         except Exception:
             _log.exception("the chains cannot be built")
             self._use(Chains())
@@ -117,14 +118,6 @@ class Serving:
         if self._chains is None:
             raise ProblemError(503, "The models are being loaded; try again soon.", headers={"Retry-After": "5"})
         return self._chains
-
-
-def _find_serving(request: Request) -> Serving:
-    serving: Serving = request.app.state.serving
-    return serving
-
-
-CurrentServing = Annotated[Serving, Depends(_find_serving)]
 
 
 def _how_to_build(part: str) -> str:
