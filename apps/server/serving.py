@@ -56,7 +56,7 @@ class Serving:
         Raises:
             ProblemError: with status 503, if it is not there or not there yet.
         """
-        chain = getattr(self._ready_chains(), scenario)
+        chain = getattr(self.ready_chains(), scenario)
         if chain is None:
             raise ProblemError(503, _how_to_build(scenario))
         return chain
@@ -67,7 +67,7 @@ class Serving:
         Raises:
             ProblemError: with status 503, if it is not there or not there yet.
         """
-        classifier = self._ready_chains().classifiers.get(name)
+        classifier = self.ready_chains().classifiers.get(name)
         if classifier is None:
             raise ProblemError(503, _how_to_build(f"{name} classifier"))
         return classifier
@@ -114,7 +114,12 @@ class Serving:
         self._chains = chains
         _log.info("ready: %s", ", ".join(chains.available) or "nothing")
 
-    def _ready_chains(self) -> Chains:
+    def ready_chains(self) -> Chains:
+        """Return what can be asked.
+
+        Raises:
+            ProblemError: with status 503, as long as it is being built.
+        """
         if self._chains is None:
             raise ProblemError(503, "The models are being loaded; try again soon.", headers={"Retry-After": "5"})
         return self._chains
