@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
@@ -107,14 +108,15 @@ def _build_one_language(
 ) -> Runnable[ServiceRequest, ServiceReply]:
     section = settings.customer_service
     folder = settings.records_folder(section)
-    embeddings = open_embeddings(settings)
+    store = open_store(settings, "knowledge")
+    embeddings = store.embeddings  # so that search and quotes share the vector of a question
     return build_customer_service_chain(
         classifier=classifier or open_classifier(settings, "intent"),
         templates=read_templates(folder / "templates.yaml"),
         known_questions=_open_known_questions(
             settings, embeddings, Reviews(folder).in_use() if entries is None else entries
         ),
-        retriever=HybridRetriever(store=open_store(settings, "knowledge"), word_weight=section.word_weight),
+        retriever=HybridRetriever(store=store, word_weight=section.word_weight),
         embeddings=embeddings,
         chat_model=open_chat_model(settings),
         lookups=read_lookups(folder / "lookups"),
@@ -129,7 +131,7 @@ def _build_one_language(
 
 
 def _open_known_questions(
-    settings: Settings, embeddings: LocalEmbeddings, entries: Sequence[ReviewedEntry]
+    settings: Settings, embeddings: Embeddings, entries: Sequence[ReviewedEntry]
 ) -> Runnable[str, KnownMatch] | None:
     section = settings.customer_service
     written = read_known_questions(settings.records_folder(section) / "known_questions.yaml")

@@ -23,9 +23,11 @@ from llms.text_encoder import FloatArray, TextEncoder
 from llms.texts import check_text
 from llms.trained_folders import open_trained_encoder
 from llms.trained_vectors import adapter_choice, check_vectors, resolve_encoder
-from llms.vector_cache import VectorCache
+from llms.vector_cache import RecentVectors, VectorCache
 
 __all__ = ["LocalEmbeddings"]
+
+_RECENT_QUESTIONS = 64
 
 
 class LocalEmbeddings(Embeddings):
@@ -99,6 +101,7 @@ class LocalEmbeddings(Embeddings):
         self.batch_size = batch_size
         self.show_progress = show_progress
         self.cache = cache
+        self._questions = RecentVectors(max_texts=_RECENT_QUESTIONS)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -138,11 +141,11 @@ class LocalEmbeddings(Embeddings):
         places: dict[str, int] = {}
         rows = [places.setdefault(check_text(text), len(places)) for text in texts]
         unique = list(places)
-        if self.cache is None or not unique:
-            vectors = self._encode(unique, role)
+        if role == "query" and len(unique) == 1:
+            # the steps of a chain ask for the vector of the same question one after the other
+            vectors = self._questions.get(unique[0], lambda: self._embed(unique, role))
         else:
-            name = f"{self.fingerprint}/{self._choice.engine}-{self._choice.precision}/{role}"
-            vectors = VectorCache(self.cache, name=name).embed(unique, lambda missing: self._encode(missing, role))
+            vectors = self._embed(unique, role)
         return vectors if len(rows) == len(unique) else vectors[rows]
 
     @override
@@ -152,6 +155,12 @@ class LocalEmbeddings(Embeddings):
     @override
     def embed_query(self, text: str) -> list[float]:
         return _as_lists(self.embed_array([text], role="query"))[0]
+
+    def _embed(self, texts: list[str], role: Literal["document", "query"]) -> FloatArray:
+        if self.cache is None or not texts:
+            return self._encode(texts, role)
+        name = f"{self.fingerprint}/{self._choice.engine}-{self._choice.precision}/{role}"
+        return VectorCache(self.cache, name=name).embed(texts, lambda missing: self._encode(missing, role))
 
     def _encode(self, texts: list[str], role: Literal["document", "query"]) -> FloatArray:
         show = self.show_progress and role == "document"

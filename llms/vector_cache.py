@@ -1,6 +1,8 @@
 """Vectors kept in a LangChain byte store: a damaged entry is a miss, never a wrong vector."""
 
 import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,7 +10,7 @@ from langchain_core.stores import BaseStore
 
 from llms.text_encoder import FloatArray
 
-__all__ = ["VectorCache", "decode_vector", "encode_vector"]
+__all__ = ["RecentVectors", "VectorCache", "decode_vector", "encode_vector"]
 
 _CHECKSUM_BYTES = 16
 _AT_A_TIME = 4096
@@ -52,6 +54,36 @@ class VectorCache:
             for row, place in enumerate(missing):
                 found[place] = made[row]
         return np.stack([vector for vector in found if vector is not None])
+
+
+class RecentVectors:
+    """The vectors of the texts that were asked for last, in memory; safe to use from any thread.
+
+    Example:
+        >>> recent = RecentVectors(max_texts=1)
+        >>> made = recent.get("a", lambda: np.ones((1, 2), dtype=np.float32))
+        >>> recent.get("a", lambda: np.zeros((1, 2), dtype=np.float32)) is made
+        True
+    """
+
+    def __init__(self, *, max_texts: int) -> None:
+        self._max_texts = max_texts
+        self._known: OrderedDict[str, FloatArray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, text: str, make: Callable[[], FloatArray]) -> FloatArray:
+        """Return the vector of a text, read-only; `make` is called if it was not asked for lately."""
+        with self._lock:
+            if (known := self._known.get(text)) is not None:
+                self._known.move_to_end(text)
+                return known
+        made = make()  # outside of the lock: another text must not wait for this one
+        made.flags.writeable = False
+        with self._lock:
+            self._known[text] = made
+            if len(self._known) > self._max_texts:
+                self._known.popitem(last=False)
+        return made
 
 
 def encode_vector(key: str, vector: FloatArray) -> bytes:

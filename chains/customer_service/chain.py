@@ -19,7 +19,7 @@ from chains.customer_service.composing import Composer
 from chains.customer_service.known_questions import KnownMatch
 from chains.customer_service.links import find_unlisted_link, visible_text
 from chains.customer_service.options import ServiceOptions
-from chains.customer_service.quoting import best_sentences
+from chains.customer_service.quoting import SentenceVectors, best_sentences
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest
 from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
@@ -40,7 +40,7 @@ class ServiceChain:
     templates: TemplateBook
     known_questions: Runnable[str, KnownMatch] | None
     retriever: BaseRetriever
-    embeddings: Embeddings
+    vectors: SentenceVectors
     composer: Composer | None
     lookups: Mapping[str, BaseTool]
     options: ServiceOptions
@@ -178,7 +178,7 @@ class ServiceChain:
     def _quote(self, text: str, passages: Sequence[Document], steps: Steps) -> tuple[str, tuple[Citation, ...]] | None:
         with steps.measure("quote"):
             options = self.options
-            found = best_sentences(text, passages, embeddings=self.embeddings, max_sentences=options.max_sentences)
+            found = best_sentences(text, passages, vectors=self.vectors, max_sentences=options.max_sentences)
         sentences = [sentence for sentence in found if find_unlisted_link(sentence.text, options.link_hosts) is None]
         if not sentences:
             return None
@@ -269,7 +269,7 @@ def build_customer_service_chain(
         templates=templates,
         known_questions=known_questions,
         retriever=retriever,
-        embeddings=embeddings,
+        vectors=SentenceVectors(embeddings),
         composer=None if chat_model is None else Composer(chat_model, link_hosts=options.link_hosts),
         lookups=tools,
         options=options,

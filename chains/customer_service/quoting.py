@@ -1,17 +1,22 @@
 """Sentences of retrieved passages: the best ones to quote, each with its exact place in its article."""
 
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.customer_service.schema import Citation
 from retrievers.keyword import split_words
 
-__all__ = ["Sentence", "best_sentences", "split_sentences"]
+__all__ = ["Sentence", "SentenceVectors", "best_sentences", "split_sentences"]
+
+FloatArray = npt.NDArray[np.float32]
 
 # an end mark and what closes after it; in Chinese no space follows
 _END = re.compile(r"[.!?]+[\"'”’)\]*_]*(?=\s|$)|[。！？；]+[”’」』）]*")
@@ -24,6 +29,7 @@ _LIST_NUMBER = re.compile(r"(?:[-*+]\s+)?\d+\.$")
 _LINE = re.compile(r"[^\n]+")
 _NOT_QUOTED = re.compile(r"#{1,6}(\s|$)|\|[\s:|-]+\|?$|```|~~~")
 _WORD_WEIGHT = 0.5
+_NUM_COMPARED = 12
 _SCORE_RATIO = 0.85  # further sentences must come this near to the best one
 
 
@@ -80,29 +86,67 @@ def _is_end(line: str, mark: re.Match[str]) -> bool:
     return not (_ABBREVIATION.search(last_word) or (_NUMBERED.search(last_word) and _NUMBER.match(line, mark.end())))
 
 
+class SentenceVectors:
+    """The vectors of sentences, of which those used last are kept: passages that many ask for are embedded once.
+
+    Args:
+        embeddings: turns texts into vectors.
+        max_texts: how many are kept, in memory; 384 numbers each make 20,000 of them 30 MB.
+    """
+
+    def __init__(self, embeddings: Embeddings, *, max_texts: int = 20_000) -> None:
+        self._embeddings = embeddings
+        self._max_texts = max_texts
+        self._known: OrderedDict[str, FloatArray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, texts: Sequence[str]) -> FloatArray:
+        """Return the vectors of texts, (texts, dimension) float32."""
+        with self._lock:
+            found = {text: self._known[text] for text in texts if text in self._known}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing:
+            made = np.asarray(self._embeddings.embed_documents(missing), dtype=np.float32)
+            found.update(zip(missing, made, strict=True))
+        with self._lock:
+            for text in texts:
+                self._known[text] = found[text]
+                self._known.move_to_end(text)
+            while len(self._known) > self._max_texts:
+                self._known.popitem(last=False)
+        return np.stack([found[text] for text in texts])
+
+    def of_question(self, question: str) -> FloatArray:
+        """Return the vector of a question, (dimension,) float32; it is not kept."""
+        return np.asarray(self._embeddings.embed_query(question), dtype=np.float32)
+
+
 def best_sentences(
-    question: str, passages: Sequence[Document], *, embeddings: Embeddings, max_sentences: int = 3
+    question: str, passages: Sequence[Document], *, vectors: SentenceVectors, max_sentences: int = 3
 ) -> list[Sentence]:
     """Return the sentences that answer best, in reading order, all from one article.
 
-    A sentence's score is its cosine to the question plus half the share of the question's words in it; sentences
-    are read together with their article's title, since many say "it" for what the title names.
+    A sentence's score is its cosine to the question, half the share of the question's words in it, and the relevance
+    of its passage; sentences are read together with their article's title, since many say "it" for what the title
+    names. The cosine is asked for the dozen that lead by words and relevance.
     """
     sentences = [sentence for passage in passages for sentence in split_sentences(passage)]
     if not sentences:
         return []
     texts = [f"{sentence.passage.metadata.get('title', '')}: {sentence.text}" for sentence in sentences]
-    vectors = np.asarray(embeddings.embed_documents(texts))  # (sentences, dimension)
-    cosines = vectors @ np.asarray(embeddings.embed_query(question))
     words = set(split_words(question))
     shares = np.array([len(words & set(split_words(text))) / max(len(words), 1) for text in texts])
     relevance = np.array([float(sentence.passage.metadata.get("relevance", 0.0)) for sentence in sentences])
-    scores = cosines + _WORD_WEIGHT * shares + relevance
-    best = int(scores.argmax())
+    leads = _WORD_WEIGHT * shares + relevance
+    leading = np.argsort(-leads, kind="stable")[:_NUM_COMPARED]
+    cosines = vectors.of([texts[place] for place in leading]) @ vectors.of_question(question)
+    scores = dict(zip(leading.tolist(), (leads[leading] + cosines).tolist(), strict=True))
+    best = max(scores, key=scores.__getitem__)
     near = [
-        i
-        for i in np.argsort(-scores, kind="stable")
-        if i == best or (sentences[i].source == sentences[best].source and scores[i] >= _SCORE_RATIO * scores[best])
+        place
+        for place in sorted(scores, key=lambda place: -scores[place])
+        if place == best
+        or (sentences[place].source == sentences[best].source and scores[place] >= _SCORE_RATIO * scores[best])
     ]
-    chosen = [sentences[i] for i in near[:max_sentences]]
+    chosen = [sentences[place] for place in near[:max_sentences]]
     return sorted(chosen, key=lambda sentence: sentence.citation().start)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from chains.customer_service import ServiceOptions
-from chains.customer_service.quoting import best_sentences, split_sentences
+from chains.customer_service.quoting import SentenceVectors, best_sentences, split_sentences
 from llms.fakes import HashedEmbeddings
 from retrievers import read_documents, split_documents
 from tests.chains.customer_service.shops import ARTICLES, FixedRetriever, make_chain
@@ -123,7 +123,7 @@ def test_quotes_of_chinese_follow_each_other_without_a_space(articles):
 
 
 def _best(question, *passages, **options):
-    chosen = best_sentences(question, passages, embeddings=HashedEmbeddings(), **options)
+    chosen = best_sentences(question, passages, vectors=SentenceVectors(HashedEmbeddings()), **options)
     return [sentence.text for sentence in chosen]
 
 
@@ -135,13 +135,13 @@ def test_the_sentence_that_shares_the_question_is_best():
 def test_the_title_counts_for_every_sentence_of_its_article():
     about = Document("It lasts long.", metadata={"source": "a", "title": "kettle"})
     other = Document("It lasts long.", metadata={"source": "b", "title": "hat"})
-    chosen = best_sentences("kettle", [other, about], embeddings=HashedEmbeddings())
+    chosen = best_sentences("kettle", [other, about], vectors=SentenceVectors(HashedEmbeddings()))
     assert [sentence.source for sentence in chosen] == ["a"]
 
 
 def test_sentences_without_a_source_are_of_one_article_only_if_of_one_passage():
     passages = [Document("blue kettle.", id="a"), Document("blue kettle.", id="b")]
-    chosen = best_sentences("blue kettle", passages, embeddings=HashedEmbeddings())
+    chosen = best_sentences("blue kettle", passages, vectors=SentenceVectors(HashedEmbeddings()))
     assert [sentence.source for sentence in chosen] == ["a"]
 
 
