@@ -157,9 +157,13 @@ def _weighted_sum(weights: Mapping[str, float], text: str) -> float:
 
 def _document_counts(connection: sqlite3.Connection, words: Iterable[str]) -> dict[str, int]:
     """Return in how many documents each word stands, without words that stand in none."""
-    sql = "SELECT doc FROM keyword_counts WHERE term = ?"
-    found = {word: connection.execute(sql, (word,)).fetchone() for word in dict.fromkeys(words)}
-    return {word: record[0] for word, record in found.items() if record}
+    # one value of one row: at each step of SQLite another thread may take the interpreter
+    sql = (
+        "SELECT json_group_object(term, doc) FROM json_each(?) AS asked CROSS JOIN keyword_counts ON term = asked.value"
+    )
+    (found,) = connection.execute(sql, (json.dumps(list(dict.fromkeys(words))),)).fetchone()
+    counts: dict[str, int] = json.loads(found)
+    return counts
 
 
 def _num_documents(connection: sqlite3.Connection) -> int:

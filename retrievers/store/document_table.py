@@ -211,17 +211,31 @@ class DocumentTable:
 
     def by_ids(self, ids: Sequence[str]) -> list[tuple[int, Document]]:
         """Return rows and documents with these ids, in their order; missing ones are left out."""
-        sql = f"{DOCUMENTS} WHERE key = ? AND id = ?"
-        with self.database.reading() as connection:
-            found = [record for id_ in ids for record in connection.execute(sql, (_key(id_), id_))]
-        return [(record[0], self._as_document(*record)) for record in found]
+        asked = json.dumps([[_key(id_), id_] for id_ in ids])
+        records = self._read_at_once(
+            "json_each(?) AS asked CROSS JOIN documents "
+            "ON documents.key = asked.value ->> 0 AND documents.id = asked.value ->> 1",
+            asked,
+        )
+        place = {id_: number for number, id_ in enumerate(ids)}
+        return [
+            (record[0], self._as_document(*record)) for record in sorted(records, key=lambda record: place[record[1]])
+        ]
 
     def by_rows(self, rows: Iterable[int]) -> dict[int, Document]:
         """Return the documents of these rows that are there."""
-        sql = f"{DOCUMENTS} WHERE row = ?"
+        asked = json.dumps([int(row) for row in rows])
+        records = self._read_at_once("json_each(?) AS asked CROSS JOIN documents ON documents.row = asked.value", asked)
+        return {record[0]: self._as_document(*record) for record in records}
+
+    def _read_at_once(self, tables: str, asked: str) -> list[list[Any]]:
+        """Return records as one value of one row: at each step of SQLite another thread may take the interpreter."""
+        columns = "documents.row, documents.id, documents.text, documents.metadata, documents.checksum"
+        sql = f"SELECT json_group_array(json_array({columns})) FROM {tables}"  # noqa: S608  # constants
         with self.database.reading() as connection:
-            found = [record for row in rows for record in connection.execute(sql, (row,))]
-        return {record[0]: self._as_document(*record) for record in found}
+            (found,) = connection.execute(sql, (asked,)).fetchone()
+        records: list[list[Any]] = json.loads(found)
+        return records
 
     def documents(self) -> Iterator[Document]:
         """Yield every document, oldest first, as they were at the first."""
