@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from apps.finetune_flags import DATA, describe_command, with_flags
+from apps.key_commands import key_commands
 from apps.labelling import labelling
 from llms.errors import TuneChainError
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(labelling, name="label")
+app.add_typer(key_commands, name="keys")
 
 Workspace = Annotated[
     Path | None,
@@ -347,14 +349,23 @@ def serve(
 
     import uvicorn
 
+    from apps.keys import KeyStore, check_address
     from apps.server.app import create_app
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
     settings = _settings(workspace)
-    uvicorn.run(
-        create_app(settings), host=host or settings.server.host, port=settings.server.port if port is None else port
-    )
+    host = host or settings.server.host
+    check_address(host, KeyStore.of(settings))
+    uvicorn.run(create_app(settings), host=host, port=settings.server.port if port is None else port)
+
+
+@app.command()
+def mcp(workspace: Workspace = None) -> None:
+    """Offer the applications as tools over the Model Context Protocol, on standard input and output."""
+    from apps.mcp_server import serve_workspace
+
+    serve_workspace(_settings(workspace))
 
 
 def _settings(workspace: Path | None) -> "Settings":

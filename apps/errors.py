@@ -5,12 +5,22 @@ The tree::
     TuneChainError
     ├── SettingsError (ValueError)              tunechain.toml or an environment variable that cannot be used
     ├── WorkspaceError (ValueError)             a workspace that is missing, incomplete, or in the way
-    └── NotBuiltError (FileNotFoundError)       a model or index that was not built yet; the message says how
+    ├── NotBuiltError (FileNotFoundError)       a model or index that was not built yet; the message says how
+    ├── MissingExtraError (ImportError)         an optional package that is not installed; the message names it
+    ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
+    └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
 
 from llms.errors import TuneChainError
 
-__all__ = ["NotBuiltError", "SettingsError", "WorkspaceError"]
+__all__ = [
+    "KeyFileError",
+    "MissingExtraError",
+    "NotBuiltError",
+    "SettingsError",
+    "UnknownKeyError",
+    "WorkspaceError",
+]
 
 
 class SettingsError(TuneChainError, ValueError):
@@ -23,3 +33,15 @@ class WorkspaceError(TuneChainError, ValueError):
 
 class NotBuiltError(TuneChainError, FileNotFoundError):
     """Something that has to be trained or indexed first."""
+
+
+class MissingExtraError(TuneChainError, ImportError):
+    """A part of the program that needs an optional package."""
+
+
+class KeyFileError(TuneChainError, OSError):
+    """A file of keys that is damaged, of another kind, or not to be written."""
+
+
+class UnknownKeyError(TuneChainError, LookupError):
+    """An id that no key has."""

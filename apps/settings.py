@@ -1,12 +1,14 @@
 """The settings of a workspace; the only reader of the environment and of tunechain.toml."""
 
 import os
+import re
 import tomllib
+from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -84,10 +86,29 @@ class RecommendationSettings(_Section):
 
 
 class ServerSettings(_Section):
-    """Where the server listens; other addresses than loopback are a decision of the operator."""
+    """Where the server listens, and how often one key may ask; other addresses than loopback need keys."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    requests_per_minute: float = Field(default=120.0, gt=0.0, allow_inf_nan=False)
+    burst: int = Field(default=30, ge=1)
+
+
+def _read_tenants(value: object) -> object:
+    """Return the pairs of a table of tenants; settings are values, which a dict is not."""
+    if not isinstance(value, Mapping):
+        return value
+    for name, folder in value.items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", str(name)):
+            msg = f"a tenant's name is of a-z, 0-9, _ and -, at most 63 long; got {name!r}"
+            raise ValueError(msg)
+        if not isinstance(folder, str | Path) or not str(folder):
+            msg = f"the tenant {name!r} needs the folder of a workspace, got {folder!r}"
+            raise ValueError(msg)
+    return tuple(sorted(value.items()))
+
+
+TenantFolders = Annotated[tuple[tuple[str, Path], ...], BeforeValidator(_read_tenants)]
 
 
 class _TomlSource(TomlConfigSettingsSource):
@@ -115,6 +136,7 @@ class Settings(BaseSettings):
     monitoring: MonitoringSettings = MonitoringSettings()
     recommendation: RecommendationSettings = RecommendationSettings()
     server: ServerSettings = ServerSettings()
+    tenants: TenantFolders = ()  # NAME = "folder" of a workspace of its own, for the owners NAME and NAME/...
 
     @property
     def models_folder(self) -> Path:

@@ -45,6 +45,12 @@ false_alarms_per_topic_month = 0.1
 
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
+
+# [server]                     # other addresses than 127.0.0.1 need keys: tunechain keys add NAME --role staff
+# requests_per_minute = 120    # of one key
+
+# [tenants]                    # owners with a workspace of their own
+# acme = "../acme"             # for the keys of acme and acme/NAME
 """,
     "zh": """\
 # 本工作区的设置。每一项都可以省略；写错名称会报错。
@@ -77,6 +83,12 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1
+
+# [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
+# requests_per_minute = 120    # 每个密钥每分钟的请求数
+
+# [tenants]                    # 拥有独立工作区的租户
+# acme = "../acme"             # 用于 acme 和 acme/名称 的密钥
 """,
 }
 

@@ -1,17 +1,21 @@
 """Deterministic stand-ins without weights, for tests of this library and of code that uses it."""
 
 import hashlib
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 from typing_extensions import override
 
@@ -23,6 +27,11 @@ from llms.tagging import Span, Tagging
 from llms.texts import check_text
 
 __all__ = ["FixedClassifier", "FixedTagger", "HashedEmbeddings", "ScriptedChatModel"]
+
+# what a chat model takes beside the options of `GenerationOptions`
+_CHAT_OPTIONS = frozenset(
+    {"tools", "tool_choice", "parallel_tool_calls", "response_format", "n", "logprobs", "top_logprobs"}
+)
 
 
 class HashedEmbeddings(Embeddings):
@@ -133,9 +142,10 @@ class FixedTagger(Runnable[str, Tagging]):
 
 
 class ScriptedChatModel(BaseChatModel):
-    """A chat model that answers with the given texts in turn and remembers what it was asked.
+    """A chat model that gives the answers of a script in turn and remembers what it was asked.
 
-    As the real one it ends before a stop text and refuses options that do not exist.
+    As the real one it ends before a stop text and refuses options that do not exist. An answer is a text, or a whole
+    message with tool calls and usage; tools and formats are remembered but do not change what comes.
 
     Example:
         >>> model = ScriptedChatModel(answers=["yes", "no"])
@@ -143,8 +153,10 @@ class ScriptedChatModel(BaseChatModel):
         ('yes', 'no', 'yes')
     """
 
-    answers: Sequence[str]
+    answers: Sequence[str | AIMessage]
     _prompts: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+    _options: list[dict[str, Any]] = PrivateAttr(default_factory=list)
+    _num_given: int = PrivateAttr(default=0)
 
     @property
     def prompts(self) -> list[list[BaseMessage]]:
@@ -152,9 +164,25 @@ class ScriptedChatModel(BaseChatModel):
         return self._prompts
 
     @property
+    def options(self) -> list[dict[str, Any]]:
+        """The options of every call so far, oldest first."""
+        return self._options
+
+    @property
     @override
     def _llm_type(self) -> str:
         return "scripted"
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[Mapping[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **chosen, **kwargs)
 
     @override
     def _generate(
@@ -164,8 +192,9 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = "".join(self._words(messages, stop, kwargs))
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(content=answer))])
+        stops = self._take_call(messages, stop, kwargs)
+        replies = [self._next_answer(stops) for _ in range(kwargs.get("n") or 1)]
+        return ChatResult(generations=[ChatGeneration(message=reply) for reply in replies])
 
     @override
     def _stream(
@@ -175,12 +204,28 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for word in self._words(messages, stop, kwargs):
+        reply = self._next_answer(self._take_call(messages, stop, kwargs))
+        for word in re.findall(r"\S+\s*|\s+", reply.text) or [""]:
             yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+        if reply.tool_calls or reply.usage_metadata:
+            calls = [
+                tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
+                for place, call in enumerate(reply.tool_calls)
+            ]
+            end = AIMessageChunk(content="", tool_call_chunks=calls, usage_metadata=reply.usage_metadata)
+            yield ChatGenerationChunk(message=end)
 
-    def _words(self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]) -> list[str]:
-        """Return the next answer up to the stop text, in pieces that joined are the answer."""
-        filter_ = StopFilter(merge_options(GenerationOptions(), options, stop=stop).stop)
+    def _take_call(self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]) -> Sequence[str]:
+        """Remember a call and return what ends its answers."""
+        known = {name: value for name, value in options.items() if name not in _CHAT_OPTIONS}
+        stops = merge_options(GenerationOptions(), known, stop=stop).stop
         self._prompts.append(messages)
-        answer = self.answers[(len(self._prompts) - 1) % len(self.answers)]
-        return re.findall(r"\S+\s*|\s+", filter_.push(answer) + filter_.finish()) or [""]
+        self._options.append(options)
+        return stops
+
+    def _next_answer(self, stops: Sequence[str]) -> AIMessage:
+        answer = self.answers[self._num_given % len(self.answers)]
+        self._num_given += 1
+        message = AIMessage(answer) if isinstance(answer, str) else answer
+        shown = StopFilter(stops)
+        return message.model_copy(update={"content": shown.push(message.text) + shown.finish()})

@@ -3,34 +3,44 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
+from apps.keys import KeyStore
 from apps.server import health, pages, routes
+from apps.server.access import AccessMiddleware
 from apps.server.admission import Admission
 from apps.server.chains import Chains
-from apps.server.edge import BodyMiddleware, EdgeMiddleware
+from apps.server.edge import BodyMiddleware, EdgeMiddleware, JsonMiddleware
 from apps.server.problems import add_problem_handlers
-from apps.server.serving import Serving
+from apps.server.rate import RateLimiter
+from apps.server.tenants import Tenants
 from apps.settings import Settings
 
 __all__ = ["create_app"]
 
+# for the description of the interface; the key itself is checked before any route, by `AccessMiddleware`
+_SHOWS_KEY = [Depends(HTTPBearer(auto_error=False, description="A key of `tunechain keys add`."))]
+
 
 def create_app(settings: Settings, *, chains: Chains | None = None, admission: Admission | None = None) -> FastAPI:
-    """Return the HTTP service of a workspace; it builds its chains when it is started.
+    """Return the HTTP service of a workspace and its tenants; it builds its chains when it is started.
 
     Args:
         settings: of the workspace to serve.
         chains: served instead of those that the settings describe.
         admission: how many model calls run and wait; the default suits two processor cores.
     """
-    serving = Serving(settings, chains=chains, admission=admission)
+    tenants = Tenants(settings, chains=chains, admission=admission)
+    keys = KeyStore.of(settings)
+    limiter = RateLimiter(per_minute=settings.server.requests_per_minute, burst=settings.server.burst)
 
     @contextlib.asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
-        await serving.start()
+        await tenants.start()
         yield
-        await serving.stop()
+        await tenants.stop()
+        keys.close()
 
     app = FastAPI(
         title="TuneChain",
@@ -41,12 +51,15 @@ def create_app(settings: Settings, *, chains: Chains | None = None, admission: A
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.serving = serving
-    app.include_router(routes.router, prefix="/v1")
+    app.state.tenants = tenants
+    app.include_router(routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(routes.router, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(pages.router)
     add_problem_handlers(app)
+    # passed from the last one to the first: headers and log, size, key and rate, then what the body says
+    app.add_middleware(JsonMiddleware)
+    app.add_middleware(AccessMiddleware, keys=keys, limiter=limiter)
     app.add_middleware(BodyMiddleware)
-    app.add_middleware(EdgeMiddleware)  # the last one added is the first one passed
+    app.add_middleware(EdgeMiddleware)
     return app

@@ -11,9 +11,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from apps.server.bodies import MAX_BODY_BYTES, check_body, check_content_type
-from apps.server.problems import ProblemError, problem_response
+from apps.server.problems import ProblemError, refuse
 
-__all__ = ["BodyMiddleware", "EdgeMiddleware"]
+__all__ = ["BodyMiddleware", "EdgeMiddleware", "JsonMiddleware"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _BODY_TIMEOUT_S = 20.0
 class EdgeMiddleware:
     """Adds headers to every response, logs one line per request, and turns what nobody caught into a plain 500.
 
-    The line holds the route and sizes, never a path or a text of the client.
+    The line holds the route, the time and the id of the key, never a path or a text of the client.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,15 +58,16 @@ class EdgeMiddleware:
             _log.exception("request %s failed", request_id)
             if status:  # half a response is out; only closing the connection tells the client
                 raise
-            problem = problem_response(500, f"The log of the server has the reason under {request_id}.")
-            await problem(scope, receive, send_with_headers)
+            refusal = ProblemError(500, f"The log of the server has the reason under {request_id}.")
+            await refuse(scope, refusal)(scope, receive, send_with_headers)
         finally:
             milliseconds = 1000 * (time.perf_counter() - started)
-            _log.info("%s %s %s %d %.0f ms", request_id, scope["method"], _route_name(scope), status, milliseconds)
+            name = f"{scope['method']} {_route_name(scope)}"
+            _log.info("%s %s %d %.0f ms key %s", request_id, name, status, milliseconds, _key_id(scope))
 
 
 class BodyMiddleware:
-    """Lets only complete, small and unambiguous JSON bodies through to the routes."""
+    """Lets only complete and small bodies through that are declared as JSON."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,12 +80,30 @@ class BodyMiddleware:
         try:
             check_content_type(Headers(scope=scope).get("content-type", ""))
             body = await _read_body(scope, receive)
-            check_body(body)
         except ProblemError as refusal:
             # the rest of the body is not read: the connection cannot be used again
-            headers = {"Connection": "close"} if refusal.status in {408, 413, 415} else None
-            response = problem_response(refusal.status, refusal.detail, headers=headers)
-            await response(scope, receive, send)
+            refusal.headers = {"Connection": "close"}
+            await refuse(scope, refusal)(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+
+class JsonMiddleware:
+    """Lets only unambiguous JSON through to the routes; behind `BodyMiddleware`, so that a body is one message."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        body: bytes = (await receive())["body"]
+        try:
+            check_body(body)
+        except ProblemError as refusal:
+            await refuse(scope, refusal)(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
@@ -134,3 +153,8 @@ def _add_headers(message: MutableMapping[str, Any], request_id: str) -> None:
 
 def _route_name(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", "(no route)")
+
+
+def _key_id(scope: Scope) -> str:
+    owner = scope.get("state", {}).get("owner")
+    return getattr(owner, "key_id", None) or "-"

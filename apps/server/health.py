@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from apps.server.schemas import Health
-from apps.server.serving import CurrentServing
+from apps.server.tenants import CurrentServing
 
 __all__ = ["router"]
 

@@ -8,17 +8,20 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from apps.server.schemas import FieldProblem, Problem
 from chains.errors import ChainInputError
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 
-__all__ = ["ProblemError", "add_problem_handlers", "problem_response"]
+__all__ = ["ProblemError", "add_problem_handlers", "problem_response", "refuse"]
 
 _log = logging.getLogger(__name__)
 
 _TITLES = {
     400: "The body is not usable JSON",
+    401: "A key is needed",
+    403: "This key does not open this",
     404: "There is nothing here",
     405: "This method is not allowed here",
     408: "The body took too long",
@@ -41,6 +44,12 @@ class ProblemError(Exception):
         self.status = status
         self.detail = detail
         self.headers = headers
+
+
+def refuse(scope: Scope, error: ProblemError) -> JSONResponse:
+    """Return the response for a refusal, in the form that clients of the address read."""
+    del scope
+    return problem_response(error.status, error.detail, headers=error.headers)
 
 
 def problem_response(
@@ -78,9 +87,9 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(TuneChainError, _show_our_error)
 
 
-async def _show_problem(_: Request, error: Exception) -> JSONResponse:
+async def _show_problem(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)  # noqa: S101  # it is registered for this type alone
-    return problem_response(error.status, error.detail, headers=error.headers)
+    return refuse(request.scope, error)
 
 
 async def _show_schema_errors(_: Request, error: Exception) -> JSONResponse:

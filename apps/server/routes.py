@@ -4,21 +4,22 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
+from apps.server.outcomes import judge_posts
+from apps.server.owners import CurrentOwner, require_staff
+from apps.server.problems import ProblemError
 from apps.server.schemas import (
     AlertsReply,
     AskRequest,
     ClassifyRequest,
-    PostOutcome,
     PostsReply,
     PostsRequest,
     Problem,
     RecommendRequest,
 )
-from apps.server.serving import CurrentServing
+from apps.server.tenants import CurrentServing
 from chains.customer_service import ServiceReply, ServiceRequest
-from chains.monitoring import MonitoringReport, Post
 from chains.recommendation import Recommendation
 from llms.classification import Classification
 
@@ -26,10 +27,13 @@ __all__ = ["router"]
 
 _REFUSALS = {
     400: "The body is no usable JSON.",
+    401: "There are keys, and the request has none that is valid.",
+    403: "The key is a customer's, and the address is for staff.",
+    404: "A customer's key asks for somebody else's records.",
     413: "The body is larger than 1 MiB.",
     415: "The body is not declared as JSON.",
     422: "The request does not fit its schema, or the chain refuses it.",
-    429: "All workers are busy; `Retry-After` says when to come back.",
+    429: "The key asks too often, or all workers are busy; `Retry-After` says when to come back.",
     503: "Still loading, or the workspace does not have this part.",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -78,6 +82,7 @@ _RECOMMEND_EXAMPLE = {
 }
 
 router = APIRouter(tags=["applications"])
+_STAFF = [Depends(require_staff)]
 
 
 @router.post("/ask", responses=_replies(_ASK_EXAMPLE), summary="Answer a customer")
@@ -88,7 +93,7 @@ async def ask(body: AskRequest, serving: CurrentServing) -> ServiceReply:
     return reply
 
 
-@router.post("/classify", responses=_replies(_CLASSIFY_EXAMPLE), summary="Label texts")
+@router.post("/classify", responses=_replies(_CLASSIFY_EXAMPLE), dependencies=_STAFF, summary="Label texts")
 async def classify(body: ClassifyRequest, serving: CurrentServing) -> list[Classification]:
     """Return a label with its calibrated probability for each text, in order."""
     classifier = serving.require_classifier(body.model)
@@ -96,7 +101,12 @@ async def classify(body: ClassifyRequest, serving: CurrentServing) -> list[Class
     return replies
 
 
-@router.post("/posts", responses=_replies(PostsReply.model_config["json_schema_extra"]), summary="Watch posts")
+@router.post(
+    "/posts",
+    responses=_replies(PostsReply.model_config["json_schema_extra"]),
+    dependencies=_STAFF,
+    summary="Watch posts",
+)
 async def watch(body: PostsRequest, serving: CurrentServing) -> PostsReply:
     """Give posts to the live monitor; return what became of each, and the alerts they opened or closed.
 
@@ -104,33 +114,22 @@ async def watch(body: PostsRequest, serving: CurrentServing) -> PostsReply:
     """
     monitor = serving.require_live_monitor()
     report = await serving.admission.run(functools.partial(monitor.observe, body.posts))
-    return PostsReply(posts=_outcomes(body.posts, report), alerts=report.alerts)
+    return PostsReply(posts=judge_posts(body.posts, report), alerts=report.alerts)
 
 
-@router.get("/alerts", responses=_replies(None, only=[503]), summary="Show alerts and trend")
+@router.get(
+    "/alerts", responses=_replies(None, only=[401, 403, 503]), dependencies=_STAFF, summary="Show alerts and trend"
+)
 def alerts(serving: CurrentServing) -> AlertsReply:
     """Return the alerts and the hourly trend of the recorded stream and of all posts received since."""
     return serving.require_live_monitor().snapshot()
 
 
 @router.post("/recommend", responses=_replies(_RECOMMEND_EXAMPLE), summary="Recommend items")
-async def recommend(body: RecommendRequest, serving: CurrentServing) -> Recommendation:
-    """Return a list of items for a user, best first, each with its reason."""
+async def recommend(body: RecommendRequest, serving: CurrentServing, owner: CurrentOwner) -> Recommendation:
+    """Return a list of items for a user, best first, each with its reason; for a customer's key, of its owner only."""
+    if not owner.is_staff and body.user != owner.person:  # reasons tell what a user did
+        raise ProblemError(404, "This key shows no such user.")
     chain = serving.require("recommendation")
     result: Recommendation = await serving.admission.run(functools.partial(chain.invoke, body))
     return result
-
-
-def _outcomes(posts: Sequence[Post], report: MonitoringReport) -> tuple[PostOutcome, ...]:
-    """Return what became of each post; of an id sent twice the first one counts."""
-    readings = {reading.post.id: reading for reading in report.readings}
-    set_aside = {item.post.id: item.reason for item in report.set_aside}
-    outcomes = []
-    for post in posts:
-        reading = readings.pop(post.id, None)
-        if reading is not None:
-            labels = {"topic": reading.topic.label, "sentiment": reading.sentiment.label}
-            outcomes.append(PostOutcome(id=post.id, outcome="counted", **labels))
-        else:
-            outcomes.append(PostOutcome(id=post.id, outcome=set_aside.get(post.id, "duplicate")))
-    return tuple(outcomes)

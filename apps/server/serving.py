@@ -1,25 +1,18 @@
 """What the server holds while it runs: the chains, the live monitor, and the places at the models."""
 
 import asyncio
-import functools
 import logging
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
-
-from apps.readers import read_posts
+from apps.recorded_stream import RecordedStream
 from apps.server.admission import Admission
 from apps.server.chains import SCENARIOS, Chains, build_chains
 from apps.server.live import LiveMonitor
 from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
 from apps.settings import Settings
-from chains.monitoring import Post
-from llms.errors import InputTextError
-from llms.texts import check_text
 
-__all__ = ["CurrentServing", "Serving"]
+__all__ = ["Serving"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +24,13 @@ class Serving:
         settings: of the workspace that is served.
         chains: what to serve; without them they are built from the settings, which takes a while.
         admission: how many model calls run and wait.
+        turn: held while the chains are built.
     """
 
-    def __init__(self, settings: Settings, *, chains: Chains | None, admission: Admission | None = None) -> None:
+    def __init__(self, settings: Settings, *, chains: Chains | None, admission: Admission, turn: asyncio.Lock) -> None:
         self.settings = settings
-        self.admission = admission or Admission()
+        self.admission = admission
+        self._turn = turn
         self._given = chains
         self._chains: Chains | None = None
         self._live: LiveMonitor | None = None
@@ -106,14 +101,15 @@ class Serving:
 
     async def _build(self) -> None:
         try:
-            self._use(await asyncio.to_thread(build_chains, self.settings))
+            async with self._turn:
+                self._use(await asyncio.to_thread(build_chains, self.settings))
         except Exception:
             _log.exception("the chains cannot be built")
             self._use(Chains())
 
     def _use(self, chains: Chains) -> None:
         if chains.monitoring is not None:
-            self._live = LiveMonitor(chains.monitoring, read_history=functools.partial(_read_stream, self.settings))
+            self._live = LiveMonitor(chains.monitoring, read_history=RecordedStream.of(self.settings).read)
             self._live.start()
         self._chains = chains
         _log.info("ready: %s", ", ".join(chains.available) or "nothing")
@@ -124,37 +120,9 @@ class Serving:
         return self._chains
 
 
-def _find_serving(request: Request) -> Serving:
-    serving: Serving = request.app.state.serving
-    return serving
-
-
-CurrentServing = Annotated[Serving, Depends(_find_serving)]
-
-
 def _how_to_build(part: str) -> str:
     name = part.replace("_", " ")
     return (
         f"This workspace has no usable {name}. Build it with `tunechain quickstart WORKSPACE`, then start the server "
         "again; its log says what is missing."
     )
-
-
-def _read_stream(settings: Settings) -> Sequence[Post]:
-    """Return the recorded posts that a model can read."""
-    path = settings.records_folder(settings.monitoring) / "stream.jsonl"
-    if not path.exists():
-        return ()
-    posts, rejected = read_posts(path)
-    usable = [post for post in posts if _is_usable(post)]
-    if len(usable) < len(posts) + len(rejected):
-        _log.warning("%d rows of %s cannot be used", len(posts) + len(rejected) - len(usable), path.name)
-    return usable
-
-
-def _is_usable(post: Post) -> bool:
-    try:
-        check_text(post.text)
-    except InputTextError:
-        return False
-    return True

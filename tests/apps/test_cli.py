@@ -19,7 +19,7 @@ from chains.recommendation import Recommendation
 from llms.classification import Classification
 from tests.apps.workspaces import LABELS, build_workspace, posts, surge_posts, write_csv, write_jsonl, write_workspace
 
-COMMANDS = ["ask", "classify", "evaluate", "finetune", "import-faiss", "index", "init"]
+COMMANDS = ["ask", "classify", "evaluate", "finetune", "import-faiss", "index", "init", "mcp"]
 COMMANDS += ["quickstart", "recommend", "serve", "watch"]
 SHOW_IMPORTS = """
 import contextlib, sys
@@ -296,7 +296,7 @@ def test_every_command_explains_itself(command):
     said = run(command, "--help").stdout
     assert "Usage:" in said
     assert len(said.splitlines()) > 5
-    assert ("--json" in said) == (command != "serve")
+    assert ("--json" in said) == (command not in {"mcp", "serve"})
 
 
 def _python(*args, **options):

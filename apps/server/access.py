@@ -1,0 +1,110 @@
+"""Who may come in: a key and its rate are looked at after the size of a request, and before anything is read in it."""
+
+import ipaddress
+import logging
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from apps.errors import KeyFileError
+from apps.keys import KeyStore, is_loopback
+from apps.server.owners import LOCAL, Owner
+from apps.server.problems import ProblemError, refuse
+from apps.server.rate import RateLimiter
+
+__all__ = ["AccessMiddleware"]
+
+_log = logging.getLogger(__name__)
+
+# what shows nothing of a workspace; every other address needs a key, also those that do not exist
+_OPEN_PATHS = frozenset({"/", "/docs", "/health", "/livez", "/openapi.json", "/readyz"})
+_OPEN_FOLDER = "/static/"
+
+
+class AccessMiddleware:
+    """Finds out whose request it is and puts the `Owner` into the request's state.
+
+    A workspace without keys is for the people at this machine: only its own addresses are answered, and the owner is
+    called "local".
+
+    Args:
+        app: what comes behind.
+        keys: of the workspace.
+        limiter: how often each key may ask.
+    """
+
+    def __init__(self, app: ASGIApp, *, keys: KeyStore, limiter: RateLimiter) -> None:
+        self._app = app
+        self._keys = keys
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and not _is_open(scope):
+            try:
+                scope.setdefault("state", {})["owner"] = self._admit(scope)
+            except ProblemError as refusal:
+                await refuse(scope, refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> Owner:
+        """Return whose request it is.
+
+        Raises:
+            ProblemError: with status 401, 403, 429 or, where the keys cannot be read, 503.
+        """
+        try:
+            owner = self._find_owner(scope)
+        except KeyFileError as error:  # then nothing is opened, also not as if there were no keys
+            _log.error("%s", error)
+            raise ProblemError(503, "The keys cannot be read; the log of the server says why.") from error
+        self._check_rate(owner)
+        return owner
+
+    def _find_owner(self, scope: Scope) -> Owner:
+        if not self._keys.are_required:
+            _check_is_local(scope)
+            return LOCAL
+        scheme, _, secret = Headers(scope=scope).get("authorization", "").partition(" ")
+        key = self._keys.find(secret.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            detail = "Send a valid key as `Authorization: Bearer KEY`; `tunechain keys add` makes one."
+            raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
+        return Owner.of(key)
+
+    def _check_rate(self, owner: Owner) -> None:
+        if owner.key_id is None:
+            return
+        wait_s = self._limiter.take(owner.key_id)
+        if wait_s:
+            detail = f"This key has asked too often; its next request may come in {wait_s} s."
+            raise ProblemError(429, detail, headers={"Retry-After": str(wait_s)})
+
+
+def _is_open(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return scope["method"] in {"GET", "HEAD"} and (path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER))
+
+
+def _check_is_local(scope: Scope) -> None:
+    """Refuse requests from other machines, and those a page of another site sends by a name that leads here.
+
+    Raises:
+        ProblemError: with status 403.
+    """
+    client = (scope.get("client") or ("", 0))[0]
+    named = Headers(scope=scope).get("host", "")
+    host = named.rpartition(":")[0] if named.rpartition(":")[2].isdigit() else named
+    # a name without a dot is none of the internet, so no other site can make it lead here
+    is_our_name = is_loopback(host) or ("." not in host and ":" not in host)
+    if not is_our_name or (_is_address(client) and not is_loopback(client)):
+        raise ProblemError(403, "Without keys only this machine is answered; `tunechain keys add` makes one.")
+
+
+def _is_address(client: str) -> bool:
+    try:
+        ipaddress.ip_address(client)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""What agents may pass to the tools, with limits that keep every call short."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from apps.server.schemas import MAX_MESSAGE_CHARS, Id, ModelName, WirePost
+
+__all__ = ["AlertsArguments", "AnswerArguments", "ClassifyArguments", "PostsArguments", "RecommendArguments"]
+
+_ShortText = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AnswerArguments(_Arguments):
+    """One question of a customer."""
+
+    question: _ShortText = Field(description="What the customer wrote, in the customer's own words.")
+    slots: dict[str, Id] = Field(
+        default={},
+        max_length=20,
+        description="Details known already, by the slot names of an earlier result, such as an order number.",
+    )
+
+
+class PostsArguments(_Arguments):
+    """Posts in any order."""
+
+    posts: tuple[WirePost, ...] = Field(min_length=1, max_length=50)
+
+
+class AlertsArguments(_Arguments):
+    """Which alerts to show."""
+
+    state: Literal["open", "all"] = Field(default="open", description="open: those that have not ended.")
+    topic: str | None = Field(default=None, max_length=200, description="Only of this topic.")
+
+
+class RecommendArguments(_Arguments):
+    """Whom to recommend to."""
+
+    user: Id = Field(description="Id of the user; an unknown one gets what is popular and new.")
+    k: int = Field(default=5, ge=1, le=20, description="Length of the list.")
+    exclude: tuple[Id, ...] = Field(default=(), max_length=100, description="Item ids that must not be in the list.")
+    max_price: float | None = Field(
+        default=None, ge=0.0, allow_inf_nan=False, description="Only items at most so dear."
+    )
+
+
+class ClassifyArguments(_Arguments):
+    """Texts for one classifier."""
+
+    model: ModelName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
+    texts: tuple[_ShortText, ...] = Field(min_length=1, max_length=32)

@@ -1,0 +1,129 @@
+"""The tools over MCP: a real client in front of a real process, and nothing but the protocol between them."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from langchain_mcp_adapters.client import MultiServerMCPClient
+from mcp import ClientSession, McpError, StdioServerParameters, types
+from mcp.client.stdio import stdio_client
+
+from apps.errors import MissingExtraError
+from apps.mcp_server import serve_tools
+from tests.apps.workspaces import build_workspace
+from tests.conftest import REPOSITORY
+
+ENVIRONMENT = {"PATH": os.defpath, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+FAKES = ["-m", "tests.apps.mcp_program"]
+READY = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
+
+
+@contextlib.asynccontextmanager
+async def open_session(*args):
+    program = StdioServerParameters(command=sys.executable, args=list(args), env=ENVIRONMENT, cwd=REPOSITORY)
+    with open(os.devnull, "w") as silence:  # noqa: ASYNC230, PTH123
+        async with stdio_client(program, errlog=silence) as streams, ClientSession(*streams) as session:
+            await session.initialize()
+            yield session
+
+
+async def test_a_client_lists_and_calls_the_tools():
+    async with open_session(*FAKES) as session:
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+        assert sorted(tools) == ["answer_customer_question", "classify_texts"]
+        assert all(tool.annotations.readOnlyHint and not tool.annotations.destructiveHint for tool in tools.values())
+        assert tools["answer_customer_question"].inputSchema["required"] == ["question"]
+        result = await session.call_tool("answer_customer_question", {"question": "退货要多久？"})
+        assert not result.isError
+        assert result.structuredContent["answer"] == "You asked: 退货要多久？"
+        assert json.loads(result.content[0].text) == result.structuredContent
+
+
+async def test_a_tool_that_does_not_exist_is_an_error_of_the_protocol():
+    async with open_session(*FAKES) as session:
+        with pytest.raises(McpError, match="answer_customer_question, classify_texts") as caught:
+            await session.call_tool("drop_tables", {})
+        assert caught.value.error.code == types.INVALID_PARAMS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "question: Field required"),
+        ({"question": ""}, "at least 1 character"),
+        ({"question": "a", "colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"question": ["a"]}, "question: Input should be a valid string"),
+        ({"question": "fail"}, "go on without it"),
+    ],
+)
+async def test_arguments_that_do_not_fit_and_failures_are_results_that_say_so(arguments, said):
+    async with open_session(*FAKES) as session:
+        result = await session.call_tool("answer_customer_question", arguments)
+        assert result.isError
+        assert said in result.content[0].text
+        assert "ZeroDivision" not in result.content[0].text
+
+
+async def test_langchain_agents_get_the_same_tools():
+    server = {
+        "transport": "stdio",
+        "command": sys.executable,
+        "args": FAKES,
+        "env": ENVIRONMENT,
+        "cwd": str(REPOSITORY),
+    }
+    tools = {tool.name: tool for tool in await MultiServerMCPClient({"shop": server}).get_tools()}
+    assert sorted(tools) == ["answer_customer_question", "classify_texts"]
+    call = {"type": "tool_call", "id": "1", "name": "classify_texts", "args": {"model": "topic", "texts": ["a fee"]}}
+    message = await tools["classify_texts"].ainvoke(call)
+    assert message.artifact["structured_content"]["labels"][0]["label"] == "fees"
+
+
+def test_nothing_but_the_protocol_reaches_standard_output():
+    call = {"name": "answer_customer_question", "arguments": {"question": "hello"}}
+    request = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}
+    program = [sys.executable, *FAKES]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, cwd=REPOSITORY, env=ENVIRONMENT, **pipes) as process:
+        process.stdin.write("".join(f"{line}\n" for line in map(json.dumps, (HELLO, READY, "no message", request))))
+        process.stdin.flush()
+        replies = []
+        while not replies or replies[-1].get("id") != 2:
+            replies.append(json.loads(process.stdout.readline()))
+        rest, said = process.communicate(timeout=30)  # the end of its input ends the program
+    assert process.returncode == 0
+    assert all(reply["jsonrpc"] == "2.0" for reply in [*replies, *map(json.loads, rest.splitlines())])
+    for printed in ("printed while loading", "printed by Python", "printed below Python"):
+        assert printed in said
+
+
+async def test_the_command_serves_a_workspace(tmp_path_factory, encoder_folder):
+    built = build_workspace(tmp_path_factory, encoder_folder)
+    async with open_session("-c", "from apps.cli import main; main()", "mcp", "-w", str(built)) as session:
+        names = [tool.name for tool in (await session.list_tools()).tools]
+        assert names == [
+            "answer_customer_question",
+            "read_posts",
+            "list_alerts",
+            "recommend_items",
+            "classify_texts",
+        ]
+        result = await session.call_tool("answer_customer_question", {"question": "where is my parcel 3"})
+        assert result.structuredContent["route"] == "clarify"
+        result = await session.call_tool("list_alerts", {"state": "all"})
+        assert result.structuredContent["num_posts"] == 80
+
+
+def test_without_the_package_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(MissingExtraError, match=r"tunechain\[mcp\]"):
+        serve_tools(list)
