@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from apps.keys import KeyStore
-from apps.server import health, pages, routes
+from apps.server import conversation_routes, health, pages, routes
 from apps.server.access import AccessMiddleware
 from apps.server.admission import Admission
 from apps.server.chains import Chains
@@ -53,6 +53,7 @@ def create_app(settings: Settings, *, chains: Chains | None = None, admission: A
     )
     app.state.tenants = tenants
     app.include_router(routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
+    app.include_router(conversation_routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(routes.router, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(pages.router)

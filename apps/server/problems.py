@@ -11,10 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from apps.server.schemas import FieldProblem, Problem
-from chains.errors import ChainInputError
+from chains.errors import (
+    ChainInputError,
+    ConversationBusyError,
+    ConversationStorageError,
+    MessageIdError,
+    NoPersonAwaitedError,
+    UnknownConversationError,
+)
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 
-__all__ = ["ProblemError", "add_problem_handlers", "problem_response", "refuse"]
+__all__ = ["ProblemError", "add_problem_handlers", "as_problem", "problem_document", "problem_response", "refuse"]
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +32,7 @@ _TITLES = {
     404: "There is nothing here",
     405: "This method is not allowed here",
     408: "The body took too long",
+    409: "This does not fit what is there",
     413: "The body is too large",
     415: "Only JSON is read",
     422: "The request does not fit",
@@ -33,6 +41,16 @@ _TITLES = {
     503: "Not available now",
 }
 _INPUT_ERRORS = (ChainInputError, InputTextError, ContextOverflowError)
+_CONVERSATION_ERRORS: Mapping[type[TuneChainError], tuple[int, str]] = {
+    UnknownConversationError: (404, "There is no such conversation."),
+    NoPersonAwaitedError: (409, "No person is awaited in this conversation; the assistant answers it."),
+    MessageIdError: (409, "This id belongs to another message of the conversation; give each message its own."),
+    ConversationBusyError: (429, "Too many messages of this conversation wait already; send this one again later."),
+    ConversationStorageError: (
+        503,
+        "Conversations cannot be stored now; what was answered is intact. Try again later.",
+    ),
+}
 _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; it must not hold a page
 
 
@@ -65,18 +83,48 @@ def problem_response(
         >>> problem_response(429, "Try again.").media_type
         'application/problem+json'
     """
+    return JSONResponse(
+        problem_document(status, detail, errors=errors),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+def problem_document(status: int, detail: str, *, errors: Sequence[FieldProblem] = ()) -> dict[str, Any]:
+    """Return a problem as JSON values.
+
+    Example:
+        >>> problem_document(404, "There is no such conversation.")["title"]
+        'There is nothing here'
+    """
     problem = Problem(
         title=_TITLES.get(status, "The request was refused"),
         status=status,
         detail=detail[:_MAX_DETAIL_CHARS],
         errors=tuple(errors) or None,
     )
-    return JSONResponse(
-        problem.model_dump(exclude_none=True),
-        status_code=status,
-        headers=dict(headers or {}),
-        media_type="application/problem+json",
-    )
+    return problem.model_dump(exclude_none=True)
+
+
+def as_problem(error: TuneChainError) -> ProblemError:
+    """Return the refusal that a client is shown for an error of ours.
+
+    What is wrong with its input it is told; what is wrong with us, such as folder names, goes to the log.
+
+    Example:
+        >>> as_problem(MessageIdError("the id m1 ...")).status
+        409
+    """
+    for kind, (status, detail) in _CONVERSATION_ERRORS.items():
+        if isinstance(error, kind):
+            if status == 503:
+                _log.error("%s", error)
+            return ProblemError(status, detail, headers={"Retry-After": "1"} if status == 429 else None)
+    if isinstance(error, _INPUT_ERRORS):
+        return ProblemError(422, str(error))
+    _log.error("a part of the service cannot be used: %s", error)
+    return ProblemError(503, "A part of the service cannot be used; its log says why.")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -106,12 +154,9 @@ async def _show_http_error(_: Request, error: Exception) -> JSONResponse:
     return problem_response(error.status_code, detail, headers=error.headers)
 
 
-async def _show_our_error(_: Request, error: Exception) -> JSONResponse:
-    """Tell a client what is wrong with its input; keep for the log what is wrong with us, such as folder names."""
-    if isinstance(error, _INPUT_ERRORS):
-        return problem_response(422, str(error))
-    _log.error("a part of the service cannot be used: %s", error)
-    return problem_response(503, "A part of the service cannot be used; its log says why.")
+async def _show_our_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TuneChainError)  # noqa: S101
+    return refuse(request.scope, as_problem(error))
 
 
 def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:

@@ -15,6 +15,7 @@ from chains.customer_service.transcript import Entry, Transcripts
 from chains.customer_service.turns import (
     ConversationKey,
     ConversationOverview,
+    HandOver,
     Message,
     Turn,
     WaitingConversation,
@@ -177,10 +178,16 @@ class Conversations:
         """Let the assistant answer again, without a word to the customer; errors as `answer_as_staff`."""
         self._handle_as_staff(owner, conversation, message_id, "", close=True)
 
-    def waiting(self, owner: str) -> list[WaitingConversation]:
-        """Return the conversations in which a person is awaited, the longest waiting first."""
+    def waiting(self, owner: str | None) -> list[WaitingConversation]:
+        """Return the conversations in which a person is awaited, the longest waiting first; with None of all owners."""
         with self._storage():
-            return self._transcripts.waiting(_checked_id(owner, "owner"))
+            return self._transcripts.waiting(owner if owner is None else _checked_id(owner, "owner"))
+
+    def hand_over(self, owner: str, conversation: str) -> HandOver | None:
+        """Return why a person is awaited in a conversation, or None where none is."""
+        key = _checked_key(owner, conversation)
+        with self._storage():
+            return self._transcripts.hand_over(key)
 
     # --- reading and deleting
 
@@ -195,10 +202,10 @@ class Conversations:
             self._require(key)
             return self._transcripts.turns(key)
 
-    def list(self, owner: str) -> list[ConversationOverview]:
-        """Return the conversations of an owner, the latest first."""
+    def list(self, owner: str | None) -> list[ConversationOverview]:
+        """Return the conversations of an owner, the latest first; with None of all owners."""
         with self._storage():
-            return self._transcripts.overviews(_checked_id(owner, "owner"))
+            return self._transcripts.overviews(owner if owner is None else _checked_id(owner, "owner"))
 
     def delete(self, owner: str, conversation: str) -> None:
         """Delete a conversation with all that was said; after a crash in the middle call it again.
