@@ -5,6 +5,7 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 
 from apps.articles import Passage
 from apps.server import conversation_views as views
@@ -141,7 +142,7 @@ async def send_message(
 
 @router.post(
     "/conversations/{conversation}/messages/stream",
-    response_class=EventStream,
+    response_class=StreamingResponse,
     responses=describe_replies(also=(409,)) | _EVENTS,
     summary="Send a message and follow the reply",
 )
@@ -154,8 +155,10 @@ async def stream_message(
     again, or before the next one.
     """
     desk = serving.require_desk()
-    stream = functools.partial(desk.conversations.stream, **_message(conversation, body, owner.name))
-    running = RunningReply(serving.admission, stream)
+    message = _message(conversation, body, owner.name)
+    running = RunningReply(
+        serving.admission, lambda is_wanted: desk.conversations.stream(**message, is_wanted=is_wanted)
+    )
 
     def show(step: Step) -> Event | None:
         if isinstance(step, ServiceReply):
@@ -164,13 +167,7 @@ async def stream_message(
         name = next(name for name in ("step", "route", "text") if name in step)
         return (name, step) if name == "text" or owner.is_staff else None
 
-    try:
-        first = await running.next_step()  # a refusal at once is a problem document with its status
-    except TimeoutError:
-        first = None
-    except BaseException:
-        running.leave()
-        raise
+    first = await running.first_step()  # a refusal at once is a problem document with its status
     return EventStream(running, first, show=show)
 
 

@@ -17,6 +17,7 @@ from apps.server.admission import Admission
 from apps.server.problems import ProblemError, as_problem, problem_document
 from chains.customer_service import ServiceReply
 from chains.customer_service.schema import ServiceEvent
+from chains.errors import ReplyAbandonedError
 from llms.errors import TuneChainError
 
 __all__ = ["EventStream", "RunningReply", "write_event"]
@@ -24,6 +25,7 @@ __all__ = ["EventStream", "RunningReply", "write_event"]
 _log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 10.0  # proxies cut connections on which nothing comes for half a minute
+_FIRST_STEP_S = 1.0  # before that a refusal has its own status; whether the client is still there is seen after it
 _HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 Step: TypeAlias = ServiceEvent | ServiceReply
@@ -35,10 +37,10 @@ class RunningReply:
 
     Args:
         admission: where it takes a place, which it gives back at its end.
-        make_steps: gives the steps; they are left where they are as soon as nobody listens any more.
+        make_steps: gives the steps; it is passed a function that tells whether somebody still listens.
     """
 
-    def __init__(self, admission: Admission, make_steps: Callable[[], Iterator[Step]]) -> None:
+    def __init__(self, admission: Admission, make_steps: Callable[[Callable[[], bool]], Iterator[Step]]) -> None:
         self._make_steps = make_steps
         self._steps: asyncio.Queue[Step | Exception] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
@@ -46,20 +48,30 @@ class RunningReply:
         self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._run(admission))
 
-    async def next_step(self) -> Step:
+    async def first_step(self) -> Step | None:
+        """Return the first step, or None if it takes a while; a run that is refused at once raises why."""
+        try:
+            return await self.next_step(timeout_s=_FIRST_STEP_S)
+        except TimeoutError:
+            return None
+        except BaseException:
+            self.leave()
+            raise
+
+    async def next_step(self, *, timeout_s: float) -> Step:
         """Return the next step, or raise what ended the run.
 
         Raises:
-            TimeoutError: if nothing comes for `HEARTBEAT_S`; the run goes on.
+            TimeoutError: if nothing comes in time; the run goes on.
         """
-        async with asyncio.timeout(HEARTBEAT_S):
+        async with asyncio.timeout(timeout_s):
             step = await self._steps.get()
         if isinstance(step, Exception):
             raise step
         return step
 
     def leave(self) -> None:
-        """End the run: at once while it waits for its place, else after its current step."""
+        """End the run: at once while it waits for its place, else at its next event or token."""
         self._has_left.set()
         self._scope.cancel()
 
@@ -72,11 +84,8 @@ class RunningReply:
             self._steps.put_nowait(error)
 
     def _work(self) -> None:
-        steps = self._make_steps()
-        with contextlib.closing(steps):  # type: ignore[type-var]  # a generator
-            for step in steps:
-                if self._has_left.is_set():
-                    return
+        with contextlib.suppress(ReplyAbandonedError):
+            for step in self._make_steps(lambda: not self._has_left.is_set()):
                 self._loop.call_soon_threadsafe(self._steps.put_nowait, step)
 
 
@@ -123,7 +132,7 @@ async def _write_events(
         if isinstance(step, ServiceReply):
             return
         try:
-            step = await running.next_step()
+            step = await running.next_step(timeout_s=HEARTBEAT_S)
         except TimeoutError:
             step = None
             yield ": still working\n\n"

@@ -109,14 +109,24 @@ class Conversations:
         raise AssertionError  # a stream ends with its reply
 
     def stream(
-        self, *, owner: str, conversation: str, message_id: str, text: str
+        self,
+        *,
+        owner: str,
+        conversation: str,
+        message_id: str,
+        text: str,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Iterator[ServiceEvent | ServiceReply]:
         """Yield what happens while the reply is made, then the reply; errors as `send`.
 
         A stream that is left early leaves its message unfinished; sent again, or with the next one, it is finished.
+        Leaving it waits for the chain; `is_wanted`, asked at every event and token, breaks the chain off.
+
+        Raises:
+            ReplyAbandonedError: once `is_wanted` has returned False.
         """
         key, message = self._customer_message(owner, conversation, message_id, text)
-        return (_without_entry(step) for step in self._handle_in_turn(key, message))
+        return (_without_entry(step) for step in self._handle_in_turn(key, message, is_wanted=is_wanted))
 
     async def asend(self, *, owner: str, conversation: str, message_id: str, text: str) -> ServiceReply:
         """Return what `send` does, from an event loop; messages keep the order of their calls."""
@@ -222,15 +232,19 @@ class Conversations:
 
     # --- one message
 
-    def _handle_in_turn(self, key: ConversationKey, message: Message) -> Iterator[Step]:
+    def _handle_in_turn(
+        self, key: ConversationKey, message: Message, *, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[Step]:
         with self._locks.draw(key):
-            yield from self._handle(key, message)
+            yield from self._handle(key, message, is_wanted=is_wanted)
 
-    def _handle(self, key: ConversationKey, message: Message) -> Iterator[Step]:
+    def _handle(
+        self, key: ConversationKey, message: Message, *, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[Step]:
         with self._storage(), self._shared_lock(key.thread_id):
             entry = self._transcripts.find(key, message)
             if entry is None:
-                entry = yield from self._delivery.deliver(key, message)
+                entry = yield from self._delivery.deliver(key, message, is_wanted=is_wanted)
                 self._tell_decision(key, message, entry)
         _refuse_other_text(message, entry)
         yield entry

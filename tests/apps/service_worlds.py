@@ -1,9 +1,10 @@
 """A workspace of customer service over fakes: four answers, two articles, one question back, and no model."""
 
+import yaml
 from langchain_core.runnables import Runnable
 
 from apps.settings import SETTINGS_NAME, load_settings
-from chains.customer_service import Slot, TemplateBook, build_customer_service_chain
+from chains.customer_service import ServiceOptions, Slot, TemplateBook, build_customer_service_chain
 from llms.classification import Classification
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore, HybridRetriever, read_documents, split_documents
@@ -31,12 +32,14 @@ TEMPLATES = TemplateBook(
 class WordClassifier(Runnable[str, Classification]):
     """The first known word decides; "card" alone may be one of two things."""
 
-    def invoke(self, input, config=None, **kwargs):
+    def invoke(self, input, config=None, **kwargs):  # noqa: A002  # LangChain's name
         text = input.lower()
         label = next((label for word, label in WORDS.items() if word in text), None)
         if label is None and "card" in text:
             shares = {"card_lost": 0.5, "refund": 0.45, "hours": 0.05}
-            return Classification(label="card_lost", probability=0.5, probabilities=shares, in_scope=1.0, accepted=False)
+            return Classification(
+                label="card_lost", probability=0.5, probabilities=shares, in_scope=1.0, accepted=False
+            )
         if label is None:
             shares = {"hours": 0.3, "refund": 0.25}
             return Classification(label="hours", probability=0.3, probabilities=shares, in_scope=0.0, accepted=False)
@@ -46,6 +49,9 @@ class WordClassifier(Runnable[str, Classification]):
 def write_service_workspace(folder, *, settings=""):
     """Write a workspace with articles into `folder` and return its settings."""
     (folder / SETTINGS_NAME).write_text(settings, encoding="utf-8")
+    (folder / "customer_service").mkdir()
+    templates = yaml.safe_dump(TEMPLATES.model_dump(mode="json", exclude_defaults=True))
+    (folder / "customer_service" / "templates.yaml").write_text(templates, encoding="utf-8")
     for name, text in ARTICLES.items():
         path = folder / "customer_service" / "knowledge" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,7 @@ def write_service_workspace(folder, *, settings=""):
 
 def make_service_chain(settings, **changes):
     """The chain over the workspace's articles; `changes` replace its parts."""
-    embeddings = HashedEmbeddings()
+    embeddings = HashedEmbeddings(dimension=512)  # so many that texts without a common word are far apart
     store = FaissStore(embedding=embeddings)
     knowledge = settings.workspace / "customer_service" / "knowledge"
     store.add_documents(split_documents(read_documents([knowledge])))
@@ -64,5 +70,6 @@ def make_service_chain(settings, **changes):
         "templates": TEMPLATES,
         "retriever": HybridRetriever(store=store),
         "embeddings": embeddings,
+        "options": ServiceOptions(min_relevance=0.2),
     }
     return build_customer_service_chain(**parts | changes)
