@@ -13,7 +13,7 @@ let conversation = { id: null, pending: null }; // pending: a message whose repl
 let turns = [];
 let numTurns = 0;
 let awaitsPerson = false;
-let isBusy = false;
+let isBusy = true; // until it is known what was said before
 
 const talk = {
   mine: "customer",
@@ -26,6 +26,7 @@ export async function openChat(owner) {
   place = `conversation of ${owner}`;
   conversation = { id: null, pending: null, ...JSON.parse(localStorage.getItem(place) ?? "{}") };
   await refresh();
+  setBusy(false);
   const { pending } = conversation;
   if (!pending) return;
   if (turns.some((turn) => turn.id === pending.id)) remember({ pending: null });
