@@ -16,7 +16,7 @@ let awaitsPerson = false;
 let isBusy = true; // until it is known what was said before
 
 const talk = {
-  mine: "customer",
+  mine: ["customer"],
   path: (rest) => `/v1/conversations/${conversation.id}${rest}`,
   choose: (text) => send(text),
 };

@@ -46,7 +46,7 @@ async function update() {
 function drawLists() {
   const waiting = new Set(lists.waiting.map(nameOf));
   const others = lists.conversations.filter((one) => !waiting.has(nameOf(one)));
-  fill(find("inbox"), lists.waiting.map((one) => drawEntry(one, ago(one.since), one.summary.split("\n")[0])), "nobody");
+  fill(find("inbox"), lists.waiting.map((one) => drawEntry(one, ago(one.since), one.summary.split("\n")[0].replace(/^Message: /, ""))), "nobody");
   fill(find("latest"), others.map((one) => drawEntry(one, ago(one.updated), say("messages", { n: one.num_messages }))), "noneYet");
 }
 
@@ -97,7 +97,7 @@ async function showConversation() {
 }
 
 function drawConversation() {
-  const talk = { mine: "staff", hasDetails: true, names: { customer: title(shown.owner) }, path: (rest) => path(shown, rest) };
+  const talk = { mine: ["assistant", "staff"], hasDetails: true, names: { customer: title(shown.owner) }, path: (rest) => path(shown, rest) };
   const { turns, hand_over: handOver } = last;
   let asked = "";
   const drawn = turns.map((turn) => {

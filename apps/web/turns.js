@@ -9,12 +9,15 @@ const SPEAKERS = { customer: "you", assistant: "assistant", staff: "colleague" }
 /**
  * The element of a turn.
  *
- * `talk` says where it stands and what it can do: `path(rest)` is an address below its conversation, `mine` the speaker
- * whose turns stand on the right, `choose(text)` sends a quick answer, `hasDetails` shows how the answer came about.
+ * `talk` says where it stands and what it can do: `path(rest)` is an address below its conversation, `mine` the speakers
+ * whose turns stand on the right, `names` what speakers are called where that is not usual, `choose(text)` sends a quick
+ * answer, and `hasDetails` shows how the answer came about.
  */
 export function drawTurn(turn, talk) {
-  const isMine = turn.speaker === talk.mine;
-  const speaker = make("span", isMine ? "hidden" : "speaker", isMine ? say("you") : talk.names?.[turn.speaker] ?? say(SPEAKERS[turn.speaker]));
+  const isMine = talk.mine.includes(turn.speaker);
+  const called = talk.names?.[turn.speaker];
+  const isSelf = turn.speaker === "customer" && !called; // who writes on the right of their own chat is plain to see
+  const speaker = make("span", isSelf ? "hidden" : "speaker", called ?? say(SPEAKERS[turn.speaker]));
   const time = make("time", "", new Date(turn.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
   time.dateTime = turn.time;
   time.title = moment(turn.time);
