@@ -66,7 +66,8 @@ async function send(text, id = newId()) {
   if (isBusy) return;
   setBusy(true);
   for (const old of find("messages").querySelectorAll(".choices, .notice, .welcome")) old.remove();
-  const question = drawTurn({ id, speaker: "customer", text, time: new Date(), citations: [], choices: [] }, talk);
+  const message = { id, speaker: "customer", text, time: new Date().toISOString(), citations: [], choices: [] };
+  const question = drawTurn(message, talk);
   const answer = drawAnswer();
   find("messages").append(question, answer.element);
   showEnd();
@@ -75,7 +76,7 @@ async function send(text, id = newId()) {
     remember({ pending: { id, text } });
     await follow(talk.path("/messages/stream"), { message_id: id, text }, {
       text: (part) => answer.add(part.text),
-      reply: (reply) => takeReply(reply, { id, text }, question, answer.element),
+      reply: (reply) => takeReply(message, reply, answer.element),
     });
     remember({ pending: null });
   } catch (error) {
@@ -87,16 +88,14 @@ async function send(text, id = newId()) {
   setBusy(false);
 }
 
-function takeReply(reply, message, question, answer) {
-  const time = new Date().toISOString();
-  const said = [{ ...message, speaker: "customer", time, citations: [], choices: [] }];
-  if (reply.turn) said.push({ ...reply, id: reply.turn, speaker: "assistant", time });
+function takeReply(message, reply, coming) {
+  const said = [message];
+  if (reply.turn) said.push({ ...reply, id: reply.turn, speaker: "assistant", time: new Date().toISOString() });
   turns.push(...said);
   numTurns += said.length;
-  question.remove();
-  answer.remove();
+  coming.remove();
   setAwaiting(reply.awaits_person);
-  addTurns(said);
+  addTurns(said.slice(1));
 }
 
 /** An answer that is being made: dots at first, then its parts as they come. */

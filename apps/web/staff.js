@@ -10,6 +10,7 @@ const POLL_MS = 5000;
 let me = null;
 let shown = null; // { owner, id } of the conversation on the right
 let last = null; // its view, as it was fetched last
+let numDrawn = 0; // turns of it
 let lists = { waiting: [], conversations: [] };
 
 /** Let staff choose between the customer's view and their own. */
@@ -34,7 +35,7 @@ async function update() {
     const isOpen = !find("staff-view").hidden;
     const [inbox, latest] = await Promise.all([call("/v1/inbox"), isOpen && call("/v1/conversations?everyone=true&limit=20")]);
     lists = { waiting: inbox.waiting, conversations: latest ? latest.conversations : lists.conversations };
-    find("waiting-count").textContent = inbox.num_waiting;
+    if (find("waiting-count").textContent !== `${inbox.num_waiting}`) find("waiting-count").textContent = inbox.num_waiting;
     find("waiting-count").hidden = inbox.num_waiting === 0;
     drawLists();
     if (isOpen && shown) await showConversation();
@@ -75,6 +76,7 @@ function drawEntry(one, when, line) {
 async function select(one) {
   shown = { owner: one.owner, id: one.conversation };
   last = null;
+  numDrawn = 0;
   find("answer-text").value = "";
   drawLists();
   try {
@@ -98,13 +100,11 @@ async function showConversation() {
 
 function drawConversation() {
   const talk = { mine: ["assistant", "staff"], hasDetails: true, names: { customer: title(shown.owner) }, path: (rest) => path(shown, rest) };
-  const { turns, hand_over: handOver } = last;
-  let asked = "";
-  const drawn = turns.map((turn) => {
-    if (turn.speaker === "customer") asked = turn.text;
-    return drawTurn({ ...turn, question: asked }, talk);
-  });
-  find("desk-turns").replaceChildren(...drawn);
+  const { turns, num_turns: numTurns, hand_over: handOver } = last;
+  const added = numDrawn ? turns.slice(Math.max(0, turns.length - numTurns + numDrawn)) : turns; // a screen reader reads no turn twice
+  if (!numDrawn) find("desk-turns").replaceChildren();
+  for (const turn of added) find("desk-turns").append(drawTurn({ ...turn, question: askedBefore(turn, turns) }, talk));
+  numDrawn = numTurns;
   find("desk-turns").scrollTop = find("desk-turns").scrollHeight;
   find("desk-title").textContent = plain(title(shown.owner));
   find("desk-state").textContent = handOver ? `${say("awaitsShort")} · ${ago(handOver.since)}` : say("assistantAnswers");
@@ -112,6 +112,11 @@ function drawConversation() {
   find("desk-summary").hidden = !handOver;
   if (handOver) find("desk-summary-text").textContent = plain(handOver.summary);
   find("answer-form").hidden = !handOver;
+}
+
+/** What the customer wrote before a turn. */
+function askedBefore(turn, turns) {
+  return turns.slice(0, turns.indexOf(turn)).findLast((earlier) => earlier.speaker === "customer")?.text;
 }
 
 async function answer(text, close) {
@@ -129,5 +134,6 @@ sendByEnter(find("answer-text"));
 onLanguage(() => {
   if (!me) return;
   drawLists();
+  numDrawn = 0;
   if (last) drawConversation();
 });

@@ -156,7 +156,10 @@ function drawSteps(steps) {
   return list;
 }
 
-const duration = (milliseconds) => (milliseconds < 1000 ? `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`);
+function duration(milliseconds) {
+  if (milliseconds < 0.1) return "< 0.1 ms";
+  return milliseconds < 1000 ? `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}
 
 for (const button of document.querySelectorAll("dialog [data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
 find("passage").addEventListener("click", (event) => event.target === event.currentTarget && event.target.close());

@@ -20,9 +20,15 @@ from tests.apps.service_worlds import make_service_chain, write_service_workspac
 from tests.apps.workspaces import write_jsonl
 from tests.chains.recommendation.worlds import make_chain, train_model
 
+WORDS = {
+    "en": "",
+    "zh": '[customer_service]\nhandover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"\n',
+}
+
 
 def main(folder: str, language: str, *holders: str) -> None:
-    settings = write_service_workspace(Path(folder), settings=f'language = "{language}"\n[server]\nburst = 1000\n')
+    text = f'language = "{language}"\n[server]\nburst = 1000\n{WORDS[language]}'
+    settings = write_service_workspace(Path(folder), settings=text)
     write_jsonl(settings.workspace / "monitoring" / "stream.jsonl", make_stream(400))
     keys = {
         holder: KeyStore.of(settings).add(owner, role=role)[1]

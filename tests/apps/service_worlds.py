@@ -70,6 +70,6 @@ def make_service_chain(settings, **changes):
         "templates": TEMPLATES,
         "retriever": HybridRetriever(store=store),
         "embeddings": embeddings,
-        "options": ServiceOptions(min_relevance=0.2),
+        "options": ServiceOptions(min_relevance=0.2, handover_text=settings.customer_service.handover_text),
     }
     return build_customer_service_chain(**parts | changes)
