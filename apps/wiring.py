@@ -187,8 +187,12 @@ def open_classifier(settings: Settings, name: str) -> LocalClassifier:
     return LocalClassifier(folder, device=settings.models.device)
 
 
+@functools.lru_cache(maxsize=8)
 def open_chat_model(settings: Settings) -> BaseChatModel | None:
-    """Return the chat model of a workspace, or None where none is set; "starter" is the one in this package."""
+    """Return the chat model of a workspace, or None where none is set; "starter" is the one in this package.
+
+    All parts of one program share it: weights twice in memory would be weights too many.
+    """
     models = settings.models
     if not models.chat:
         return None

@@ -6,12 +6,14 @@ import { drawTurn } from "/static/turns.js";
 import { onLanguage, say } from "/static/words.js";
 
 const POLL_MS = 5000;
+const LATEST_MS = 60_000; // the list of all conversations is long, and old ones do not wait for anybody
 
 let me = null;
 let shown = null; // { owner, id } of the conversation on the right
 let last = null; // its view, as it was fetched last
 let numDrawn = 0; // turns of it
 let lists = { waiting: [], conversations: [] };
+let latestAt = 0; // when the conversations were fetched
 
 /** Let staff choose between the customer's view and their own. */
 export function openDesk(identity) {
@@ -25,6 +27,7 @@ function showView(view) {
   for (const button of find("views").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === view));
   find("customer-view").hidden = view !== "customer";
   find("staff-view").hidden = view !== "staff";
+  latestAt = 0;
   if (view === "staff") update();
 }
 
@@ -33,8 +36,12 @@ function showView(view) {
 async function update() {
   try {
     const isOpen = !find("staff-view").hidden;
-    const [inbox, latest] = await Promise.all([call("/v1/inbox"), isOpen && call("/v1/conversations?everyone=true&limit=20")]);
-    lists = { waiting: inbox.waiting, conversations: latest ? latest.conversations : lists.conversations };
+    const inbox = await call("/v1/inbox");
+    lists.waiting = inbox.waiting;
+    if (isOpen && Date.now() - latestAt > LATEST_MS) {
+      lists.conversations = (await call("/v1/conversations?everyone=true&limit=20")).conversations;
+      latestAt = Date.now();
+    }
     if (find("waiting-count").textContent !== `${inbox.num_waiting}`) find("waiting-count").textContent = inbox.num_waiting;
     find("waiting-count").hidden = inbox.num_waiting === 0;
     drawLists();
@@ -124,6 +131,7 @@ async function answer(text, close) {
   await call(path(shown, "/answers"), { text, close });
   find("answer-text").value = "";
   fit(find("answer-text"));
+  latestAt = 0;
   await update();
 }
 
