@@ -44,7 +44,8 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(FileLock(f"{path}.lock", blocking=False))
+            # not of one thread: a server opens it in another one than it closes it in
+            stack.enter_context(FileLock(f"{path}.lock", blocking=False, thread_local=False))
             # a connection each: one of them opens its transactions itself, the other leaves that to Python
             checkpointer = _SqliteCheckpointer(
                 stack.enter_context(closing(_connect(path, isolation_level=""))), serde=_plain_values()

@@ -8,12 +8,14 @@ The tree::
     ├── NotBuiltError (FileNotFoundError)       a model or index that was not built yet; the message says how
     ├── MissingExtraError (ImportError)         an optional package that is not installed; the message names it
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
+    ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
 
 from llms.errors import TuneChainError
 
 __all__ = [
+    "FeedbackFileError",
     "KeyFileError",
     "MissingExtraError",
     "NotBuiltError",
@@ -41,6 +43,10 @@ class MissingExtraError(TuneChainError, ImportError):
 
 class KeyFileError(TuneChainError, OSError):
     """A file of keys that is damaged, of another kind, or not to be written."""
+
+
+class FeedbackFileError(TuneChainError, OSError):
+    """A file of feedback that is damaged, of another kind, or not to be written."""
 
 
 class UnknownKeyError(TuneChainError, LookupError):

@@ -159,6 +159,11 @@ class Settings(BaseSettings):
         """Where conversations are kept, unless a database is set."""
         return self.workspace / "conversations.sqlite"
 
+    @property
+    def feedback_file(self) -> Path:
+        """Where it is kept what people thought of answers."""
+        return self.workspace / "feedback.sqlite"
+
     def records_folder(self, section: CustomerServiceSettings | MonitoringSettings | RecommendationSettings) -> Path:
         """Return the folder of a section's records."""
         return self.workspace / section.folder

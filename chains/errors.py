@@ -7,6 +7,7 @@ The tree::
     │   └── MessageIdError                       an id that was used for another message
     ├── UnknownConversationError (LookupError)   no such conversation, or another owner's
     ├── NoPersonAwaitedError (RuntimeError)      an answer of staff where none is asked for
+    ├── ReplyAbandonedError (RuntimeError)       nobody wants the reply any more; sent again, the message is finished
     ├── ConversationBusyError (RuntimeError)     too much waits already, or another process has the conversations
     └── ConversationStorageError (OSError)       the disk is full, or the database does not answer
 """
@@ -19,6 +20,7 @@ __all__ = [
     "ConversationStorageError",
     "MessageIdError",
     "NoPersonAwaitedError",
+    "ReplyAbandonedError",
     "UnknownConversationError",
 ]
 
@@ -37,6 +39,10 @@ class UnknownConversationError(TuneChainError, LookupError):
 
 class NoPersonAwaitedError(TuneChainError, RuntimeError):
     """An answer of staff in a conversation that the assistant answers."""
+
+
+class ReplyAbandonedError(TuneChainError, RuntimeError):
+    """A reply that was broken off because nobody wants it any more; its message is finished when it is sent again."""
 
 
 class ConversationBusyError(TuneChainError, RuntimeError):

@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from apps.keys import KeyStore
-from apps.server import ask_stream, health, pages, routes
+from apps.server import ask_stream, conversation_routes, health, pages, routes
 from apps.server.access import AccessMiddleware
 from apps.server.admission import Admission
 from apps.server.chains import Chains
@@ -58,6 +58,7 @@ def create_app(settings: Settings, *, chains: Chains | None = None, admission: A
     app.include_router(routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(ask_stream.router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(openai_routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
+    app.include_router(conversation_routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(routes.router, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(pages.router)

@@ -14,9 +14,8 @@ from apps.server.problems import ProblemError
 __all__ = ["router"]
 
 _WEB = Path(__file__).parent.parent / "web"
-_STATIC = {
-    "app.js": "text/javascript",
-    "charts.js": "text/javascript",
+_SCRIPTS = ("app", "charts", "chat", "monitoring", "page", "recommendation", "server", "staff", "turns", "words")
+_STATIC = {f"{name}.js": "text/javascript" for name in _SCRIPTS} | {
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }

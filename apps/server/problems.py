@@ -12,7 +12,14 @@ from starlette.types import Scope
 
 from apps.server.openai_api.errors import error_response, speaks_openai
 from apps.server.schemas import FieldProblem, Problem
-from chains.errors import ChainInputError
+from chains.errors import (
+    ChainInputError,
+    ConversationBusyError,
+    ConversationStorageError,
+    MessageIdError,
+    NoPersonAwaitedError,
+    UnknownConversationError,
+)
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 
 __all__ = [
@@ -33,6 +40,7 @@ _TITLES = {
     404: "There is nothing here",
     405: "This method is not allowed here",
     408: "The body took too long",
+    409: "This does not fit what is there",
     413: "The body is too large",
     415: "Only JSON is read",
     422: "The request does not fit",
@@ -41,6 +49,16 @@ _TITLES = {
     503: "Not available now",
 }
 _INPUT_ERRORS = (ChainInputError, InputTextError, ContextOverflowError)
+_CONVERSATION_ERRORS: Mapping[type[TuneChainError], tuple[int, str]] = {
+    UnknownConversationError: (404, "There is no such conversation."),
+    NoPersonAwaitedError: (409, "No person is awaited in this conversation; the assistant answers it."),
+    MessageIdError: (409, "This id belongs to another message of the conversation; give each message its own."),
+    ConversationBusyError: (429, "Too many messages of this conversation wait already; send this one again later."),
+    ConversationStorageError: (
+        503,
+        "Conversations cannot be stored now; what was answered is intact. Try again later.",
+    ),
+}
 _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; it must not hold a page
 
 
@@ -121,9 +139,18 @@ def explain_error(error: Exception) -> ProblemError:
     """Return what a client is told about an error.
 
     What is wrong with its input is said; what is wrong with us, such as folder names, is kept for the log.
+
+    Example:
+        >>> explain_error(MessageIdError("the id m1 ...")).status
+        409
     """
     if isinstance(error, ProblemError):
         return error
+    for kind, (status, detail) in _CONVERSATION_ERRORS.items():
+        if isinstance(error, kind):
+            if status == 503:
+                _log.error("%s", error)
+            return ProblemError(status, detail, headers={"Retry-After": "1"} if status == 429 else None)
     if isinstance(error, _INPUT_ERRORS):
         return ProblemError(422, str(error))
     if isinstance(error, TuneChainError):

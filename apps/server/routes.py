@@ -23,29 +23,35 @@ from chains.customer_service import ServiceReply, ServiceRequest
 from chains.recommendation import Recommendation
 from llms.classification import Classification
 
-__all__ = ["router"]
+__all__ = ["describe_replies", "router"]
 
 _REFUSALS = {
     400: "The body is no usable JSON.",
     401: "There are keys, and the request has none that is valid.",
     403: "The key is a customer's, and the address is for staff.",
-    404: "A customer's key asks for somebody else's records.",
+    404: "There is no such thing, or it is somebody else's.",
+    409: "The id belongs to another message, or no person is awaited.",
     413: "The body is larger than 1 MiB.",
     415: "The body is not declared as JSON.",
     422: "The request does not fit its schema, or the chain refuses it.",
     429: "The key asks too often, or all workers are busy; `Retry-After` says when to come back.",
     503: "Still loading, or the workspace does not have this part.",
 }
+_USUAL = tuple(status for status in _REFUSALS if status != 409)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
     for status, text in _REFUSALS.items()
 }
 
 
-def _replies(example: Any, *, only: Sequence[int] = tuple(_REFUSALS)) -> dict[int | str, dict[str, Any]]:
+def describe_replies(
+    example: Any = None, *, only: Sequence[int] = _USUAL, also: Sequence[int] = ()
+) -> dict[int | str, dict[str, Any]]:
     """Return what a route may answer, for its documentation."""
-    success: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {"example": example}}}}
-    return success | {status: _PROBLEMS[status] for status in only}
+    success: dict[int | str, dict[str, Any]] = {}
+    if example is not None:
+        success = {200: {"content": {"application/json": {"example": example}}}}
+    return success | {status: _PROBLEMS[status] for status in (*only, *also)}
 
 
 _ASK_EXAMPLE = {
@@ -85,7 +91,7 @@ router = APIRouter(tags=["applications"])
 _STAFF = [Depends(require_staff)]
 
 
-@router.post("/ask", responses=_replies(_ASK_EXAMPLE), summary="Answer a customer")
+@router.post("/ask", responses=describe_replies(_ASK_EXAMPLE), summary="Answer a customer")
 async def ask(body: AskRequest, serving: CurrentServing) -> ServiceReply:
     """Return an approved answer, one quoted from the knowledge base, a question back, or a hand-over to a person."""
     chain = serving.require("customer_service")
@@ -93,7 +99,7 @@ async def ask(body: AskRequest, serving: CurrentServing) -> ServiceReply:
     return reply
 
 
-@router.post("/classify", responses=_replies(_CLASSIFY_EXAMPLE), dependencies=_STAFF, summary="Label texts")
+@router.post("/classify", responses=describe_replies(_CLASSIFY_EXAMPLE), dependencies=_STAFF, summary="Label texts")
 async def classify(body: ClassifyRequest, serving: CurrentServing) -> list[Classification]:
     """Return a label with its calibrated probability for each text, in order."""
     classifier = serving.require_classifier(body.model)
@@ -103,7 +109,7 @@ async def classify(body: ClassifyRequest, serving: CurrentServing) -> list[Class
 
 @router.post(
     "/posts",
-    responses=_replies(PostsReply.model_config["json_schema_extra"]),
+    responses=describe_replies(PostsReply.model_config["json_schema_extra"]),
     dependencies=_STAFF,
     summary="Watch posts",
 )
@@ -118,14 +124,14 @@ async def watch(body: PostsRequest, serving: CurrentServing) -> PostsReply:
 
 
 @router.get(
-    "/alerts", responses=_replies(None, only=[401, 403, 503]), dependencies=_STAFF, summary="Show alerts and trend"
+    "/alerts", responses=describe_replies(only=[401, 403, 503]), dependencies=_STAFF, summary="Show alerts and trend"
 )
 def alerts(serving: CurrentServing) -> AlertsReply:
     """Return the alerts and the hourly trend of the recorded stream and of all posts received since."""
     return serving.require_live_monitor().snapshot()
 
 
-@router.post("/recommend", responses=_replies(_RECOMMEND_EXAMPLE), summary="Recommend items")
+@router.post("/recommend", responses=describe_replies(_RECOMMEND_EXAMPLE), summary="Recommend items")
 async def recommend(body: RecommendRequest, serving: CurrentServing, owner: CurrentOwner) -> Recommendation:
     """Return a list of items for a user, best first, each with its reason; for a customer's key, of its owner only."""
     if not owner.is_staff and body.user != owner.person:  # reasons tell what a user did

@@ -1,16 +1,19 @@
 """What the server holds while it runs: the chains, the live monitor, and the places at the models."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 from apps.recorded_stream import RecordedStream
 from apps.server.admission import Admission
 from apps.server.chains import SCENARIOS, Chains, build_chains
+from apps.server.desk import ServiceDesk, open_desk
 from apps.server.live import LiveMonitor
 from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
 from apps.settings import Settings
+from llms.errors import TuneChainError
 
 __all__ = ["Serving"]
 
@@ -34,12 +37,14 @@ class Serving:
         self._given = chains
         self._chains: Chains | None = None
         self._live: LiveMonitor | None = None
+        self._desk: ServiceDesk | None = None
+        self._open = contextlib.ExitStack()
         self._building: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to build; chains that were passed in are ready at once, others some time after."""
         if self._given is not None:
-            self._use(self._given)
+            await asyncio.to_thread(self._use, self._given)
         else:
             self._building = asyncio.create_task(self._build())
 
@@ -49,6 +54,7 @@ class Serving:
             await asyncio.wait([self._building])  # a thread that loads a model cannot be interrupted
         if self._live is not None:
             await asyncio.to_thread(self._live.stop)
+        await asyncio.to_thread(self._open.close)
 
     def require(self, scenario: str) -> Any:
         """Return the chain of a scenario.
@@ -83,6 +89,17 @@ class Serving:
             raise ProblemError(503, _how_to_build("monitoring"))
         return self._live
 
+    def require_desk(self) -> ServiceDesk:
+        """Return what conversations need.
+
+        Raises:
+            ProblemError: with status 503, if it is not there or not there yet.
+        """
+        self.require("customer_service")
+        if self._desk is None:
+            raise ProblemError(503, "The conversations cannot be opened; the log of the server says why.")
+        return self._desk
+
     def health(self) -> Health:
         """Return whether the server is ready, and for what."""
         if self._chains is None:
@@ -102,7 +119,7 @@ class Serving:
     async def _build(self) -> None:
         try:
             async with self._turn:
-                self._use(await asyncio.to_thread(build_chains, self.settings))
+                await asyncio.to_thread(self._use, await asyncio.to_thread(build_chains, self.settings))
         except Exception:
             _log.exception("the chains cannot be built")
             self._use(Chains())
@@ -111,6 +128,11 @@ class Serving:
         if chains.monitoring is not None:
             self._live = LiveMonitor(chains.monitoring, read_history=RecordedStream.of(self.settings).read)
             self._live.start()
+        if chains.customer_service is not None:
+            try:
+                self._desk = self._open.enter_context(open_desk(self.settings, chains.customer_service))
+            except TuneChainError as error:  # single questions are answered all the same
+                _log.error("the conversations cannot be opened: %s", error)
         self._chains = chains
         _log.info("ready: %s", ", ".join(chains.available) or "nothing")
 

@@ -13,7 +13,7 @@ from apps.server.problems import ProblemError
 from apps.server.serving import Serving
 from apps.settings import Settings, load_settings
 
-__all__ = ["CurrentServing", "Tenants"]
+__all__ = ["CurrentServing", "CurrentTenants", "Tenants"]
 
 
 class Tenants:
@@ -56,17 +56,31 @@ class Tenants:
             ProblemError: with status 403, if the owner belongs to a tenant that is not served; its questions must
                 not be answered from another's records.
         """
-        if owner is None:
-            return self.main
+        serving = self.main if owner is None else self._workspace_of(owner)
+        if serving is None:
+            raise ProblemError(403, "The tenant of this key is not served here any more.")
+        return serving
+
+    def share(self, owner: Owner, name: str) -> bool:
+        """Return whether the owner called `name` is answered from the same workspace as `owner`."""
+        serving = self._workspace_of(Owner(name=name, role="customer"))
+        return serving is not None and serving is self._workspace_of(owner)
+
+    def _workspace_of(self, owner: Owner) -> Serving | None:
         if owner.tenant in self._others:
             return self._others[owner.tenant]
-        if owner.tenant != owner.name:
-            raise ProblemError(403, "The tenant of this key is not served here any more.")
-        return self.main
+        return self.main if owner.tenant == owner.name else None
 
 
-def _find_serving(request: Request) -> Serving:
+def _find_tenants(request: Request) -> Tenants:
     tenants: Tenants = request.app.state.tenants
+    return tenants
+
+
+CurrentTenants = Annotated[Tenants, Depends(_find_tenants)]
+
+
+def _find_serving(request: Request, tenants: CurrentTenants) -> Serving:
     return tenants.find(getattr(request.state, "owner", None))
 
 

@@ -15,6 +15,7 @@ from chains.customer_service.transcript import Entry, Transcripts
 from chains.customer_service.turns import (
     ConversationKey,
     ConversationOverview,
+    HandOver,
     Message,
     Turn,
     WaitingConversation,
@@ -108,14 +109,24 @@ class Conversations:
         raise AssertionError  # a stream ends with its reply
 
     def stream(
-        self, *, owner: str, conversation: str, message_id: str, text: str
+        self,
+        *,
+        owner: str,
+        conversation: str,
+        message_id: str,
+        text: str,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Iterator[ServiceEvent | ServiceReply]:
         """Yield what happens while the reply is made, then the reply; errors as `send`.
 
         A stream that is left early leaves its message unfinished; sent again, or with the next one, it is finished.
+        Leaving it waits for the chain; `is_wanted`, asked at every event and token, breaks the chain off.
+
+        Raises:
+            ReplyAbandonedError: once `is_wanted` has returned False.
         """
         key, message = self._customer_message(owner, conversation, message_id, text)
-        return (_without_entry(step) for step in self._handle_in_turn(key, message))
+        return (_without_entry(step) for step in self._handle_in_turn(key, message, is_wanted=is_wanted))
 
     async def asend(self, *, owner: str, conversation: str, message_id: str, text: str) -> ServiceReply:
         """Return what `send` does, from an event loop; messages keep the order of their calls."""
@@ -177,10 +188,16 @@ class Conversations:
         """Let the assistant answer again, without a word to the customer; errors as `answer_as_staff`."""
         self._handle_as_staff(owner, conversation, message_id, "", close=True)
 
-    def waiting(self, owner: str) -> list[WaitingConversation]:
-        """Return the conversations in which a person is awaited, the longest waiting first."""
+    def waiting(self, owner: str | None) -> list[WaitingConversation]:
+        """Return the conversations in which a person is awaited, the longest waiting first; with None of all owners."""
         with self._storage():
-            return self._transcripts.waiting(_checked_id(owner, "owner"))
+            return self._transcripts.waiting(owner if owner is None else _checked_id(owner, "owner"))
+
+    def hand_over(self, owner: str, conversation: str) -> HandOver | None:
+        """Return why a person is awaited in a conversation, or None where none is."""
+        key = _checked_key(owner, conversation)
+        with self._storage():
+            return self._transcripts.hand_over(key)
 
     # --- reading and deleting
 
@@ -195,10 +212,10 @@ class Conversations:
             self._require(key)
             return self._transcripts.turns(key)
 
-    def list(self, owner: str) -> list[ConversationOverview]:
-        """Return the conversations of an owner, the latest first."""
+    def list(self, owner: str | None) -> list[ConversationOverview]:
+        """Return the conversations of an owner, the latest first; with None of all owners."""
         with self._storage():
-            return self._transcripts.overviews(_checked_id(owner, "owner"))
+            return self._transcripts.overviews(owner if owner is None else _checked_id(owner, "owner"))
 
     def delete(self, owner: str, conversation: str) -> None:
         """Delete a conversation with all that was said; after a crash in the middle call it again.
@@ -215,15 +232,19 @@ class Conversations:
 
     # --- one message
 
-    def _handle_in_turn(self, key: ConversationKey, message: Message) -> Iterator[Step]:
+    def _handle_in_turn(
+        self, key: ConversationKey, message: Message, *, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[Step]:
         with self._locks.draw(key):
-            yield from self._handle(key, message)
+            yield from self._handle(key, message, is_wanted=is_wanted)
 
-    def _handle(self, key: ConversationKey, message: Message) -> Iterator[Step]:
+    def _handle(
+        self, key: ConversationKey, message: Message, *, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[Step]:
         with self._storage(), self._shared_lock(key.thread_id):
             entry = self._transcripts.find(key, message)
             if entry is None:
-                entry = yield from self._delivery.deliver(key, message)
+                entry = yield from self._delivery.deliver(key, message, is_wanted=is_wanted)
                 self._tell_decision(key, message, entry)
         _refuse_other_text(message, entry)
         yield entry

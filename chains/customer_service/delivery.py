@@ -1,18 +1,20 @@
 """How one message gets through the graph exactly once, whatever happened to the one before it."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from langgraph.types import Command
 
 from chains.customer_service.conversation import ConversationGraph, ConversationState, handed_over
+from chains.customer_service.events import BreakOff
 from chains.customer_service.schema import ServiceEvent
 from chains.customer_service.transcript import Entry, Transcripts
 from chains.customer_service.turns import ConversationKey, Message
-from chains.errors import ChainInputError, NoPersonAwaitedError
+from chains.errors import ChainInputError, NoPersonAwaitedError, ReplyAbandonedError
 
 __all__ = ["Delivery"]
 
@@ -42,16 +44,18 @@ class Delivery:
         self._graph = graph
         self._checkpointer = graph.checkpointer
         self._transcripts = transcripts
-        self._passing_errors = passing_errors
+        self._passing_errors: tuple[type[Exception], ...] = (ReplyAbandonedError, *passing_errors)
 
-    def deliver(self, key: ConversationKey, message: Message) -> Generator[ServiceEvent, None, Entry]:
+    def deliver(
+        self, key: ConversationKey, message: Message, *, is_wanted: Callable[[], bool]
+    ) -> Generator[ServiceEvent, None, Entry]:
         """Yield the chain's events and return the entry of a message that has none yet.
 
         Most often that is one run of the graph. After a crash there is one more before it, which finishes what was
-        begun; that may have been this very message.
+        begun; that may have been this very message. Once `is_wanted` returns False the run is broken off.
         """
         while (entry := self._transcripts.find(key, message)) is None:
-            yield from self._run(key, message)
+            yield from self._run(key, message, BreakOff(is_wanted))
         # each step left a checkpoint, of which only the last is needed; LangGraph's own for SQLite and for memory
         # cannot prune and keep them all
         with suppress(NotImplementedError):
@@ -66,7 +70,7 @@ class Delivery:
         """Delete what the graph knows of a conversation."""
         self._checkpointer.delete_thread(key.thread_id)
 
-    def _run(self, key: ConversationKey, message: Message) -> Iterator[ServiceEvent]:
+    def _run(self, key: ConversationKey, message: Message, break_off: BreakOff) -> Iterator[ServiceEvent]:
         snapshot = self._graph.get_state(_config(key))
         update: ConversationState | Command[Any] | None = {"message": message.model_dump(mode="json")}
         if snapshot.interrupts:
@@ -78,7 +82,8 @@ class Delivery:
             raise NoPersonAwaitedError(msg)
         is_told = update is not None or snapshot.values.get("message", {}).get("id") == message.id
         try:
-            for event in self._graph.stream(update, _config(key), context=key, stream_mode="custom", durability="sync"):
+            config = merge_configs(_config(key), {"callbacks": [break_off]})
+            for event in self._graph.stream(update, config, context=key, stream_mode="custom", durability="sync"):
                 if is_told:  # else they belong to the reply to an older message
                     yield cast("ServiceEvent", event)
         except self._passing_errors:

@@ -10,10 +10,38 @@ from langchain_core.runnables.config import merge_configs
 from typing_extensions import override
 
 from chains.customer_service.schema import ServiceEvent
+from chains.errors import ReplyAbandonedError
 
-__all__ = ["EVENT_NAME", "EventRelay"]
+__all__ = ["EVENT_NAME", "BreakOff", "EventRelay"]
 
 EVENT_NAME = "customer_service"
+
+
+class BreakOff(BaseCallbackHandler):
+    """Ends a run at its next event or token once nobody wants its result.
+
+    Args:
+        is_wanted: is asked each time.
+    """
+
+    run_inline = True
+    raise_error = True  # what is raised here ends the run
+
+    def __init__(self, is_wanted: Callable[[], bool]) -> None:
+        self._is_wanted = is_wanted
+
+    @override
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self._check()
+
+    @override
+    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], *, run_id: UUID, **kwargs: Any) -> None:
+        self._check()
+
+    def _check(self) -> None:
+        if not self._is_wanted():
+            msg = "the reply is not wanted any more; send the message again to finish it"
+            raise ReplyAbandonedError(msg)
 
 
 class EventRelay(BaseCallbackHandler):

@@ -64,9 +64,10 @@ class Transcripts:
     def write(self, key: ConversationKey, message: Message, entry: Entry, *, hand_over: HandOver | None) -> None:
         """Write an entry and whether a person is awaited after it; writing it again changes nothing."""
         overview = ConversationOverview(
-            conversation=key.conversation, updated=message.time, num_messages=entry.number
+            owner=key.owner, conversation=key.conversation, updated=message.time, num_messages=entry.number
         ).model_dump(mode="json")
-        waiting = None if hand_over is None else hand_over.model_dump(mode="json") | {"conversation": key.conversation}
+        place = {"owner": key.owner, "conversation": key.conversation}
+        waiting = None if hand_over is None else hand_over.model_dump(mode="json") | place
         self._store.batch(
             [
                 PutOp(_entries(key), _entry_name(message), entry.model_dump(mode="json"), index=False),
@@ -84,13 +85,18 @@ class Transcripts:
         """Return whether the conversation has at least one entry."""
         return self._store.get(_overviews(key.owner), key.conversation) is not None
 
-    def overviews(self, owner: str) -> list[ConversationOverview]:
-        """Return an owner's conversations, the latest first."""
+    def hand_over(self, key: ConversationKey) -> WaitingConversation | None:
+        """Return why a person is awaited, or None where none is."""
+        item = self._store.get(_inbox(key.owner), key.conversation)
+        return None if item is None else WaitingConversation.model_validate(item.value)
+
+    def overviews(self, owner: str | None) -> list[ConversationOverview]:
+        """Return the conversations of an owner, or of all, the latest first."""
         found = [ConversationOverview.model_validate(item.value) for item in self._all(_overviews(owner))]
         return sorted(found, key=lambda overview: overview.updated, reverse=True)
 
-    def waiting(self, owner: str) -> list[WaitingConversation]:
-        """Return an owner's conversations in which a person is awaited, the longest waiting first."""
+    def waiting(self, owner: str | None) -> list[WaitingConversation]:
+        """Return the conversations of an owner, or of all, in which a person is awaited, the longest waiting first."""
         found = [WaitingConversation.model_validate(item.value) for item in self._all(_inbox(owner))]
         return sorted(found, key=lambda waiting: waiting.since)
 
@@ -113,9 +119,9 @@ def _entries(key: ConversationKey) -> tuple[str, ...]:
     return "entries", label(key.owner), label(key.conversation)
 
 
-def _overviews(owner: str) -> tuple[str, ...]:
-    return "overviews", label(owner)
+def _overviews(owner: str | None) -> tuple[str, ...]:
+    return ("overviews",) if owner is None else ("overviews", label(owner))
 
 
-def _inbox(owner: str) -> tuple[str, ...]:
-    return "inbox", label(owner)
+def _inbox(owner: str | None) -> tuple[str, ...]:
+    return ("inbox",) if owner is None else ("inbox", label(owner))

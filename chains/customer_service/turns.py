@@ -66,10 +66,11 @@ class Turn(BaseModel):
 
 
 class ConversationOverview(BaseModel):
-    """One line of an owner's list of conversations."""
+    """One line of a list of conversations."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    owner: str
     conversation: str
     updated: AwareDatetime
     num_messages: int = Field(description="Messages of the customer and of staff, without the assistant's replies.")
@@ -86,8 +87,9 @@ class HandOver(BaseModel):
 
 
 class WaitingConversation(HandOver):
-    """One line of an owner's hand-over inbox."""
+    """One line of a hand-over inbox."""
 
+    owner: str
     conversation: str
 
 

@@ -9,6 +9,7 @@ import pytest
 import apps
 
 WEB = Path(apps.__file__).parent / "web"
+SCRIPTS = sorted(WEB.glob("*.js"))
 
 
 class Elements(HTMLParser):
@@ -49,8 +50,7 @@ def test_a_page_has_no_inline_code_and_no_remote_resource(client, address):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("app.js", "text/javascript"),
-        ("charts.js", "text/javascript"),
+        *((path.name, "text/javascript") for path in SCRIPTS),
         ("style.css", "text/css"),
         ("icon.svg", "image/svg+xml"),
     ],
@@ -89,27 +89,37 @@ def test_every_reference_of_the_page_can_be_fetched(client):
                 assert client.get(attributes[name]).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["app.js", "charts.js"])
-def test_texts_become_text_nodes_only(name):
-    source = (WEB / name).read_text("utf-8")
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_texts_become_text_nodes_only(path):
+    source = path.read_text("utf-8")
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|new Function|https?://(?!www\.w3)", source
     )
 
 
+def test_every_module_that_is_imported_is_sent(client):
+    imported = {name for path in SCRIPTS for name in re.findall(r'from "([^"]+)"|^import "([^"]+)"', path.read_text())}
+    for address in {"".join(pair) for pair in imported}:
+        assert client.get(address).status_code == 200
+    assert len(imported) > 5
+
+
 def test_both_languages_have_the_same_words():
-    source = (WEB / "app.js").read_text("utf-8")
+    source = (WEB / "words.js").read_text("utf-8")
     table = source[source.index("const TEXTS") : source.index("let language")]
     english, chinese = table.split("  zh: {")
     keys = [re.findall(r'(?<=[\s{])(\w+): "', part) for part in (english, chinese)]
     assert keys[0] == keys[1]
-    assert len(keys[0]) > 50
+    assert len(keys[0]) == len(set(keys[0])) > 50
 
 
 def test_every_word_of_the_page_is_in_the_table():
-    source = (WEB / "app.js").read_text("utf-8")
-    for key in re.findall(r'data-(?:text|placeholder)="(\w+)"', (WEB / "index.html").read_text("utf-8")):
-        assert f'{key}: "' in source
+    words = (WEB / "words.js").read_text("utf-8")
+    used = re.findall(r'data-(?:text|placeholder|label)="(\w+)"', (WEB / "index.html").read_text("utf-8"))
+    for path in SCRIPTS:
+        used += re.findall(r'\bsay\("(\w+)"', path.read_text("utf-8"))
+    for key in used:
+        assert f'{key}: "' in words, key
 
 
 def test_tabs_and_panels_belong_together(client):

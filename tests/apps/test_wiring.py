@@ -173,6 +173,7 @@ def test_a_chat_model_is_opened_only_where_one_is_set(raw, tmp_path, chat_folder
         toml.replace("[models]", f"[models]\nchat = '{chat_folder}'"), encoding="utf-8"
     )
     model = open_chat_model(load_settings(folder))
+    assert open_chat_model(load_settings(folder)) is model
     assert model.invoke("hello", max_tokens=3).text
 
 

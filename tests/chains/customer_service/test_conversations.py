@@ -5,19 +5,22 @@ import json
 import logging
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.store.memory import InMemoryStore
 
-from chains.customer_service import Conversations
+from chains.customer_service import Conversations, ServiceReply
 from chains.errors import (
     ChainInputError,
     ConversationBusyError,
     MessageIdError,
     NoPersonAwaitedError,
+    ReplyAbandonedError,
     UnknownConversationError,
 )
 from llms.errors import EngineBusyError, InputTextError
@@ -408,3 +411,34 @@ def test_a_record_that_cannot_be_passed_on_does_not_cost_the_reply(caplog):
 
     assert open_conversations(record_decision=fail).send(**place()).route == "answer"
     assert "could not be passed on" in caplog.text
+
+
+def test_a_reply_that_nobody_wants_is_broken_off_and_finished_when_it_is_sent_again():
+    said = []
+
+    def answer(request, config):
+        for word in ("one ", "two"):
+            said.append(word)
+            dispatch_custom_event("customer_service", {"text": word}, config=config)
+        return ServiceReply(text="one two", route="template", reason="")
+
+    conversations = open_conversations(SimpleNamespace(reply=answer))
+    message = {"owner": "shop", "conversation": "c1", "message_id": "m1", "text": "hello"}
+    with pytest.raises(ReplyAbandonedError):
+        list(conversations.stream(**message, is_wanted=lambda: len(said) < 2))
+    assert said == ["one ", "two"]
+    assert conversations.list("shop") == []
+    # another message first finishes the one that was broken off, and hands nobody over
+    conversations.send(**message | {"message_id": "m2", "text": "again"})
+    assert [turn.text for turn in conversations.turns("shop", "c1")] == ["hello", "one two", "again", "one two"]
+    assert conversations.waiting("shop") == []
+
+
+def test_staff_finds_the_conversations_of_all_owners():
+    conversations = open_conversations()
+    for owner in ("a", "b"):
+        conversations.send(owner=owner, conversation="c1", message_id="m1", text="poems?")
+    assert [waiting.owner for waiting in conversations.waiting(None)] == ["a", "b"]
+    assert {overview.owner for overview in conversations.list(None)} == {"a", "b"}
+    assert conversations.hand_over("a", "c1").owner == "a"
+    assert conversations.hand_over("a", "c2") is None

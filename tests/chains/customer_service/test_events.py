@@ -6,6 +6,8 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 
+from chains.customer_service.events import BreakOff
+from chains.errors import ReplyAbandonedError
 from llms.fakes import ScriptedChatModel
 from tests.chains.customer_service.shops import FixedRetriever, make_chain
 
@@ -75,3 +77,19 @@ def test_astream_events_shows_the_same(articles):
         ]
 
     assert [data for data in asyncio.run(collect()) if "text" in data] == [{"text": "9-5."}]
+
+
+def test_a_chat_model_ends_at_its_next_token_once_nobody_wants_the_reply():
+    asked = []
+
+    def is_wanted():
+        asked.append(True)
+        return len(asked) < 3
+
+    tokens = []
+    answer = ScriptedChatModel(answers=["one two three four five"]).stream(
+        "count", {"callbacks": [BreakOff(is_wanted)]}
+    )
+    with pytest.raises(ReplyAbandonedError):
+        tokens.extend(chunk.text for chunk in answer)
+    assert "".join(tokens) == "one two "

@@ -1,0 +1,263 @@
+"""Conversations over HTTP: customers write and read their own, staff see and answer those that wait."""
+
+import functools
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+
+from apps.articles import Passage
+from apps.server import conversation_views as views
+from apps.server.desk import ServiceDesk
+from apps.server.owners import CurrentOwner, StaffOwner
+from apps.server.problems import ProblemError
+from apps.server.routes import describe_replies
+from apps.server.streaming import Event, EventStream, RunningReply, Step
+from apps.server.tenants import CurrentServing, CurrentTenants
+from chains.customer_service import ServiceReply, Turn
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["conversations"])
+
+_READING = (401, 404, 422, 503)
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+
+Limit = Annotated[int, Query(ge=1, le=200, description="How many are returned at most.")]
+Skip = Annotated[int, Query(ge=0, le=10**9, description="How many are left out before.")]
+
+
+def _find_desk(serving: CurrentServing) -> ServiceDesk:
+    return serving.require_desk()
+
+
+CurrentDesk = Annotated[ServiceDesk, Depends(_find_desk)]
+
+
+def _find_conversation_owner(
+    owner: CurrentOwner,
+    tenants: CurrentTenants,
+    named: Annotated[
+        str | None, Query(alias="owner", max_length=200, description="Staff only: whose it is, if not their own.")
+    ] = None,
+) -> str:
+    """Return whose conversation is meant; somebody else's is there for staff of the same workspace alone."""
+    if named is None or named == owner.name:
+        return owner.name
+    if not (owner.is_staff and tenants.share(owner, named)):
+        raise ProblemError(404, "There is no such conversation.")
+    return named
+
+
+ConversationOwner = Annotated[str, Depends(_find_conversation_owner)]
+
+
+@router.get("/me", responses=describe_replies(only=(401, 403)), summary="Who am I?")
+def show_identity(owner: CurrentOwner, serving: CurrentServing) -> views.Identity:
+    """Return whom the key belongs to, whether it is of staff, and the language of the workspace."""
+    return views.Identity(owner=owner.name, is_staff=owner.is_staff, language=serving.settings.language)
+
+
+# --- customers
+
+
+@router.post("/conversations", responses=describe_replies(), summary="Begin a conversation")
+def begin(_: views.NewConversationRequest, owner: CurrentOwner) -> views.NewConversation:
+    """Return the id of a new conversation; it is there from its first message on."""
+    del owner  # only so that nobody begins one without a key
+    return views.NewConversation(id=str(uuid.uuid4()))
+
+
+@router.get("/conversations", responses=describe_replies(only=_READING), summary="List conversations")
+def list_conversations(
+    owner: CurrentOwner,
+    desk: CurrentDesk,
+    tenants: CurrentTenants,
+    *,
+    limit: Limit = 50,
+    skip: Skip = 0,
+    everyone: Annotated[bool, Query(description="Staff only: those of all owners.")] = False,
+) -> views.ConversationList:
+    """Return one's own conversations, or for staff those of all owners, the latest first."""
+    if everyone and not owner.is_staff:
+        raise ProblemError(403, "Only staff see the conversations of everyone.")
+    found = desk.conversations.list(None if everyone else owner.name)
+    found = [overview for overview in found if tenants.share(owner, overview.owner)]
+    return views.ConversationList(conversations=tuple(found[skip : skip + limit]), num_conversations=len(found))
+
+
+@router.get("/conversations/{conversation}", responses=describe_replies(only=_READING), summary="Read a conversation")
+def read_conversation(
+    conversation: uuid.UUID,
+    caller: CurrentOwner,
+    owner: ConversationOwner,
+    desk: CurrentDesk,
+    *,
+    limit: Limit = 100,
+    skip: Skip = 0,
+) -> views.ConversationView:
+    """Return the latest turns, oldest first; `skip` leaves out so many of the latest."""
+    turns = desk.conversations.turns(owner, str(conversation))
+    hand_over = desk.conversations.hand_over(owner, str(conversation))
+    end = max(0, len(turns) - skip)
+    return views.ConversationView(
+        id=str(conversation),
+        turns=tuple(views.view_turn(turn, desk, is_staff=caller.is_staff) for turn in turns[max(0, end - limit) : end]),
+        num_turns=len(turns),
+        awaits_person=hand_over is not None,
+        hand_over=hand_over if caller.is_staff else None,
+    )
+
+
+@router.delete(
+    "/conversations/{conversation}",
+    status_code=204,
+    responses=describe_replies(only=_READING),
+    summary="Delete a conversation",
+)
+def delete_conversation(conversation: uuid.UUID, owner: ConversationOwner, desk: CurrentDesk) -> None:
+    """Delete everything that was said in a conversation and about it."""
+    desk.feedback.delete(owner, str(conversation))  # first: the conversation is what a second try looks for
+    desk.conversations.delete(owner, str(conversation))
+
+
+@router.post(
+    "/conversations/{conversation}/messages", responses=describe_replies(also=(409,)), summary="Send a message"
+)
+async def send_message(
+    conversation: uuid.UUID, body: views.MessageRequest, owner: CurrentOwner, serving: CurrentServing
+) -> views.ReplyView:
+    """Return the reply to a customer's message, once both are stored.
+
+    The same `message_id` with the same text brings the same reply and stores nothing again.
+    """
+    desk = serving.require_desk()
+    send = functools.partial(desk.conversations.send, **_message(conversation, body, owner.name))
+    reply = await serving.admission.run(send)
+    return views.view_reply(reply, desk, message_id=body.message_id, is_staff=owner.is_staff)
+
+
+@router.post(
+    "/conversations/{conversation}/messages/stream",
+    response_class=StreamingResponse,
+    responses=describe_replies(also=(409,)) | _EVENTS,
+    summary="Send a message and follow the reply",
+)
+async def stream_message(
+    conversation: uuid.UUID, body: views.MessageRequest, owner: CurrentOwner, serving: CurrentServing
+) -> EventStream:
+    """Return server-sent events: `text` (a part of the answer), `reply` (all of it, at the end), `error` (a problem).
+
+    Staff get `step` and `route` as well. A client that leaves ends the run; the message is finished when it is sent
+    again, or before the next one.
+    """
+    desk = serving.require_desk()
+    message = _message(conversation, body, owner.name)
+    running = RunningReply(
+        serving.admission, lambda is_wanted: desk.conversations.stream(**message, is_wanted=is_wanted)
+    )
+
+    def show(step: Step) -> Event | None:
+        if isinstance(step, ServiceReply):
+            view = views.view_reply(step, desk, message_id=body.message_id, is_staff=owner.is_staff)
+            return "reply", view.model_dump(mode="json")
+        name = next(name for name in ("step", "route", "text") if name in step)
+        return (name, step) if name == "text" or owner.is_staff else None
+
+    first = await running.first_step()  # a refusal at once is a problem document with its status
+    return EventStream(running, first, show=show)
+
+
+@router.get(
+    "/conversations/{conversation}/turns/{turn}/citations/{number}",
+    responses=describe_replies(only=_READING),
+    summary="Open a citation",
+)
+async def open_citation(
+    conversation: uuid.UUID, turn: str, number: int, owner: ConversationOwner, serving: CurrentServing
+) -> Passage:
+    """Return the quote of a citation, counted from 0, with what stands around it in its article."""
+    desk = serving.require_desk()
+
+    def find() -> Passage:
+        reply = _find_answer(desk, owner, conversation, turn).reply
+        citations = () if reply is None else reply.citations
+        if not 0 <= number < len(citations):
+            raise ProblemError(404, "This answer has no such citation.")
+        return desk.articles.passage(citations[number])
+
+    return await serving.admission.run(find)  # a large article is work like a model's
+
+
+@router.post(
+    "/conversations/{conversation}/turns/{turn}/feedback",
+    status_code=204,
+    responses=describe_replies(),
+    summary="Judge an answer",
+)
+def give_feedback(
+    conversation: uuid.UUID,
+    turn: str,
+    body: views.FeedbackRequest,
+    caller: CurrentOwner,
+    owner: ConversationOwner,
+    desk: CurrentDesk,
+) -> None:
+    """Keep a thumb for an answer of the assistant, and what would be right; of one person the last one counts."""
+    answer = _find_answer(desk, owner, conversation, turn)
+    desk.feedback.put(
+        owner=owner,
+        conversation=str(conversation),
+        turn=answer.id,
+        rated_by=caller.name,
+        thumb=body.thumb,
+        correction=body.correction or None,
+    )
+
+
+# --- staff
+
+
+@router.get("/inbox", responses=describe_replies(only=(401, 403, 422, 503)), summary="Who waits for a person?")
+def show_inbox(
+    owner: StaffOwner, desk: CurrentDesk, tenants: CurrentTenants, *, limit: Limit = 50, skip: Skip = 0
+) -> views.Inbox:
+    """Return the conversations of all owners in which a person is awaited, the longest waiting first."""
+    found = [waiting for waiting in desk.conversations.waiting(None) if tenants.share(owner, waiting.owner)]
+    return views.Inbox(waiting=tuple(found[skip : skip + limit]), num_waiting=len(found))
+
+
+@router.post(
+    "/conversations/{conversation}/answers",
+    status_code=204,
+    responses=describe_replies(also=(409,)),
+    summary="Answer as staff",
+)
+def answer_as_staff(
+    conversation: uuid.UUID, body: views.AnswerRequest, _: StaffOwner, owner: ConversationOwner, desk: CurrentDesk
+) -> None:
+    """Say something where a person is awaited; with `close` the assistant answers from then on."""
+    place = {"owner": owner, "conversation": str(conversation), "message_id": body.message_id or uuid.uuid4().hex}
+    if body.close and not body.text:
+        desk.conversations.close(**place)
+    else:
+        desk.conversations.answer_as_staff(**place, text=body.text, close=body.close)
+
+
+def _message(conversation: uuid.UUID, body: views.MessageRequest, owner: str) -> dict[str, str]:
+    return {
+        "owner": owner,
+        "conversation": str(conversation),
+        "message_id": body.message_id,
+        "text": body.text,
+    }
+
+
+def _find_answer(desk: ServiceDesk, owner: str, conversation: uuid.UUID, turn: str) -> Turn:
+    for found in desk.conversations.turns(owner, str(conversation)):
+        if found.reply is not None and views.turn_id(found.id) == turn:
+            return found
+    raise ProblemError(404, "The conversation has no such answer.")

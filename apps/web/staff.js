@@ -1,0 +1,147 @@
+// The desk of the staff: who waits, what was said and why, and an answer.
+
+import { ago, find, fit, make, makeButton, onSubmit, plain, sendByEnter, showNotice } from "/static/page.js";
+import { call } from "/static/server.js";
+import { drawTurn } from "/static/turns.js";
+import { onLanguage, say } from "/static/words.js";
+
+const POLL_MS = 5000;
+const LATEST_MS = 60_000; // the list of all conversations is long, and old ones do not wait for anybody
+
+let me = null;
+let shown = null; // { owner, id } of the conversation on the right
+let last = null; // its view, as it was fetched last
+let numDrawn = 0; // turns of it
+let lists = { waiting: [], conversations: [] };
+let latestAt = 0; // when the conversations were fetched
+
+/** Let staff choose between the customer's view and their own. */
+export function openDesk(identity) {
+  me = identity;
+  find("views").hidden = false;
+  update();
+  setInterval(() => !document.hidden && update(), POLL_MS);
+}
+
+function showView(view) {
+  for (const button of find("views").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === view));
+  find("customer-view").hidden = view !== "customer";
+  find("staff-view").hidden = view !== "staff";
+  latestAt = 0;
+  if (view === "staff") update();
+}
+
+// ---------------------------------------------------------------- lists
+
+async function update() {
+  try {
+    const isOpen = !find("staff-view").hidden;
+    const inbox = await call("/v1/inbox");
+    lists.waiting = inbox.waiting;
+    if (isOpen && Date.now() - latestAt > LATEST_MS) {
+      lists.conversations = (await call("/v1/conversations?everyone=true&limit=20")).conversations;
+      latestAt = Date.now();
+    }
+    if (find("waiting-count").textContent !== `${inbox.num_waiting}`) find("waiting-count").textContent = inbox.num_waiting;
+    find("waiting-count").hidden = inbox.num_waiting === 0;
+    drawLists();
+    if (isOpen && shown) await showConversation();
+  } catch (error) {
+    showNotice(find("inbox"), error.message);
+  }
+}
+
+function drawLists() {
+  const waiting = new Set(lists.waiting.map(nameOf));
+  const others = lists.conversations.filter((one) => !waiting.has(nameOf(one)));
+  fill(find("inbox"), lists.waiting.map((one) => drawEntry(one, ago(one.since), one.summary.split("\n")[0].replace(/^Message: /, ""))), "nobody");
+  fill(find("latest"), others.map((one) => drawEntry(one, ago(one.updated), say("messages", { n: one.num_messages }))), "noneYet");
+}
+
+const nameOf = ({ owner, conversation }) => `${owner} ${conversation}`;
+const title = (owner) => (owner === "local" ? say("own") : owner);
+
+function fill(list, entries, nothing) {
+  const focused = document.activeElement?.closest("#staff-view li")?.dataset.name;
+  list.replaceChildren(...(entries.length ? entries : [make("li", "faint", say(nothing))]));
+  const again = [...list.children].find((entry) => focused && entry.dataset.name === focused);
+  again?.querySelector("button").focus();
+}
+
+function drawEntry(one, when, line) {
+  const button = makeButton("entry", make("span", "top-line", make("strong", "", title(one.owner)), make("span", "faint", when)), () => select(one));
+  button.append(make("span", "line", line));
+  const isShown = shown && shown.owner === one.owner && shown.id === one.conversation;
+  button.setAttribute("aria-current", String(Boolean(isShown)));
+  const entry = make("li", "", button);
+  entry.dataset.name = nameOf(one);
+  return entry;
+}
+
+// ---------------------------------------------------------------- one conversation
+
+async function select(one) {
+  shown = { owner: one.owner, id: one.conversation };
+  last = null;
+  numDrawn = 0;
+  find("answer-text").value = "";
+  drawLists();
+  try {
+    await showConversation();
+  } catch (error) {
+    showNotice(find("desk-turns"), error.message);
+  }
+  if (!find("answer-form").hidden) find("answer-text").focus();
+}
+
+const path = ({ owner, id }, rest = "") => `/v1/conversations/${id}${rest}${rest.includes("?") ? "&" : "?"}owner=${encodeURIComponent(owner)}`;
+
+async function showConversation() {
+  const asked = shown;
+  const view = await call(path(asked, "?limit=200"));
+  if (asked !== shown) return; // another one was chosen meanwhile
+  const isNew = last === null || last.num_turns !== view.num_turns || last.awaits_person !== view.awaits_person;
+  last = view;
+  if (isNew) drawConversation();
+}
+
+function drawConversation() {
+  const talk = { mine: ["assistant", "staff"], hasDetails: true, names: { customer: title(shown.owner) }, path: (rest) => path(shown, rest) };
+  const { turns, num_turns: numTurns, hand_over: handOver } = last;
+  const added = numDrawn ? turns.slice(Math.max(0, turns.length - numTurns + numDrawn)) : turns; // a screen reader reads no turn twice
+  if (!numDrawn) find("desk-turns").replaceChildren();
+  for (const turn of added) find("desk-turns").append(drawTurn({ ...turn, question: askedBefore(turn, turns) }, talk));
+  numDrawn = numTurns;
+  find("desk-turns").scrollTop = find("desk-turns").scrollHeight;
+  find("desk-title").textContent = plain(title(shown.owner));
+  find("desk-state").textContent = handOver ? `${say("awaitsShort")} · ${ago(handOver.since)}` : say("assistantAnswers");
+  find("desk-state").classList.toggle("waits", Boolean(handOver));
+  find("desk-summary").hidden = !handOver;
+  if (handOver) find("desk-summary-text").textContent = plain(handOver.summary);
+  find("answer-form").hidden = !handOver;
+}
+
+/** What the customer wrote before a turn. */
+function askedBefore(turn, turns) {
+  return turns.slice(0, turns.indexOf(turn)).findLast((earlier) => earlier.speaker === "customer")?.text;
+}
+
+async function answer(text, close) {
+  find("answer-error").replaceChildren();
+  await call(path(shown, "/answers"), { text, close });
+  find("answer-text").value = "";
+  fit(find("answer-text"));
+  latestAt = 0;
+  await update();
+}
+
+for (const button of find("views").querySelectorAll("button")) button.addEventListener("click", () => showView(button.value));
+onSubmit(find("answer-form"), find("answer-error"), () => answer(find("answer-text").value.trim(), find("answer-close").checked));
+find("answer-none").addEventListener("click", () => answer("", true).catch((error) => showNotice(find("answer-error"), error.message)));
+sendByEnter(find("answer-text"));
+onLanguage(() => {
+  if (!me) return;
+  drawLists();
+  numDrawn = 0;
+  if (last) drawConversation();
+});

@@ -1,0 +1,58 @@
+"""A server over fakes for tests with a browser: `python -m tests.apps.browser_server FOLDER LANGUAGE [OWNER:ROLE ...]`.
+
+Its first line says where it listens and which keys it has; it ends when its standard input does.
+"""
+
+import json
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from apps.keys import KeyStore
+from apps.server.app import create_app
+from apps.server.chains import Chains
+from chains.monitoring import build_monitoring_chain
+from tests.apps.conftest import SENTIMENT, TOPIC, make_stream
+from tests.apps.service_worlds import make_service_chain, write_service_workspace
+from tests.apps.workspaces import write_jsonl
+from tests.chains.recommendation.worlds import make_chain, train_model
+
+WORDS = {
+    "en": "",
+    "zh": '[customer_service]\nhandover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"\n',
+}
+
+
+def main(folder: str, language: str, *holders: str) -> None:
+    text = f'language = "{language}"\n[server]\nburst = 1000\n{WORDS[language]}'
+    settings = write_service_workspace(Path(folder), settings=text)
+    write_jsonl(settings.workspace / "monitoring" / "stream.jsonl", make_stream(400))
+    keys = {
+        holder: KeyStore.of(settings).add(owner, role=role)[1]
+        for holder in holders
+        for owner, role in [holder.split(":")]
+    }
+    chains = Chains(
+        customer_service=make_service_chain(settings),
+        monitoring=build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT),
+        recommendation=make_chain(train_model()),
+        classifiers={"topic": TOPIC, "sentiment": SENTIMENT},
+    )
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, chains=chains), log_level="warning"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    sys.stdout.write(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}", "keys": keys}) + "\n")
+    sys.stdout.flush()
+
+    def stop_at_end_of_input() -> None:
+        sys.stdin.read()
+        server.should_exit = True
+
+    threading.Thread(target=stop_at_end_of_input, daemon=True).start()
+    server.run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,410 @@
+"""The page in a browser: plays of customers and staff, attacks that do nothing, and pictures to look at.
+
+The pictures are in `build/screenshots`. The server is a process of its own, so no socket is opened here.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SCREENSHOTS = REPOSITORY / "build" / "screenshots"
+DESKTOP, PHONE = {"width": 1200, "height": 850}, {"width": 390, "height": 844}
+ATTACKS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '<a href="javascript:alert(1)">click</a> javascript:alert(1)',
+    "\u202egnp.exe\u2066 <svg onload=alert(1)>",
+    "{{constructor.constructor('alert(1)')()}} </script><script>alert(1)</script>",
+]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; on Debian: apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def start_server(tmp_path_factory):
+    """Start a server of its own and return its address and keys."""
+    running = []
+
+    def start(language="en", *holders):
+        folder = tmp_path_factory.mktemp("workspace")
+        command = [sys.executable, "-m", "tests.apps.browser_server", str(folder), language, *holders]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY)
+        running.append(process)
+        return json.loads(process.stdout.readline())
+
+    yield start
+    for process in running:
+        process.stdin.close()
+        process.wait(20)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def english(start_server):
+    return start_server()["address"]
+
+
+@pytest.fixture(scope="module")
+def chinese(start_server):
+    return start_server("zh")["address"]
+
+
+class Visitor:
+    """A browser without memories, at the page; whatever goes wrong in it is noted in `faults`."""
+
+    def __init__(self, browser, address, *, size=DESKTOP, is_dark=False, locale="en-GB"):
+        scheme = "dark" if is_dark else "light"
+        self.context = browser.new_context(viewport=size, color_scheme=scheme, locale=locale, reduced_motion="reduce")
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
+        self.address = address
+        self.faults = []
+        self.page.on("dialog", self._dismiss)
+        self.page.on("pageerror", lambda error: self.faults.append(f"error {error}"))
+        self.page.on("console", lambda message: message.type == "error" and self._note_console(message.text))
+        self.page.on("request", self._look_at_request)
+        self.page.goto(address)
+
+    def _dismiss(self, dialog):
+        self.faults.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+    def _note_console(self, text):
+        if "404" not in text and "401" not in text:  # of a conversation that has not begun, and of a missing key
+            self.faults.append(text)
+
+    def _look_at_request(self, request):
+        path = request.url.removeprefix(self.address)
+        if not re.match(r"/(v1/|static/[\w.]+$|health$|$)", path):
+            self.faults.append(f"request {request.url}")
+
+    def say(self, text):
+        """Send a message and wait until the reply is there."""
+        self.page.wait_for_selector("#ask-send:enabled")
+        self.page.fill("#ask-text", text)
+        self.page.press("#ask-text", "Enter")
+        self.page.wait_for_selector("#messages[aria-busy=false]")
+
+    def expect(self, selector, text):
+        sync_api.expect(self.page.locator(selector).last).to_contain_text(text)
+
+    def texts(self, place="#messages"):
+        return self.page.locator(f"{place} .turn .text").all_inner_texts()
+
+    def picture(self, name):
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def open_desk(self, text):
+        """Open the conversation in which `text` waits for a person."""
+        self.page.click("#views [value=staff]")
+        self.page.locator("#inbox .entry", has_text=text).last.click()
+        self.page.wait_for_selector("#answer-form:visible")
+
+
+@pytest.fixture
+def visit(browser):
+    visitors = []
+
+    def visit(address, **options):
+        visitors.append(Visitor(browser, address, **options))
+        return visitors[-1]
+
+    yield visit
+    for visitor in visitors:
+        visitor.context.close()
+    assert [visitor.faults for visitor in visitors] == [[]] * len(visitors)
+
+
+# --- plays
+
+
+def test_a_conversation_from_first_question_to_colleague_survives_a_reload(visit, english):
+    customer = visit(english)
+    customer.expect("#messages", "How can we help?")
+    customer.picture("desktop-welcome")
+    customer.say("Where is my parcel?")
+    customer.expect("#messages .assistant", "What is the number of the order?")
+    customer.say("123456")
+    customer.expect("#messages .assistant", "Order 123456 is on its way.")
+    customer.say("How full should the battery be?")
+    customer.expect("#messages .assistant", "Keep the battery between 20 and 80 percent.")
+    customer.page.click("#messages .source")
+    customer.expect("#passage mark", "Keep the battery between 20 and 80 percent.")
+    customer.expect("#passage-text", "Heat ages a battery")
+    customer.picture("desktop-citation")
+    customer.page.keyboard.press("Escape")
+    sync_api.expect(customer.page.locator("#passage")).to_be_hidden()
+    customer.say("Do you like the play of that night?")
+    customer.expect("#messages .assistant", "passing it to a colleague")
+    customer.expect("#awaits", "A colleague will answer here.")
+    customer.say("It was a Tuesday.")
+    customer.picture("desktop-chat")
+    before = customer.texts()
+    assert len(before) == 9
+
+    customer.page.reload()
+    sync_api.expect(customer.page.locator("#messages .turn")).to_have_count(9)
+    assert customer.texts() == before
+    sync_api.expect(customer.page.locator("#awaits")).to_be_visible()
+
+    staff = visit(english)
+    staff.open_desk("the play of that night")
+    staff.expect("#desk-summary", "Message: Do you like the play of that night?")
+    for word in ("approved answer", "from the knowledge base", "97 %", "Time per step"):
+        staff.expect("#desk-turns", word)
+    staff.page.fill("#answer-text", "I do, very much.")
+    staff.picture("desktop-staff")
+    staff.page.click("#answer-form [type=submit]")
+    sync_api.expect(staff.page.locator("#answer-form")).to_be_hidden()
+
+    customer.expect("#messages .staff", "I do, very much.")
+    sync_api.expect(customer.page.locator("#awaits")).to_be_hidden()
+    customer.say("my refund?")
+    customer.expect("#messages .assistant", "Refunds take five days.")
+    assert len(customer.texts()) == 12
+
+
+def test_a_quick_answer_chooses_one_of_two_intents(visit, english):
+    customer = visit(english)
+    customer.say("card trouble")
+    customer.picture("desktop-choices")
+    customer.page.get_by_role("button", name="refund").click()
+    customer.expect("#messages .assistant", "Refunds take five days.")
+    assert customer.page.locator(".choices").count() == 0
+
+
+def test_a_thumb_down_asks_what_would_have_been_right(visit, english):
+    customer = visit(english)
+    customer.say("my refund?")
+    customer.page.get_by_role("button", name="Bad answer").click()
+    customer.page.get_by_label("What would have been right?").fill("Ten days.")
+    customer.picture("desktop-feedback")
+    with customer.page.expect_response("**/feedback") as answered:
+        customer.page.get_by_role("button", name="Send correction").click()
+    assert answered.value.status == 204
+    assert json.loads(answered.value.request.post_data) == {"thumb": "down", "correction": "Ten days."}
+    sync_api.expect(customer.page.get_by_role("button", name="Bad answer")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_message_whose_reply_was_cut_off_is_finished_after_a_reload(visit, english):
+    customer = visit(english)
+    customer.say("my refund?")
+    customer.page.route("**/messages/stream", lambda route: route.abort())
+    customer.page.fill("#ask-text", "Where is my parcel?")
+    customer.page.press("#ask-text", "Enter")
+    customer.expect("#messages .notice", "The server cannot be reached.")
+    customer.page.unroute("**/messages/stream")
+    customer.page.reload()
+    customer.expect("#messages .assistant", "What is the number of the order?")
+    assert customer.texts()[2:] == ["Where is my parcel?", "What is the number of the order?"]
+    customer.faults = [fault for fault in customer.faults if "ERR_FAILED" not in fault]
+
+
+def test_a_new_conversation_begins_empty_and_a_deleted_one_is_gone(visit, english):
+    customer = visit(english)
+    customer.say("my refund?")
+    customer.page.remove_listener("dialog", customer._dismiss)
+    customer.page.on("dialog", lambda dialog: dialog.accept())
+    with customer.page.expect_response(re.compile(r"/v1/conversations/[\w-]+$")) as deleted:
+        customer.page.get_by_role("button", name="Delete conversation").click()
+    assert deleted.value.status == 204
+    customer.expect("#messages", "How can we help?")
+    customer.say("card trouble")
+    customer.page.get_by_role("button", name="New conversation").click()
+    customer.expect("#messages", "How can we help?")
+    customer.page.reload()
+    customer.expect("#messages", "How can we help?")
+
+
+def test_the_page_is_used_by_keyboard_alone(visit, english):
+    customer = visit(english)
+    customer.expect("#messages", "How can we help?")
+    page = customer.page
+    page.focus("#tab-service")
+    page.keyboard.press("ArrowRight")
+    sync_api.expect(page.locator("#panel-monitoring")).to_be_visible()
+    page.keyboard.press("Home")
+    page.focus("#ask-text")
+    page.keyboard.type("How full should")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("the battery be?")
+    page.keyboard.press("Enter")
+    customer.expect("#messages .assistant", "Keep the battery")
+    assert page.evaluate("document.activeElement.id") == "ask-text"
+    page.locator("#messages .source").focus()
+    page.keyboard.press("Enter")
+    sync_api.expect(page.locator("#passage")).to_be_visible()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.className") == "source"  # focus comes back to where it was
+
+
+def test_every_button_and_field_has_a_name(visit, english):
+    customer = visit(english)
+    customer.say("How full should the battery be?")
+    nameless = customer.page.evaluate(
+        "[...document.querySelectorAll('button, input, textarea')].filter(e =>"
+        " !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+def test_the_other_parts_of_the_page_work(visit, english):
+    visitor = visit(english)
+    visitor.page.click("#tab-monitoring")
+    visitor.page.fill("#read-text", "The app is down")
+    visitor.page.click("#read-form button")
+    visitor.expect("#reading", "negative")
+    visitor.page.wait_for_selector("#trend svg")
+    visitor.picture("desktop-monitoring")
+    visitor.page.click("#tab-recommendation")
+    visitor.page.fill("#user", "u1")
+    visitor.page.click("#recommend-form button")
+    visitor.page.wait_for_selector("#items article")
+    visitor.picture("desktop-recommendation")
+
+
+# --- keys
+
+
+def test_a_key_opens_the_page_for_what_its_role_may_do(visit, start_server):
+    server = start_server("en", "anna:customer", "carl:staff")
+    anna = visit(server["address"])
+    anna.page.wait_for_selector("#key-dialog[open]")
+    anna.picture("desktop-key")
+    anna.page.fill("#key-text", "wrong")
+    anna.page.press("#key-text", "Enter")
+    sync_api.expect(anna.page.locator("#key-wrong")).to_be_visible()
+    anna.page.fill("#key-text", server["keys"]["anna:customer"])
+    anna.page.press("#key-text", "Enter")
+    anna.say("Do you like plays?")
+    sync_api.expect(anna.page.locator("#tab-monitoring")).to_be_hidden()
+    sync_api.expect(anna.page.locator("#views")).to_be_hidden()
+    carl = visit(server["address"])
+    carl.page.fill("#key-text", server["keys"]["carl:staff"])
+    carl.page.press("#key-text", "Enter")
+    carl.open_desk("Do you like plays?")
+    carl.expect("#desk-title", "anna")
+    carl.page.fill("#answer-text", "Yes, anna.")
+    carl.page.click("#answer-form [type=submit]")
+    anna.expect("#messages .staff", "Yes, anna.")
+    anna.page.reload()
+    anna.expect("#messages .staff", "Yes, anna.")  # the key stays in its tab
+
+
+# --- attacks
+
+
+def test_no_text_of_anyone_becomes_anything_but_text(visit, english):
+    customer = visit(english)
+    scripts = "document.querySelectorAll('script').length"
+    customer.expect("#messages", "How can we help?")
+    before = customer.page.evaluate(scripts)
+    for attack in ATTACKS:
+        customer.say(attack)
+    staff = visit(english)
+    staff.open_desk("alert(1)")
+    for attack in ATTACKS:
+        staff.page.fill("#answer-text", attack)
+        staff.page.uncheck("#answer-close")
+        with staff.page.expect_response("**/answers*"):
+            staff.page.click("#answer-form [type=submit]")
+    sync_api.expect(customer.page.locator("#messages .staff")).to_have_count(len(ATTACKS))
+    customer.page.reload()
+    customer.page.wait_for_selector("#messages .staff")
+    for visitor, place in ((customer, "#messages"), (staff, "#desk-turns")):
+        page = visitor.page
+        assert page.evaluate(scripts) == before
+        assert page.locator(f"{place} :is(img, script, a, iframe, [onerror], [onload])").count() == 0
+        texts = "\n".join(visitor.texts(place))
+        assert "<script>alert(1)</script>" in texts
+        assert not re.search("[\u202a-\u202e\u2066-\u2069]", page.inner_text("body"))
+    customer.picture("desktop-attacks")
+
+
+def test_markup_in_an_article_is_shown_as_it_is_written(visit, start_server, tmp_path_factory):
+    address = start_server()["address"]
+    folder = max(tmp_path_factory.getbasetemp().glob("workspace*"), key=lambda path: path.stat().st_mtime_ns)
+    article = folder / "customer_service" / "knowledge" / "battery.md"
+    article.write_text("# <img src=x onerror=alert(1)>\n\n<script>alert(2)</script> " + article.read_text())
+    customer = visit(address)
+    customer.say("How full should the battery be?")
+    customer.page.click("#messages .source")
+    customer.expect("#passage-title", "<img src=x onerror=alert(1)>")
+    customer.expect("#passage-text", "<script>alert(2)</script>")
+    assert customer.page.locator("#passage :is(img, script)").count() == 0
+
+
+# --- looks
+
+
+def fill_chat(visitor, *messages):
+    visitor.page.wait_for_selector("#messages .welcome")
+    for message in messages:
+        visitor.say(message)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_nothing_is_wider_than_the_screen(visit, english, size, is_dark, request):
+    visitor = visit(english, size=size, is_dark=is_dark)
+    fill_chat(visitor, "Where is my parcel?", "123456", "How full should the battery be?", "card " + "w" * 200)
+    visitor.picture(f"{request.node.callspec.id}-chat")
+    fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert visitor.page.evaluate(fits)
+    visitor.say("Do you like the moon tonight? " + "x" * 100)
+    visitor.open_desk("the moon tonight")
+    assert visitor.page.evaluate(fits)
+    visitor.picture(f"{request.node.callspec.id}-staff")
+    visitor.page.click("#tab-monitoring")
+    visitor.page.wait_for_selector("#trend svg")
+    assert visitor.page.evaluate(fits)
+
+
+def test_the_page_speaks_the_language_of_the_workspace_until_somebody_switches(visit, chinese):
+    visitor = visit(chinese)
+    visitor.expect("#messages", "有什么可以帮您？")
+    fill_chat(visitor, "我的包裹在哪里？", "123456", "退货 几天内", "你喜欢诗歌吗")
+    visitor.picture("chinese-chat")
+    assert visitor.page.get_attribute("html", "lang") == "zh"
+    visitor.open_desk("你喜欢诗歌吗")
+    visitor.picture("chinese-staff")
+    visitor.page.click("#language")
+    visitor.expect("#desk-turns", "Time per step")
+    visitor.page.reload()
+    visitor.expect("#ask-send", "Send")
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_text_stands_out_from_what_is_behind_it(visit, english, is_dark):
+    """WCAG AA: a contrast of 4.5 for text, measured on colours as the browser computes them."""
+    visitor = visit(english, is_dark=is_dark)
+    fill_chat(visitor, "my refund?", "Do you like plays?")
+    visitor.open_desk("Do you like plays?")
+    poor = visitor.page.evaluate((Path(__file__).parent / "contrast.js").read_text("utf-8"))
+    assert poor == []
