@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-import anyio
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
@@ -41,7 +40,6 @@ class RunningReply:
         self._steps: asyncio.Queue[Step | Exception] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._has_left = threading.Event()
-        self._scope = anyio.CancelScope()
         self._task = asyncio.create_task(self._run(admission))
 
     async def first_step(self) -> Step | None:
@@ -68,14 +66,13 @@ class RunningReply:
 
     def leave(self) -> None:
         """End the run: at once while it waits for its place, else at its next event or token."""
-        self._has_left.set()
-        self._scope.cancel()
+        if not self._has_left.is_set():
+            self._has_left.set()
+            self._task.cancel()  # a thread that has begun is waited for, with its place
 
     async def _run(self, admission: Admission) -> None:
         try:
-            # not the task is cancelled but the scope, which lets a thread that has begun come to its end
-            with self._scope:
-                await admission.run(self._work)
+            await admission.run(self._work)
         except Exception as error:
             self._steps.put_nowait(error)
 
