@@ -11,6 +11,7 @@ import typer
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
 from apps.labelling import labelling
+from apps.service_commands import service
 from llms.errors import TuneChainError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(labelling, name="label")
+app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
 
 Workspace = Annotated[

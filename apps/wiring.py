@@ -37,6 +37,7 @@ from chains.customer_service import (
     build_service_conversation,
     fit_known_questions,
 )
+from chains.customer_service.transcript import Transcripts
 from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
 from chains.recommendation import (
     InterestModel,
@@ -64,6 +65,7 @@ __all__ = [
     "open_embeddings",
     "open_store",
     "read_behaviour",
+    "read_conversations",
     "scenarios",
 ]
 
@@ -184,6 +186,21 @@ def open_conversations(
             storage_errors=storage.errors,
             decisions_with_text=section.decisions_with_text,
         )
+
+
+@contextlib.contextmanager
+def read_conversations(settings: Settings) -> Iterator[Transcripts]:
+    """Open what was said in the workspace's conversations, to be read by the operator; no model is loaded.
+
+    Raises:
+        ConversationBusyError: if another process has the workspace's file of conversations open.
+    """
+    section = settings.customer_service
+    open_storage = (
+        open_postgres(section.conversations) if section.conversations else open_sqlite(settings.conversations_file)
+    )
+    with open_storage as storage:
+        yield Transcripts(storage.store)
 
 
 def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:

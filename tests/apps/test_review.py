@@ -1,0 +1,97 @@
+"""From thumbs, corrections and people's answers to reviewed entries, in one terminal session."""
+
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from apps.cli import app
+from apps.feedback import FeedbackStore
+from apps.review import find_items, review_items
+from apps.reviewed import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews
+from apps.settings import load_settings
+from apps.wiring import open_conversations
+from chains.customer_service import ServiceReply, Turn
+from chains.customer_service.turns import ConversationKey, now
+from tests.apps.workspaces import build_workspace
+
+KEY = ConversationKey(owner="anna", conversation="c1")
+
+
+def _turn(id_, speaker, text):
+    reply = ServiceReply(text=text, route="template", intent="track", reason="") if speaker == "assistant" else None
+    return Turn(id=id_, speaker=speaker, text=text, time=now(), reply=reply)
+
+
+TURNS = [
+    _turn("m1", "customer", "my card is gone"),
+    _turn("m1/reply", "assistant", "Order?"),
+    _turn("m2", "customer", "do you sell bread"),
+    _turn("s1", "staff", "No, we do not."),
+    _turn("m3", "customer", "where is it"),
+    _turn("m3/reply", "assistant", "On its way."),
+]
+
+
+@pytest.fixture
+def feedback(tmp_path):
+    """A store with a thumb down with a correction, and a thumb up."""
+    store = FeedbackStore(tmp_path / "feedback.sqlite")
+    thumbs = {"m1/reply": ("down", "Block the card."), "m3/reply": ("up", None)}
+    for turn, (thumb, correction) in thumbs.items():
+        store.put(owner="anna", conversation="c1", turn=turn, rated_by="anna", thumb=thumb, correction=correction)
+    return store.read()
+
+
+def test_bad_answers_and_those_of_people_are_found_and_good_ones_are_not(feedback):
+    items = list(find_items([KEY], feedback, lambda _: TURNS))
+    assert [(item.question, item.why, item.better) for item in items] == [
+        ("my card is gone", "correction", "Block the card."),
+        ("do you sell bread", "answered by a person", "No, we do not."),
+    ]
+    assert (items[0].route, items[0].intent) == ("template", "track")
+
+
+def test_feedback_of_another_conversation_is_none_of_this_one(feedback):
+    other = ConversationKey(owner="bo", conversation="c1")
+    assert [item.why for item in find_items([other], feedback, lambda _: TURNS)] == ["answered by a person"]
+
+
+def test_each_verdict_is_an_entry_and_a_question_is_asked_once(tmp_path, feedback):
+    reviews = Reviews(tmp_path)
+    items = list(find_items([KEY], feedback, lambda _: TURNS))
+    verdicts = iter([("intent", "card"), ("answer", "No bread.")])
+    assert review_items(items, reviews, lambda _: next(verdicts)) == 2
+    assert reviews.entries() == [
+        ReviewedIntent(text="my card is gone", intent="card"),
+        ReviewedAnswer(text="do you sell bread", answer="No bread."),
+    ]
+    assert review_items(items, reviews, lambda _: pytest.fail("asked again")) == 0
+
+
+def test_skipping_keeps_a_question_for_later_and_stopping_ends(tmp_path, feedback):
+    reviews = Reviews(tmp_path)
+    items = list(find_items([KEY], feedback, lambda _: TURNS))
+    assert review_items(items, reviews, lambda _: ("skip", "")) == 0
+    verdicts = iter([("stop", "")])
+    assert review_items(items, reviews, lambda _: next(verdicts)) == 0
+    assert review_items(items[:1], reviews, lambda _: ("wording", "gift")) == 1
+    assert reviews.entries() == [ReviewedWording(text="my card is gone", question_id="gift")]
+
+
+def test_a_session_in_the_terminal_puts_entries_into_the_workspace(tmp_path, tmp_path_factory, encoder_folder):
+    folder = shutil.copytree(build_workspace(tmp_path_factory, encoder_folder), tmp_path / "copy")
+    settings = load_settings(folder)
+    with open_conversations(settings) as conversations:
+        conversations.send(owner="anna", conversation="c1", message_id="m1", text="where is my parcel")
+        (turn,) = [turn for turn in conversations.turns("anna", "c1") if turn.speaker == "assistant"]
+    FeedbackStore(settings.feedback_file).put(
+        owner="anna", conversation="c1", turn=turn.id, rated_by="anna", thumb="down"
+    )
+    runner = CliRunner()
+    listed = runner.invoke(app, ["service", "review", "-w", str(folder), "--json"])
+    assert '"question": "where is my parcel"' in listed.output.replace('":"', '": "')
+    done = runner.invoke(app, ["service", "review", "-w", str(folder)], input="x\ni\nnowhere\ni\ntrack\n")
+    assert "1 new entries" in done.output
+    reviews = Reviews(settings.records_folder(settings.customer_service))
+    assert reviews.entries() == [ReviewedIntent(text="where is my parcel", intent="track")]
