@@ -80,7 +80,7 @@ class RunningReply:
             # not the task is cancelled but the scope, which lets a thread that has begun come to its end
             with self._scope:
                 await admission.run(self._work)
-        except Exception as error:
+        except Exception as error:  # raised where the steps are waited for
             self._steps.put_nowait(error)
 
     def _work(self) -> None:
@@ -124,7 +124,7 @@ def write_event(name: str, data: Mapping[str, Any]) -> str:
 async def _write_events(
     running: RunningReply, first: Step | None, show: Callable[[Step], Event | None]
 ) -> AsyncIterator[str]:
-    yield ": a comment, so that the headers go out\n\n"
+    yield ": begun\n\n"
     step = first
     while True:
         if step is not None and (event := show(step)):
