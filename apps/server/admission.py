@@ -1,9 +1,10 @@
 """Who may use the models now: a few at once, a few more waiting, everyone else is told to come back."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-import anyio
 import anyio.to_thread
 
 from apps.server.problems import ProblemError
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 
 class Admission:
-    """Runs model calls in threads, with a bound on how many run and how many wait.
+    """Bounds how many model calls run and how many wait.
 
     A refusal comes at once and before any work: a client that waits in vain loads the server for nothing.
 
@@ -25,8 +26,7 @@ class Admission:
 
     def __init__(self, *, max_running: int = 2, max_waiting: int = 16) -> None:
         self._max_admitted = max_running + max_waiting
-        self._max_running = max_running
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._running = asyncio.Semaphore(max_running)
         self._num_admitted = 0  # changed on the event loop only
 
     @property
@@ -34,8 +34,9 @@ class Admission:
         """Calls that run or wait now."""
         return self._num_admitted
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, without blocking the event loop.
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for a place and hold it.
 
         Raises:
             ProblemError: with status 429, if all places are taken.
@@ -46,8 +47,26 @@ class Admission:
             )
         self._num_admitted += 1
         try:
-            if self._limiter is None:  # here and not in the constructor, because it belongs to a running event loop
-                self._limiter = anyio.CapacityLimiter(self._max_running)
-            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+            async with self._running:
+                yield
         finally:
             self._num_admitted -= 1
+
+    async def run(self, work: Callable[[], T], *, on_cancel: Callable[[], None] = lambda: None) -> T:
+        """Return what `work` returns in a thread; a place is held until the thread is done, also after a cancellation.
+
+        Args:
+            work: the model call.
+            on_cancel: called at a cancellation, to let the thread know that nobody waits any more.
+
+        Raises:
+            ProblemError: with status 429, if all places are taken.
+        """
+        async with self.place():
+            running = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                on_cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                raise

@@ -7,11 +7,13 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from apps.keys import KeyStore
-from apps.server import conversation_routes, health, pages, routes
+from apps.server import ask_stream, conversation_routes, health, pages, routes
 from apps.server.access import AccessMiddleware
 from apps.server.admission import Admission
 from apps.server.chains import Chains
 from apps.server.edge import BodyMiddleware, EdgeMiddleware, JsonMiddleware
+from apps.server.openai_api import routes as openai_routes
+from apps.server.openai_api.turns import TurnMemory
 from apps.server.problems import add_problem_handlers
 from apps.server.rate import RateLimiter
 from apps.server.tenants import Tenants
@@ -52,7 +54,10 @@ def create_app(settings: Settings, *, chains: Chains | None = None, admission: A
         openapi_url="/openapi.json",
     )
     app.state.tenants = tenants
+    app.state.turns = TurnMemory()
     app.include_router(routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
+    app.include_router(ask_stream.router, prefix="/v1", dependencies=_SHOWS_KEY)
+    app.include_router(openai_routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(conversation_routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(routes.router, include_in_schema=False)
     app.include_router(health.router)

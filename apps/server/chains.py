@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, get_args
 
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
 from apps.server.schemas import ModelName
@@ -14,7 +16,9 @@ from apps.wiring import (
     build_customer_service,
     build_monitoring,
     build_recommendation,
+    open_chat_model,
     open_classifier,
+    open_embeddings,
     scenarios,
 )
 from chains.customer_service import ServiceReply, ServiceRequest
@@ -33,12 +37,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chains:
-    """What can be asked; None where a workspace does not have it."""
+    """What can be asked; None where a workspace does not have it.
+
+    Attributes:
+        customer_service: messages of customers -> replies.
+        monitoring: posts -> alerts.
+        recommendation: users -> items.
+        classifiers: name -> classifier.
+        chat: the workspace's chat model itself.
+        embeddings: the workspace's encoder itself.
+    """
 
     customer_service: Runnable[ServiceRequest, ServiceReply] | None = None
     monitoring: Runnable[MonitoringRequest, MonitoringReport] | None = None
     recommendation: Runnable[RecommendationRequest, Recommendation] | None = None
     classifiers: Mapping[str, Runnable[str, Classification]] = field(default_factory=dict)
+    chat: BaseChatModel | None = None
+    embeddings: Embeddings | None = None
 
     @property
     def available(self) -> tuple[str, ...]:
@@ -47,7 +62,7 @@ class Chains:
 
 
 def build_chains(settings: Settings) -> Chains:
-    """Return every chain and classifier of the workspace that can be built, each of which has answered once.
+    """Return every chain and model of the workspace that can be built; all but the encoder have answered once.
 
     What cannot be built is left out and logged with the reason: one broken model must not take the others with it.
     """
@@ -57,6 +72,8 @@ def build_chains(settings: Settings) -> Chains:
         monitoring=_build("monitoring", lambda: build_monitoring(settings), present),
         recommendation=_build("recommendation", lambda: build_recommendation(settings), present),
         classifiers=_open_classifiers(settings),
+        chat=_build("chat", lambda: _warm_chat(settings), ["chat"]),
+        embeddings=_build("embeddings", lambda: open_embeddings(settings), ["embeddings"]),
     )
 
 
@@ -78,6 +95,13 @@ def _warm_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
     chain = build_customer_service(settings)
     chain.invoke(ServiceRequest(text="hello"))
     return chain
+
+
+def _warm_chat(settings: Settings) -> BaseChatModel | None:
+    model = open_chat_model(settings)
+    if model is not None:
+        model.invoke("hello", max_tokens=1)
+    return model
 
 
 def _open_classifiers(settings: Settings) -> dict[str, Runnable[str, Classification]]:

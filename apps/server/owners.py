@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from apps.keys import Key, Role
 from apps.server.problems import ProblemError
 
-__all__ = ["LOCAL", "CurrentOwner", "Owner", "StaffOwner", "require_staff"]
+__all__ = ["LOCAL", "CurrentOwner", "Owner", "require_staff"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +45,6 @@ class Owner:
         """Whether everything may be asked."""
         return self.role == "staff"
 
-    def check_owns(self, owner_name: str) -> None:
-        """Refuse what belongs to somebody else, as if it were not there.
-
-        Raises:
-            ProblemError: with status 404.
-        """
-        if owner_name != self.name:
-            raise ProblemError(404, "There is nothing under this id.")
-
 
 LOCAL = Owner(name="local", role="staff")  # whoever sits at a machine whose workspace has no keys
 
@@ -77,6 +68,3 @@ def require_staff(owner: CurrentOwner) -> Owner:
     if not owner.is_staff:
         raise ProblemError(403, "This key is a customer's; the address needs one of role staff.")
     return owner
-
-
-StaffOwner = Annotated[Owner, Depends(require_staff)]

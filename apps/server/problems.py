@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from apps.server.openai_api.errors import error_response, speaks_openai
 from apps.server.schemas import FieldProblem, Problem
 from chains.errors import (
     ChainInputError,
@@ -21,7 +22,14 @@ from chains.errors import (
 )
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 
-__all__ = ["ProblemError", "add_problem_handlers", "as_problem", "problem_document", "problem_response", "refuse"]
+__all__ = [
+    "ProblemError",
+    "add_problem_handlers",
+    "explain_error",
+    "problem_document",
+    "problem_response",
+    "refuse",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -55,18 +63,38 @@ _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; i
 
 
 class ProblemError(Exception):
-    """A refusal with a status code and what the client can do about it."""
+    """A refusal with a status code and what the client can do about it.
 
-    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+    Args:
+        status: of the response.
+        detail: what the client can do.
+        headers: of the response.
+        param: the parameter that is at fault; only OpenAI's clients see it.
+        code: a name for the fault; only OpenAI's clients see it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = headers
+        self.param = param
+        self.code = code
 
 
 def refuse(scope: Scope, error: ProblemError) -> JSONResponse:
     """Return the response for a refusal, in the form that clients of the address read."""
-    del scope
+    if speaks_openai(scope.get("path", "")):
+        detail = error.detail[:_MAX_DETAIL_CHARS]
+        return error_response(error.status, detail, param=error.param, code=error.code, headers=error.headers)
     return problem_response(error.status, error.detail, headers=error.headers)
 
 
@@ -92,11 +120,11 @@ def problem_response(
 
 
 def problem_document(status: int, detail: str, *, errors: Sequence[FieldProblem] = ()) -> dict[str, Any]:
-    """Return a problem as JSON values.
+    """Return a refusal as plain JSON values.
 
     Example:
-        >>> problem_document(404, "There is no such conversation.")["title"]
-        'There is nothing here'
+        >>> problem_document(429, "Try again.")["title"]
+        'Too busy'
     """
     problem = Problem(
         title=_TITLES.get(status, "The request was refused"),
@@ -107,15 +135,13 @@ def problem_document(status: int, detail: str, *, errors: Sequence[FieldProblem]
     return problem.model_dump(exclude_none=True)
 
 
-def as_problem(error: TuneChainError) -> ProblemError:
-    """Return the refusal that a client is shown for an error of ours.
+def explain_error(error: Exception) -> ProblemError:
+    """Return what a client is told about an error.
 
-    What is wrong with its input it is told; what is wrong with us, such as folder names, goes to the log.
-
-    Example:
-        >>> as_problem(MessageIdError("the id m1 ...")).status
-        409
+    What is wrong with its input is said; what is wrong with us, such as folder names, is kept for the log.
     """
+    if isinstance(error, ProblemError):
+        return error
     for kind, (status, detail) in _CONVERSATION_ERRORS.items():
         if isinstance(error, kind):
             if status == 503:
@@ -123,40 +149,48 @@ def as_problem(error: TuneChainError) -> ProblemError:
             return ProblemError(status, detail, headers={"Retry-After": "1"} if status == 429 else None)
     if isinstance(error, _INPUT_ERRORS):
         return ProblemError(422, str(error))
-    _log.error("a part of the service cannot be used: %s", error)
-    return ProblemError(503, "A part of the service cannot be used; its log says why.")
+    if isinstance(error, TuneChainError):
+        _log.error("a part of the service cannot be used: %s", error)
+        return ProblemError(503, "A part of the service cannot be used; its log says why.")
+    _log.error("an answer broke off", exc_info=error)
+    return ProblemError(500, "The answer broke off; the log of the server says why.")
 
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Let every refusal leave the app as a problem document."""
-    app.add_exception_handler(ProblemError, _show_problem)
+    app.add_exception_handler(ProblemError, _show_error)
     app.add_exception_handler(RequestValidationError, _show_schema_errors)
     app.add_exception_handler(HTTPException, _show_http_error)
-    app.add_exception_handler(TuneChainError, _show_our_error)
+    app.add_exception_handler(TuneChainError, _show_error)
 
 
-async def _show_problem(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ProblemError)  # noqa: S101  # it is registered for this type alone
-    return refuse(request.scope, error)
+async def _show_error(request: Request, error: Exception) -> JSONResponse:
+    return refuse(request.scope, explain_error(error))
 
 
-async def _show_schema_errors(_: Request, error: Exception) -> JSONResponse:
+async def _show_schema_errors(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
+    if speaks_openai(request.url.path):
+        return refuse(request.scope, _openai_problem(error))
     fields = [_field_problem(entry) for entry in error.errors()[:20]]
     first = fields[0] if fields else FieldProblem(field="body", message="is not valid")
     return problem_response(422, f"{first.field}: {first.message}", errors=fields)
 
 
-async def _show_http_error(_: Request, error: Exception) -> JSONResponse:
+async def _show_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101
     details = {404: "There is no such address; /docs lists them all.", 405: "/docs lists the methods of each address."}
     detail = details.get(error.status_code, "The request was refused.")
-    return problem_response(error.status_code, detail, headers=error.headers)
+    return refuse(request.scope, ProblemError(error.status_code, detail, headers=error.headers))
 
 
-async def _show_our_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, TuneChainError)  # noqa: S101
-    return refuse(request.scope, as_problem(error))
+def _openai_problem(error: RequestValidationError) -> ProblemError:
+    """Return the first fault with its parameter, which may be one that does not exist."""
+    entry = error.errors()[0]
+    param = ".".join(str(part) for part in entry["loc"][1:])
+    if entry["type"] == "extra_forbidden":
+        return ProblemError(400, "This parameter is not known.", param=param, code="unknown_parameter")
+    return ProblemError(400, str(entry["msg"]), param=param)
 
 
 def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:

@@ -1,6 +1,7 @@
 """A tiny workspace on disk and chains made of fakes, so that no test here loads a weight."""
 
 import json
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from chains.customer_service import TemplateBook, build_customer_service_chain
 from chains.monitoring import build_monitoring_chain
 from llms.fakes import FixedClassifier, HashedEmbeddings, ScriptedChatModel
 from retrievers import FaissStore
+from tests.apps.live_server import serve_here
 from tests.chains.recommendation.worlds import make_chain, train_model
 
 STREAM_START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -89,3 +91,24 @@ def app(settings, chains):
 def client(app):
     with TestClient(app) as client:
         yield client
+
+
+@pytest.fixture
+def serve(settings):
+    """A function chains -> address of a real server."""
+    with ExitStack() as stack:
+        yield lambda chains, **options: stack.enter_context(serve_here(create_app(settings, chains=chains, **options)))
+
+
+@pytest.fixture
+def post(settings):
+    """A function (chains or model, body) -> the reply of /v1/chat/completions."""
+    with ExitStack() as stack:
+        asked = [{"role": "user", "content": "hello"}]
+
+        def post_to(chains, **body):
+            chains = chains if isinstance(chains, Chains) else Chains(chat=chains)
+            client = stack.enter_context(TestClient(create_app(settings, chains=chains), raise_server_exceptions=False))
+            return client.post("/v1/chat/completions", json={"model": "chat", "messages": asked} | body)
+
+        yield post_to

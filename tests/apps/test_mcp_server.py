@@ -1,5 +1,6 @@
 """The tools over MCP: a real client in front of a real process, and nothing but the protocol between them."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,9 +11,10 @@ import pytest
 from langchain_mcp_adapters.client import MultiServerMCPClient
 from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
+from mcp.shared.memory import create_connected_server_and_client_session
 
 from apps.errors import MissingExtraError
-from apps.mcp_server import serve_tools
+from apps.mcp_server import build_mcp_server, serve_tools
 from tests.apps.workspaces import build_workspace
 from tests.conftest import REPOSITORY
 
@@ -55,22 +57,32 @@ async def test_a_tool_that_does_not_exist_is_an_error_of_the_protocol():
         assert caught.value.error.code == types.INVALID_PARAMS
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
+async def test_arguments_that_do_not_fit_and_failures_are_results_that_say_so():
+    cases = [
         ({}, "question: Field required"),
         ({"question": ""}, "at least 1 character"),
         ({"question": "a", "colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"question": ["a"]}, "question: Input should be a valid string"),
         ({"question": "fail"}, "go on without it"),
-    ],
-)
-async def test_arguments_that_do_not_fit_and_failures_are_results_that_say_so(arguments, said):
+    ]
     async with open_session(*FAKES) as session:
-        result = await session.call_tool("answer_customer_question", arguments)
-        assert result.isError
+        results = [await session.call_tool("answer_customer_question", arguments) for arguments, _ in cases]
+    assert [result.isError for result in results] == [True] * len(cases)
+    for (_, said), result in zip(cases, results, strict=True):
         assert said in result.content[0].text
         assert "ZeroDivision" not in result.content[0].text
+
+
+async def test_a_client_is_greeted_while_the_models_are_loading():
+    loading = asyncio.get_running_loop().create_future()
+    async with create_connected_server_and_client_session(build_mcp_server(loading)) as session:
+        listing = asyncio.ensure_future(session.list_tools())
+        await session.send_ping()
+        assert not listing.done()
+        loading.set_result([])
+        assert (await listing).tools == []
+        with pytest.raises(McpError, match="nothing built"):
+            await session.call_tool("answer_customer_question", {})
 
 
 async def test_langchain_agents_get_the_same_tools():

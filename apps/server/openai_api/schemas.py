@@ -1,0 +1,240 @@
+"""What OpenAI's clients send; a parameter that is not here is refused, never ignored."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+__all__ = [
+    "AssistantMessage",
+    "ChatRequest",
+    "ContextMessage",
+    "EmbeddingsRequest",
+    "Message",
+    "ToolMessage",
+    "UserMessage",
+]
+
+MAX_MESSAGES = 500
+MAX_CHOICES = 8
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _drop_nulls(value: Any) -> Any:
+    """Return an object without its nulls: for OpenAI's clients null and absent are the same."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: entry for name, entry in value.items() if entry is not None}
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        return _drop_nulls(value)
+
+
+class TextPart(_Wire):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+
+
+Content = str | Annotated[tuple[TextPart, ...], Field(max_length=100)]
+
+
+class ContextMessage(_Wire):
+    """What the model is told beforehand."""
+
+    role: Literal["system", "developer"]
+    content: Content
+    name: _Name | None = None
+
+
+class UserMessage(_Wire):
+    """What a person said."""
+
+    role: Literal["user"]
+    content: Content
+    name: _Name | None = None
+
+
+class CalledFunction(_Wire):
+    """Which function, with what."""
+
+    name: _Name
+    arguments: str = Field(description="A JSON object.")
+
+
+class ToolCall(_Wire):
+    """A call of a tool that the model asked for."""
+
+    id: _Name
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class AssistantMessage(_Wire):
+    """What the model said."""
+
+    role: Literal["assistant"]
+    content: Content = ""
+    name: _Name | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), max_length=128)
+
+
+class ToolMessage(_Wire):
+    """What a tool answered."""
+
+    role: Literal["tool"]
+    content: Content
+    tool_call_id: _Name
+
+
+Message = Annotated[
+    ContextMessage | UserMessage | AssistantMessage | ToolMessage,
+    Field(discriminator="role"),
+    BeforeValidator(_drop_nulls),
+]
+
+
+class Function(_Wire):
+    """A function that the model may call."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str = Field(default="", max_length=10_000)
+    parameters: dict[str, Any] = Field(default={"type": "object", "properties": {}}, description="A JSON schema.")
+    strict: bool | None = None
+
+
+class Tool(_Wire):
+    """A tool that the model may call."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(_Wire):
+    """A function by its name."""
+
+    name: _Name
+
+
+class NamedTool(_Wire):
+    """A tool that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(_Wire):
+    """A JSON schema with a name."""
+
+    name: _Name
+    description: str = ""
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class TextFormat(_Wire):
+    """Free text."""
+
+    type: Literal["text"]
+
+
+class ObjectFormat(_Wire):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+
+class SchemaFormat(_Wire):
+    """JSON that matches a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+class StreamOptions(_Wire):
+    """What a stream brings besides the answer."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(_Wire):
+    """A conversation to be continued."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"model": "customer-service", "messages": [{"role": "user", "content": "Where is my parcel?"}]}
+            ]
+        },
+    )
+
+    model: _Name = Field(description="`customer-service`, or `chat` for the workspace's chat model.")
+    messages: tuple[Message, ...] = Field(min_length=1, max_length=MAX_MESSAGES)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(default=None, ge=0.0, le=2.0)
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1, description="The newer name of `max_tokens`.")
+    stop: str | Annotated[tuple[str, ...], Field(max_length=4)] | None = None
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    n: int = Field(default=1, ge=1, le=MAX_CHOICES)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    presence_penalty: float | None = Field(default=None, ge=-2.0, le=2.0)
+    frequency_penalty: float | None = Field(default=None, ge=-2.0, le=2.0)
+    tools: tuple[Tool, ...] = Field(default=(), max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    user: str | None = Field(default=None, max_length=200, description="A label of the client's own; not used.")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "ChatRequest":
+        problem = next((text for is_wrong, text in self._combinations() if is_wrong), None)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    def _combinations(self) -> tuple[tuple[bool, str], ...]:
+        both_lengths = self.max_tokens is not None and self.max_completion_tokens is not None
+        return (
+            (both_lengths, "max_tokens and max_completion_tokens are the same; send one of them"),
+            (self.stream_options is not None and not self.stream, "stream_options is only for stream=true"),
+            (self.stream and self.n > 1, "a stream holds one answer; send n=1"),
+            (self.top_logprobs is not None and not self.logprobs, "top_logprobs is only for logprobs=true"),
+            (self.tool_choice not in (None, "none", "auto") and not self.tools, "tool_choice needs tools"),
+        )
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the end of a stream is to tell the number of tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+class EmbeddingsRequest(_Wire):
+    """Texts to be turned into vectors."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={"examples": [{"model": "embeddings", "input": ["red shoe"], "encoding_format": "float"}]},
+    )
+
+    model: _Name = Field(description="`embeddings`: the workspace's encoder.")
+    input: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=256)] = Field(
+        description="Texts; arrays of token numbers are refused, since they belong to another tokenizer."
+    )
+    encoding_format: Literal["float", "base64"] = "float"
+    user: str | None = Field(default=None, max_length=200, description="A label of the client's own; not used.")
