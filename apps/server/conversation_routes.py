@@ -2,18 +2,19 @@
 
 import functools
 import uuid
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Query, Response
 
 from apps.articles import Passage
 from apps.server import conversation_views as views
 from apps.server.desk import ServiceDesk
-from apps.server.owners import CurrentOwner, StaffOwner
+from apps.server.event_stream import EventStream
+from apps.server.message_events import Event, Step, stream_steps
+from apps.server.owners import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.routes import describe_replies
-from apps.server.streaming import Event, EventStream, RunningReply, Step
 from apps.server.tenants import CurrentServing, CurrentTenants
 from chains.customer_service import ServiceReply, Turn
 
@@ -35,6 +36,7 @@ def _find_desk(serving: CurrentServing) -> ServiceDesk:
 
 
 CurrentDesk = Annotated[ServiceDesk, Depends(_find_desk)]
+StaffOwner = Annotated[Owner, Depends(require_staff)]
 
 
 def _find_conversation_owner(
@@ -142,7 +144,7 @@ async def send_message(
 
 @router.post(
     "/conversations/{conversation}/messages/stream",
-    response_class=StreamingResponse,
+    response_class=Response,
     responses=describe_replies(also=(409,)) | _EVENTS,
     summary="Send a message and follow the reply",
 )
@@ -156,9 +158,9 @@ async def stream_message(
     """
     desk = serving.require_desk()
     message = _message(conversation, body, owner.name)
-    running = RunningReply(
-        serving.admission, lambda is_wanted: desk.conversations.stream(**message, is_wanted=is_wanted)
-    )
+
+    def make_steps(is_wanted: Callable[[], bool]) -> Iterator[Step]:
+        return desk.conversations.stream(**message, is_wanted=is_wanted)
 
     def show(step: Step) -> Event | None:
         if isinstance(step, ServiceReply):
@@ -167,8 +169,7 @@ async def stream_message(
         name = next(name for name in ("step", "route", "text") if name in step)
         return (name, step) if name == "text" or owner.is_staff else None
 
-    first = await running.first_step()  # a refusal at once is a problem document with its status
-    return EventStream(running, first, show=show)
+    return stream_steps(make_steps, show=show, admission=serving.admission)
 
 
 @router.get(

@@ -40,6 +40,7 @@ class Serving:
         self._desk: ServiceDesk | None = None
         self._open = contextlib.ExitStack()
         self._building: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self) -> None:
         """Begin to build; chains that were passed in are ready at once, others some time after."""
@@ -49,7 +50,8 @@ class Serving:
             self._building = asyncio.create_task(self._build())
 
     async def stop(self) -> None:
-        """End the threads of this server."""
+        """End the threads of this server; what waits for its turn to be built is not built any more."""
+        self._stopping = True
         if self._building is not None:
             await asyncio.wait([self._building])  # a thread that loads a model cannot be interrupted
         if self._live is not None:
@@ -119,7 +121,8 @@ class Serving:
     async def _build(self) -> None:
         try:
             async with self._turn:
-                await asyncio.to_thread(self._use, await asyncio.to_thread(build_chains, self.settings))
+                if not self._stopping:
+                    await asyncio.to_thread(self._use, await asyncio.to_thread(build_chains, self.settings))
         except Exception:
             _log.exception("the chains cannot be built")
             self._use(Chains())

@@ -46,8 +46,7 @@ class Tenants:
 
     async def stop(self) -> None:
         """End the threads of all workspaces."""
-        for serving in (self.main, *self._others.values()):
-            await serving.stop()
+        await asyncio.gather(*(serving.stop() for serving in (self.main, *self._others.values())))
 
     def find(self, owner: Owner | None) -> Serving:
         """Return where the questions of an owner are answered.

@@ -13,6 +13,7 @@ let conversation = { id: null, pending: null }; // pending: a message whose repl
 let turns = [];
 let numTurns = 0;
 let awaitsPerson = false;
+let isBehind = false; // after a failure: the server may know more of the conversation than the page
 let isBusy = true; // until it is known what was said before
 
 const talk = {
@@ -79,13 +80,24 @@ async function send(text, id = newId()) {
       reply: (reply) => takeReply(message, reply, answer.element),
     });
     remember({ pending: null });
+    if (isBehind) await catchUp();
   } catch (error) {
-    question.remove();
+    isBehind = true;
     answer.element.remove();
     if (error.status >= 400 && error.status < 500 && error.status !== 429) remember({ pending: null }); // it will never be taken
-    showError(error, () => send(text, id));
+    showError(error, () => {
+      question.remove();
+      send(text, id);
+    });
   }
   setBusy(false);
+}
+
+/** A message that was cut off is finished before the next one, so its turns come first. */
+async function catchUp() {
+  turns = [];
+  await refresh();
+  isBehind = false;
 }
 
 function takeReply(message, reply, coming) {

@@ -45,9 +45,11 @@ async function update() {
     if (find("waiting-count").textContent !== `${inbox.num_waiting}`) find("waiting-count").textContent = inbox.num_waiting;
     find("waiting-count").hidden = inbox.num_waiting === 0;
     drawLists();
+    find("desk-error").replaceChildren();
     if (isOpen && shown) await showConversation();
   } catch (error) {
-    showNotice(find("inbox"), error.message);
+    if (error.status === 404) close(); // its customer has deleted it
+    else showNotice(find("desk-error"), error.message);
   }
 }
 
@@ -86,12 +88,20 @@ async function select(one) {
   numDrawn = 0;
   find("answer-text").value = "";
   drawLists();
-  try {
-    await showConversation();
-  } catch (error) {
-    showNotice(find("desk-turns"), error.message);
-  }
+  await update();
   if (!find("answer-form").hidden) find("answer-text").focus();
+}
+
+function close() {
+  shown = null;
+  last = null;
+  find("desk-turns").replaceChildren();
+  find("desk-title").textContent = "";
+  find("desk-state").textContent = say("pick");
+  find("desk-state").classList.remove("waits");
+  find("desk-summary").hidden = true;
+  find("answer-form").hidden = true;
+  drawLists();
 }
 
 const path = ({ owner, id }, rest = "") => `/v1/conversations/${id}${rest}${rest.includes("?") ? "&" : "?"}owner=${encodeURIComponent(owner)}`;

@@ -226,6 +226,39 @@ def test_a_message_whose_reply_was_cut_off_is_finished_after_a_reload(visit, eng
     customer.faults = [fault for fault in customer.faults if "ERR_FAILED" not in fault]
 
 
+def test_a_message_that_could_not_be_sent_can_be_sent_again_or_passed_over(visit, english):
+    customer = visit(english)
+    customer.say("my refund?")
+    for way in ("again", "over"):
+        customer.page.route("**/messages/stream", lambda route: route.abort())
+        customer.page.fill("#ask-text", f"card trouble, {way}")
+        customer.page.press("#ask-text", "Enter")
+        customer.expect("#messages .notice", "The server cannot be reached.")
+        assert customer.texts()[-1] == f"card trouble, {way}"
+        customer.page.unroute("**/messages/stream")
+        if way == "again":
+            customer.page.get_by_role("button", name="Try again").click()
+            customer.expect("#messages .assistant", "1. a lost card, or 2. refund?")
+            customer.page.wait_for_selector("#ask-send:enabled")
+    customer.say("What are your hours?")
+    answered = ["my refund?", "Refunds take five days.", "card trouble, again"]
+    assert customer.texts()[:3] == answered
+    assert customer.texts()[4:] == ["What are your hours?", "We are there from 9 to 5."]
+    customer.faults = [fault for fault in customer.faults if "ERR_FAILED" not in fault]
+
+
+def test_the_desk_lets_go_of_a_conversation_that_its_customer_deletes(visit, english):
+    customer, staff = visit(english), visit(english)
+    customer.say("Do you like the sea in winter?")
+    staff.open_desk("the sea in winter")
+    customer.page.remove_listener("dialog", customer._dismiss)
+    customer.page.on("dialog", lambda dialog: dialog.accept())
+    customer.page.get_by_role("button", name="Delete conversation").click()
+    sync_api.expect(staff.page.locator("#answer-form")).to_be_hidden()
+    staff.expect("#desk-state", "Choose a conversation")
+    assert staff.texts("#desk-turns") == []
+
+
 def test_a_new_conversation_begins_empty_and_a_deleted_one_is_gone(visit, english):
     customer = visit(english)
     customer.say("my refund?")

@@ -233,19 +233,25 @@ def test_a_route_that_is_opened_by_mistake_still_has_no_owner():
 
 
 @pytest.fixture
-def tenants(tmp_path, monkeypatch):
-    """A server of three workspaces, each of which answers with its name, and a function owner -> headers."""
+def tenants_folder(tmp_path):
+    """A workspace with two tenants."""
     (tmp_path / SETTINGS_NAME).write_text('[tenants]\nacme = "tenants/acme"\nbell = "tenants/bell"\n')
     for name in ("acme", "bell"):
         (tmp_path / "tenants" / name).mkdir(parents=True)
         (tmp_path / "tenants" / name / SETTINGS_NAME).write_text("")
+    return tmp_path
+
+
+@pytest.fixture
+def tenants(tenants_folder, monkeypatch):
+    """A server of three workspaces, each of which answers with its name, and a function owner -> headers."""
 
     def build(settings):
         reply = ServiceReply(text=settings.workspace.name, route="answer", reason="")
         return Chains(customer_service=RunnableLambda(lambda _: reply))
 
     monkeypatch.setattr("apps.server.serving.build_chains", build)
-    settings = load_settings(tmp_path)
+    settings = load_settings(tenants_folder)
     keys = KeyStore.of(settings)
     with TestClient(create_app(settings)) as client:
         yield client, lambda owner: bearer(keys.add(owner, role="customer")[1])
@@ -280,6 +286,21 @@ def test_each_tenant_is_answered_from_its_own_workspace(tenants, tmp_path):
 def test_an_owner_whose_tenant_is_gone_is_not_answered_from_another_workspace(tenants):
     client, new_key = tenants
     assert_refused(ask(client, new_key("gone/anna")), 403)
+
+
+def test_a_server_that_stops_builds_no_more_workspaces(tenants_folder, monkeypatch):
+    built = []
+
+    def build(settings):
+        built.append(settings.workspace.name)
+        threading.Event().wait(0.2)
+        return Chains()
+
+    monkeypatch.setattr("apps.server.serving.build_chains", build)
+    with TestClient(create_app(load_settings(tenants_folder))):
+        while not built:
+            threading.Event().wait(0.01)
+    assert built == [tenants_folder.name]
 
 
 def test_a_tenant_without_a_workspace_is_refused_at_the_start(tmp_path):

@@ -69,6 +69,7 @@ def test_the_real_chain_ends_with_what_ask_answers(client):
     whole = client.post("/v1/ask", json={"text": "my refund?"}).json()
     assert events[-1][0] == "reply"
     assert {**events[-1][1], "steps": []} == {**whole, "steps": []}
+    assert "".join(data["text"] for name, data in events if name == "text") in {"", whole["text"]}
 
 
 def test_headers_keep_those_on_the_way_from_holding_events_back(settings):
