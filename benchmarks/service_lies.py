@@ -25,6 +25,7 @@ from retrievers import FaissStore, HybridRetriever
 __all__ = ["invented_facts_section", "nobody"]
 
 NUM_QUESTIONS = 500
+_MIN_WORDS = 3  # of a sentence of another passage: shorter ones are scraps like "S."
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
 _INVENTED = (
@@ -68,7 +69,12 @@ class LyingChatModel(BaseChatModel):
         generator = random.Random(f"{self.seed}{messages[-1].text}")
         passages = re.split(r"\n\n\[\d+\] ", str(messages[0].text).split("[1] ", 1)[-1])
         sentences = [sentence.text for sentence in split_sentences(Document(passages[0]))]
-        others = [sentence.text for text in passages[1:] for sentence in split_sentences(Document(text))]
+        others = [
+            sentence.text
+            for text in passages[1:]
+            for sentence in split_sentences(Document(text))
+            if len(sentence.text.split()) > _MIN_WORDS
+        ]
         truth = generator.sample(sentences, min(2, len(sentences)))
         self._num_true += len(truth)
         self._lies = list(_lies(truth, sentences, others, generator))

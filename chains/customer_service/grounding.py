@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from langchain_core.documents import Document
 
@@ -19,6 +19,7 @@ _RUN = 4  # words in a row by which a fact is recognised in its place; three are
 _MAX_SUPPORTS = 3  # sentences of the passages that one sentence may join
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _HEADING = re.compile(r"^#{1,6}\s.*$", flags=re.MULTILINE)
+_SURFACE = re.compile(r"[^\W_]+")
 _CONTENT = re.compile(r"\w{3,}|[\u4e00-\u9fff]+")
 # the Chinese ones beside it: cutting words loads jieba, which an import must not
 _FUNCTION_WORDS = frozenset(
@@ -42,7 +43,7 @@ class Grounding:
         ['Gift cards are valid for five years and cost $2 extra.']
         >>> grounding.problem("Gift cards are valid for three years. [1]")
         "the number 'three' stands in no passage"
-        >>> grounding.problem("Gift cards are not valid for five years. [1]")
+        >>> grounding.problem("Cards are not valid for five years. [1]")
         "the denial 'not' stands among other words in the passages"
     """
 
@@ -55,19 +56,19 @@ class Grounding:
     def supports(self, sentence: str) -> tuple[Sentence, ...]:
         """Return the sentences that support `sentence`, the closest first; empty if it is not supported."""
         said = Wording.of(sentence, common=self._common)
-        places = self._closest(said)
-        return () if self._problem(sentence, said, places) else tuple(self._sentences[place] for place in places)
+        closest = self._closest(said)
+        return () if self._problem(sentence, said, closest) else tuple(self._sentences[place] for place in closest)
 
     def problem(self, sentence: str) -> str | None:
         """Return why `sentence` is not supported, or None if it is."""
         said = Wording.of(sentence, common=self._common)
         return self._problem(sentence, said, self._closest(said))
 
-    def _closest(self, said: Wording) -> list[int]:
-        """Return the places of the sentences that cover most of the words, each adding to those before it."""
+    def _closest(self, said: Wording) -> dict[int, int]:
+        """Return the places of the sentences that cover most of the words, with how many each adds, most first."""
         missing, pairs = set(said.words), set(itertools.pairwise(said.words))
-        places: list[int] = []
-        while missing and len(places) < _MAX_SUPPORTS:
+        closest: dict[int, int] = {}
+        while missing and len(closest) < _MAX_SUPPORTS:
             gains = [
                 (len(missing.intersection(known.words)), len(pairs.intersection(itertools.pairwise(known.words))))
                 for known in self._wordings
@@ -75,50 +76,69 @@ class Grounding:
             best = max(range(len(gains)), key=gains.__getitem__, default=-1)
             if best < 0 or gains[best][0] == 0:
                 break
-            places.append(best)
+            closest[best] = gains[best][0]
             missing -= set(self._wordings[best].words)
-        return places
+        return closest
 
-    def _problem(self, sentence: str, said: Wording, places: Sequence[int]) -> str | None:
+    def _problem(self, sentence: str, said: Wording, closest: Mapping[int, int]) -> str | None:
         shown = CITED.sub("", sentence).strip()
-        known = [self._wordings[place] for place in places]
-        words = {word for wording in known for word in wording.words}
-        if not known or (len(said.words) < _MIN_WORDS and not words.issuperset(said.words)):
+        words = {word for place in closest for word in self._wordings[place].words}
+        if not closest or (len(said.words) < _MIN_WORDS and not words.issuperset(said.words)):
             return f"{shown!r} is too short to rest on a passage" if is_short(sentence) else _unknown(shown)
-        headings = {word for place in places for word in self._headings[place]}
-        numbers = {number for place in places for number in _NUMBER.findall(self._sentences[place].text)}
+        # a further sentence that adds a word or two is where an exchanged number or name comes from
+        first, *others = closest
+        firm = [first, *(place for place in others if closest[place] >= _MIN_WORDS)]
+        return (
+            self._stray(shown, said, firm)
+            or self._unknown_words(shown, closest)
+            or self._moved(said, firm)
+            or self._thrown_together(shown, said, closest)
+        )
+
+    def _stray(self, shown: str, said: Wording, firm: Sequence[int]) -> str | None:
+        """Return the first number or name that is nowhere, in words, or None."""
+        words = {word for place in firm for word in self._wordings[place].words}
+        numbers = {number for place in firm for number in _NUMBER.findall(self._sentences[place].text)}
+        written = {word for place in firm for word in _surfaces(self._sentences[place])}
         if stray := _first([number for number in _NUMBER.findall(shown) if number not in numbers]):
             return f"the number {stray!r} stands in no passage"
         if stray := _first([word for word in said.told("number") if word not in words]):
             return f"the number {stray!r} stands in no passage"
-        if stray := _first([word for word in said.told("name") if word not in words | headings]):
+        if stray := _first([name for name in said.names if name not in written]):
             return f"the name {stray!r} stands in no passage"
+        return None
+
+    def _unknown_words(self, shown: str, closest: Mapping[int, int]) -> str | None:
+        known = {word for place in closest for word in (*self._wordings[place].words, *self._headings[place])}
         content = [word for run in _CONTENT.findall(shown) for word in split_words(run) if word not in _FUNCTION_WORDS]
-        if sum(word in words or word in headings for word in content) < _MIN_WORD_SHARE * len(content):
-            return _unknown(shown)
-        if moved := self._moved(said, known, headings):
-            return f"{moved} stands among other words in the passages"
+        num_known = sum(word in known for word in content)
+        return _unknown(shown) if num_known < _MIN_WORD_SHARE * len(content) else None
+
+    def _thrown_together(self, shown: str, said: Wording, closest: Mapping[int, int]) -> str | None:
+        """Return that neighbouring words stand apart in the passages, or that a denial is missing, or None."""
         pairs = list(itertools.pairwise(said.words))
-        texts = [*(wording.words for wording in known), *(self._headings[place] for place in places)]
+        texts = [text for place in closest for text in (self._wordings[place].words, self._headings[place])]
         known_pairs = {pair for text in texts for pair in itertools.pairwise(text)}
         if sum(pair in known_pairs for pair in pairs) < _MIN_PAIR_SHARE * len(pairs):
             return f"{shown!r} joins words that stand apart in the passages"
-        if len(said.told("denial")) < len(known[0].told("denial")):
+        if len(said.told("denial")) < len(self._wordings[next(iter(closest))].told("denial")):
             return f"{shown!r} leaves out what the passage denies"
         return None
 
-    def _moved(self, said: Wording, known: Sequence[Wording], headings: set[str]) -> str | None:
-        """Return a fact of the sentence that the passages say of something else, or None."""
-        runs = {run for wording in known for run in _runs(wording.words, min(_RUN, len(said.words)))}
-        own = _runs(said.words, min(_RUN, len(said.words)))
-        at_home = {start + step for start, run in enumerate(own) if run in runs for step in range(len(run))}
+    def _moved(self, said: Wording, firm: Sequence[int]) -> str | None:
+        """Return that a fact of the sentence is said of something else in the passages, or None."""
+        length = min(_RUN, len(said.words))
+        runs = {run for place in firm for run in _runs(self._wordings[place].words, length)}
+        own = _runs(said.words, length)
+        at_home = {start + step for start, run in enumerate(own) if run in runs for step in range(length)}
         # what is the same and in the same order in the closest sentence cannot be confused with anything there
-        same = {kind for kind in ("number", "name") if said.told(kind) == known[0].told(kind)}
+        is_same = said.told("number", "name") == self._wordings[firm[0]].told("number", "name")
+        headings = {word for place in firm for word in self._headings[place]}
         for place, (word, kind) in enumerate(zip(said.words, said.facts, strict=True)):
-            if kind is None or place in at_home or kind in same:
+            if kind is None or place in at_home or (is_same and kind != "denial"):
                 continue
             if kind != "name" or word not in headings:  # what the article is about may be named anywhere
-                return f"the {kind} {word!r}"
+                return f"the {kind} {word!r} stands among other words in the passages"
         return None
 
 
@@ -141,6 +161,11 @@ def find_unsupported(answer: str, passages: Sequence[Document]) -> str | None:
 def is_short(sentence: str) -> bool:
     """Return whether a sentence has too few words to be an answer by itself, such as "Yes"."""
     return len(list(split_words(CITED.sub("", sentence)))) < _MIN_WORDS
+
+
+def _surfaces(sentence: Sentence) -> set[str]:
+    """Return the words as they are written, without regard to capitals: "Orient" is not what "Orientalism" says."""
+    return {word.casefold() for word in _SURFACE.findall(f"{sentence.text}\n{_heading(sentence.passage)}")}
 
 
 def _heading(passage: Document) -> str:

@@ -13,6 +13,7 @@ Fact: TypeAlias = Literal["number", "name", "denial"]
 
 CITED = re.compile(r"\[[\d\s,，、]+\]")  # [1], [1, 3]
 _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+(?:['’][a-z]{1,2}\b)?")
+_SURFACE = re.compile(r"[^\W_]+")
 _SMALL = re.compile(r"\b[a-z]\w*")
 _HAN_DENIAL = re.compile(r"[不没無无未非勿莫]|禁止")
 _DENIALS = frozenset({"not", "no", "never", "none", "neither", "nor", "cannot", "without"})
@@ -35,10 +36,15 @@ _OPENERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The words of a sentence as the keyword index knows them, and for each which fact it is, if any."""
+    """The words of a sentence as the keyword index knows them, and for each which fact it is, if any.
+
+    Attributes:
+        names: the names as they are written, without regard to capitals.
+    """
 
     words: tuple[str, ...]
     facts: tuple[Fact | None, ...]
+    names: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str, *, common: Collection[str] = ()) -> "Wording":
@@ -55,16 +61,19 @@ class Wording:
         """
         words: list[str] = []
         facts: list[Fact | None] = []
+        names: list[str] = []
         for run in _WORD.findall(CITED.sub("", text)):
             pieces = list(split_words(run))
             opens = not words and (pieces[:1] == [] or pieces[0] in _OPENERS or pieces[0] in common)
             words += pieces
             facts += [_fact(run, piece, opens=opens) for piece in pieces]
-        return cls(tuple(words), tuple(facts))
+            if "name" in facts[len(facts) - len(pieces) :]:
+                names.append(_SURFACE.findall(run)[0].casefold())
+        return cls(tuple(words), tuple(facts), tuple(names))
 
-    def told(self, fact: Fact) -> list[str]:
-        """Return the words that are such a fact, in order."""
-        return [word for word, kind in zip(self.words, self.facts, strict=True) if kind == fact]
+    def told(self, *kinds: Fact) -> list[str]:
+        """Return the words that are facts of these kinds, in order."""
+        return [word for word, kind in zip(self.words, self.facts, strict=True) if kind in kinds]
 
 
 def small_words(text: str) -> set[str]:

@@ -37,7 +37,7 @@ def test_what_the_passages_say_is_supported(answer):
         ("A technician needs three hours [1].", "number 'three'"),
         ("The technician of Voltaro needs two hours [1].", "name 'voltaro'"),
         ("The Kelvo fits. Our chief executive collects old stamps [1].", "most words of 'Our chief"),
-        ("The technician needs 38 hours [1].", "number '38' stands among other words"),
+        ("The technician needs 38 hours [1].", "number '38'"),
         ("Hours cities Kelvo fits costs thermostat technician [1].", "joins words that stand apart"),
         ("Yes [1].", "too short"),
         ("", "too short"),
