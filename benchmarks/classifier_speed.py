@@ -87,9 +87,9 @@ def _training_lines(rows: Sequence[LabelledText], test: Sequence[LabelledText], 
         f"| tutorial: padded to {MAX_LENGTH} tokens, float32, shuffled | {plain_seconds:.0f} | {plain_accuracy:.4f} |",
         f"| tunechain, method full, calibration included | {seconds:.0f} | {accuracy:.4f} |",
         "",
-        f"x {plain_seconds / seconds:.1f} for the same number of epochs, after which the tutorial's loop is far behind in "
-        "accuracy: its new layer learns at the encoder's rate, so to become as accurate it would need many more. Ours also "
-        "holds a tenth of the rows out, and fits n-grams and thresholds.",
+        f"x {plain_seconds / seconds:.1f} for the same number of epochs, after which the tutorial's loop is far behind "
+        "in accuracy: its new layer learns at the encoder's rate, so to become as accurate it would need many more. Ours "
+        "also holds a tenth of the rows out, and fits n-grams and thresholds.",
         "",
     ]
 
