@@ -88,8 +88,8 @@ def _training_lines(rows: Sequence[LabelledText], test: Sequence[LabelledText], 
         f"| tunechain, method full, calibration included | {seconds:.0f} | {accuracy:.4f} |",
         "",
         f"x {plain_seconds / seconds:.1f} for the same number of epochs, after which the tutorial's loop is far behind "
-        "in accuracy: its new layer learns at the encoder's rate, so to become as accurate it would need many more. Ours "
-        "also holds a tenth of the rows out, and fits n-grams and thresholds.",
+        "in accuracy: its new layer learns at the encoder's rate, so to become as accurate it would need many more. "
+        "Ours also holds a tenth of the rows out, and fits n-grams and thresholds.",
         "",
     ]
 
