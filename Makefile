@@ -37,11 +37,13 @@ format: $(INSTALLED) ## put every file into shape
 slow: $(INSTALLED) ## the tests with real models, and with public data where TUNECHAIN_DATA names it
 	$(BIN)/pytest -q -m slow
 
-benchmark: $(INSTALLED) ## every figure beside its baseline; takes about two hours
+benchmark: $(INSTALLED) ## every figure beside its baseline; takes about three hours
 	$(BIN)/python -m benchmarks.classifiers --data banking77 --methods head full --seeds 0 1 2 --results build/figures.jsonl
 	$(BIN)/python -m benchmarks.classifiers --data clinc150 --methods head full --results build/figures.jsonl
 	$(BIN)/python -m benchmarks.classifiers --results build/figures.jsonl --out docs/benchmarks/classifiers.md
+	$(BIN)/python -m benchmarks.classifier_speed --out docs/benchmarks/classifier_speed.md
 	$(BIN)/python -m benchmarks.active_learning --out docs/benchmarks/active_learning.md
+	$(BIN)/python -m benchmarks.customer_service --out docs/benchmarks/customer_service.md
 	$(BIN)/python -m benchmarks.recommendation
 	$(BIN)/python -m benchmarks.monitoring_detector
 	$(BIN)/python -m benchmarks.chat_throughput --out docs/benchmarks/chat_throughput.md
@@ -52,6 +54,7 @@ benchmark: $(INSTALLED) ## every figure beside its baseline; takes about two hou
 reliability: $(INSTALLED) ## kill and damage stores and trainings for about an hour, and count what they kept
 	$(BIN)/python -m benchmarks.store_reliability --out docs/benchmarks/store_reliability.md
 	$(BIN)/python -m benchmarks.training_reliability --out docs/benchmarks/training_reliability.md
+	$(BIN)/python -m benchmarks.conversations --out docs/benchmarks/conversations.md
 
 conformance: $(INSTALLED) ## the checks that our chat model and ChatHuggingFace pass, into docs/conformance.md
 	$(BIN)/python -m benchmarks.conformance --out docs/conformance.md
