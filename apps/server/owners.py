@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from apps.keys import Key, Role
 from apps.server.problems import ProblemError
 
-__all__ = ["LOCAL", "CurrentOwner", "Owner", "StaffOwner", "require_staff"]
+__all__ = ["LOCAL", "CurrentOwner", "Owner", "require_staff"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,3 @@ def require_staff(owner: CurrentOwner) -> Owner:
     if not owner.is_staff:
         raise ProblemError(403, "This key is a customer's; the address needs one of role staff.")
     return owner
-
-
-StaffOwner = Annotated[Owner, Depends(require_staff)]

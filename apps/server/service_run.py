@@ -17,10 +17,9 @@ from typing_extensions import override
 from apps.server.admission import Admission
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.customer_service.schema import ServiceEvent
+from chains.customer_service.steps import EVENT_NAME
 
 __all__ = ["ServiceRun"]
-
-_EVENT_NAME = "customer_service"
 
 
 class _Abandoned(BaseException):
@@ -96,7 +95,7 @@ class _Watch(BaseCallbackHandler):
     @override
     def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
         self._go_on()
-        if name == _EVENT_NAME:
+        if name == EVENT_NAME:
             self.on_event(data)
 
     @override
