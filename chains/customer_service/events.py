@@ -10,11 +10,10 @@ from langchain_core.runnables.config import merge_configs
 from typing_extensions import override
 
 from chains.customer_service.schema import ServiceEvent
+from chains.customer_service.steps import EVENT_NAME
 from chains.errors import ReplyAbandonedError
 
-__all__ = ["EVENT_NAME", "BreakOff", "EventRelay"]
-
-EVENT_NAME = "customer_service"
+__all__ = ["BreakOff", "EventRelay"]
 
 
 class BreakOff(BaseCallbackHandler):
