@@ -14,15 +14,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from apps.settings import prepare_process
+from benchmarks.machine import processor
 from benchmarks.service_attacks import poisoned_section
+from benchmarks.service_known_questions import known_questions_section
+from benchmarks.service_lies import invented_facts_section
 from benchmarks.service_quotes import quotes_section
 from benchmarks.service_routes import routes_section
 from benchmarks.service_speed import speed_section
-
-from apps.settings import prepare_process
-from benchmarks.machine import processor
-from benchmarks.service_known_questions import known_questions_section
-from benchmarks.service_lies import invented_facts_section
 
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
