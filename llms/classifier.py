@@ -10,6 +10,7 @@ import numpy as np
 from langchain_core.runnables import Runnable, RunnableConfig
 from typing_extensions import override
 
+from llms.call_gathering import CallGatherer
 from llms.classification import Classification
 from llms.classifier_head import ClassifierHead, FloatArray, ProbabilityModel
 from llms.engines.choosing_encoder import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
@@ -76,6 +77,8 @@ class LocalClassifier(Runnable[str, Classification]):
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
+        # single texts of several threads are classified together; batches are large enough by themselves
+        self._gatherer: CallGatherer[str, Classification] = CallGatherer(self._classify)
         if self.manifest is None and (engine == "openvino" or precision == "int8"):
             msg = f"{self.folder} was not trained here, such classifiers run on torch; leave engine and precision out"
             raise UnsupportedOptionError(msg)
@@ -88,7 +91,7 @@ class LocalClassifier(Runnable[str, Classification]):
     @override
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Classification:
         _refuse_options(kwargs)
-        return self._call_with_config(lambda text: self._classify([text])[0], input, config)
+        return self._call_with_config(lambda text: self._gatherer.call([check_text(text)])[0], input, config)
 
     @override
     async def ainvoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Classification:

@@ -1,6 +1,8 @@
 """Trained folders and plain transformers folders as classifiers."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,6 +33,26 @@ def test_a_training_text_is_in_scope_and_recognised(trained):
     reply = LocalClassifier(trained.folder, min_probability=0.0).invoke("refund my money")
     assert (reply.label, reply.accepted) == ("money", True)
     assert reply.in_scope > 0.8
+
+
+def test_threads_that_ask_at_once_are_answered_in_fewer_passes_each_with_its_own(trained, monkeypatch):
+    classifier = LocalClassifier(trained.folder)
+    texts = ["refund my money", "my card is lost", "where is my parcel", "something else"] * 8
+    alone = classifier.batch(texts)
+    passes = []
+    predict = classifier.head.predict
+
+    def counted(texts, **options):
+        passes.append(len(texts))
+        time.sleep(0.01)  # long enough for the others to come
+        return predict(texts, **options)
+
+    monkeypatch.setattr(type(classifier.head), "predict", lambda _, texts, **options: counted(texts, **options))
+    with ThreadPoolExecutor(len(texts)) as pool:
+        replies = list(pool.map(classifier.invoke, texts))
+    assert [reply.label for reply in replies] == [reply.label for reply in alone]
+    assert [reply.probability for reply in replies] == pytest.approx([reply.probability for reply in alone], abs=1e-5)
+    assert len(passes) < len(texts)
 
 
 def test_a_reply_below_the_minimum_is_not_accepted(trained):
