@@ -249,15 +249,17 @@ def ask(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a customer's question from templates and the knowledge base."""
+    """Answer a customer's question; a chat remembers slots and what was asked back."""
     from apps.console import print_json, print_reply
     from apps.wiring import build_customer_service
-    from chains.customer_service import ServiceRequest
+    from chains.customer_service import ServiceReply, ServiceRequest
 
     chain = build_customer_service(_settings(workspace))
+    reply: ServiceReply | None = None
     for question in [text] if text is not None else _typed_lines():
+        known = {"slots": reply.slots, "open_question": reply.open_question} if reply else {}
         try:
-            reply = chain.invoke(ServiceRequest(text=question))
+            reply = chain.invoke(ServiceRequest.model_validate({"text": question, **known}))
         except TuneChainError as error:
             if text is not None:
                 raise

@@ -133,6 +133,12 @@ def test_ask_answers_one_question(built):
     assert "battery.md [16:59]" in shown
 
 
+def test_a_chat_remembers_what_was_asked_back(built):
+    asked, told = read_json(run("ask", "-w", built, "--json", text="where is my parcel 3\nVT-12\n"))
+    assert (asked["route"], asked["open_question"]["slot"]) == ("clarify", "order")
+    assert (told["route"], told["text"]) == ("template", "Order VT-12 is on its way.")
+
+
 @pytest.mark.parametrize("end", ["", "\n", "\n\nnever read\n"])
 def test_a_chat_takes_lines_until_an_empty_one_or_the_end(built, end):
     result = run("ask", "-w", built, "--json", text="where is my parcel 3\nHow full should the battery be?" + end)
