@@ -55,6 +55,7 @@ reliability: $(INSTALLED) ## kill and damage stores and trainings for about an h
 	$(BIN)/python -m benchmarks.store_reliability --out docs/benchmarks/store_reliability.md
 	$(BIN)/python -m benchmarks.training_reliability --out docs/benchmarks/training_reliability.md
 	$(BIN)/python -m benchmarks.conversations --out docs/benchmarks/conversations.md
+	$(BIN)/python -m benchmarks.server_kills --out docs/benchmarks/server_kills.md
 
 conformance: $(INSTALLED) ## the checks that our chat model and ChatHuggingFace pass, into docs/conformance.md
 	$(BIN)/python -m benchmarks.conformance --out docs/conformance.md
