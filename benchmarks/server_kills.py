@@ -85,9 +85,9 @@ def main() -> None:
         f"`python -m benchmarks.server_kills --kills {arguments.kills}`, {os.cpu_count()} cores, {processor()}, "
         f"{datetime.now(UTC):%d %B %Y}, seed 0, {(time.perf_counter() - started) / 60:.1f} minutes.",
         "",
-        f"{NUM_CUSTOMERS} customers write over HTTP without a pause; the server process gets SIGKILL at a random moment "
-        "and is started again on the same workspace. Every reply holds a random number, so that one made twice shows. A "
-        "kill says nothing of a power cut.",
+        f"{NUM_CUSTOMERS} customers write over HTTP without a pause; the server process gets SIGKILL at a random "
+        "moment and is started again on the same workspace. Every reply holds a random number, so that one made twice "
+        "shows. A kill says nothing of a power cut.",
         "",
         "| kills | acknowledged messages | lost | changed | doubled | out of order |",
         "|---|---|---|---|---|---|",
