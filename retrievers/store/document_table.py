@@ -211,16 +211,14 @@ class DocumentTable:
 
     def by_ids(self, ids: Sequence[str]) -> list[tuple[int, Document]]:
         """Return rows and documents with these ids, in their order; missing ones are left out."""
-        asked = json.dumps([[_key(id_), id_] for id_ in ids])
+        asked = json.dumps([[_key(id_), id_] for id_ in dict.fromkeys(ids)])
         records = self._read_at_once(
             "json_each(?) AS asked CROSS JOIN documents "
             "ON documents.key = asked.value ->> 0 AND documents.id = asked.value ->> 1",
             asked,
         )
-        place = {id_: number for number, id_ in enumerate(ids)}
-        return [
-            (record[0], self._as_document(*record)) for record in sorted(records, key=lambda record: place[record[1]])
-        ]
+        found = {record[1]: (record[0], self._as_document(*record)) for record in records}
+        return [found[id_] for id_ in ids if id_ in found]
 
     def by_rows(self, rows: Iterable[int]) -> dict[int, Document]:
         """Return the documents of these rows that are there."""

@@ -241,3 +241,9 @@ def test_langchains_index_can_run_again(store):
     assert index(pages, records, store, force_update=True, **options)["num_updated"] == 2
     assert index(pages[:1], records, store, **options)["num_deleted"] == 1
     assert len(store) == 6
+
+
+def test_documents_come_in_the_order_of_their_ids_also_where_one_is_asked_for_twice():
+    store = FaissStore(embedding=HashedEmbeddings())
+    store.add_texts(["red", "blue"], ids=["a", "b"])
+    assert [found.id for found in store.get_by_ids(["b", "a", "none", "b"])] == ["b", "a", "b"]
