@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from apps.command_options import AsJson, Workspace
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
 from apps.labelling import labelling
@@ -29,14 +30,6 @@ app = typer.Typer(
 app.add_typer(labelling, name="label")
 app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
-
-Workspace = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace", "-w", help="Workspace; default: TUNECHAIN_WORKSPACE, or the nearest upwards from here."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per result on standard output, nothing else.")]
 
 
 def main() -> None:

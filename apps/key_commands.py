@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from apps.command_options import AsJson, Workspace
+
 if TYPE_CHECKING:
     from apps.keys import Key, KeyStore
 
@@ -12,14 +14,6 @@ __all__ = ["key_commands"]
 
 # what the commands need is imported inside them: `tunechain --help` must answer at once
 key_commands = typer.Typer(no_args_is_help=True, help="Make, list and revoke the keys that the server asks for.")
-
-Workspace = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace", "-w", help="Workspace; default: TUNECHAIN_WORKSPACE, or the nearest upwards from here."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per key on standard output, nothing else.")]
 
 
 @key_commands.command()

@@ -1,9 +1,10 @@
 """The commands of `tunechain service`: learn from conversations, compare, and go back."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from apps.command_options import AsJson, Workspace
 
 if TYPE_CHECKING:
     from apps.promotion import PromotionReport
@@ -14,14 +15,6 @@ __all__ = ["service"]
 
 # what the commands need is imported inside them: `tunechain --help` must answer at once
 service = typer.Typer(no_args_is_help=True, help="Make customer service better with what its conversations taught.")
-
-Workspace = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace", "-w", help="Workspace; default: TUNECHAIN_WORKSPACE, or the nearest upwards from here."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
 
 
 @service.command()

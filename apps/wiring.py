@@ -4,6 +4,7 @@ import contextlib
 import functools
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
 
-from apps.conversation_storage import open_postgres, open_sqlite
+from apps.conversation_storage import ConversationStorage, open_postgres, open_sqlite
 from apps.errors import NotBuiltError, SettingsError
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
@@ -168,11 +169,7 @@ def open_conversations(
         ConversationBusyError: if another process has the workspace's file of conversations open.
         SettingsError: if the database that is set cannot be used.
     """
-    section = settings.customer_service
-    open_storage = (
-        open_postgres(section.conversations) if section.conversations else open_sqlite(settings.conversations_file)
-    )
-    with open_storage as storage:
+    with _open_conversation_storage(settings) as storage:
         graph = build_service_conversation(
             chain or build_customer_service(settings),
             checkpointer=storage.checkpointer,
@@ -184,7 +181,7 @@ def open_conversations(
             graph,
             shared_lock=storage.shared_lock,
             storage_errors=storage.errors,
-            decisions_with_text=section.decisions_with_text,
+            decisions_with_text=settings.customer_service.decisions_with_text,
         )
 
 
@@ -195,12 +192,13 @@ def read_conversations(settings: Settings) -> Iterator[Transcripts]:
     Raises:
         ConversationBusyError: if another process has the workspace's file of conversations open.
     """
-    section = settings.customer_service
-    open_storage = (
-        open_postgres(section.conversations) if section.conversations else open_sqlite(settings.conversations_file)
-    )
-    with open_storage as storage:
+    with _open_conversation_storage(settings) as storage:
         yield Transcripts(storage.store)
+
+
+def _open_conversation_storage(settings: Settings) -> AbstractContextManager[ConversationStorage]:
+    url = settings.customer_service.conversations
+    return open_postgres(url) if url else open_sqlite(settings.conversations_file)
 
 
 def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:

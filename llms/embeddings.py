@@ -143,7 +143,7 @@ class LocalEmbeddings(Embeddings):
         unique = list(places)
         if role == "query" and len(unique) == 1:
             # the steps of a chain ask for the vector of the same question one after the other
-            vectors = self._questions.get(unique[0], lambda: self._embed(unique, role))
+            vectors = self._questions.embed(unique, lambda missing: self._embed(missing, role))
         else:
             vectors = self._embed(unique, role)
         return vectors if len(rows) == len(unique) else vectors[rows]

@@ -1,8 +1,6 @@
 """Sentences of retrieved passages: the best ones to quote, each with its exact place in its article."""
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.customer_service.schema import Citation
+from llms.vector_cache import RecentVectors
 from retrievers.keyword import split_words
 
 __all__ = ["Sentence", "SentenceVectors", "best_sentences", "split_sentences"]
@@ -91,34 +90,23 @@ class SentenceVectors:
 
     Args:
         embeddings: turns texts into vectors.
-        max_texts: how many are kept, in memory; 384 numbers each make 20,000 of them 30 MB.
+        max_texts: how many are kept, in memory.
     """
 
     def __init__(self, embeddings: Embeddings, *, max_texts: int = 20_000) -> None:
         self._embeddings = embeddings
-        self._max_texts = max_texts
-        self._known: OrderedDict[str, FloatArray] = OrderedDict()
-        self._lock = threading.Lock()
+        self._recent = RecentVectors(max_texts=max_texts)
 
     def of(self, texts: Sequence[str]) -> FloatArray:
         """Return the vectors of texts, (texts, dimension) float32."""
-        with self._lock:
-            found = {text: self._known[text] for text in texts if text in self._known}
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        if missing:
-            made = np.asarray(self._embeddings.embed_documents(missing), dtype=np.float32)
-            found.update(zip(missing, made, strict=True))
-        with self._lock:
-            for text in texts:
-                self._known[text] = found[text]
-                self._known.move_to_end(text)
-            while len(self._known) > self._max_texts:
-                self._known.popitem(last=False)
-        return np.stack([found[text] for text in texts])
+        return self._recent.embed(texts, self._make)
 
     def of_question(self, question: str) -> FloatArray:
         """Return the vector of a question, (dimension,) float32; it is not kept."""
         return np.asarray(self._embeddings.embed_query(question), dtype=np.float32)
+
+    def _make(self, texts: list[str]) -> FloatArray:
+        return np.asarray(self._embeddings.embed_documents(texts), dtype=np.float32)
 
 
 def best_sentences(

@@ -1,0 +1,16 @@
+"""Options that commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["AsJson", "Workspace"]
+
+Workspace = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", "-w", help="Workspace; default: TUNECHAIN_WORKSPACE, or the nearest upwards from here."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per result on standard output, nothing else.")]
