@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, BinaryIO, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -78,8 +78,9 @@ class Reviews:
 
     def add(self, entry: ReviewedEntry) -> None:
         """Append an entry; it is on the disk before this returns."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(entry.model_dump_json() + "\n")
+        with self._path.open("a+b") as file:
+            file.truncate(_end_of_whole_lines(file))
+            file.write(f"{entry.model_dump_json()}\n".encode())
             file.flush()
             os.fsync(file.fileno())
 
@@ -91,14 +92,13 @@ class Reviews:
         """
         if not self._path.exists():
             return []
-        lines = self._path.read_text("utf-8").splitlines()
+        # a last line without its end was never acknowledged: the process was killed while it wrote
+        *lines, _ = self._path.read_bytes().split(b"\n")
         entries = []
         for number, line in enumerate(lines, start=1):
             try:
                 entries.append(_ENTRY.validate_json(line))
             except ValidationError as error:
-                if number == len(lines):  # a process that was killed while it wrote: nothing was acknowledged
-                    break
                 msg = f"line {number} of {self._path} is no reviewed entry: {error.errors()[0]['msg']}; remove it"
                 raise WorkspaceError(msg) from error
         return entries
@@ -136,6 +136,11 @@ class Reviews:
         new = self._version_path.with_suffix(".new")
         new.write_text(json.dumps(version.model_dump()) + "\n", encoding="utf-8")
         new.replace(self._version_path)
+
+
+def _end_of_whole_lines(file: BinaryIO) -> int:
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1
 
 
 def training_rows(entries: Sequence[ReviewedEntry]) -> list[LabelledText]:

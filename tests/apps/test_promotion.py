@@ -44,11 +44,21 @@ def test_entries_are_kept_in_order_and_none_is_in_use_by_itself(reviews):
     assert reviews.in_use() == []
 
 
+@pytest.mark.parametrize("text", ["one\u2028two", "one\x85two\u2029", "one\ntwo\r", "退货 💣"])
+def test_an_entry_may_hold_any_end_of_line(reviews, text):
+    entry = ReviewedAnswer(text=text, answer=text)
+    reviews.add(entry)
+    reviews.add(INTENT)
+    assert reviews.entries() == [entry, INTENT]
+
+
 def test_a_line_that_a_kill_cut_off_was_never_there_and_any_other_is_named(reviews, settings):
     reviews.add(INTENT)
     path = settings.records_folder(settings.customer_service) / "reviewed.jsonl"
     path.write_text(path.read_text() + '{"kind": "int', encoding="utf-8")
     assert reviews.entries() == [INTENT]
+    reviews.add(ANSWER)
+    assert reviews.entries() == [INTENT, ANSWER]
     path.write_text('{"kind": "poem"}\n' + INTENT.model_dump_json() + "\n", encoding="utf-8")
     with pytest.raises(WorkspaceError, match="line 1 of"):
         reviews.entries()
