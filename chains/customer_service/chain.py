@@ -73,7 +73,8 @@ class ServiceChain:
             return reply
         if pair := two_likeliest(guess, self.templates, self.options):
             return self._ask_which(pair, guess)
-        return self._hand_over(guess, request, "nothing in the knowledge base is relevant enough")
+        unsure = f"likeliest intent {guess.label} ({guess.probability:.2f}) is not sure enough"
+        return self._hand_over(guess, request, f"{unsure}, and nothing in the knowledge base is relevant enough")
 
     def _intent(self, request: ServiceRequest, guess: Classification) -> str | None:
         """Return the intent whose template answers, or None: asked for, or sure enough by itself."""
@@ -207,7 +208,7 @@ class ServiceChain:
             text=self.options.handover_text,
             route="handover",
             probability=guess.probability,
-            reason=f"likeliest intent {guess.label} ({guess.probability:.2f}) is not sure enough, and {reason}",
+            reason=reason,
             summary="\n".join([*lines, f"Known: {_shown_slots(slots)}"] if slots else lines),
         )
 
