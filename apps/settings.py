@@ -249,5 +249,6 @@ def prepare_process() -> None:
     """
     # threads that wait for work sleep instead of spinning: on a busy machine training is 2 to 10 times faster
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # the same for NumPy's; 2 to the 4th clock ticks
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

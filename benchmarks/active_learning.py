@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from apps.settings import prepare_process
 from benchmarks.active_learning_page import write_page
 from benchmarks.classifier_data import DATA_SETS, DataSet
 from benchmarks.classifiers import DEFAULT_DATA
@@ -62,7 +61,6 @@ class StoredVectors(TextEncoder):
 
 
 def main() -> None:
-    prepare_process()
     arguments = _parse()
     data = DATA_SETS["banking77"](Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA)))  # noqa: TID251  # no workspace here
     if arguments.seeds:

@@ -19,13 +19,10 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apps.settings import prepare_process
-
 NUM_QUESTIONS, NUM_TOKENS = 64, 24
 
 
 def main() -> None:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=32)

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apps.settings import prepare_process
 from benchmarks.chat_models import SIZES, build_chat_model, long_conversations
 from benchmarks.machine import processor, timed
 
@@ -43,7 +42,6 @@ _SHORT_NAMES = {"incumbent": "incumbent", "padded": "padded", "genai": "GenAI", 
 
 
 def main() -> None:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline, set_seed
 
-from apps.settings import prepare_process
 from benchmarks.classifier_data import DATA_SETS
 from benchmarks.machine import processor, timed
 from llms import LocalClassifier
@@ -36,7 +35,6 @@ TUTORIAL_RATE = 5e-5  # the highest of those that BERT's authors advise; a new h
 
 
 def main() -> None:
-    prepare_process()
     arguments = _parse()
     data = DATA_SETS["banking77"](Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA)))  # noqa: TID251
     rows = random.Random(0).sample(data.train, min(arguments.rows, len(data.train)))

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from apps.settings import prepare_process
 from benchmarks.classifier_data import DATA_SETS, DataSet, take_shots
 from benchmarks.classifier_page import write_page
 from benchmarks.machine import processor
@@ -45,7 +44,6 @@ ACCEPTED_ACCURACY = 0.98
 
 
 def main() -> None:
-    prepare_process()
     arguments = _parse()
     if arguments.data:
         _measure(arguments)

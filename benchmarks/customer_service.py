@@ -14,7 +14,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from apps.settings import prepare_process
 from benchmarks.machine import processor
 from benchmarks.service_attacks import poisoned_section
 from benchmarks.service_known_questions import known_questions_section
@@ -35,7 +34,6 @@ PARTS: dict[str, Callable[[Path, Path], list[str]]] = {
 
 
 def main() -> None:
-    prepare_process()
     arguments = _parse()
     data = Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA))  # noqa: TID251  # no workspace here
     lines = [

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from apps.settings import prepare_process
 from benchmarks.machine import processor, timed
 from llms import LocalEmbeddings, SqliteByteStore
 from llms.engines.export_folder import read_manifest
@@ -57,7 +56,6 @@ class Retrieval:
 
 
 def main() -> None:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--skip-retrieval", action="store_true", help="leave SciFact out, which takes most of the time")

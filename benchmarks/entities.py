@@ -17,7 +17,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from apps.settings import prepare_process
 from benchmarks.entities_baseline import fit_linear_tagger
 from benchmarks.machine import processor
 from llms import LocalTagger
@@ -39,7 +38,6 @@ TITLES = {
 
 
 def main() -> None:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sets", nargs="+", choices=list(FILES), default=list(FILES))

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from apps.settings import prepare_process
 from benchmarks.machine import processor
 from benchmarks.retrieval import DEFAULT_DATA, Task, read_tasks
 from llms import LocalEmbeddings, LocalReranker
@@ -151,7 +150,6 @@ def _table(metric: str, figures: dict[str, list[float]], baseline: Sequence[floa
 
 
 def main() -> None:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", default="stackfaq,scifact")
     parser.add_argument("--seed", type=int, default=0)

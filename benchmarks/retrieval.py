@@ -26,7 +26,6 @@ import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from apps.settings import prepare_process
 from benchmarks.machine import processor
 from llms import LocalEmbeddings
 from llms.byte_store import SqliteByteStore
@@ -284,7 +283,6 @@ def _compare_words(tasks: Sequence[Task], embeddings: Embeddings) -> dict[str, l
 
 
 def main() -> None:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, help="folder outside the repository that keeps vectors between runs")
     parser.add_argument("--out", type=Path)

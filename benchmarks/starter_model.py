@@ -13,7 +13,7 @@ from pathlib import Path
 
 from apps.evaluate import service_questions
 from apps.readers import read_templates
-from apps.settings import SETTINGS_NAME, Settings, load_settings, prepare_process
+from apps.settings import SETTINGS_NAME, Settings, load_settings
 from apps.training import index_knowledge, train_workspace_classifier
 from apps.wiring import STARTER_FOLDER, open_classifier, open_embeddings, open_store
 from apps.workspace import create_workspace
@@ -172,7 +172,6 @@ def main() -> None:
     parser.add_argument("--num-right", type=int, help="composed answers that a reader found right")
     parser.add_argument("--workspace", type=Path, help="a workspace with sample records that was built before")
     arguments = parser.parse_args()
-    prepare_process()
     with tempfile.TemporaryDirectory() as temporary:
         settings = load_settings(arguments.workspace or _build_workspace(Path(temporary) / "workspace"))
         scores, asked = ask_all(settings, arguments.folder)

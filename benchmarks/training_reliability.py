@@ -115,9 +115,6 @@ def _report(arguments: argparse.Namespace, folder: Path) -> list[str]:
 
 def load_for_children() -> None:
     """Load once what every child needs; loading starts no thread, which a fork would lose."""
-    from apps.settings import prepare_process
-
-    prepare_process()
     torch = importlib.import_module("torch")
     torch.set_num_threads(1)
     libraries = ("sklearn.linear_model", "torch.utils.tensorboard", "peft")

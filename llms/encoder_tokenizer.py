@@ -60,10 +60,14 @@ class EncoderTokenizer:
             ]
         return prepared
 
-    def inputs(self, batch: Sequence[PreparedText]) -> dict[str, IntArray]:
-        """Return what the network takes for a batch, by name, each (texts, tokens) int64."""
+    def inputs(self, batch: Sequence[PreparedText], *, token_step: int = 1) -> dict[str, IntArray]:
+        """Return what the network takes for a batch, by name, each (texts, tokens) int64.
+
+        Args:
+            token_step: of which the number of tokens is made a multiple, by more padding.
+        """
         rows = [text.ids for text in batch if text.ids is not None]
-        ids, mask = pad_rows(rows, pad_id=self.pad_id, pads_left=self.pads_left)
+        ids, mask = pad_rows(rows, pad_id=self.pad_id, pads_left=self.pads_left, token_step=token_step)
         arrays = {"input_ids": ids, "attention_mask": mask}
         if "token_type_ids" in self.input_names:
             arrays["token_type_ids"] = np.zeros_like(ids)

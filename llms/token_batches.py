@@ -39,18 +39,20 @@ def plan_batches(lengths: Sequence[int], *, max_texts: int, max_tokens: int) -> 
     return batches
 
 
-def pad_rows(rows: Sequence[IntArray], *, pad_id: int = 0, pads_left: bool = False) -> tuple[IntArray, IntArray]:
+def pad_rows(
+    rows: Sequence[IntArray], *, pad_id: int = 0, pads_left: bool = False, token_step: int = 1
+) -> tuple[IntArray, IntArray]:
     """Return `rows` as one array and the mask that is 1 where a token is and 0 where it was padded.
 
     Returns:
-        Two int64 arrays of shape (rows, longest row).
+        Two int64 arrays of shape (rows, longest row), the latter rounded up to a multiple of `token_step`.
 
     Example:
         >>> ids, mask = pad_rows([np.array([5, 6]), np.array([7])])
         >>> ids.tolist(), mask.tolist()
         ([[5, 6], [7, 0]], [[1, 1], [1, 0]])
     """
-    longest = max(len(row) for row in rows)
+    longest = -(-max(len(row) for row in rows) // token_step) * token_step
     ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
     mask = np.zeros_like(ids)
     for place, row in enumerate(rows):

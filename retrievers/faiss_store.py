@@ -19,7 +19,7 @@ from llms.call_gathering import CallGatherer
 from llms.texts import check_text
 from retrievers.errors import StoreMismatchError, VectorError
 from retrievers.filters import parse_filter
-from retrievers.keyword import search_words, word_shares
+from retrievers.keyword import COMMON_SHARE, DocumentFrequencies, search_words, word_shares
 from retrievers.store.ann import Metric
 from retrievers.store.arguments import check_choice, check_k, checked_rows, refuse_unknown
 from retrievers.store.arrays import FloatArray, IntArray
@@ -134,6 +134,7 @@ class FaissStore(VectorStore):
         except BaseException:
             database.close()
             raise
+        self._frequencies = DocumentFrequencies()
         self._gatherer: CallGatherer[_Request, Found] = CallGatherer(self._answer)
         self._closing = weakref.finalize(self, self._index.close)  # at the latest when the program ends
 
@@ -321,13 +322,35 @@ class FaissStore(VectorStore):
         Raises:
             StoreMismatchError: if the store was made without keywords.
         """
-        check_k(k)
-        self._check_has_words()
-        rows = None if filter is None else self._index.matching_rows(parse_filter(filter)).tolist()
-        with self._documents.database.reading() as connection:
-            found = search_words(connection, check_text(query), k, rows)
+        found = self._search_words(query, k, filter, COMMON_SHARE)
         documents = self._documents.by_rows(row for row, _ in found)
         return [(documents[row], score) for row, score in found if row in documents]
+
+    def keyword_ids(
+        self,
+        query: str,
+        k: int = 4,
+        *,
+        filter: Filter = None,  # noqa: A002  # LangChain's name for it
+        max_word_share: float = COMMON_SHARE,
+    ) -> list[str]:
+        """Return the ids of what `keyword_search` finds, in its order, in less time.
+
+        Args:
+            max_word_share: words that stand in a larger share of all documents hardly move the order and take most of
+                the time; they are left out, unless the query has no others.
+        """
+        found = self._search_words(query, k, filter, max_word_share)
+        ids = self._documents.ids_of_rows([row for row, _ in found])
+        return [ids[row] for row, _ in found if row in ids]
+
+    def _search_words(self, query: str, k: int, condition: Filter, max_word_share: float) -> list[tuple[int, float]]:
+        check_k(k)
+        self._check_has_words()
+        rows = None if condition is None else self._index.matching_rows(parse_filter(condition)).tolist()
+        text, frequencies = check_text(query), self._frequencies
+        with self._documents.database.reading() as connection:
+            return search_words(connection, text, k, rows, frequencies=frequencies, max_word_share=max_word_share)
 
     def word_shares(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return how much of the query stands in each text: 0 for none of its words, 1 for every word once.
@@ -336,7 +359,7 @@ class FaissStore(VectorStore):
         """
         self._check_has_words()
         with self._documents.database.reading() as connection:
-            return word_shares(connection, check_text(query), texts)
+            return word_shares(connection, check_text(query), texts, frequencies=self._frequencies)
 
     def find(self, filter: Mapping[str, Any]) -> list[Document]:  # noqa: A002  # LangChain's name for it
         """Return every document that matches the filter, oldest first."""

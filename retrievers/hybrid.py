@@ -15,6 +15,7 @@ from retrievers.errors import VectorError
 from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.filters import parse_filter
 from retrievers.fusion import fuse_rankings
+from retrievers.keyword import COMMON_SHARE
 from retrievers.parents import assemble_parents, parent_key
 from retrievers.store.arrays import FloatArray
 
@@ -26,6 +27,8 @@ _FULL_CONTRAST = 0.3
 _LEAST_TRUST = 0.1
 _FEW = 10  # fewer candidates are compared with as many, as if the others had nothing to do with the question
 _GROUP_FETCH = 4  # times as many candidates for groups: 1 lost half a point on StackFAQ, 16 gained nothing
+# The relevance weighs every word; for being a candidate, the rarer ones are enough, and are found in half the time.
+_MAX_WORD_SHARE = 0.1
 _Nearest = Mapping[str, tuple[FloatArray, Scored]]  # question -> its vector and what is near it
 
 
@@ -102,13 +105,16 @@ class HybridRetriever(BaseRetriever):
         nearest: _Nearest | None = None,
     ) -> list[Document]:
         count, condition = self._count(k), self._condition(filter)
-        candidates = self._candidates(query, self._fetch(count), condition, nearest)
-        if self.group_by is not None or self.parents:
+        pool_size = count if self.reranker is None else max(count, self.rerank_k)
+        is_grouped = self.group_by is not None or self.parents
+        limit = None if is_grouped else pool_size
+        candidates = self._candidates(query, self._fetch(count), condition, nearest, limit)
+        if is_grouped:
             candidates = self._one_per_group(candidates)
         if self.min_relevance is not None:
             candidates = [found for found in candidates if found.metadata["relevance"] >= self.min_relevance]
         if self.reranker is not None and candidates:
-            pool = candidates[: max(count, self.rerank_k)]
+            pool = candidates[:pool_size]
             candidates = list(self.reranker.compress_documents(pool, query, callbacks=run_manager.get_child()))
         found = candidates[:count]
         return assemble_parents(self.store, found, condition) if self.parents else found
@@ -182,10 +188,13 @@ class HybridRetriever(BaseRetriever):
             return self.filter if condition is None else condition
         return {"$and": [self.filter, condition]}
 
-    def _candidates(self, query: str, fetch: int, condition: Filter, nearest: _Nearest | None) -> list[Document]:
-        """Return what either search finds, best first, each with its relevance."""
+    def _candidates(
+        self, query: str, fetch: int, condition: Filter, nearest: _Nearest | None, limit: int | None
+    ) -> list[Document]:
+        """Return what either search finds, best first, each with its relevance; at most `limit`."""
         vector, by_meaning = (nearest or self._nearest([query], fetch, condition))[query]
-        by_words = [document.id or "" for document, _ in self.store.keyword_search(query, fetch, filter=condition)]
+        share = _MAX_WORD_SHARE if self.fusion == "relevance" else COMMON_SHARE
+        by_words = self.store.keyword_ids(query, fetch, filter=condition, max_word_share=share)
         known = {document.id for document, _ in by_meaning}
         scored = by_meaning + self.store.score_by_ids(vector, [id_ for id_ in by_words if id_ not in known])
         shares = self.store.word_shares(query, [document.page_content for document, _ in scored])
@@ -195,14 +204,12 @@ class HybridRetriever(BaseRetriever):
             (trust * near + self.word_weight * share) / (trust + self.word_weight)
             for near, share in zip(closeness, shares, strict=True)
         ]
-        candidates = [
-            _with_relevance(document, min(1.0, value)) for (document, _), value in zip(scored, values, strict=True)
-        ]
-        if self.fusion == "relevance":
-            return [candidates[place] for place in sorted(range(len(values)), key=lambda place: -values[place])]
-        by_id = {document.id or "": document for document in candidates}
-        ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
-        return [by_id[id_] for id_ in ranking if id_ in by_id]
+        order = sorted(range(len(values)), key=lambda place: -values[place])
+        if self.fusion == "rank":
+            places = {document.id or "": place for place, (document, _) in enumerate(scored)}
+            ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
+            order = [places[id_] for id_ in ranking if id_ in places]
+        return [_with_relevance(scored[place][0], min(1.0, values[place])) for place in order[:limit]]
 
     def _nearest(self, queries: Sequence[str], fetch: int, condition: Filter) -> _Nearest:
         vectors = self.store.embed_queries(queries)

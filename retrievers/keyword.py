@@ -17,7 +17,9 @@ from typing import Any
 from retrievers.store.manifest import read_manifest
 
 __all__ = [
+    "COMMON_SHARE",
     "KEYWORD_SCHEMA",
+    "DocumentFrequencies",
     "add_words",
     "drop_words",
     "remove_words",
@@ -45,7 +47,8 @@ _HAN = re.compile(r"[\u3400-\u9fff]")
 _HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
 _STEMMER_LOCK = threading.Lock()  # a stemmer keeps the word it works on in itself
 # A word in more documents than this hardly moves the order, but reading its postings takes most of the time.
-_COMMON_SHARE = 0.3
+COMMON_SHARE = 0.3
+_MAX_KNOWN_WORDS = 100_000
 _TERM_SATURATION = 1.2  # k1 of BM25
 
 
@@ -96,22 +99,48 @@ def words_rules() -> str:
     return f"{_RULES} jieba {importlib.metadata.version('jieba')} {importlib.metadata.version('snowballstemmer')}"
 
 
+class DocumentFrequencies:
+    """In how many documents words stand, remembered until the store changes: counting takes as long as searching."""
+
+    def __init__(self) -> None:
+        self._known: tuple[int, dict[str, int]] = (-1, {})  # commits of the store, word -> number of documents
+
+    def of(self, connection: sqlite3.Connection, words: Iterable[str]) -> tuple[dict[str, int], int]:
+        """Return in how many documents each word stands, without words that stand in none; and how many there are."""
+        manifest = read_manifest(connection)
+        known = self._known
+        if known[0] != manifest["num_commits"] or len(known[1]) > _MAX_KNOWN_WORDS:
+            # another thread may still read an earlier state of the store: it goes on with a dict of its own
+            known = self._known = (manifest["num_commits"], {})
+        counts, asked = known[1], list(dict.fromkeys(words))
+        if new := [word for word in asked if word not in counts]:
+            counts.update(dict.fromkeys(new, 0) | _document_counts(connection, new))
+        return {word: counts[word] for word in asked if counts[word]}, manifest["num_documents"]
+
+
 def search_words(
-    connection: sqlite3.Connection, query: str, k: int, rows: Sequence[int] | None = None
+    connection: sqlite3.Connection,
+    query: str,
+    k: int,
+    rows: Sequence[int] | None = None,
+    *,
+    frequencies: DocumentFrequencies,
+    max_word_share: float = COMMON_SHARE,
 ) -> list[tuple[int, float]]:
     """Return row numbers and BM25 scores of at most `k` documents that share a word with the query, best first.
 
     Args:
         rows: which may be found; None allows all. The scores do not depend on it.
+        max_word_share: words that stand in more of the documents are left out, unless the query has no others.
 
     References:
         Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; with k1 = 1.2 and
         b = 0.75, as SQLite's FTS5 computes it.
     """
-    counts = _document_counts(connection, _terms(query))
+    counts, num_documents = frequencies.of(connection, _terms(query))
     if not counts:
         return []
-    ceiling = _COMMON_SHARE * _num_documents(connection)
+    ceiling = max_word_share * num_documents
     words = [word for word, count in counts.items() if count <= ceiling] or list(counts)
     match = " OR ".join(f'"{word}"' for word in words)  # of letters and digits only
     # the plus keeps SQLite from looking every row up by itself, each with a search of its own
@@ -121,7 +150,9 @@ def search_words(
     return [(row, -rank) for row, rank in connection.execute(sql, values)]
 
 
-def word_shares(connection: sqlite3.Connection, query: str, texts: Sequence[str]) -> list[float]:
+def word_shares(
+    connection: sqlite3.Connection, query: str, texts: Sequence[str], *, frequencies: DocumentFrequencies
+) -> list[float]:
     """Return how much of the query stands in each text: 0 for none of its words, 1 for every word once.
 
     Rare words count more, and a word that stands often up to 2.2 times, so that a text may reach 2.2. Unlike a BM25
@@ -133,7 +164,7 @@ def word_shares(connection: sqlite3.Connection, query: str, texts: Sequence[str]
         positive.
     """
     words = set(split_words(query))
-    counts, total_documents = _document_counts(connection, words), _num_documents(connection)
+    counts, total_documents = frequencies.of(connection, words)
     weights = {word: _rarity(counts.get(word, 0), total_documents) for word in words}
     total = sum(weights.values())
     if not total:
@@ -155,20 +186,14 @@ def _weighted_sum(weights: Mapping[str, float], text: str) -> float:
     return sum(weights[word] * value for word, value in saturated.items())
 
 
-def _document_counts(connection: sqlite3.Connection, words: Iterable[str]) -> dict[str, int]:
-    """Return in how many documents each word stands, without words that stand in none."""
+def _document_counts(connection: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]:
     # one value of one row: at each step of SQLite another thread may take the interpreter
     sql = (
         "SELECT json_group_object(term, doc) FROM json_each(?) AS asked CROSS JOIN keyword_counts ON term = asked.value"
     )
-    (found,) = connection.execute(sql, (json.dumps(list(dict.fromkeys(words))),)).fetchone()
+    (found,) = connection.execute(sql, (json.dumps(words),)).fetchone()
     counts: dict[str, int] = json.loads(found)
     return counts
-
-
-def _num_documents(connection: sqlite3.Connection) -> int:
-    count: int = read_manifest(connection)["num_documents"]
-    return count
 
 
 def _share_of_sum(row: int, words: Sequence[str]) -> int:
@@ -218,7 +243,7 @@ def _terms(text: str) -> Iterator[str]:
         yield from (run[place : place + 2] for place in range(len(run) - 1))
 
 
-@functools.lru_cache(maxsize=4_096)
+@functools.lru_cache(maxsize=10_000)  # about 5 KB each
 def _stem_counts(text: str) -> Mapping[str, int]:
     """Return how often each word that is not Chinese stands in a text."""
     return collections.Counter(_stem(run) for run in _WORD.findall(text.lower()) if not _HAN.match(run))

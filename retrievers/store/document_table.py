@@ -226,6 +226,17 @@ class DocumentTable:
         records = self._read_at_once("json_each(?) AS asked CROSS JOIN documents ON documents.row = asked.value", asked)
         return {record[0]: self._as_document(*record) for record in records}
 
+    def ids_of_rows(self, rows: Sequence[int]) -> dict[int, str]:
+        """Return the ids of the documents of these rows that are there."""
+        sql = (
+            "SELECT json_group_object(documents.row, documents.id) FROM json_each(?) AS asked "
+            "CROSS JOIN documents ON documents.row = asked.value"
+        )
+        with self.database.reading() as connection:
+            (found,) = connection.execute(sql, (json.dumps([int(row) for row in rows]),)).fetchone()
+        ids: dict[str, str] = json.loads(found)
+        return {int(row): id_ for row, id_ in ids.items()}
+
     def _read_at_once(self, tables: str, asked: str) -> list[list[Any]]:
         """Return records as one value of one row: at each step of SQLite another thread may take the interpreter."""
         columns = "documents.row, documents.id, documents.text, documents.metadata, documents.checksum"

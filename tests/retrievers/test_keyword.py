@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
-from retrievers.keyword import search_words, split_words, word_shares
+from retrievers.keyword import DocumentFrequencies, search_words, split_words, word_shares
 
 WORDS = ["red", "blue", "shoe", "sky", "退货", "包裹"]
 
@@ -27,7 +27,7 @@ def _words_of(texts):
 
 def _search(texts, query, k=10, rows=None):
     with _words_of(texts) as connection:
-        return search_words(connection, query, k, rows)
+        return search_words(connection, query, k, rows, frequencies=DocumentFrequencies())
 
 
 def _found(texts, query, k=10):
@@ -36,7 +36,7 @@ def _found(texts, query, k=10):
 
 def _shares(texts, query, others):
     with _words_of(texts) as connection:
-        return word_shares(connection, query, others)
+        return word_shares(connection, query, others, frequencies=DocumentFrequencies())
 
 
 def _ids(store, query):
@@ -203,3 +203,23 @@ def test_threads_do_not_mix_their_stems():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_ids_by_words_are_those_of_the_search_by_words_and_its_common_words_can_be_left_out():
+    store = FaissStore(embedding=HashedEmbeddings(dimension=2))
+    store.add_texts([f"shoe {word}" for word in ("red", "blue", "green", "grey")], ids=list("abcd"))
+    found = [document.id for document, _ in store.keyword_search("blue shoe", 4)]
+    assert store.keyword_ids("blue shoe", 4) == found == ["b", "a", "c", "d"][: len(found)]
+    assert store.keyword_ids("blue shoe", 4, max_word_share=0.5) == ["b"]
+    assert set(store.keyword_ids("shoe", 4, max_word_share=0.5)) == set("abcd")
+
+
+def test_document_frequencies_follow_the_store():
+    store = FaissStore(embedding=HashedEmbeddings(dimension=2))
+    store.add_texts(["red shoe", "blue sky"], ids=["a", "b"])
+    rare, common = store.word_shares("red sky", ["red"]), store.word_shares("red sky", ["sky"])
+    assert rare == common
+    store.add_texts(["red hat", "red sun"], ids=["c", "d"])
+    assert store.word_shares("red sky", ["red"]) < store.word_shares("red sky", ["sky"])
+    store.delete(["a", "c", "d"])
+    assert store.word_shares("red sky", ["red"]) > store.word_shares("red sky", ["sky"])
