@@ -10,7 +10,7 @@ from llms.finetuning.bodies import keeps_adapter
 from llms.finetuning.checkpoints import discard_checkpoints
 from llms.finetuning.conversations import Conversation, Conversations, read_conversations
 from llms.finetuning.methods import Method
-from llms.finetuning.saving import refuse_foreign_folder, replace_folder
+from llms.finetuning.saving import alone_in_folder, replace_folder
 from llms.finetuning.training_options import TrainingOptions
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import ChatManifest, save_manifest, template_fingerprint
@@ -87,6 +87,7 @@ class TrainedChat:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+@alone_in_folder
 def finetune_chat(conversations: Conversations, folder: Path, options: ChatTrainingOptions) -> TrainedChat:
     """Train a chat model on the assistant's turns of conversations and write a folder.
 
@@ -107,7 +108,6 @@ def finetune_chat(conversations: Conversations, folder: Path, options: ChatTrain
         UnsupportedOptionError: if the base cannot keep packed conversations apart, or the method does not know it.
         TrainingError: if training breaks off; its checkpoints stay.
     """
-    refuse_foreign_folder(folder)
     if not conversations.rows:
         msg = "there is no conversation to learn from; give at least one"
         raise TrainingDataError(msg)

@@ -21,7 +21,7 @@ from llms.finetuning.classifier_options import ClassifierOptions
 from llms.finetuning.heads import LabelledRows, build_head, cross_fitted_parts, refuse_unlearnable_split, to_rows
 from llms.finetuning.records import check_training_rows, split_rows
 from llms.finetuning.rows import ClassifierRow, LabelledText, LabelledTexts, MultiLabelTexts, labels_of
-from llms.finetuning.saving import refuse_foreign_folder, replace_folder
+from llms.finetuning.saving import alone_in_folder, replace_folder
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import ClassifierManifest, LabelCanary, save_manifest
 
@@ -43,6 +43,7 @@ class TrainedClassifier:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+@alone_in_folder
 def finetune_classifier(
     train: LabelledTexts | MultiLabelTexts, folder: Path, options: ClassifierOptions | None = None
 ) -> TrainedClassifier:
@@ -68,7 +69,6 @@ def finetune_classifier(
         ICLR 2022, for the order of the two steps.
     """
     options = options or ClassifierOptions()
-    refuse_foreign_folder(folder)
     check_training_rows(train.rows)
     labels = tuple(sorted({label for row in train.rows for label in labels_of(row)}))
     kept, held_out = split_rows(

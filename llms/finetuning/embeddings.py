@@ -17,7 +17,7 @@ from llms.finetuning.embeddings_rows import ContrastiveRows, prepare_rows, with_
 from llms.finetuning.methods import Method
 from llms.finetuning.pairs import TextPairs
 from llms.finetuning.rows import LabelledTexts
-from llms.finetuning.saving import refuse_foreign_folder, replace_folder
+from llms.finetuning.saving import alone_in_folder, replace_folder
 from llms.finetuning.training_options import TrainingOptions
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import EmbeddingsManifest, VectorCanary, save_manifest
@@ -96,6 +96,7 @@ class TrainedEmbeddings:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+@alone_in_folder
 def finetune_embeddings(
     train: TextPairs | LabelledTexts, folder: Path, options: EmbeddingsOptions | None = None
 ) -> TrainedEmbeddings:
@@ -116,7 +117,6 @@ def finetune_embeddings(
         TrainingError: if training breaks off; its checkpoints stay.
     """
     options = options or EmbeddingsOptions()
-    refuse_foreign_folder(folder)
     base = resolve_model(options.base)
     _refuse_other_kinds(base)
     rows, judge = prepare_rows(train, options)

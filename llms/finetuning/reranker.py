@@ -14,7 +14,7 @@ from llms.finetuning.bodies import keeps_adapter, save_body
 from llms.finetuning.checkpoints import discard_checkpoints
 from llms.finetuning.pairs import TextPairs
 from llms.finetuning.reranker_rows import Miner, RerankerRows, fit_score_scale, measure_lists, prepare_lists
-from llms.finetuning.saving import refuse_foreign_folder, replace_folder
+from llms.finetuning.saving import alone_in_folder, replace_folder
 from llms.finetuning.training_options import TrainingOptions
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import PairCanary, RerankerManifest, save_manifest
@@ -67,6 +67,7 @@ class TrainedReranker:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+@alone_in_folder
 def finetune_reranker(
     train: TextPairs, folder: Path, options: RerankerOptions | None = None, *, mine: Miner | None = None
 ) -> TrainedReranker:
@@ -92,7 +93,6 @@ def finetune_reranker(
         TrainingError: if training breaks off; its checkpoints stay.
     """
     options = options or RerankerOptions()
-    refuse_foreign_folder(folder)
     base = resolve_model(options.base)
     rows = prepare_lists(train, options, mine=mine)
     from llms.cross_encoder import CrossEncoder

@@ -1,18 +1,61 @@
 """A model folder appears complete or not at all, and never in the place of something else."""
 
 import contextlib
+import functools
+import hashlib
+import inspect
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from filelock import FileLock, Timeout
 
 from llms.errors import ModelFolderError, TrainingSaveError
 from llms.finetuning.durable_files import sync_files, writing
 from llms.finetuning.processes import is_main_process, main_process_first, wait_for_all
 from llms.manifest import MANIFEST_NAME
 
-__all__ = ["refuse_foreign_folder", "replace_folder"]
+__all__ = ["alone_in_folder", "refuse_foreign_folder", "replace_folder"]
+
+Training = TypeVar("Training", bound=Callable[..., Any])
+
+
+def alone_in_folder(train: Training) -> Training:
+    """Let only one training on this machine write a model `folder` at a time, and only into a folder of ours.
+
+    Raises:
+        ModelFolderError: from the function, before any work: if another training holds the folder, or as
+            `refuse_foreign_folder`.
+    """
+    signature = inspect.signature(train)
+
+    @functools.wraps(train)
+    def train_alone(*arguments: Any, **options: Any) -> Any:
+        folder: Path = signature.bind(*arguments, **options).arguments["folder"]
+        with _held(folder) if is_main_process() else contextlib.nullcontext():
+            refuse_foreign_folder(folder)
+            return train(*arguments, **options)
+
+    return cast("Training", train_alone)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
+    # not beside the model: the file stays, since removing it would let a third one in
+    lock = FileLock(Path(tempfile.gettempdir(), f"tunechain-training-{name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        msg = f"another training writes to {folder}; wait until it is done, or give another folder"
+        raise ModelFolderError(msg) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def refuse_foreign_folder(folder: Path) -> None:

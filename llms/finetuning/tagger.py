@@ -14,7 +14,7 @@ from llms.encoder import quiet_loading
 from llms.entity_metrics import entity_report
 from llms.finetuning.bodies import keeps_adapter, save_body
 from llms.finetuning.checkpoints import discard_checkpoints
-from llms.finetuning.saving import refuse_foreign_folder, replace_folder
+from llms.finetuning.saving import alone_in_folder, replace_folder
 from llms.finetuning.tagged_rows import TaggedText, TaggedTexts, check_tagged_texts, split_tagged_texts
 from llms.finetuning.training_options import TrainingOptions
 from llms.loading import folder_fingerprint, resolve_model
@@ -63,6 +63,7 @@ class TrainedTagger:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+@alone_in_folder
 def finetune_tagger(train: TaggedTexts, folder: Path, options: TaggerOptions | None = None) -> TrainedTagger:
     """Train on tagged texts and write a model folder that `LocalTagger` loads.
 
@@ -83,7 +84,6 @@ def finetune_tagger(train: TaggedTexts, folder: Path, options: TaggerOptions | N
     from llms.finetuning.tagger_training import train_network
 
     options = options or TaggerOptions()
-    refuse_foreign_folder(folder)
     check_tagged_texts(train.rows)
     scheme = TagScheme.of_labels(train.labels)
     kept, held_out = split_tagged_texts(train.rows, held_out_share=options.held_out_share, seed=options.seed)

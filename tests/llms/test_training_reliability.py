@@ -567,3 +567,21 @@ def test_what_is_no_model_is_refused_before_anything_is_written(train, tmp_path)
     with pytest.raises(ModelFolderError, match="is no model trained here"):
         train()
     assert os.listdir(tmp_path) == ["model"]  # noqa: PTH208  # hidden ones, too
+
+
+def test_a_folder_that_another_training_writes_to_is_refused_until_that_ends(train, monkeypatch, tmp_path):
+    refusals = []
+
+    def train_once_more(*arguments, **options):
+        with pytest.raises(ModelFolderError, match="another training writes to") as refusal:
+            train()
+        refusals.append(refusal)
+        train("beside", method="head")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(classifier_training, "check_training_rows", lambda rows: patch.undo() or train_once_more())
+        train()
+    assert len(refusals) == 1
+    train()
+    assert LocalClassifier(tmp_path / "model").labels == LocalClassifier(tmp_path / "beside").labels
