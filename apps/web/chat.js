@@ -1,6 +1,6 @@
 // The customer's chat: one conversation that outlives the page, with answers that come in as they are made.
 
-import { find, fit, icon, make, makeButton, plain, sendByEnter, showNotice } from "/static/page.js";
+import { find, fit, icon, make, makeButton, newId, plain, sendByEnter, showNotice } from "/static/page.js";
 import { call, follow } from "/static/server.js";
 import { drawText, drawTurn } from "/static/turns.js";
 import { onLanguage, say } from "/static/words.js";
@@ -123,11 +123,6 @@ function drawAnswer() {
       showEnd();
     },
   };
-}
-
-/** An id of 128 random bits; the browser's own ids are there on encrypted addresses only. */
-function newId() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 // ---------------------------------------------------------------- drawing

@@ -87,3 +87,8 @@ export function fit(box) {
   box.style.height = "auto";
   box.style.height = `${Math.min(box.scrollHeight + 2, 160)}px`;
 }
+
+/** An id of 128 random bits; the browser's own ids are there on encrypted addresses only. */
+export function newId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,6 +1,6 @@
 // The desk of the staff: who waits, what was said and why, and an answer.
 
-import { ago, find, fit, make, makeButton, onSubmit, plain, sendByEnter, showNotice } from "/static/page.js";
+import { ago, find, fit, make, makeButton, newId, onSubmit, plain, sendByEnter, showNotice } from "/static/page.js";
 import { call } from "/static/server.js";
 import { drawTurn } from "/static/turns.js";
 import { onLanguage, say } from "/static/words.js";
@@ -14,6 +14,7 @@ let last = null; // its view, as it was fetched last
 let numDrawn = 0; // turns of it
 let lists = { waiting: [], conversations: [] };
 let latestAt = 0; // when the conversations were fetched
+let unsent = null; // an answer that may have arrived although the network failed: { to, text, close, id }
 
 /** Let staff choose between the customer's view and their own. */
 export function openDesk(identity) {
@@ -138,7 +139,11 @@ function askedBefore(turn, turns) {
 
 async function answer(text, close) {
   find("answer-error").replaceChildren();
-  await call(path(shown, "/answers"), { text, close });
+  const to = path(shown, "/answers");
+  const isSame = unsent && unsent.to === to && unsent.text === text && unsent.close === close;
+  if (!isSame) unsent = { to, text, close, id: newId() };
+  await call(to, { text, close, message_id: unsent.id });
+  unsent = null;
   find("answer-text").value = "";
   fit(find("answer-text"));
   latestAt = 0;

@@ -112,7 +112,8 @@ def _calibrate(
 
     Where the encoder was not trained, every row can be such a row once: few rows then tell as much as many.
     """
-    is_cross_fitted = options.method == "head" and options.split_by == "label" and not options.augment
+    is_trained = options.method != "head" or options.contrastive_epochs > 0
+    is_cross_fitted = not is_trained and options.split_by == "label" and not options.augment
     if is_cross_fitted and len(everything) <= _CROSS_FITTED_ROWS:
         parts, targets = cross_fitted_parts(trained, everything, labels, options)
     else:
