@@ -169,21 +169,21 @@ def word_shares(
     total = sum(weights.values())
     if not total:
         return [0.0] * len(texts)
-    return [_weighted_sum(weights, text) / total for text in texts]
+    chinese = {word: weight for word, weight in weights.items() if _HAN.match(word)}
+    others = {word: weight for word, weight in weights.items() if word not in chinese}
+    return [_weighted_sum(chinese, others, text) / total for text in texts]
 
 
 def _rarity(count: int, total_documents: int) -> float:
     return math.log(1 + (max(total_documents, count) - count + 0.5) / (count + 0.5))
 
 
-def _weighted_sum(weights: Mapping[str, float], text: str) -> float:
+def _weighted_sum(chinese: Mapping[str, float], others: Mapping[str, float], text: str) -> float:
     stems = _stem_counts(text)
+    counts = [(weight, stems.get(word, 0)) for word, weight in others.items()]
     # cutting Chinese texts takes longer than all the rest of a search, and might cut the question's words apart
-    counts = {word: text.count(word) if _HAN.match(word) else stems.get(word, 0) for word in weights}
-    saturated = {
-        word: count * (_TERM_SATURATION + 1) / (count + _TERM_SATURATION) for word, count in counts.items() if count
-    }
-    return sum(weights[word] * value for word, value in saturated.items())
+    counts += [(weight, text.count(word)) for word, weight in chinese.items()]
+    return sum(weight * count * (_TERM_SATURATION + 1) / (count + _TERM_SATURATION) for weight, count in counts)
 
 
 def _document_counts(connection: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]:

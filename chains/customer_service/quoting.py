@@ -1,5 +1,6 @@
 """Sentences of retrieved passages: the best ones to quote, each with its exact place in its article."""
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,11 @@ def _is_end(line: str, mark: re.Match[str]) -> bool:
     return not (_ABBREVIATION.search(last_word) or (_NUMBERED.search(last_word) and _NUMBER.match(line, mark.end())))
 
 
+@functools.lru_cache(maxsize=10_000)  # about 1 KB each
+def _words(text: str) -> frozenset[str]:
+    return frozenset(split_words(text))
+
+
 class SentenceVectors:
     """The vectors of sentences, of which those used last are kept: passages that many ask for are embedded once.
 
@@ -122,8 +128,8 @@ def best_sentences(
     if not sentences:
         return []
     texts = [f"{sentence.passage.metadata.get('title', '')}: {sentence.text}" for sentence in sentences]
-    words = set(split_words(question))
-    shares = np.array([len(words & set(split_words(text))) / max(len(words), 1) for text in texts])
+    words = _words(question)
+    shares = np.array([len(words & _words(text)) / max(len(words), 1) for text in texts])
     relevance = np.array([float(sentence.passage.metadata.get("relevance", 0.0)) for sentence in sentences])
     leads = _WORD_WEIGHT * shares + relevance
     leading = np.argsort(-leads, kind="stable")[:_NUM_COMPARED]
