@@ -21,8 +21,8 @@ __all__ = ["GRAPH", "TOKENIZER", "OpenVinoEncoder", "compile_graph", "load_openv
 GRAPH = "encoder.xml"
 TOKENIZER = "tokenizer.json"
 _NUM_REQUESTS = 2  # at a time, each with its share of the cores: small products do not keep all of them busy
-# A graph whose shape is fixed answers a short text three times as fast as one that takes any, which prepares itself
-# anew at every change of shape. It takes 100 MB, so there is one; above so many texts, a batch is faster.
+# A graph that takes any shape prepares itself anew at every change of shape, which takes longer than a short text does;
+# one of fixed shape does not. It takes 100 MB, so there is one; above so many texts, a batch is faster.
 _SHORT_TOKENS = 32
 _FEW_TEXTS = 8
 _TOKEN_STEP = 8  # few but longer texts are padded to a multiple of it: fewer shapes to prepare for

@@ -100,6 +100,15 @@ def test_vectors_are_close_to_those_of_torch(exported, precision, closeness):
     assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 20])
+def test_vectors_do_not_depend_on_how_many_texts_come_together(exported, size):
+    texts = [" ".join(["parcel", "lost", "in", "transit"][: 1 + i % 4] * (1 + 7 * (i % 3))) for i in range(20)]
+    expected = LocalEmbeddings(exported, engine="torch", precision="float32").embed_array(texts)
+    embeddings = LocalEmbeddings(exported, engine="openvino", precision="float32")
+    parts = [embeddings.embed_array(texts[begin : begin + size]) for begin in range(0, len(texts), size)]
+    assert np.concatenate(parts) == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize("pooling", ["cls", "max", "mean_sqrt_len_tokens", ("cls", "mean")])
 def test_pooling_and_projection_are_carried_over(encoder_folder, tmp_path, pooling):
     folder = build_pipeline(encoder_folder, tmp_path / "model", pooling=pooling)
