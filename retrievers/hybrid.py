@@ -193,8 +193,8 @@ class HybridRetriever(BaseRetriever):
     ) -> list[Document]:
         """Return what either search finds, best first, each with its relevance; at most `limit`."""
         vector, by_meaning = (nearest or self._nearest([query], fetch, condition))[query]
-        share = _MAX_WORD_SHARE if self.fusion == "relevance" else COMMON_SHARE
-        by_words = self.store.keyword_ids(query, fetch, filter=condition, max_word_share=share)
+        max_word_share = _MAX_WORD_SHARE if self.fusion == "relevance" else COMMON_SHARE
+        by_words = self.store.keyword_ids(query, fetch, filter=condition, max_word_share=max_word_share)
         known = {document.id for document, _ in by_meaning}
         scored = by_meaning + self.store.score_by_ids(vector, [id_ for id_ in by_words if id_ not in known])
         shares = self.store.word_shares(query, [document.page_content for document, _ in scored])

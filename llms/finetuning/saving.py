@@ -44,8 +44,10 @@ def alone_in_folder(train: Training) -> Training:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
-    # not beside the model: the file stays, since removing it would let a third one in
+    # not beside the model: the file stays, since removing it would let a third one in. Of each user another one, as
+    # nobody can open those of others there.
+    place = f"{os.path.expanduser('~')}\0{folder.resolve()}"  # noqa: PTH111  # Path.home() may raise
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
     lock = FileLock(Path(tempfile.gettempdir(), f"tunechain-training-{name}.lock"), timeout=0)
     try:
         lock.acquire()
