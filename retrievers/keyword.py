@@ -183,7 +183,9 @@ def _weighted_sum(chinese: Mapping[str, float], others: Mapping[str, float], tex
     counts = [(weight, stems.get(word, 0)) for word, weight in others.items()]
     # cutting Chinese texts takes longer than all the rest of a search, and might cut the question's words apart
     counts += [(weight, text.count(word)) for word, weight in chinese.items()]
-    return sum(weight * count * (_TERM_SATURATION + 1) / (count + _TERM_SATURATION) for weight, count in counts)
+    return sum(
+        weight * count * (_TERM_SATURATION + 1) / (count + _TERM_SATURATION) for weight, count in counts if count
+    )
 
 
 def _document_counts(connection: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]:
