@@ -129,6 +129,7 @@ def _build_one_language(
             link_hosts=section.link_hosts,
             clarify_text=section.clarify_text,
             handover_text=section.handover_text,
+            staff_language=settings.language,
         ),
     )
 

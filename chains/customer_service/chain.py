@@ -21,6 +21,7 @@ from chains.customer_service.links import find_unlisted_link, visible_text
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.quoting import SentenceVectors, best_sentences
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest
+from chains.customer_service.staff_words import StaffWords
 from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
 from chains.errors import ChainInputError
@@ -73,8 +74,8 @@ class ServiceChain:
             return reply
         if pair := two_likeliest(guess, self.templates, self.options):
             return self._ask_which(pair, guess)
-        unsure = f"likeliest intent {guess.label} ({guess.probability:.2f}) is not sure enough"
-        return self._hand_over(guess, request, f"{unsure}, and nothing in the knowledge base is relevant enough")
+        reason = self._words.unsure.format(intent=guess.label, probability=guess.probability)
+        return self._hand_over(guess, request, reason)
 
     def _intent(self, request: ServiceRequest, guess: Classification) -> str | None:
         """Return the intent whose template answers, or None: asked for, or sure enough by itself."""
@@ -100,12 +101,12 @@ class ServiceChain:
         filled = self.templates.fill(intent, request.text, known=request.slots, look_up=look_up)
         reply = functools.partial(ServiceReply, intent=intent, probability=guess.probability, slots=filled.slots)
         if isinstance(filled, FilledTemplate):
-            return reply(text=filled.text, route="template", reason=f"the message is about {intent}")
+            return reply(text=filled.text, route="template", reason=self._words.about_intent.format(intent=intent))
         if isinstance(filled, MissingSlot):
             question = OpenQuestion(intents=(intent,), slot=filled.name)
-            reason = f"the message does not hold {filled.name}"
+            reason = self._words.lacks_slot.format(slot=filled.name)
             return reply(text=filled.ask, route="clarify", open_question=question, reason=reason)
-        reason = f"{filled.tool} knows nothing of {_shown_slots(filled.slots)}"
+        reason = self._words.lookup_knows_nothing.format(tool=filled.tool, slots=_shown_slots(filled.slots))
         if filled.say is None:
             return self._hand_over(guess, request, reason)
         return reply(text=filled.say, route="clarify", reason=reason)
@@ -125,7 +126,7 @@ class ServiceChain:
             route="curated",
             probability=guess.probability,
             known_question=match.question.id,
-            reason=f"the known question {match.question.id} is asked (relevance {match.relevance:.2f})",
+            reason=self._words.known_question.format(id=match.question.id, relevance=match.relevance),
         )
 
     # --- answers from articles
@@ -143,9 +144,9 @@ class ServiceChain:
     def _from_passages(
         self, guess: Classification, text: str, passages: Sequence[Document], steps: Steps, config: RunnableConfig
     ) -> ServiceReply | None:
-        answer, way = self._compose(text, passages, steps, config), "composed"
+        answer, reason = self._compose(text, passages, steps, config), self._words.composed
         if answer is None:
-            answer, way = self._quote(text, passages, steps), "quoted"
+            answer, reason = self._quote(text, passages, steps), self._words.quoted
         if answer is None:
             return None
         answer_text, citations = answer
@@ -155,7 +156,7 @@ class ServiceChain:
             route="answer",
             probability=guess.probability,
             citations=citations,
-            reason=f"no approved answer fits for sure; {way} from {sources}",
+            reason=reason.format(sources=sources),
         )
 
     def _compose(
@@ -197,20 +198,29 @@ class ServiceChain:
             route="clarify",
             probability=guess.probability,
             open_question=OpenQuestion(intents=pair),
-            reason=f"{pair[0]} and {pair[1]} are the likeliest intents, and neither is sure enough",
+            reason=self._words.two_intents.format(first=pair[0], second=pair[1]),
         )
 
     def _hand_over(self, guess: Classification, request: ServiceRequest, reason: str) -> ServiceReply:
         likeliest = ", ".join(f"{label} {share:.0%}" for label, share in list(guess.probabilities.items())[:2])
         slots = {**request.slots, **self.templates.find_slots(request.text)}
-        lines = [f"Message: {request.text}", f"Likeliest intents: {likeliest or guess.label}", f"Why: {reason}"]
+        words = self._words
+        lines = [
+            words.message.format(text=request.text),
+            words.likeliest.format(intents=likeliest or guess.label),
+            words.why.format(reason=reason),
+        ]
         return ServiceReply(
             text=self.options.handover_text,
             route="handover",
             probability=guess.probability,
             reason=reason,
-            summary="\n".join([*lines, f"Known: {_shown_slots(slots)}"] if slots else lines),
+            summary="\n".join([*lines, words.known.format(slots=_shown_slots(slots))] if slots else lines),
         )
+
+    @property
+    def _words(self) -> StaffWords:
+        return self.options.staff_words
 
 
 def build_customer_service_chain(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from chains.customer_service.staff_words import STAFF_WORDS, StaffLanguage, StaffWords
+
 __all__ = ["ServiceOptions"]
 
 
@@ -21,6 +23,7 @@ class ServiceOptions:
         link_hosts: hosts whose links may stand in answers from the knowledge base, and hosts below them.
         clarify_text: the question between two intents, {first} and {second}.
         handover_text: what the customer reads when a person takes over.
+        staff_language: of reasons and summaries, which staff read.
     """
 
     min_relevance: float = 0.35
@@ -31,6 +34,7 @@ class ServiceOptions:
     link_hosts: tuple[str, ...] = ()
     clarify_text: str = "What is it about: 1. {first}, or 2. {second}?"
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
+    staff_language: StaffLanguage = "en"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
@@ -42,6 +46,14 @@ class ServiceOptions:
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
                 raise ValueError(msg)
+        if self.staff_language not in STAFF_WORDS:
+            msg = f"staff_language must be one of {', '.join(STAFF_WORDS)}, got {self.staff_language!r}"
+            raise ValueError(msg)
         if "{first}" not in self.clarify_text or "{second}" not in self.clarify_text:
             msg = f"clarify_text must hold {{first}} and {{second}}, got {self.clarify_text!r}"
             raise ValueError(msg)
+
+    @property
+    def staff_words(self) -> StaffWords:
+        """What staff read, in their language."""
+        return STAFF_WORDS[self.staff_language]

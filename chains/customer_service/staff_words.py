@@ -1,0 +1,62 @@
+"""What staff read about a reply, in their language: why its route was taken, and what is known at a hand-over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+__all__ = ["STAFF_WORDS", "StaffLanguage", "StaffWords"]
+
+StaffLanguage: TypeAlias = Literal["en", "zh"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaffWords:
+    """Sentences with places for names and numbers, filled by `str.format`."""
+
+    about_intent: str
+    lacks_slot: str
+    lookup_knows_nothing: str
+    known_question: str
+    composed: str
+    quoted: str
+    two_intents: str
+    unsure: str
+    message: str
+    likeliest: str
+    why: str
+    known: str
+
+
+STAFF_WORDS: Final[Mapping[StaffLanguage, StaffWords]] = {
+    "en": StaffWords(
+        about_intent="the message is about {intent}",
+        lacks_slot="the message does not hold {slot}",
+        lookup_knows_nothing="{tool} knows nothing of {slots}",
+        known_question="the known question {id} is asked (relevance {relevance:.2f})",
+        composed="no approved answer fits for sure; composed from {sources}",
+        quoted="no approved answer fits for sure; quoted from {sources}",
+        two_intents="{first} and {second} are the likeliest intents, and neither is sure enough",
+        unsure=(
+            "likeliest intent {intent} ({probability:.2f}) is not sure enough, and nothing in the knowledge base is "
+            "relevant enough"
+        ),
+        message="Message: {text}",
+        likeliest="Likeliest intents: {intents}",
+        why="Why: {reason}",
+        known="Known: {slots}",
+    ),
+    "zh": StaffWords(
+        about_intent="消息的意图是 {intent}",
+        lacks_slot="消息中没有 {slot}",
+        lookup_knows_nothing="{tool} 查不到 {slots}",
+        known_question="问的是已知问题 {id}（相关度 {relevance:.2f}）",
+        composed="没有足够确定的标准答案，根据 {sources} 组织回答",
+        quoted="没有足够确定的标准答案，引用 {sources} 的原文",
+        two_intents="最可能的意图是 {first} 和 {second}，但都不够确定",
+        unsure="最可能的意图 {intent}（{probability:.2f}）不够确定，知识库中也没有足够相关的内容",
+        message="消息：{text}",
+        likeliest="最可能的意图：{intents}",
+        why="原因：{reason}",
+        known="已知信息：{slots}",
+    ),
+}
