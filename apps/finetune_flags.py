@@ -80,6 +80,7 @@ FLAGS = (
     Flag(
         "contrastive_epochs", int, TRAINING, "Classifiers with few examples: passes that first teach what is alike. (0)"
     ),
+    Flag("outside_label", str, TRAINING, "Classifiers: label of rows that belong to none of the others."),
     Flag("augment", int, TRAINING, "Classifiers: copies of each row with typing errors. (0)"),
     Flag("packing", bool, TRAINING, "Chat: several short conversations in one row."),
     Flag("base", str, METHOD, "Model to start from: folder or hub id. (all-MiniLM-L6-v2); chat needs one."),

@@ -51,7 +51,7 @@ def retrain_service(settings: Settings, *, show_progress: bool = False) -> Promo
     before = evaluate_customer_service(settings)
     candidate = settings.models_folder / "intent.candidate"
     rows = with_reviewed_rows(labelled_rows(settings, "intent"), entries)
-    finetune_classifier(rows, candidate, classifier_options(settings, show_progress=show_progress))
+    finetune_classifier(rows, candidate, classifier_options(settings, "intent", show_progress=show_progress))
     classifier = LocalClassifier(candidate, device=settings.models.device)
     chain = build_reviewed_service(settings, classifier=classifier, entries=entries)
     after = evaluate_service(chain, service_questions(settings))

@@ -58,6 +58,7 @@ class CustomerServiceSettings(_Section):
     """Where the records lie and when an answer is good enough."""
 
     folder: Path = Path("customer_service")
+    outside_intent: str = ""  # of rows in intents.csv that are about nothing the templates answer
     min_relevance: float = Field(default=0.35, ge=0.0, le=1.0)
     word_weight: float = Field(default=0.25, gt=0.0, allow_inf_nan=False)
     false_hit_budget: float = Field(default=0.02, gt=0.0, lt=1.0)  # of known_questions.yaml

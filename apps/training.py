@@ -56,7 +56,7 @@ def train_workspace_classifier(settings: Settings, name: str, *, show_progress: 
     if name == "intent":
         reviews = Reviews(settings.records_folder(settings.customer_service))
         rows = with_reviewed_rows(rows, reviews.in_use())
-    options = classifier_options(settings, show_progress=show_progress)
+    options = classifier_options(settings, name, show_progress=show_progress)
     return finetune_classifier(rows, settings.models_folder / name, options)
 
 
@@ -65,13 +65,14 @@ def with_reviewed_rows(rows: LabelledTexts, entries: Sequence[ReviewedEntry]) ->
     return replace(rows, rows=[*rows.rows, *training_rows(entries)])
 
 
-def classifier_options(settings: Settings, *, show_progress: bool) -> ClassifierOptions:
-    """Return how the workspace's classifiers are trained."""
+def classifier_options(settings: Settings, name: str, *, show_progress: bool) -> ClassifierOptions:
+    """Return how the workspace's classifier called `name` is trained."""
     return ClassifierOptions(
         base=settings.models.encoder,
         method=settings.finetuning.method,
         epochs=settings.finetuning.epochs,
         seed=settings.finetuning.seed,
+        outside_label=(settings.customer_service.outside_intent or None) if name == "intent" else None,
         device=settings.models.device,
         show_progress=show_progress,
     )

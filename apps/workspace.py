@@ -32,6 +32,7 @@ epochs = 6
 
 [customer_service]             # intents.csv, templates.yaml, knowledge/*.md
 min_relevance = 0.35           # below it a passage does not answer a question; 0 to 1
+# outside_intent = "other"     # the intent of rows in intents.csv that are about anything else
 # word_weight = 0.25           # of shared words beside meaning; more where the encoder does not know the language
 # language_workspaces = ["shop-zh"]  # workspaces whose customer service answers in their language
 # conversations = ""           # empty: a file here, for one server; "postgresql://..." for several
@@ -73,6 +74,7 @@ epochs = 6
 
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md
 min_relevance = 0.5            # 相关度低于此值的段落不用于回答，取值 0 到 1
+# outside_intent = "other"     # intents.csv 中与所有意图都无关的消息所用的意图名
 word_weight = 0.5              # 词语相对语义的权重；默认编码器以英文为主，中文更依赖词语
 # clarify_probability = 0.8    # 两个最可能意图的概率之和达到此值时，反问客户是哪一个；1 表示从不反问
 # link_hosts = ["shop.example"]  # 知识库答案中允许出现的链接域名

@@ -34,5 +34,6 @@ class Classification(BaseModel):
     )
     accepted: bool = Field(
         default=True,
-        description="False where the text lies outside what the model learnt or the probability is too low.",
+        description="False where the text lies outside what the model learnt, is given its label for such texts, or "
+        "the probability is too low.",
     )

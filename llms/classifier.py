@@ -208,8 +208,11 @@ class LocalClassifier(Runnable[str, Classification]):
             margin=max(0.0, ahead),
             labels=tuple(self.labels[int(i)] for i in order if row[i] >= self._min_label_probability),
             in_scope=in_scope,
-            accepted=is_sure and in_scope >= min_in_scope,
+            accepted=is_sure and in_scope >= min_in_scope and not self._is_outside(int(order[0])),
         )
+
+    def _is_outside(self, place: int) -> bool:
+        return self.manifest is not None and self.labels[place] == self.manifest.outside_label
 
     @property
     def _min_label_probability(self) -> float:

@@ -73,6 +73,7 @@ class ClassifierHead:
         closeness: (rows,), how close each example is to its own neighbours.
         example_texts: (rows,), to show beside an answer; empty where they were not to be kept.
         scales: of encoder, n-grams and nearest examples.
+        has_outside: whether the last label stands for texts that belong to none of the others.
     """
 
     encoder: TextEncoder
@@ -87,6 +88,7 @@ class ClassifierHead:
     scales: tuple[float, float, float] = (1.0, 0.0, 0.0)
     scope: ScopeModel | None = None
     is_multi_label: bool = False
+    has_outside: bool = False
 
     @classmethod
     def load(cls, folder: Path, *, manifest: ClassifierManifest, encoder: TextEncoder) -> "ClassifierHead":
@@ -109,6 +111,7 @@ class ClassifierHead:
             scales=(manifest.encoder_scale, manifest.lexical_scale, manifest.neighbour_scale),
             scope=ScopeModel(manifest.scope_centers, manifest.scope_spreads, manifest.scope_spread),
             is_multi_label=manifest.multi_label,
+            has_outside=manifest.outside_label is not None,
         )
 
     def save(self, folder: Path) -> None:
@@ -139,15 +142,20 @@ class ClassifierHead:
     def predict_from_vectors(self, texts: Sequence[str], vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what `predict` does, from vectors (texts, dimension) that the encoder made of the texts before."""
         parts = self.score_parts(texts, vectors)
+        probabilities = self.link(parts.combine(self.scales))
         scope = self.scope.score(parts.signs) if self.scope else np.ones(len(texts), dtype=np.float32)
-        return self.link(parts.combine(self.scales)), scope
+        return probabilities, scope * (1 - probabilities[:, -1]) if self.has_outside else scope
 
     def score_parts(self, texts: Sequence[str], vectors: FloatArray) -> ScoreParts:
         """Return what each part says of the texts."""
         encoder_logits = vectors @ self.weight.T + self.bias
         lexical = self.lexical.scores(texts)
         cosines = vectors @ self.examples.T  # (texts, rows)
-        signs = scope_signs(cosines, self.closeness, encoder_logits, lexical)
+        inside = slice(-1 if self.has_outside else None)  # of the labels; the outside one is the last
+        inside_rows = slice(int((self.example_labels < len(self.labels[inside])).sum()))
+        signs = scope_signs(
+            cosines[:, inside_rows], self.closeness[inside_rows], encoder_logits[:, inside], lexical[:, inside]
+        )
         return ScoreParts(encoder_logits, lexical, self._nearest_of_each(cosines), signs)
 
     def link(self, logits: FloatArray) -> FloatArray:

@@ -83,6 +83,7 @@ class ClassifierManifest(ModelManifest):
     task: Literal["classifier"] = "classifier"
     labels: tuple[str, ...]
     multi_label: bool = False
+    outside_label: str | None = None
     encoder_scale: float
     lexical_scale: float
     neighbour_scale: float

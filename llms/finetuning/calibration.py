@@ -54,7 +54,12 @@ class Calibration:
 
 
 def fit_calibration(
-    parts: ScoreParts, targets: npt.NDArray[Any], promise: Promise, labels: Sequence[str]
+    parts: ScoreParts,
+    targets: npt.NDArray[Any],
+    promise: Promise,
+    labels: Sequence[str],
+    *,
+    has_outside: bool = False,
 ) -> Calibration:
     """Return the scales with the least log loss on the held-out rows, and the thresholds that follow.
 
@@ -63,20 +68,30 @@ def fit_calibration(
     Args:
         parts: what a head that has not seen the held-out rows says of them.
         targets: (texts,) label ids, or (texts, labels) 0 and 1 where several labels may apply.
+        has_outside: whether the last label stands for texts that belong to none of the others.
     """
     scales = _fit_scales(parts, targets)
     logits = parts.combine(scales)
-    scope = ScopeModel.fit(parts.signs)
-    min_in_scope = float(np.quantile(scope.score(parts.signs), _SCOPE_LOSS_SHARE))
     if targets.ndim == 2:
+        scope = ScopeModel.fit(parts.signs)
+        min_in_scope = float(np.quantile(scope.score(parts.signs), _SCOPE_LOSS_SHARE))
         threshold, metrics = _fit_several(sigmoid(logits), targets)
         return Calibration(scales, scope, threshold, min_in_scope, metrics, {"min_probability": threshold})
     probabilities = softmax(logits)
     predicted, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    threshold = _lowest_good_threshold(confidences, predicted == targets, promise)
+    is_inside = targets < len(labels) - has_outside
+    scope = ScopeModel.fit(parts.signs[is_inside])
+    in_scope = scope.score(parts.signs)
+    if has_outside:
+        in_scope = in_scope * (1 - probabilities[:, -1])
+    min_in_scope = float(np.quantile(in_scope[is_inside], _SCOPE_LOSS_SHARE))
+    # a text that is taken for an outside one is never accepted, so it tells nothing of those that are
+    counts = (predicted < len(labels) - 1) & (in_scope >= min_in_scope) if has_outside else is_inside
+    right = predicted[counts] == targets[counts]
+    threshold = _lowest_good_threshold(confidences[counts], right, promise)
     named = [[labels[i] for i in ids] for ids in (targets, predicted)]
     metrics = classification_metrics(named[0], named[1], confidences.tolist())
-    facts = _accepted_facts(confidences, predicted == targets, threshold, promise)
+    facts = _accepted_facts(confidences[counts], right, threshold, promise, num_texts=len(targets))
     facts |= {
         "label_set_confidence": promise.label_set_confidence,
         "label_set_min_probability": _label_set_threshold(
@@ -162,7 +177,7 @@ def _places_by_bound(num_right: npt.NDArray[Any], places: Sequence[int], promise
 
 
 def _accepted_facts(
-    confidences: FloatArray, correct: npt.NDArray[np.bool_], threshold: float, promise: Promise
+    confidences: FloatArray, correct: npt.NDArray[np.bool_], threshold: float, promise: Promise, *, num_texts: int
 ) -> dict[str, float]:
     accepted = confidences >= threshold
     num_accepted, num_right = int(accepted.sum()), int(correct[accepted].sum())
@@ -172,7 +187,7 @@ def _accepted_facts(
         "accepted_accuracy_wanted": promise.accepted_accuracy,
         "accepted_accuracy": num_right / num_accepted if num_accepted else 0.0,
         "accepted_accuracy_lower_95": lower,
-        "accepted_share": num_accepted / len(confidences),
+        "accepted_share": num_accepted / num_texts,
     }
 
 

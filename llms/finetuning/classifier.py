@@ -12,7 +12,7 @@ import numpy as np
 from llms.classifier_head import ClassifierHead
 from llms.device import choose_device
 from llms.encoder import SentenceEncoder, open_sentence_transformer
-from llms.errors import OptionValueError
+from llms.errors import OptionValueError, TrainingDataError
 from llms.finetuning.augmentation import augment_texts
 from llms.finetuning.bodies import keeps_adapter, merge_body, save_body
 from llms.finetuning.calibration import Calibration, fit_calibration
@@ -20,7 +20,7 @@ from llms.finetuning.checkpoints import discard_checkpoints
 from llms.finetuning.classifier_options import ClassifierOptions
 from llms.finetuning.heads import LabelledRows, build_head, cross_fitted_parts, refuse_unlearnable_split, to_rows
 from llms.finetuning.records import check_training_rows, split_rows
-from llms.finetuning.rows import ClassifierRow, LabelledText, LabelledTexts, MultiLabelTexts, labels_of
+from llms.finetuning.rows import ClassifierRow, LabelledText, LabelledTexts, MultiLabelText, MultiLabelTexts, labels_of
 from llms.finetuning.saving import alone_in_folder, replace_folder
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import ClassifierManifest, LabelCanary, save_manifest
@@ -70,18 +70,23 @@ def finetune_classifier(
     """
     options = options or ClassifierOptions()
     check_training_rows(train.rows)
-    labels = tuple(sorted({label for row in train.rows for label in labels_of(row)}))
+    labels = _labels(train, options)
     kept, held_out = split_rows(
         train.rows, held_out_share=options.held_out_share, seed=options.seed, by=options.split_by
     )
     refuse_unlearnable_split(kept, held_out)
     base = resolve_model(options.base)
-    learnt = to_rows(_augment(kept, options), labels, with_names=options.learns_names(train.rows))
+
+    def with_copies(rows: Sequence[ClassifierRow]) -> LabelledRows:
+        has_names = options.learns_names(train.rows)
+        return to_rows(_augment(rows, options), labels, with_names=has_names, nameless=options.outside_label)
+
+    learnt = with_copies(kept)
     start = _tune_contrastively(kept, folder, options) if options.contrastive_epochs else base
     trained = _train_encoder(
         start, learnt, to_rows(held_out, labels), labels, options, folder=folder, data=train.sha256
     )
-    everything = to_rows(_augment(train.rows, options), labels, with_names=options.learns_names(train.rows))
+    everything = with_copies(train.rows)
     calibration = _calibrate(trained, learnt, to_rows(held_out, labels), everything, labels, options)
     # what was held out has done its work; now head, n-grams and examples may know it, too
     head = build_head(trained, everything, labels, options)
@@ -94,6 +99,24 @@ def finetune_classifier(
     )
     _write(folder, trained.encoder, head, manifest, options)
     return TrainedClassifier(folder, calibration.metrics, trained.history)
+
+
+def _labels(train: LabelledTexts | MultiLabelTexts, options: ClassifierOptions) -> tuple[str, ...]:
+    """Return the labels of the rows in alphabetical order; the outside one comes last."""
+    found = {label for row in train.rows for label in labels_of(row)}
+    outside = options.outside_label
+    if outside is None:
+        return tuple(sorted(found))
+    if isinstance(train, MultiLabelTexts):
+        msg = f"outside_label={outside!r} is for rows with one label; where texts have several, give such rows none"
+        raise OptionValueError(msg)
+    if outside not in found or len(found) < 3:
+        msg = (
+            f"outside_label={outside!r} needs rows with that label and with two others, the rows have "
+            f"{', '.join(map(repr, sorted(found)[:5]))}; add such rows or leave it out"
+        )
+        raise TrainingDataError(msg)
+    return (*sorted(found - {outside}), outside)
 
 
 def _augment(rows: Sequence[ClassifierRow], options: ClassifierOptions) -> list[ClassifierRow]:
@@ -120,7 +143,7 @@ def _calibrate(
         vectors = trained.vectors(held_out.texts)
         parts = build_head(trained, learnt, labels, options, refit=False).score_parts(held_out.texts, vectors)
         targets = held_out.targets
-    return fit_calibration(parts, targets, options.promise, labels)
+    return fit_calibration(parts, targets, options.promise, labels, has_outside=options.outside_label is not None)
 
 
 def _tune_contrastively(rows: Sequence[ClassifierRow], folder: Path, options: ClassifierOptions) -> Path:
@@ -131,10 +154,13 @@ def _tune_contrastively(rows: Sequence[ClassifierRow], folder: Path, options: Cl
     """
     from llms.finetuning.embeddings import EmbeddingsOptions, finetune_embeddings
 
-    single = LabelledTexts([row for row in rows if isinstance(row, LabelledText)])
-    if len(single.rows) < len(rows):
+    if any(isinstance(row, MultiLabelText) for row in rows):
         msg = "contrastive_epochs needs rows with one label each; leave it out where texts have several"
         raise OptionValueError(msg)
+    # what belongs to no label has nothing in common
+    single = LabelledTexts(
+        [row for row in rows if isinstance(row, LabelledText) and row.label != options.outside_label]
+    )
     place = _contrastive_folder(folder)
     shared = {
         name: getattr(options, name)
@@ -209,6 +235,7 @@ def _describe(
     return ClassifierManifest(
         labels=head.labels,
         multi_label=head.is_multi_label,
+        outside_label=options.outside_label,
         encoder_scale=calibration.scales[0],
         lexical_scale=calibration.scales[1],
         neighbour_scale=calibration.scales[2],

@@ -25,6 +25,9 @@ class ClassifierOptions(TrainingOptions):
         accepted_accuracy: share of the accepted answers that shall be right.
         accepted_confidence: how sure that shall be, 0.5 to 1; 0 takes the share on the held-out rows as it is.
         label_set_confidence: share of texts whose right label shall be among `Classification.labels`.
+        outside_label: the label of rows that belong to none of the others, such as messages about anything else. It
+            is learnt as a label, an answer with it is never accepted, and its examples tell better than the others
+            alone what is out of scope. None where there are no such rows.
         split_by: how rows are held out: the same share of every label, whole groups, or the latest.
         learn_names: whether a label's name is learnt as one more example of it, as "card_lost" says much; None is
             yes for labels of words where most have fewer than 20 examples.
@@ -38,6 +41,7 @@ class ClassifierOptions(TrainingOptions):
     accepted_accuracy: float = 0.95
     accepted_confidence: float = 0.0
     label_set_confidence: float = 0.95
+    outside_label: str | None = None
     split_by: Literal["label", "group", "time"] = "label"
     learn_names: bool | None = None
     contrastive_epochs: int = 0
@@ -73,7 +77,7 @@ class ClassifierOptions(TrainingOptions):
             >>> ClassifierOptions().learns_names(rows), ClassifierOptions().learns_names(rows * 50)
             (True, False)
         """
-        counts = Counter(label for row in rows for label in labels_of(row))
+        counts = Counter(label for row in rows for label in labels_of(row) if label != self.outside_label)
         if self.learn_names is not None:
             return self.learn_names
         is_words = all(any(character.isalpha() for character in label) and len(label) > 2 for label in counts)

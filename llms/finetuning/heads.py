@@ -56,8 +56,13 @@ class LabelledRows:
         return LabelledRows([self.texts[place] for place in places], self.targets[places])
 
 
-def to_rows(rows: Sequence[ClassifierRow], labels: Sequence[str], *, with_names: bool = False) -> LabelledRows:
+def to_rows(
+    rows: Sequence[ClassifierRow], labels: Sequence[str], *, with_names: bool = False, nameless: str | None = None
+) -> LabelledRows:
     """Return texts and targets of rows; with the labels' names as further texts, if asked for.
+
+    Args:
+        nameless: a label whose name says nothing.
 
     Example:
         >>> from llms.finetuning.rows import LabelledText
@@ -66,7 +71,7 @@ def to_rows(rows: Sequence[ClassifierRow], labels: Sequence[str], *, with_names:
     """
     places = {label: place for place, label in enumerate(labels)}
     texts = [row.text for row in rows]
-    named = list(labels) if with_names else []
+    named = [label for label in labels if label != nameless] if with_names else []
     texts += [" ".join(label.replace("_", " ").replace("-", " ").split()) for label in named]
     if not any(isinstance(row, MultiLabelText) for row in rows):
         ids = [places[labels_of(row)[0]] for row in rows] + [places[label] for label in named]
@@ -116,6 +121,10 @@ def build_head(
     places = _spread(rows.targets, seed=options.seed)
     examples = vectors[places]
     example_labels = np.full(len(places), -1) if rows.is_multi_label else rows.targets[places]
+    has_outside = options.outside_label is not None
+    is_inside = example_labels < len(labels) - has_outside
+    closeness = np.zeros(len(places), dtype=np.float32)
+    closeness[is_inside] = own_closeness(examples[is_inside])
     return ClassifierHead(
         encoder=trained.encoder,
         weight=weight,
@@ -123,10 +132,11 @@ def build_head(
         lexical=LexicalModel.fit(rows.texts, rows.targets, seed=options.seed),
         examples=examples,
         example_labels=example_labels.astype(np.int64),
-        closeness=own_closeness(examples),
+        closeness=closeness,
         labels=labels,
         example_texts=tuple(rows.texts[place] for place in places) if options.keep_examples else (),
         is_multi_label=rows.is_multi_label,
+        has_outside=has_outside,
     )
 
 

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llms.classifier_head import ScoreParts, softmax
-from llms.finetuning.calibration import Promise, _fit_scales, _label_set_threshold, _lowest_good_threshold
+from llms.finetuning.calibration import (
+    Calibration,
+    Promise,
+    _fit_scales,
+    _label_set_threshold,
+    _lowest_good_threshold,
+    fit_calibration,
+)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.3, 0.5, 0.7, 0.9]), st.booleans()), min_size=1, max_size=60))
@@ -81,6 +88,30 @@ def test_label_sets_hold_the_right_label_as_often_as_promised():
 
 def test_too_few_rows_for_a_promise_put_every_label_into_the_set():
     assert _label_set_threshold(np.array([0.9, 0.8], np.float32), 0.95) == 0.0
+
+
+def test_outside_rows_that_would_be_accepted_raise_the_threshold():
+    """A held-out text of no label that looks like a label's counts as a wrong answer; one that is told from it, not."""
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1, 2], 200)  # the last label stands for texts of no label
+    seen_as = np.where(targets == 2, rng.integers(0, 2, 600), targets)
+    logits = rng.normal(size=(600, 3)).astype(np.float32)
+    logits[np.arange(600), seen_as] += 2.0
+
+    def fitted(*, told_apart: bool) -> Calibration:
+        own = logits.copy()
+        own[targets == 2, 2] += 9.0 * told_apart
+        none = np.zeros_like(own)
+        return fit_calibration(
+            ScoreParts(own, none, none, rng.normal(size=(600, 4)).astype(np.float32)),
+            targets,
+            Promise(),
+            ("a", "b", "none"),
+            has_outside=True,
+        )
+
+    assert fitted(told_apart=True).min_probability < fitted(told_apart=False).min_probability
+    assert fitted(told_apart=True).facts["accepted_share"] <= 2 / 3
 
 
 def test_softmax_rows_sum_to_one_even_for_huge_logits():

@@ -4,13 +4,14 @@ import dataclasses
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from llms import LocalClassifier
 from llms.errors import ModelFolderError, OptionValueError, TrainingDataError, UnknownOptionError
 from llms.finetuning import classifier as training
 from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.records import LabelledText, LabelledTexts
+from llms.finetuning.records import LabelledText, LabelledTexts, MultiLabelText, MultiLabelTexts
 
 TEXTS = ["refund please", "my card", "parcel", "完全别的"]
 
@@ -19,7 +20,7 @@ def _files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def head_options(training_options):
     return dataclasses.replace(training_options, method="head")
 
@@ -123,6 +124,59 @@ def test_rows_nothing_can_be_learnt_from_are_refused_before_training(rows, reaso
     with pytest.raises(TrainingDataError, match=reason):
         finetune_classifier(train, tmp_path / "never", head_options)
     assert not (tmp_path / "never").exists()
+
+
+_OUTSIDE = ["what is the weather", "sing a song", "who won the match", "tell me a joke", "how tall is the tower"]
+
+
+@pytest.fixture(scope="module")
+def with_outside(labelled_texts, head_options, tmp_path_factory):
+    """A classifier that was shown texts of no label, under the first label of the alphabet."""
+    rows = [*labelled_texts.rows, *(LabelledText(text, "any") for text in _OUTSIDE)]
+    options = dataclasses.replace(head_options, outside_label="any")
+    return finetune_classifier(LabelledTexts(rows), tmp_path_factory.mktemp("outside") / "model", options).folder
+
+
+def test_texts_of_no_label_are_known_and_never_accepted(with_outside):
+    classifier = LocalClassifier(with_outside, min_probability=0.0)
+    assert classifier.labels == ("card", "money", "parcel", "any")
+    replies = classifier.batch(_OUTSIDE)
+    assert [(reply.label, reply.accepted) for reply in replies] == [("any", False)] * len(_OUTSIDE)
+    inside = classifier.invoke("refund my money")
+    assert (inside.label, inside.accepted) == ("money", True)
+    assert max(reply.in_scope for reply in replies) < inside.in_scope
+
+
+def test_examples_of_no_label_do_not_make_a_text_look_familiar(with_outside, trained):
+    """Closeness to an outside example is no sign of being in scope; its probability lowers the score further."""
+    head = LocalClassifier(with_outside).head
+    texts = [*_OUTSIDE, "refund my money"]
+    vectors = head.encoder.encode(texts)
+    inside = head.example_labels < 3
+    nearest = np.sort(vectors @ head.examples[inside].T, axis=1)[:, -5:].mean(axis=1)
+    assert head.score_parts(texts, vectors).signs[:, 0] == pytest.approx(nearest, abs=1e-5)
+    probabilities, in_scope = head.predict(texts, batch_size=8)
+    assert (in_scope <= 1 - probabilities[:, -1] + 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "outside", "reason"),
+    [
+        (["x", "x", "y", "y"], "z", "'z' needs rows with that label"),
+        (["x", "x", "y", "y"], "y", "and with two others"),
+    ],
+)
+def test_a_label_for_texts_of_no_label_needs_rows_beside_two_others(labels, outside, reason, head_options, tmp_path):
+    train = LabelledTexts([LabelledText(f"text {place}", label) for place, label in enumerate(labels)])
+    with pytest.raises(TrainingDataError, match=reason):
+        finetune_classifier(train, tmp_path / "never", dataclasses.replace(head_options, outside_label=outside))
+
+
+def test_texts_with_several_labels_have_no_label_for_those_of_none(head_options, tmp_path):
+    rows = [MultiLabelText("a b", ("x", "y")), MultiLabelText("b c", ("y", "z")), MultiLabelText("c a", ("z", "x"))]
+    options = dataclasses.replace(head_options, outside_label="x")
+    with pytest.raises(OptionValueError, match="give such rows none"):
+        finetune_classifier(MultiLabelTexts(rows), tmp_path / "never", options)
 
 
 @pytest.mark.parametrize("changes", [{"held_out_share": 0.5}, {"epochs": 0}, {"batch_size": 0}, {"max_tokens": 1}])
