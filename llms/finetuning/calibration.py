@@ -86,7 +86,7 @@ def fit_calibration(
         in_scope = in_scope * (1 - probabilities[:, -1])
     min_in_scope = float(np.quantile(in_scope[is_inside], _SCOPE_LOSS_SHARE))
     # a text that is taken for an outside one is never accepted, so it tells nothing of those that are
-    counts = (predicted < len(labels) - 1) & (in_scope >= min_in_scope) if has_outside else is_inside
+    counts = (predicted < len(labels) - 1) if has_outside else is_inside
     right = predicted[counts] == targets[counts]
     threshold = _lowest_good_threshold(confidences[counts], right, promise)
     named = [[labels[i] for i in ids] for ids in (targets, predicted)]
