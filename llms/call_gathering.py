@@ -33,6 +33,8 @@ class CallGatherer(Generic[Item, Answer]):
 
     Args:
         answer: items -> one answer per item, in their order; never called by two threads at once.
+        max_items: calls join a pass, first come first served, until it has so many items; None for no limit. Where
+            larger passes are no faster by the item, nobody need wait for the items of all others.
 
     Example:
         >>> gatherer = CallGatherer(lambda words: [word.upper() for word in words])
@@ -40,8 +42,9 @@ class CallGatherer(Generic[Item, Answer]):
         ['ONE', 'TWO']
     """
 
-    def __init__(self, answer: Callable[[Sequence[Item]], Sequence[Answer]]) -> None:
+    def __init__(self, answer: Callable[[Sequence[Item]], Sequence[Answer]], *, max_items: int | None = None) -> None:
         self._answer = answer
+        self._max_items = max_items
         self._waiting: list[_Call[Item, Answer]] = []
         self._is_led = False
         self._lock = threading.Lock()  # held for a few statements, never while the model runs
@@ -70,7 +73,8 @@ class CallGatherer(Generic[Item, Answer]):
 
     def _answer_waiting(self, own: _Call[Item, Answer]) -> None:
         with self._lock:
-            calls, self._waiting = self._waiting, []
+            count = self._pass_length()
+            calls, self._waiting = self._waiting[:count], self._waiting[count:]
         try:
             if len(calls) == 1 or not self._answer_together(calls):
                 for call in calls:
@@ -81,6 +85,17 @@ class CallGatherer(Generic[Item, Answer]):
             for call in calls:
                 if call.is_done:
                     call.wake.set()
+
+    def _pass_length(self) -> int:
+        """Return how many of the waiting calls make the next pass: the leader's, which came first, and what fits."""
+        if self._max_items is None:
+            return len(self._waiting)
+        num_items = 0
+        for place, call in enumerate(self._waiting):
+            num_items += len(call.items)
+            if place > 0 and num_items > self._max_items:
+                return place
+        return len(self._waiting)
 
     def _leave(self, call: _Call[Item, Answer]) -> None:
         """Take a call out, and hand the lead to the first one that waits."""

@@ -36,9 +36,10 @@ class TextEncoder(ABC):
 
     name: str
     max_tokens = 2048  # in a forward pass, padding included; more is no faster on a CPU and takes memory
+    max_gathered: int | None = None  # texts of several callers that are answered together; see `CallGatherer`
 
     def __init__(self) -> None:
-        self._gatherer: CallGatherer[PreparedText, FloatArray] = CallGatherer(self._answer)
+        self._gatherer: CallGatherer[PreparedText, FloatArray] = CallGatherer(self._answer, max_items=self.max_gathered)
 
     @property
     @abstractmethod

@@ -14,10 +14,10 @@ from llms.call_gathering import CallGatherer
 class SlowModel:
     """Doubles numbers, refuses negative ones, and holds the first pass until it is let go."""
 
-    def __init__(self):
+    def __init__(self, max_items=None):
         self.passes = []
         self.begun, self.go_on = threading.Event(), threading.Event()
-        self.gatherer = CallGatherer(self.answer)
+        self.gatherer = CallGatherer(self.answer, max_items=max_items)
 
     def answer(self, items):
         self.passes.append(list(items))
@@ -49,6 +49,14 @@ def test_all_that_wait_share_one_pass():
     futures = model.call_together([1], [2, 3], [], [4])
     assert [future.result() for future in futures] == [[2], [4, 6], [], [8]]
     assert model.passes == [[1], [2, 3, 4]]
+
+
+def test_a_pass_takes_whole_calls_in_their_order_until_it_is_full():
+    model = SlowModel(max_items=3)
+    calls = [[1], [2, 3], [4], [5, 6, 7, 8], [], [9]]
+    futures = model.call_together(*calls)
+    assert [future.result() for future in futures] == [[2 * item for item in call] for call in calls]
+    assert model.passes == [[1], [2, 3, 4], [5, 6, 7, 8], [9]]
 
 
 def test_an_error_reaches_only_the_caller_whose_items_cause_it():
