@@ -91,7 +91,8 @@ def _ask(item: "ReviewItem", settings: "Settings") -> "Verdict":
         if choice in ("s", "q"):
             return ("skip" if choice == "s" else "stop"), ""
         if choice == "i":
-            intents = sorted(read_templates(folder / "templates.yaml").answers)
+            own = read_templates(folder / "templates.yaml").answers
+            intents = sorted({*own, settings.customer_service.outside_intent} - {""})
             if (intent := typer.prompt(f"intent ({', '.join(intents)})")) in intents:
                 return "intent", intent
         elif choice == "w":

@@ -79,7 +79,8 @@ def test_skipping_keeps_a_question_for_later_and_stopping_ends(tmp_path, feedbac
     assert reviews.entries() == [ReviewedWording(text="my card is gone", question_id="gift")]
 
 
-def test_a_session_in_the_terminal_puts_entries_into_the_workspace(tmp_path, tmp_path_factory, encoder_folder):
+@pytest.mark.parametrize("intent", ["track", "anything else"])
+def test_a_session_in_the_terminal_puts_entries_into_the_workspace(tmp_path, tmp_path_factory, encoder_folder, intent):
     folder = shutil.copytree(build_workspace(tmp_path_factory, encoder_folder), tmp_path / "copy")
     settings = load_settings(folder)
     with open_conversations(settings) as conversations:
@@ -91,7 +92,10 @@ def test_a_session_in_the_terminal_puts_entries_into_the_workspace(tmp_path, tmp
     runner = CliRunner()
     listed = runner.invoke(app, ["service", "review", "-w", str(folder), "--json"])
     assert '"question": "where is my parcel"' in listed.output.replace('":"', '": "')
-    done = runner.invoke(app, ["service", "review", "-w", str(folder)], input="x\ni\nnowhere\ni\ntrack\n")
+    # beside the intents that have an answer, the one of messages about none of them
+    env = {"TUNECHAIN_CUSTOMER_SERVICE__OUTSIDE_INTENT": "anything else"}
+    typed = f"x\ni\nnowhere\ni\n{intent}\n"
+    done = runner.invoke(app, ["service", "review", "-w", str(folder)], input=typed, env=env)
     assert "1 new entries" in done.output
     reviews = Reviews(settings.records_folder(settings.customer_service))
-    assert reviews.entries() == [ReviewedIntent(text="where is my parcel", intent="track")]
+    assert reviews.entries() == [ReviewedIntent(text="where is my parcel", intent=intent)]
