@@ -25,8 +25,9 @@ _NUM_REQUESTS = 2  # at a time, each with its share of the cores: small products
 # one of fixed shape does not. It takes 100 MB, so there is one; above so many texts, a batch is faster.
 _SHORT_TOKENS = 32
 _FEW_TEXTS = 8
-# Other texts go in parts of so many, padded to a multiple of so many tokens: few shapes, which it remembers. That takes
-# two thirds of the time for 16 texts in one part of their own length, and as long for thousands.
+# Up to so many texts go in parts of a few, padded to a multiple of so many tokens: few shapes, which it remembers. That
+# takes two thirds of the time for 16 texts, and more for 64 short ones.
+_SOME_TEXTS = 32
 _PART_TEXTS = 4
 _TOKEN_STEP = 16
 
@@ -64,6 +65,11 @@ class OpenVinoEncoder(TextEncoder):
     @override
     def _forward(self, batch: Sequence[PreparedText]) -> FloatArray:
         vectors = np.zeros((len(batch), self._dimension), dtype=np.float32)
+        if len(batch) > _SOME_TEXTS:
+            # every second text to each request: batches are sorted by length, so the parts take equally long
+            parts = [list(range(begin, len(batch), _NUM_REQUESTS)) for begin in range(_NUM_REQUESTS)]
+            self._run(self._requests, batch, parts, vectors)
+            return vectors
         max_short = _SHORT_TOKENS if len(batch) <= _FEW_TEXTS else 0
         short = [place for place, text in enumerate(batch) if text.num_tokens <= max_short]
         longer = [place for place, text in enumerate(batch) if text.num_tokens > max_short]
@@ -87,7 +93,7 @@ class OpenVinoEncoder(TextEncoder):
         parts: Sequence[Sequence[int]],
         vectors: FloatArray,
         *,
-        token_step: int,
+        token_step: int = 1,
     ) -> None:
         """Put the vectors of each part, which are places in `batch`, into their rows of `vectors`."""
         failure: RuntimeError | None = None
