@@ -15,7 +15,7 @@ from retrievers import FaissStore, HybridRetriever
 __all__ = ["FittedQuestions", "KnownMatch", "KnownQuestion", "KnownQuestions", "fit_known_questions"]
 
 _GROUP = "known_question"
-# how a match is scored; chosen on half of a public set, see docs/benchmarks/customer_service.md
+# how a match is scored; docs/benchmarks/customer_service.md says how this was chosen
 _WORD_WEIGHT = 0.15  # questions share fewer words with their wordings than passages do with questions
 _NUM_OTHERS = 10
 _LEAD_WEIGHT = 2.0

@@ -71,22 +71,19 @@ def fit_calibration(
         has_outside: whether the last label stands for texts that belong to none of the others.
     """
     scales = _fit_scales(parts, targets)
-    logits = parts.combine(scales)
     if targets.ndim == 2:
-        scope = ScopeModel.fit(parts.signs)
-        min_in_scope = float(np.quantile(scope.score(parts.signs), _SCOPE_LOSS_SHARE))
-        threshold, metrics = _fit_several(sigmoid(logits), targets)
-        return Calibration(scales, scope, threshold, min_in_scope, metrics, {"min_probability": threshold})
-    probabilities = softmax(logits)
+        return _calibrate_several(parts, targets, scales)
+    probabilities = softmax(parts.combine(scales))
     predicted, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    is_inside = targets < len(labels) - has_outside
+    outside = len(labels) - 1 if has_outside else len(labels)
+    is_inside = targets != outside
     scope = ScopeModel.fit(parts.signs[is_inside])
     in_scope = scope.score(parts.signs)
     if has_outside:
-        in_scope = in_scope * (1 - probabilities[:, -1])
+        in_scope = in_scope * (1 - probabilities[:, outside])
     min_in_scope = float(np.quantile(in_scope[is_inside], _SCOPE_LOSS_SHARE))
     # a text that is taken for an outside one is never accepted, so it tells nothing of those that are
-    counts = (predicted < len(labels) - 1) if has_outside else is_inside
+    counts = predicted != outside
     right = predicted[counts] == targets[counts]
     threshold = _lowest_good_threshold(confidences[counts], right, promise)
     named = [[labels[i] for i in ids] for ids in (targets, predicted)]
@@ -124,6 +121,13 @@ def _likelihood_of_one(logits: FloatArray, label_ids: npt.NDArray[Any]) -> float
 def _likelihood_of_several(logits: FloatArray, targets: npt.NDArray[Any]) -> float:
     signs = np.where(targets > 0, 1.0, -1.0)
     return float(-np.logaddexp(0.0, -signs * logits).sum())
+
+
+def _calibrate_several(parts: ScoreParts, targets: npt.NDArray[Any], scales: tuple[float, float, float]) -> Calibration:
+    scope = ScopeModel.fit(parts.signs)
+    min_in_scope = float(np.quantile(scope.score(parts.signs), _SCOPE_LOSS_SHARE))
+    threshold, metrics = _fit_several(sigmoid(parts.combine(scales)), targets)
+    return Calibration(scales, scope, threshold, min_in_scope, metrics, {"min_probability": threshold})
 
 
 def _fit_several(probabilities: FloatArray, targets: npt.NDArray[Any]) -> tuple[float, dict[str, float]]:
