@@ -146,6 +146,8 @@ def _micro_f1(predicted: npt.NDArray[np.bool_], expected: npt.NDArray[np.bool_])
 
 def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool_], promise: Promise) -> float:
     """Return the lowest probability at or above which enough of the answers are right; 1.0 if there is none."""
+    if not len(confidences):
+        return 1.0
     order = np.argsort(-confidences, kind="stable")
     ranked = confidences[order]
     num_right = np.cumsum(correct[order])

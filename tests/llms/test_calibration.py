@@ -36,6 +36,15 @@ def test_with_every_answer_wrong_nothing_is_accepted():
     assert _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([False, False]), Promise()) == 1.0
 
 
+def test_where_every_text_is_taken_for_an_outside_one_nothing_is_accepted():
+    targets = np.array([0, 1, 2, 2])
+    logits = np.tile(np.array([0.0, 0.0, 9.0], np.float32), (4, 1))
+    none = np.zeros_like(logits)
+    parts = ScoreParts(logits, none, none, np.zeros((4, 4), np.float32))
+    fitted = fit_calibration(parts, targets, Promise(), ("a", "b", "none"), has_outside=True)
+    assert (fitted.min_probability, fitted.facts["accepted_share"]) == (1.0, 0.0)
+
+
 def test_the_fitted_scales_make_certainty_match_what_was_right():
     rng = np.random.default_rng(0)
     label_ids = rng.integers(0, 3, 400)
