@@ -26,7 +26,7 @@ __all__ = ["HybridRetriever"]
 _FULL_CONTRAST = 0.3
 _LEAST_TRUST = 0.1
 _FEW = 10  # fewer candidates are compared with as many, as if the others had nothing to do with the question
-_GROUP_FETCH = 10  # times as many candidates for groups: 2 lost half a point on StackFAQ, 40 gained nothing
+_GROUP_FETCH = 10  # times as many candidates for groups: 1 lost a point on StackFAQ
 # The relevance weighs every word; for being a candidate, the rarer ones are enough, and are found in half the time.
 _MAX_WORD_SHARE = 0.1
 _Nearest = Mapping[str, tuple[FloatArray, Scored]]  # question -> its vector and what is near it
