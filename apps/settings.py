@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__")
 
     workspace: Path = Field(exclude=True)
-    language: Literal["en", "zh"] = "en"  # of reports
+    language: Literal["en", "zh"] = "en"  # of reports, and of what staff read about answers
     models: ModelSettings = ModelSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     customer_service: CustomerServiceSettings = CustomerServiceSettings()

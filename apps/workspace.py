@@ -16,7 +16,7 @@ _SETTINGS_TEXT = {
 # Settings of this workspace. Everything here is optional; an unknown name is an error.
 # An environment variable wins over this file: TUNECHAIN_MODELS__CHAT=my-model
 
-language = "en"                # of reports; "zh" for Chinese
+language = "en"                # of reports, and of what staff read about answers; "zh" for Chinese
 
 [models]
 encoder = "all-MiniLM-L6-v2"   # folder or hub id of a sentence encoder
@@ -58,7 +58,7 @@ diversity = 0.5                # 0: by interest alone; 1: as varied as possible
 # 本工作区的设置。每一项都可以省略；写错名称会报错。
 # 环境变量优先于本文件，例如：TUNECHAIN_MODELS__CHAT=my-model
 
-language = "zh"                # 报告的语言
+language = "zh"                # 报告的语言，也是客服人员看到的说明所用的语言
 
 [models]
 encoder = "all-MiniLM-L6-v2"   # 句子编码器：文件夹或模型仓库名
