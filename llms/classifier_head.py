@@ -143,8 +143,9 @@ class ClassifierHead:
         """Return what `predict` does, from vectors (texts, dimension) that the encoder made of the texts before."""
         parts = self.score_parts(texts, vectors)
         probabilities = self.link(parts.combine(self.scales))
-        scope = self.scope.score(parts.signs) if self.scope else np.ones(len(texts), dtype=np.float32)
-        return probabilities, scope * (1 - probabilities[:, -1]) if self.has_outside else scope
+        if self.scope is None:
+            return probabilities, np.ones(len(texts), dtype=np.float32)
+        return probabilities, self.scope.score(parts.signs, outside=probabilities[:, -1] if self.has_outside else None)
 
     def score_parts(self, texts: Sequence[str], vectors: FloatArray) -> ScoreParts:
         """Return what each part says of the texts."""

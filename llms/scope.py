@@ -53,13 +53,17 @@ class ScopeModel:
             max(float(combined.std()), 0.25),
         )
 
-    def score(self, signs: FloatArray) -> FloatArray:
-        """Return the scores of texts, (texts,) float32 between 0 and 1; (texts, signs) in."""
+    def score(self, signs: FloatArray, *, outside: FloatArray | None = None) -> FloatArray:
+        """Return the scores of texts, (texts,) float32 between 0 and 1; (texts, signs) in.
+
+        Args:
+            outside: (texts,) how probably each belongs to no label, where the classifier has learnt such texts.
+        """
         from scipy.special import ndtr
 
         standardised = (signs - np.array(self.centers)) / np.array(self.spreads)
         scores: FloatArray = ndtr(standardised.mean(axis=1) / self.spread + _TWENTIETH).astype(np.float32)
-        return scores
+        return scores if outside is None else scores * (1 - outside)
 
 
 def scope_signs(

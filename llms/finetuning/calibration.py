@@ -78,9 +78,7 @@ def fit_calibration(
     outside = len(labels) - 1 if has_outside else len(labels)
     is_inside = targets != outside
     scope = ScopeModel.fit(parts.signs[is_inside])
-    in_scope = scope.score(parts.signs)
-    if has_outside:
-        in_scope = in_scope * (1 - probabilities[:, outside])
+    in_scope = scope.score(parts.signs, outside=probabilities[:, outside] if has_outside else None)
     min_in_scope = float(np.quantile(in_scope[is_inside], _SCOPE_LOSS_SHARE))
     # a text that is taken for an outside one is never accepted, so it tells nothing of those that are
     counts = predicted != outside

@@ -76,17 +76,13 @@ def finetune_classifier(
     )
     refuse_unlearnable_split(kept, held_out)
     base = resolve_model(options.base)
-
-    def with_copies(rows: Sequence[ClassifierRow]) -> LabelledRows:
-        has_names = options.learns_names(train.rows)
-        return to_rows(_augment(rows, options), labels, with_names=has_names, nameless=options.outside_label)
-
-    learnt = with_copies(kept)
+    named = [label for label in labels if label != options.outside_label] if options.learns_names(train.rows) else []
+    learnt = to_rows(_augment(kept, options), labels, named=named)
     start = _tune_contrastively(kept, folder, options) if options.contrastive_epochs else base
     trained = _train_encoder(
         start, learnt, to_rows(held_out, labels), labels, options, folder=folder, data=train.sha256
     )
-    everything = with_copies(train.rows)
+    everything = to_rows(_augment(train.rows, options), labels, named=named)
     calibration = _calibrate(trained, learnt, to_rows(held_out, labels), everything, labels, options)
     # what was held out has done its work; now head, n-grams and examples may know it, too
     head = build_head(trained, everything, labels, options)

@@ -90,12 +90,12 @@ def fit_draft_head(
     known = tuple(sorted(found.union(labels) if learns_names else found))
     if len(known) < 2:
         return None
-    head = _fit(to_rows(rows, known, with_names=learns_names), encoder, known, seed=options.seed)
+    head = _fit(to_rows(rows, known, named=known if learns_names else ()), encoder, known, seed=options.seed)
     kept, held_out = split_rows(rows, held_out_share=_HELD_OUT_SHARE, seed=options.seed)
     # every label must be learnt in the same place, and with names each has a row
     is_fair = learns_names or {row.label for row in kept} == found
     if len(held_out) >= _ENOUGH_HELD_OUT and is_fair:
-        judge = _fit(to_rows(kept, known, with_names=learns_names), encoder, known, seed=options.seed)
+        judge = _fit(to_rows(kept, known, named=known if learns_names else ()), encoder, known, seed=options.seed)
         asked = to_rows(held_out, known)
         parts = judge.score_parts(asked.texts, encoder.encode(asked.texts))
         head.scales = fit_calibration(parts, asked.targets, Promise(), known).scales

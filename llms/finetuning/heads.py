@@ -56,22 +56,19 @@ class LabelledRows:
         return LabelledRows([self.texts[place] for place in places], self.targets[places])
 
 
-def to_rows(
-    rows: Sequence[ClassifierRow], labels: Sequence[str], *, with_names: bool = False, nameless: str | None = None
-) -> LabelledRows:
-    """Return texts and targets of rows; with the labels' names as further texts, if asked for.
+def to_rows(rows: Sequence[ClassifierRow], labels: Sequence[str], *, named: Sequence[str] = ()) -> LabelledRows:
+    """Return texts and targets of rows.
 
     Args:
-        nameless: a label whose name says nothing.
+        named: labels whose names are further texts.
 
     Example:
         >>> from llms.finetuning.rows import LabelledText
-        >>> to_rows([LabelledText("It is gone", "lost_card")], ["lost_card"], with_names=True).texts
+        >>> to_rows([LabelledText("It is gone", "lost_card")], ["lost_card"], named=["lost_card"]).texts
         ['It is gone', 'lost card']
     """
     places = {label: place for place, label in enumerate(labels)}
     texts = [row.text for row in rows]
-    named = [label for label in labels if label != nameless] if with_names else []
     texts += [" ".join(label.replace("_", " ").replace("-", " ").split()) for label in named]
     if not any(isinstance(row, MultiLabelText) for row in rows):
         ids = [places[labels_of(row)[0]] for row in rows] + [places[label] for label in named]

@@ -147,7 +147,7 @@ def test_texts_of_no_label_are_known_and_never_accepted(with_outside):
     assert max(reply.in_scope for reply in replies) < inside.in_scope
 
 
-def test_examples_of_no_label_do_not_make_a_text_look_familiar(with_outside, trained):
+def test_examples_of_no_label_do_not_make_a_text_look_familiar(with_outside):
     """Closeness to an outside example is no sign of being in scope; its probability lowers the score further."""
     head = LocalClassifier(with_outside).head
     texts = [*_OUTSIDE, "refund my money"]
