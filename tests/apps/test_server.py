@@ -1,5 +1,7 @@
 """Each route answers, each part that is missing says so, and the interface describes itself."""
 
+import contextlib
+import threading
 import time
 
 import pytest
@@ -185,12 +187,15 @@ def test_a_customer_service_that_cannot_answer_once_is_not_offered(tmp_path, mon
 
 
 def test_the_server_lives_before_it_is_ready(settings, monkeypatch):
+    asked = threading.Event()
+
     def build_slowly(_):
-        time.sleep(0.5)
+        asked.wait(60)
         return Chains(classifiers={"topic": TOPIC})
 
     monkeypatch.setattr("apps.server.serving.build_chains", build_slowly)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(create_app(settings)) as client, contextlib.ExitStack() as stack:
+        stack.callback(asked.set)  # also where an assertion fails: the server ends after its building
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").json()["status"] == "starting"
         reply = client.post("/v1/classify", json={"model": "topic", "texts": ["app"]})
