@@ -1,16 +1,19 @@
 """How well a chat model foresees what the assistant says in conversations it did not learn."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from llms.device import choose_device
 from llms.encoder import quiet_loading
-from llms.engines.adapters import Adapter
-from llms.engines.choosing import EngineOptions
+from llms.engines.adapters import AdaptedNetwork, Adapter, load_adapter
+from llms.engines.torch_loading import load_network
+from llms.engines.torch_rows import forward, takes
 from llms.finetuning.chat_examples import IGNORED, ChatExample, build_examples
 from llms.finetuning.conversations import Conversation
-from llms.generation import load_language_model
+from llms.manifest import check_chat_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,21 +53,43 @@ def measure_conversations(
         ModelFolderError: if the folder is no causal language model with a chat template.
         TrainingDataError: if the template cannot render a conversation.
     """
-    loaded = load_language_model(model, EngineOptions(engine="torch", device=device, has_adapters=adapter is not None))
-    chosen = Adapter.at(adapter) if adapter else None
-    tokenizer = _load_tokenizer(adapter) if adapter else loaded.tokenizer
+    check_chat_folder(model)
+    network = load_network(model, device=choose_device(device))
+    adapted = load_adapter(network, Adapter.at(adapter)) if adapter else AdaptedNetwork(network)
+    tokenizer = _load_tokenizer(adapter or model)
+    context_tokens = getattr(network.config, "max_position_embeddings", None) or math.inf
     total, num_tokens, num_too_long = 0.0, 0, 0
     for conversation in conversations:
         examples = build_examples(tokenizer, conversation)
-        if any(len(example.input_ids) > loaded.engine.context_tokens for example in examples):
+        if any(len(example.input_ids) > context_tokens for example in examples):
             num_too_long += 1
             continue
-        parts = [(example.input_ids, *part) for example in examples for part in _learnt_parts(example)]
-        for ids, start, end in parts:
-            (log_probability,) = loaded.engine.score(ids[:start], [ids[start:end]], adapter=chosen)
-            total -= log_probability
-            num_tokens += end - start
+        for example in examples:
+            total += _loss_of(example, adapted)
+            num_tokens += sum(label != IGNORED for label in example.labels[1:])
     return ChatLoss(total=total, num_tokens=num_tokens, num_too_long=num_too_long)
+
+
+def _loss_of(example: ChatExample, adapted: AdaptedNetwork) -> float:
+    """Return the sum over the learnt tokens.
+
+    One pass over the whole conversation with an empty cache, not an engine's: what an engine has in its cache of
+    prompts depends on what ran before, passes of other lengths round differently on some processors, and a recipe
+    that is run again has to give the same figures.
+    """
+    import torch
+
+    network = adapted.network
+    ids = torch.tensor([example.input_ids], device=network.device)
+    wanted = torch.tensor(example.labels[1:], device=network.device)
+    inputs: dict[str, Any] = {}
+    if first := adapted.num_virtual_tokens:
+        inputs["attention_mask"] = torch.ones((1, first + ids.shape[1]), dtype=torch.long, device=network.device)
+        if takes(network, "position_ids"):
+            inputs["position_ids"] = torch.arange(first, first + ids.shape[1], device=network.device)[None]
+    logits = forward(network, input_ids=ids, past_key_values=adapted.new_cache(), **inputs)[0, :-1]
+    is_learnt = wanted != IGNORED
+    return float(torch.nn.functional.cross_entropy(logits[is_learnt].float(), wanted[is_learnt], reduction="sum"))
 
 
 def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -73,15 +98,3 @@ def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     with quiet_loading():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return tokenizer
-
-
-def _learnt_parts(example: ChatExample) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each run of learnt tokens."""
-    labels = [*example.labels, IGNORED]
-    start: int | None = None
-    for place, label in enumerate(labels):
-        if label != IGNORED and start is None:
-            start = place
-        elif label == IGNORED and start is not None:
-            yield start, place
-            start = None
