@@ -7,10 +7,8 @@ from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.customer_service import Citation
-from retrievers.documents import SourceFile, list_files, parse_file, read_bytes
+from retrievers import SourceFile, list_files, parse_file, read_bytes
 from retrievers.errors import DocumentError
-
-__all__ = ["Articles", "Passage"]
 
 
 class Passage(BaseModel):

@@ -9,8 +9,6 @@ from markupsafe import Markup
 
 from chains.monitoring import Alert, TrendPoint
 
-__all__ = ["TrendBar", "draw_bars", "draw_confusion", "draw_trend", "sum_trend"]
-
 _HOUR = timedelta(hours=1)
 _MAX_BARS = 130  # more of them cannot be told apart at this width
 _SMOOTHING = timedelta(hours=24)  # a share of the few posts of one bar jumps; of a day's posts it does not

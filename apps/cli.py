@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from apps.settings import Settings
     from chains.monitoring import MonitoringRequest
 
-__all__ = ["app", "main"]
 
 # models, stores and servers are imported inside the commands: `tunechain --help` must answer at once
 app = typer.Typer(

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Workspace"]
-
 Workspace = Annotated[
     Path | None,
     typer.Option(

@@ -17,26 +17,10 @@ if TYPE_CHECKING:
     from chains.customer_service import ServiceReply
     from chains.monitoring import Alert
     from chains.recommendation import Recommendation
-    from llms.classification import Classification
-    from llms.explanation import Explanation
-    from llms.finetuning.records import RejectedRow
-    from retrievers.langchain_faiss import ImportReport
+    from llms import Classification, Explanation
+    from llms.finetuning.data import RejectedRow
+    from retrievers import ImportReport
 
-__all__ = [
-    "errors",
-    "output",
-    "print_alert",
-    "print_classification",
-    "print_explanation",
-    "print_failed_files",
-    "print_figures",
-    "print_json",
-    "print_recommendation",
-    "print_rejected",
-    "print_reply",
-    "print_skipped",
-    "progress_bar",
-]
 
 output = Console()
 errors = Console(stderr=True)

@@ -18,8 +18,6 @@ from typing_extensions import override
 from apps.errors import SettingsError, WorkspaceError
 from chains.errors import ConversationBusyError
 
-__all__ = ["ConversationStorage", "open_postgres", "open_sqlite"]
-
 _SQLITE_TIMEOUT_S = 30.0
 _POSTGRES_TIMEOUT_S = 10.0
 

@@ -14,16 +14,6 @@ The tree::
 
 from llms.errors import TuneChainError
 
-__all__ = [
-    "FeedbackFileError",
-    "KeyFileError",
-    "MissingExtraError",
-    "NotBuiltError",
-    "SettingsError",
-    "UnknownKeyError",
-    "WorkspaceError",
-]
-
 
 class SettingsError(TuneChainError, ValueError):
     """A setting that does not exist, or has a value it cannot have."""

@@ -26,24 +26,12 @@ from chains.recommendation import (
     rank_with_chain,
 )
 from llms import Classification, LocalClassifier
+from llms.classifier import LexicalModel
 from llms.errors import TrainingDataError
-from llms.finetuning.records import LabelledText, read_labelled_texts, read_table
-from llms.lexical import LexicalModel
+from llms.finetuning import read_labelled_texts
+from llms.finetuning.data import LabelledText, read_table
 from llms.metrics import classification_metrics, per_class_report
 from retrievers import FaissStore
-
-__all__ = [
-    "ClassifierEvaluation",
-    "alert_figures",
-    "evaluate_alerts",
-    "evaluate_classifier",
-    "evaluate_customer_service",
-    "evaluate_recommendation",
-    "evaluate_scenario",
-    "evaluate_workspace_classifier",
-    "recommendation_figures",
-    "service_questions",
-]
 
 TRAIN_SHARE = 0.8  # of the events, by time; what comes later is what a list must foresee
 

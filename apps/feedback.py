@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.errors import FeedbackFileError
 
-__all__ = ["Feedback", "FeedbackStore", "Thumb"]
-
 Thumb = Literal["up", "down"]
 
 _COLUMNS = ("owner", "conversation", "turn", "rated_by", "thumb", "correction", "time")

@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 import typer
 
-__all__ = ["DATA", "FLAGS", "METHOD", "Flag", "describe_command", "with_flags"]
-
 DATA, TRAINING, METHOD, RUNNING, DECISIONS = "Data", "Training", "Method", "Running", "Decisions"
 
 # the values stand here once more, since the libraries that define them are too slow for --help; a test compares them

@@ -14,25 +14,20 @@ from apps.tasks import open_task
 from apps.tasks.task import Figures, FinetuningTask, TaskRows, TrainedModel
 from llms import LocalEmbeddings
 from llms.errors import TrainingDataError
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.label_errors import LabelError, find_label_errors, out_of_fold_probabilities
-from llms.finetuning.model_card import write_model_card
-from llms.finetuning.processes import is_main_process
-from llms.finetuning.records import LabelledTexts
+from llms.finetuning import TrainingOptions, TrainingReport, find_label_errors
+from llms.finetuning.data import DataReport, LabelledTexts
+from llms.finetuning.labelling import LabelError, out_of_fold_probabilities
 from llms.finetuning.report import (
     ParameterCounts,
     RowCounts,
     ScoreTable,
-    TrainingReport,
     folder_size_bytes,
     replace_text,
+    write_model_card,
     write_report,
 )
-from llms.finetuning.saving import refuse_foreign_folder
-from llms.finetuning.training_options import TrainingOptions
+from llms.finetuning.trainer import is_main_process, refuse_foreign_folder
 from llms.manifest import load_manifest_of
-
-__all__ = ["CheckedRows", "Outcome", "check_recipe", "finetune_and_evaluate", "run_recipe"]
 
 DATA_REPORT_NAME = "data_report.md"
 

@@ -7,12 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from apps.console import errors, output, print_figures
-from llms.entity_metrics import format_report
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.label_errors import LabelError
-from llms.finetuning.report import TrainingReport
-
-__all__ = ["print_checks", "print_data_warnings", "print_outcome"]
+from llms.finetuning import TrainingReport
+from llms.finetuning.data import DataReport
+from llms.finetuning.labelling import LabelError
+from llms.tagger import format_report
 
 _MAX_CHARS = 80
 _MAX_LABEL_ERRORS = 20

@@ -9,15 +9,12 @@ from apps.errors import WorkspaceError
 from apps.settings import load_settings
 from apps.wiring import open_embeddings
 from llms import LocalEmbeddings
-from retrievers import FaissStore
-from retrievers.langchain_faiss import ImportReport, read_langchain_faiss
-
-__all__ = ["ImportOptions", "choose_embeddings", "import_old_store"]
+from retrievers import FaissStore, ImportReport, read_langchain_faiss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What an old store is called and what becomes of it; see `retrievers.langchain_faiss.import_langchain_faiss`."""
+    """What an old store is called and what becomes of it; see `retrievers.import_langchain_faiss`."""
 
     index_name: str = "index"
     metric: Literal["cosine", "inner_product", "l2"] = "cosine"

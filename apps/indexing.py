@@ -11,11 +11,8 @@ from typing import TypeVar
 from langchain_core.documents import Document
 
 from apps.ledger import FileEntry, FileLedger
-from retrievers import FaissStore, split_documents
-from retrievers.documents import SourceFile, list_files, parse_file, read_bytes
+from retrievers import FaissStore, SourceFile, list_files, parse_file, read_bytes, split_documents
 from retrievers.errors import DocumentError
-
-__all__ = ["FailedFile", "IndexReport", "Progress", "make_store_hold", "refresh_index"]
 
 # to be raised when the same bytes give other chunks than before; a test notices
 _RULES = "1"

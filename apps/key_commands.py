@@ -10,7 +10,6 @@ from apps.command_options import AsJson, Workspace
 if TYPE_CHECKING:
     from apps.keys import Key, KeyStore
 
-__all__ = ["key_commands"]
 
 # what the commands need is imported inside them: `tunechain --help` must answer at once
 key_commands = typer.Typer(no_args_is_help=True, help="Make, list and revoke the keys that the server asks for.")

@@ -17,8 +17,6 @@ from pydantic import BaseModel, ConfigDict
 from apps.errors import KeyFileError, SettingsError, UnknownKeyError
 from apps.settings import Settings
 
-__all__ = ["Key", "KeyStore", "Role", "check_address", "check_owner", "is_loopback"]
-
 Role = Literal["customer", "staff"]
 
 _OWNER = re.compile(r"\w[\w.@-]{0,63}(/\w[\w.@-]{0,63})?")

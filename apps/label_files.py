@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llms.errors import DataFileError
-from llms.finetuning.durable_files import write_text
+from llms.finetuning.data import LabelledText, RejectedRow, read_table
 from llms.finetuning.labelling import Suggestion
-from llms.finetuning.records import LabelledText, RejectedRow, read_table
-
-__all__ = ["LabelColumns", "LabelFile", "read_labelled", "read_unlabelled", "refuse_labels", "write_suggestions"]
+from llms.finetuning.trainer import write_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 
 from apps.label_files import LabelFile
 from llms.errors import InputTextError
+from llms.finetuning.data import LabelledText
 from llms.finetuning.labelling import Suggestion
-from llms.finetuning.rows import LabelledText
 from llms.texts import check_text
-
-__all__ = ["LabelSession", "choose_label"]
 
 _MAX_CHOICES = 9  # what one key chooses
 _MAX_LABEL_CHARS = 200

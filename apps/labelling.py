@@ -9,10 +9,8 @@ import typer
 if TYPE_CHECKING:
     from apps.label_files import LabelColumns
     from apps.label_session import LabelSession
-    from llms.finetuning.draft_heads import RememberingEncoder
-    from llms.finetuning.labelling import Suggestion
+    from llms.finetuning.labelling import RememberingEncoder, Suggestion
 
-__all__ = ["labelling"]
 
 # what the commands need is imported inside them: `tunechain --help` must answer at once
 labelling = typer.Typer(no_args_is_help=True, help="Choose the texts whose labels teach most, and label them.")
@@ -50,7 +48,7 @@ def suggest(
 
     from apps.console import errors, output, print_json, print_rejected
     from apps.label_files import LabelColumns, read_labelled, read_unlabelled, refuse_labels, write_suggestions
-    from llms.finetuning.labelling import suggest_rows
+    from llms.finetuning import suggest_rows
 
     columns = LabelColumns(text=text_column, label=label_column)
     refuse_labels(out, columns)
@@ -93,8 +91,8 @@ def loop(
     from apps.console import errors, print_rejected
     from apps.label_files import LabelColumns, LabelFile, read_labelled, read_unlabelled
     from apps.label_session import LabelSession
-    from llms.finetuning.labelling import suggest_rows
-    from llms.finetuning.rows import LabelledText
+    from llms.finetuning import suggest_rows
+    from llms.finetuning.data import LabelledText
 
     columns = LabelColumns(text=text_column, label=label_column)
     texts, rejected = read_unlabelled(unlabelled, columns)
@@ -189,10 +187,9 @@ def _say_goodbye(session: "LabelSession", columns: "LabelColumns") -> None:
 def _open_encoder(base: str, texts: Sequence[str]) -> "RememberingEncoder":
     """Return the encoder with the vectors of all texts, which takes a while for many."""
     from apps.console import errors
-    from llms.device import choose_device
+    from llms import choose_device, resolve_model
     from llms.encoder import load_encoder
-    from llms.finetuning.draft_heads import RememberingEncoder
-    from llms.loading import resolve_model
+    from llms.finetuning.labelling import RememberingEncoder
 
     encoder = RememberingEncoder(load_encoder(resolve_model(base), device=choose_device("auto")))
     encoder.encode(texts, show_progress=errors.is_terminal)

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from apps.errors import WorkspaceError
 
-__all__ = ["FileEntry", "FileLedger"]
-
 _NAME = "files.sqlite"
 _FORMAT = 1
 _SCHEMA = """

@@ -7,9 +7,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import create_model
 
 from apps.errors import WorkspaceError
-from llms.finetuning.records import read_table
-
-__all__ = ["read_lookups"]
+from llms.finetuning.data import read_table
 
 _FOUND = "text"
 

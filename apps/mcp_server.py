@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mcp import types
     from mcp.server.lowlevel import Server
 
-__all__ = ["build_mcp_server", "serve_tools", "serve_workspace"]
 
 _INSTRUCTIONS = (
     "Tools of a company: answers to its customers, opinion about it, recommendations. All of them only read. Texts in "

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from llms.confidence_metrics import ReliabilityBin
-
-__all__ = ["draw_lines", "draw_reliability", "pick_confused"]
+from llms.metrics import ReliabilityBin
 
 _WIDTH, _LEFT, _RIGHT = 560, 52, 16
 _HEIGHT, _BOTTOM, _LEGEND_ROW = 180, 34, 18

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from apps.charts import draw_bars, draw_confusion
 from apps.model_charts import draw_lines, draw_reliability, pick_confused
-from llms.finetuning.report import ScoreTable, TrainingReport, replace_text
-from llms.finetuning.report_words import (
+from llms.finetuning import TrainingReport
+from llms.finetuning.report import (
     TASK_WORDS,
+    ScoreTable,
     describe_duration,
     describe_limits,
     describe_metric,
@@ -23,11 +24,10 @@ from llms.finetuning.report_words import (
     format_figure,
     is_lower_better,
     plain_text,
+    replace_text,
     show_base_model,
 )
 from llms.metrics import clopper_pearson_bounds
-
-__all__ = ["PAGE_NAME", "render_model_report", "write_model_report"]
 
 PAGE_NAME = "report.html"
 _WEB = Path(__file__).parent / "web"

@@ -13,11 +13,9 @@ from apps.training import classifier_options, labelled_rows, with_reviewed_rows
 from apps.wiring import build_reviewed_service
 from chains.customer_service.evaluation import ServiceScores, evaluate_service
 from llms import LocalClassifier
-from llms.finetuning.classifier import finetune_classifier
-from llms.finetuning.saving import replace_folder
+from llms.finetuning import finetune_classifier
+from llms.finetuning.trainer import replace_folder
 from llms.manifest import MANIFEST_NAME
-
-__all__ = ["PromotionReport", "retrain_service", "roll_back_service"]
 
 _RIGHT = ("intents_answered", "questions_answered", "unanswerable_handed_over")
 _WRONG = ("intents_wrong", "questions_wrong")

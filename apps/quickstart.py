@@ -47,8 +47,6 @@ from chains.customer_service.evaluation import ServiceScores, evaluate_service
 from chains.monitoring import MonitoringReport, MonitoringRequest
 from chains.recommendation import Recommendation, RecommendationRequest
 
-__all__ = ["run_quickstart"]
-
 _NUM_EXAMPLES = 3  # conversations of each kind in the report
 
 

@@ -13,19 +13,8 @@ from apps.errors import WorkspaceError
 from chains.customer_service import KnownQuestion, TemplateBook
 from chains.monitoring import KnownSurge, Post
 from llms.errors import DataFileError, TuneChainError
-from llms.finetuning.records import RejectedRow, Row, check_values, read_table, refuse_bad_file
-from retrievers.interactions import Event
-from retrievers.items import Item, ItemCatalogue
-
-__all__ = [
-    "read_catalogue",
-    "read_events",
-    "read_known_questions",
-    "read_known_surges",
-    "read_post_lines",
-    "read_posts",
-    "read_templates",
-]
+from llms.finetuning.data import RejectedRow, Row, check_values, read_table, refuse_bad_file
+from retrievers import Event, Item, ItemCatalogue
 
 T = TypeVar("T", bound=BaseModel)
 _KNOWN_QUESTIONS = TypeAdapter(list[KnownQuestion])

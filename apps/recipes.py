@@ -14,13 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from apps.errors import SettingsError
 from apps.tasks import TASKS, open_task
+from llms.finetuning import TrainingOptions
 from llms.finetuning.report import Task
-from llms.finetuning.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     from apps.tasks.task import DataOptions
 
-__all__ = ["RECIPE_NAME", "Choice", "Recipe", "option_names", "read_recipe", "resolve_recipe", "write_recipe"]
 
 RECIPE_NAME = "recipe.toml"
 _TOP_KEYS = ("task", "out")

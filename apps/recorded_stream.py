@@ -11,8 +11,6 @@ from chains.monitoring import Post
 from llms.errors import InputTextError
 from llms.texts import check_text
 
-__all__ = ["RecordedStream"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -20,8 +20,6 @@ from chains.customer_service.schema import Route
 from chains.monitoring import Alert, MonitoringReport
 from chains.recommendation import Recommendation
 
-__all__ = ["QuickstartResult", "write_report"]
-
 _WEB = Path(__file__).parent / "web"
 _OURS = "tunechain"
 _LARGE = 8  # labels; a larger matrix takes the width of the page

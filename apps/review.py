@@ -10,8 +10,6 @@ from apps.reviewed import ReviewedAnswer, ReviewedEntry, ReviewedIntent, Reviewe
 from chains.customer_service import Turn
 from chains.customer_service.turns import ConversationKey
 
-__all__ = ["ReviewItem", "Verdict", "find_items", "review_items"]
-
 Verdict: TypeAlias = tuple[Literal["intent", "wording", "answer", "skip", "stop"], str]
 """What a person decides, and the intent, the id of the known question or the answer that goes with it."""
 

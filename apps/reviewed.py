@@ -10,17 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from apps.errors import WorkspaceError
 from chains.customer_service import KnownQuestion
-from llms.finetuning.rows import LabelledText
-
-__all__ = [
-    "ReviewedAnswer",
-    "ReviewedEntry",
-    "ReviewedIntent",
-    "ReviewedWording",
-    "Reviews",
-    "training_rows",
-    "with_reviewed",
-]
+from llms.finetuning.data import LabelledText
 
 
 class _Entry(BaseModel):

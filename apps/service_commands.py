@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from apps.review import ReviewItem, Verdict
     from apps.settings import Settings
 
-__all__ = ["service"]
 
 # what the commands need is imported inside them: `tunechain --help` must answer at once
 service = typer.Typer(no_args_is_help=True, help="Make customer service better with what its conversations taught.")

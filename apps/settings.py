@@ -20,8 +20,6 @@ from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
 
-__all__ = ["SETTINGS_NAME", "STARTER_NAME", "Settings", "find_workspace", "load_settings"]
-
 SETTINGS_NAME = "tunechain.toml"
 STARTER_NAME = "starter"
 _PREFIX = "TUNECHAIN_"

@@ -6,8 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.server.schemas import MAX_MESSAGE_CHARS, Id, ModelName, WirePost
 
-__all__ = ["AlertsArguments", "AnswerArguments", "ClassifyArguments", "PostsArguments", "RecommendArguments"]
-
 _ShortText = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
 
 

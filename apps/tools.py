@@ -26,11 +26,9 @@ from chains.customer_service import ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
 from chains.monitoring import Alert, MonitoringReport, MonitoringRequest
 from chains.recommendation import Recommendation, RecommendationRequest
-from llms.classification import Classification
+from llms import Classification
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 from llms.texts import check_text
-
-__all__ = ["build_tools"]
 
 _log = logging.getLogger(__name__)
 

@@ -3,34 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
 from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, Progress, make_store_hold, refresh_index
 from apps.reviewed import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
 from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
+from llms.arrays import FloatArray
 from llms.errors import TrainingDataError
-from llms.finetuning.classifier import ClassifierOptions, TrainedClassifier, finetune_classifier
-from llms.finetuning.records import LabelledTexts, read_labelled_texts
-from retrievers.interactions import Interactions
-from retrievers.items import ItemCatalogue
-
-__all__ = [
-    "CLASSIFIERS",
-    "classifier_options",
-    "fit_interest",
-    "index_items",
-    "index_knowledge",
-    "labelled_rows",
-    "train_interest",
-    "train_workspace_classifier",
-    "with_reviewed_rows",
-]
-
-FloatArray = npt.NDArray[np.float32]
+from llms.finetuning import ClassifierOptions, finetune_classifier, read_labelled_texts
+from llms.finetuning.classifier import TrainedClassifier
+from llms.finetuning.data import LabelledTexts
+from retrievers import Interactions, ItemCatalogue
 
 # model name -> (section, file of training rows, file of test rows, label column)
 CLASSIFIERS = {

@@ -49,26 +49,9 @@ from chains.recommendation import (
     build_recommendation_chain,
 )
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
-from llms.finetuning.records import read_labelled_texts
-from retrievers import FaissStore, HybridRetriever
+from llms.finetuning import read_labelled_texts
+from retrievers import FaissStore, HybridRetriever, Interactions, ItemCatalogue
 from retrievers.errors import StoreMismatchError
-from retrievers.interactions import Interactions
-from retrievers.items import ItemCatalogue
-
-__all__ = [
-    "build_customer_service",
-    "build_monitoring",
-    "build_recommendation",
-    "build_reviewed_service",
-    "open_chat_model",
-    "open_classifier",
-    "open_conversations",
-    "open_embeddings",
-    "open_store",
-    "read_behaviour",
-    "read_conversations",
-    "scenarios",
-]
 
 INTEREST_NAME = "interest.json"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"

@@ -7,8 +7,6 @@ from typing import Literal
 from apps.errors import WorkspaceError
 from apps.settings import SETTINGS_NAME
 
-__all__ = ["Language", "create_workspace"]
-
 Language = Literal["en", "zh"]
 _SAMPLES = Path(__file__).parent / "samples"
 _SETTINGS_TEXT = {

@@ -24,11 +24,16 @@ from benchmarks.active_learning_page import write_page
 from benchmarks.classifier_data import DATA_SETS, DataSet
 from benchmarks.classifiers import DEFAULT_DATA
 from benchmarks.machine import processor
-from llms.finetuning.classifier import ClassifierOptions
-from llms.finetuning.draft_heads import RememberingEncoder, fit_draft_head, predict_in_blocks
-from llms.finetuning.labelling import suggest_rows
-from llms.finetuning.rows import LabelledText, LabelledTexts
-from llms.text_encoder import FloatArray, PreparedText, Role, TextEncoder
+from llms.arrays import FloatArray
+from llms.encoder.text_encoder import PreparedText, Role, TextEncoder
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.examples import LabelledText, LabelledTexts
+from llms.finetuning.labelling.active_learning import (
+    RememberingEncoder,
+    fit_draft_head,
+    predict_in_blocks,
+    suggest_rows,
+)
 
 ROUND_ROWS = 77
 MAX_LABELS = 1_200
@@ -86,7 +91,7 @@ def _stored_encoder(data: DataSet, path: Path) -> RememberingEncoder:
     if path.is_file():
         vectors = np.load(path)["vectors"]
     else:
-        from llms.encoder import load_encoder
+        from llms.encoder.sentence_encoder import load_encoder
         from llms.loading import resolve_model
 
         vectors = load_encoder(resolve_model("all-MiniLM-L6-v2")).encode(texts)
@@ -175,7 +180,7 @@ def _score(data: DataSet, encoder: RememberingEncoder, labelled: Sequence[Labell
 
 def _self_training_figures(data: DataSet, start: dict[str, Any], labelled: Sequence[LabelledText]) -> dict[str, Any]:
     from llms import LocalClassifier
-    from llms.finetuning.self_training import self_train
+    from llms.finetuning.labelling.self_training import self_train
 
     known = {row.text for row in labelled}
     rest = [row for row in data.train if row.text not in known]

@@ -182,7 +182,7 @@ def _genai(folder: Path, dtype: str = "bfloat16", *, step_tokens: int | None = N
     import openvino_genai as genai
     from transformers import AutoTokenizer
 
-    from llms.engines.openvino_export import export_openvino
+    from llms.engines.openvino_backend.export import export_openvino
 
     scheduler = genai.SchedulerConfig()
     scheduler.cache_size = 1

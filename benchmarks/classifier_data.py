@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llms.finetuning.records import read_labelled_texts
-from llms.finetuning.rows import LabelledText
+from llms.finetuning.data.examples import LabelledText
+from llms.finetuning.data.labelled_files import read_labelled_texts
 
 __all__ = ["DATA_SETS", "DataSet", "take_shots"]
 

@@ -24,10 +24,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from benchmarks.classifier_data import DATA_SETS
 from benchmarks.machine import processor, timed
 from llms import LocalClassifier
-from llms.encoder import quiet_loading
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.rows import LabelledText, LabelledTexts
-from llms.loading import resolve_model
+from llms.finetuning.classifier.finetune import finetune_classifier
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.examples import LabelledText, LabelledTexts
+from llms.loading import quiet_loading, resolve_model
 
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 MAX_LENGTH = 128

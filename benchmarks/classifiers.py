@@ -24,13 +24,14 @@ from benchmarks.classifier_data import DATA_SETS, DataSet, take_shots
 from benchmarks.classifier_page import write_page
 from benchmarks.machine import processor
 from llms import LocalClassifier
-from llms.encoder import load_encoder
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.heads import fit_linear_layer
-from llms.finetuning.methods import METHODS
-from llms.finetuning.report import folder_size_bytes
-from llms.finetuning.rows import LabelledText, LabelledTexts
-from llms.lexical import LexicalModel
+from llms.classifier.lexical import LexicalModel
+from llms.encoder.sentence_encoder import load_encoder
+from llms.finetuning.classifier.finetune import finetune_classifier
+from llms.finetuning.classifier.head import fit_linear_layer
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.examples import LabelledText, LabelledTexts
+from llms.finetuning.report.report import folder_size_bytes
+from llms.finetuning.trainer.methods import METHODS
 from llms.loading import resolve_model
 from llms.metrics import (
     area_under_risk_coverage,

@@ -17,18 +17,18 @@ from pathlib import Path
 
 SUITES = {
     "What LangChain's suite leaves out (`llms/conformance.py`)": {
-        "LocalChatModel, torch": "tests/llms/test_conformance.py::TestTorch",
-        "LocalChatModel, openvino": "tests/llms/test_conformance.py::TestOpenVino",
+        "LocalChatModel, torch": "tests/llms/chat/test_conformance.py::TestTorch",
+        "LocalChatModel, openvino": "tests/llms/chat/test_conformance.py::TestOpenVino",
         "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbent",
     },
     "LangChain's unit tests": {
-        "LocalChatModel, torch": "tests/llms/test_chat_model_standard.py::TestUnitTorch",
-        "LocalChatModel, openvino": "tests/llms/test_chat_model_standard.py::TestUnitOpenVino",
+        "LocalChatModel, torch": "tests/llms/chat/test_chat_model_standard.py::TestUnitTorch",
+        "LocalChatModel, openvino": "tests/llms/chat/test_chat_model_standard.py::TestUnitOpenVino",
         "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbentUnit",
     },
     "LangChain's integration tests": {
-        "LocalChatModel, torch": "tests/llms/test_chat_model_standard.py::TestIntegrationTorch",
-        "LocalChatModel, openvino": "tests/llms/test_chat_model_standard.py::TestIntegrationOpenVino",
+        "LocalChatModel, torch": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationTorch",
+        "LocalChatModel, openvino": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationOpenVino",
         "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbentIntegration",
     },
 }

@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.machine import processor, timed
 from llms import LocalEmbeddings, SqliteByteStore
-from llms.engines.export_folder import read_manifest
+from llms.openvino_export import read_manifest
 from retrievers.metrics import ndcg_at_k
 
 SEED = 0

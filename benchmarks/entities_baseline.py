@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import SGDClassifier
 
-from llms.finetuning.tagged_records import TaggedText
-from llms.tag_scheme import TagScheme
-from llms.words import split_words
+from llms.finetuning.tagger.data import TaggedText
+from llms.tagger.scheme import TagScheme
+from llms.texts.words import split_words
 
 __all__ = ["fit_linear_tagger"]
 

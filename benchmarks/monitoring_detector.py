@@ -23,8 +23,8 @@ from chains.monitoring.evidence import STEP_S, STEPS_PER_HOUR
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.topic import TopicMonitor
 from chains.monitoring.windows import HourlyHistory
+from llms.arrays import DoubleArray
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 FIRST_HOUR = (20_000 // 7 * 7 + 4) * 24  # a Monday, 00:00 UTC
@@ -45,7 +45,7 @@ class Streams:
     hours: Counts  # (hours,) since the epoch
     posts: Counts
     negatives: Counts  # as the classifier sees them
-    logit: Array  # of the true share
+    logit: DoubleArray  # of the true share
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def draw_streams(random: np.random.Generator, rate: float, topics: int) -> Strea
     return Streams(hours, posts, draw_negatives(random, posts, logit), logit)
 
 
-def draw_negatives(random: np.random.Generator, posts: Counts, logit: Array) -> Counts:
+def draw_negatives(random: np.random.Generator, posts: Counts, logit: DoubleArray) -> Counts:
     share = 1 / (1 + np.exp(-logit))
     sharpness = 1 / 0.02 - 1
     true = random.binomial(posts, random.beta(share * sharpness, (1 - share) * sharpness))
@@ -94,14 +94,14 @@ def draw_onset(random: np.random.Generator, streams: Streams, rate: float, kind:
 # --- methods with one value per hour ---------------------------------------------------------------------
 
 
-def score_counts(_posts: Counts, negatives: Counts) -> Array:
+def score_counts(_posts: Counts, negatives: Counts) -> DoubleArray:
     """Return the z-score of an hour's negatives against the seven days before."""
     return (negatives - _sum_before(negatives, 168) / 168) / np.sqrt(
         np.maximum(_sum_before(negatives**2, 168) / 168 - (_sum_before(negatives, 168) / 168) ** 2, 0.25)
     )
 
 
-def score_rolling_share(posts: Counts, negatives: Counts) -> Array:
+def score_rolling_share(posts: Counts, negatives: Counts) -> DoubleArray:
     """Return how far the share of the last 24 hours lies above the history's, in standard errors."""
     usual = _find_usual(posts, negatives)
     last_posts = _sum_before(posts, 24) + posts - np.roll(posts, 24, axis=1)
@@ -109,7 +109,7 @@ def score_rolling_share(posts: Counts, negatives: Counts) -> Array:
     return (last_negatives - last_posts * usual) / np.sqrt(np.maximum(last_posts, 1) * usual * (1 - usual))
 
 
-def score_static_ewma(posts: Counts, negatives: Counts) -> Array:
+def score_static_ewma(posts: Counts, negatives: Counts) -> DoubleArray:
     """Return the smoothed residual of the share against the history's (weight 0.2)."""
     usual = _find_usual(posts, negatives)
     residual = (negatives - posts * usual) / np.sqrt(np.maximum(posts, 1) * usual * (1 - usual))
@@ -117,7 +117,7 @@ def score_static_ewma(posts: Counts, negatives: Counts) -> Array:
     return _accumulate(residual, lambda before, now: 0.8 * before + 0.2 * now)
 
 
-def score_static_cusum(posts: Counts, negatives: Counts) -> Array:
+def score_static_cusum(posts: Counts, negatives: Counts) -> DoubleArray:
     """Return the binomial CUSUM against the history's share (odds ratio 2.2)."""
     usual = _find_usual(posts, negatives)
     raised = 2.2 * usual / (1 - usual + 2.2 * usual)
@@ -125,7 +125,7 @@ def score_static_cusum(posts: Counts, negatives: Counts) -> Array:
     return _accumulate(gain, lambda before, now: np.maximum(0.0, before + now))
 
 
-HOURLY: dict[str, Callable[[Counts, Counts], Array]] = {
+HOURLY: dict[str, Callable[[Counts, Counts], DoubleArray]] = {
     "static binomial CUSUM": score_static_cusum,
     "static EWMA": score_static_ewma,
     "rolling 24 h share": score_rolling_share,
@@ -133,18 +133,18 @@ HOURLY: dict[str, Callable[[Counts, Counts], Array]] = {
 }
 
 
-def _find_usual(posts: Counts, negatives: Counts) -> Array:
+def _find_usual(posts: Counts, negatives: Counts) -> DoubleArray:
     sums = negatives[:, :HISTORY_H].sum(axis=1, keepdims=True) / posts[:, :HISTORY_H].sum(axis=1, keepdims=True)
     return np.clip(sums, 0.01, 0.99)
 
 
-def _sum_before(values: Counts, length: int) -> Array:
+def _sum_before(values: Counts, length: int) -> DoubleArray:
     """Return the sum of the `length` hours before each hour; wrong in the first ones, which nobody reads."""
     total = np.cumsum(values, axis=1) - values
     return (total - np.roll(total, length, axis=1)).astype(np.float64)
 
 
-def _accumulate(values: Array, step: Callable[[Array, Array], Array]) -> Array:
+def _accumulate(values: DoubleArray, step: Callable[[DoubleArray, DoubleArray], DoubleArray]) -> DoubleArray:
     result, state = np.zeros_like(values, dtype=np.float64), np.zeros(len(values))
     for hour in range(values.shape[1]):
         state = result[:, hour] = step(state, values[:, hour])
@@ -188,12 +188,12 @@ def spread_hour(random: np.random.Generator, posts: Counts, negatives: Counts) -
         yield [[0.0] * zero + [1.0] * one for zero, one in zip(zeros_by_step, ones_by_step, strict=True)]
 
 
-def combine(ratios: Array) -> Array:
+def combine(ratios: DoubleArray) -> DoubleArray:
     """Return (3, steps): either test, the share test, the volume test."""
     return np.vstack([ratios.max(axis=1), ratios.T])
 
 
-def find_quiet_maxima(random: np.random.Generator, streams: Streams) -> Array:
+def find_quiet_maxima(random: np.random.Generator, streams: Streams) -> DoubleArray:
     """Return (3, topics): the highest value each of our statistics reaches in the test month."""
     maxima = []
     for posts, negatives in zip(streams.posts, streams.negatives, strict=True):
@@ -206,9 +206,11 @@ def find_quiet_maxima(random: np.random.Generator, streams: Streams) -> Array:
     return np.array(maxima).T
 
 
-def trace_onsets(random: np.random.Generator, streams: Streams, onsets: dict[str, list[Onset]]) -> dict[str, Array]:
+def trace_onsets(
+    random: np.random.Generator, streams: Streams, onsets: dict[str, list[Onset]]
+) -> dict[str, DoubleArray]:
     """Return by kind (onsets, 3, 24 + 72 hours of steps): our statistics around every onset."""
-    traces: dict[str, list[Array]] = {kind: [] for kind in onsets}
+    traces: dict[str, list[DoubleArray]] = {kind: [] for kind in onsets}
     for topic in range(len(streams.posts)):
         starts = {onset.hour: place for place, onset in enumerate(onsets["jump"]) if onset.topic == topic}
         tests, recent = SteppedTests(), []
@@ -226,11 +228,11 @@ def trace_onsets(random: np.random.Generator, streams: Streams, onsets: dict[str
 # --- scores -----------------------------------------------------------------------------------------------
 
 
-def find_threshold(maxima: Array) -> float:
+def find_threshold(maxima: DoubleArray) -> float:
     return float(np.quantile(maxima, SILENT_SHARE))
 
 
-def describe_delays(traces: Array, threshold: float, steps_per_hour: int) -> str:
+def describe_delays(traces: DoubleArray, threshold: float, steps_per_hour: int) -> str:
     """Return "median h / % within 6 h / % within 24 h" of traces (onsets, steps) that begin 24 h before."""
     above = traces > threshold
     before = 24 * steps_per_hour
@@ -241,7 +243,7 @@ def describe_delays(traces: Array, threshold: float, steps_per_hour: int) -> str
     return f"{median} / {np.mean(delay <= 6):.0%} / {np.mean(delay <= 24):.0%}".replace("%", "")
 
 
-def trace_hourly(method: Callable[[Counts, Counts], Array], streams: Streams, onsets: list[Onset]) -> Array:
+def trace_hourly(method: Callable[[Counts, Counts], DoubleArray], streams: Streams, onsets: list[Onset]) -> DoubleArray:
     posts = np.stack([streams.posts[onset.topic] for onset in onsets])
     negatives = np.stack([streams.negatives[onset.topic] for onset in onsets])
     for place, onset in enumerate(onsets):

@@ -29,8 +29,9 @@ from langchain_core.embeddings import Embeddings
 from benchmarks.machine import processor
 from llms import LocalEmbeddings
 from llms.byte_store import SqliteByteStore
-from retrievers import FaissStore, HybridRetriever, hybrid, keyword
+from retrievers import FaissStore, HybridRetriever, hybrid
 from retrievers.metrics import hit_at_k, ndcg_at_k
+from retrievers.store import keyword_index as keyword
 
 DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 NUM_SAMPLED = 400  # questions per set behind each row of the last table

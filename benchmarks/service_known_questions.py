@@ -8,8 +8,9 @@ import numpy as np
 
 from chains.customer_service import KnownQuestion, KnownQuestions, fit_known_questions
 from llms import LocalEmbeddings
-from llms.finetuning.embeddings import EmbeddingsOptions, finetune_embeddings
-from llms.finetuning.pairs import TextPair, TextPairs
+from llms.finetuning.data.pairs import TextPair, TextPairs
+from llms.finetuning.embeddings.finetune import finetune_embeddings
+from llms.finetuning.embeddings.options import EmbeddingsOptions
 
 __all__ = ["known_questions_section"]
 

@@ -12,8 +12,9 @@ from langchain_core.retrievers import BaseRetriever
 from benchmarks.classifier_data import DATA_SETS, DataSet
 from chains.customer_service import ServiceReply, TemplateBook, build_customer_service_chain
 from llms import LocalClassifier, LocalEmbeddings
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.rows import LabelledText, LabelledTexts
+from llms.finetuning.classifier.finetune import finetune_classifier
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.examples import LabelledText, LabelledTexts
 
 __all__ = ["routes_section"]
 

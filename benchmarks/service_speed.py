@@ -16,8 +16,9 @@ from benchmarks.retrieval import read_tasks
 from benchmarks.service_lies import nobody
 from chains.customer_service import ServiceReply, TemplateBook, build_customer_service_chain
 from llms import LocalClassifier, LocalEmbeddings
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.records import read_labelled_texts
+from llms.finetuning.classifier.finetune import finetune_classifier
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.labelled_files import read_labelled_texts
 from retrievers import FaissStore, HybridRetriever
 from retrievers.chunking import split_documents
 

@@ -29,7 +29,7 @@ from llms.errors import TuneChainError
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
 from retrievers.errors import StoreBusyError, StoreFolderError
-from retrievers.keyword import split_words
+from retrievers.store.keyword_index import split_words
 
 DIMENSION = 16
 KINDS = ("add", "delete", "snapshot", "compaction")

@@ -118,7 +118,7 @@ def load_for_children() -> None:
     torch = importlib.import_module("torch")
     torch.set_num_threads(1)
     libraries = ("sklearn.linear_model", "torch.utils.tensorboard", "peft")
-    for name in ("llms.finetuning.classifier", "llms.finetuning.encoder_training", *libraries):
+    for name in ("llms.finetuning.classifier.finetune", "llms.finetuning.classifier.training", *libraries):
         importlib.import_module(name)
 
 
@@ -193,8 +193,9 @@ class Training:
         return len(list(self._checkpoints.glob("checkpoint-*/sealed.json")))
 
     def _train(self, folder: Path, *, method: str | None = None) -> dict[str, Any]:
-        from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-        from llms.finetuning.records import LabelledText, LabelledTexts
+        from llms.finetuning.classifier.finetune import finetune_classifier
+        from llms.finetuning.classifier.options import ClassifierOptions
+        from llms.finetuning.data.examples import LabelledText, LabelledTexts
 
         endings = ["", " please", " help", " order", " 卡", " now", " again", " today"]
         rows = [

@@ -7,8 +7,6 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from chains.errors import ChainInputError
 
-__all__ = ["load_prompt"]
-
 
 def load_prompt(package: str, name: str, *, variables: Iterable[str]) -> ChatPromptTemplate:
     """Return the prompt `prompts/{name}.md` of a use case as system turn, and the question as user turn.

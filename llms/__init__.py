@@ -2,26 +2,35 @@
 
 Here belongs everything that touches weights: loading, generating, classifying, embedding, fine-tuning. Nothing
 here knows of documents, retrieval or a use case. Importing this package loads no weights and no model library.
+
+One folder per kind of model (`chat`, `classifier`, `tagger`, `encoder`, `reranker`), the engines that run chat models
+(`engines`), and how each kind is trained (`finetuning`, with a folder of the same name). Public besides the names
+below: `errors`, `metrics`, `texts`, `fakes`, `conformance`, `manifest`, and `finetuning`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llms.byte_store import SqliteByteStore
-    from llms.chat_model import LocalChatModel
-    from llms.classification import Classification
-    from llms.classifier import LocalClassifier
-    from llms.classifier_group import ClassifierGroup
-    from llms.embeddings import LocalEmbeddings
+    from llms.call_gathering import CallGatherer
+    from llms.chat.chat_model import LocalChatModel
+    from llms.chat.text_model import LocalLLM
+    from llms.classifier.group import ClassifierGroup
+    from llms.classifier.local_classifier import LocalClassifier
+    from llms.classifier.results import Classification, Explanation
+    from llms.device import choose_device
+    from llms.encoder.local_embeddings import LocalEmbeddings
+    from llms.encoder.vector_cache import RecentVectors
     from llms.errors import TuneChainError
-    from llms.explanation import Explanation
-    from llms.reranker import LocalReranker
-    from llms.tagger import LocalTagger
-    from llms.tagging import Span, Tagging
-    from llms.text_model import LocalLLM
+    from llms.loading import resolve_model
+    from llms.reranker.local_reranker import LocalReranker
+    from llms.tagger.local_tagger import LocalTagger
+    from llms.tagger.results import Span, Tagging
 
 __all__ = [
+    "CallGatherer",
     "Classification",
     "ClassifierGroup",
     "Explanation",
@@ -31,31 +40,32 @@ __all__ = [
     "LocalLLM",
     "LocalReranker",
     "LocalTagger",
+    "RecentVectors",
     "Span",
     "SqliteByteStore",
     "Tagging",
     "TuneChainError",
+    "choose_device",
+    "resolve_model",
 ]
 
-_MODULES = {
-    "Classification": "llms.classification",
-    "ClassifierGroup": "llms.classifier_group",
-    "Explanation": "llms.explanation",
-    "LocalChatModel": "llms.chat_model",
-    "LocalClassifier": "llms.classifier",
-    "LocalEmbeddings": "llms.embeddings",
-    "LocalLLM": "llms.text_model",
-    "LocalReranker": "llms.reranker",
-    "LocalTagger": "llms.tagger",
-    "Span": "llms.tagging",
-    "SqliteByteStore": "llms.byte_store",
-    "Tagging": "llms.tagging",
-    "TuneChainError": "llms.errors",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        msg = f"module 'llms' has no attribute {name!r}; it has {', '.join(__all__)}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(_MODULES[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "byte_store": ["SqliteByteStore"],
+        "call_gathering": ["CallGatherer"],
+        "chat.chat_model": ["LocalChatModel"],
+        "chat.text_model": ["LocalLLM"],
+        "classifier.group": ["ClassifierGroup"],
+        "classifier.local_classifier": ["LocalClassifier"],
+        "classifier.results": ["Classification", "Explanation"],
+        "device": ["choose_device"],
+        "encoder.local_embeddings": ["LocalEmbeddings"],
+        "encoder.vector_cache": ["RecentVectors"],
+        "errors": ["TuneChainError"],
+        "loading": ["resolve_model"],
+        "reranker.local_reranker": ["LocalReranker"],
+        "tagger.local_tagger": ["LocalTagger"],
+        "tagger.results": ["Span", "Tagging"],
+    },
+)

@@ -13,8 +13,6 @@ from typing_extensions import override
 
 from llms.errors import ByteStoreError, OptionValueError
 
-__all__ = ["SqliteByteStore"]
-
 _SCHEMA_VERSION = 1
 # the total is kept by triggers: adding it up at each write would read the whole file
 _SCHEMA = (

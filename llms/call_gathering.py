@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-__all__ = ["CallGatherer"]
-
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 

@@ -7,7 +7,6 @@ from llms.errors import UnknownOptionError
 if TYPE_CHECKING:
     import contextlib
 
-__all__ = ["Precision", "autocast_for", "choose_device", "wants_bfloat16"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

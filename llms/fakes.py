@@ -19,12 +19,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 from typing_extensions import override
 
-from llms.classification import Classification
+from llms.chat.streaming import StopFilter
+from llms.classifier.results import Classification
 from llms.errors import UnknownOptionError
 from llms.options import GenerationOptions, merge_options
-from llms.stopping import StopFilter
-from llms.tagging import Span, Tagging
-from llms.texts import check_text
+from llms.tagger.results import Span, Tagging
+from llms.texts.checks import check_text
 
 __all__ = ["FixedClassifier", "FixedTagger", "HashedEmbeddings", "ScriptedChatModel"]
 

@@ -1,24 +1,18 @@
 """From a model reference (folder, hub id, or the built-in encoder) to a checked folder on this machine."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import json
+import logging
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError
-
-__all__ = [
-    "DEFAULT_ENCODER",
-    "EXPORT_FOLDER",
-    "check_model_folder",
-    "file_sha256",
-    "folder_fingerprint",
-    "folder_stamp",
-    "refuse_code",
-    "resolve_model",
-]
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 EXPORT_FOLDER = "openvino"  # beside a model: what is derived from it, no part of it
@@ -210,3 +204,29 @@ def _json_keys(path: Path) -> set[str]:
 
 def _listing(names: set[str]) -> str:
     return ", ".join(sorted(names)[:8]) or "nothing"
+
+
+_QUIET_LOCK = threading.RLock()  # levels are global: two threads would save and restore each other's
+
+
+@contextlib.contextmanager
+def quiet_loading(*more_loggers: str) -> Iterator[None]:
+    """Keep progress bars and hints of the model libraries off the screen while a model is loaded or saved."""
+    from transformers.utils import logging as transformers_logging
+
+    with _QUIET_LOCK:
+        loggers: list[Any] = [
+            logging.getLogger(name) for name in ("transformers", "sentence_transformers", *more_loggers)
+        ]
+        levels = [logger.level for logger in loggers]
+        had_progress_bar = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            if had_progress_bar:
+                transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -7,8 +7,6 @@ from typing import Any
 
 from llms.errors import OptionValueError, UnknownOptionError
 
-__all__ = ["GenerationOptions", "merge_options"]
-
 # LangChain's and OpenAI's names for options that have clearer names here
 _OTHER_NAMES = {"max_tokens": "max_new_tokens", "max_completion_tokens": "max_new_tokens", "timeout": "timeout_s"}
 

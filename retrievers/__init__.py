@@ -1,45 +1,69 @@
 """Finding: documents, items and neighbours, by meaning and by words.
 
 Here belongs everything that searches: files to documents, chunks, stores, retrievers, item lists and who
-touched what. Nothing here knows what an answer is for. Importing this package loads no model library.
+touched what. Nothing here knows what an answer is for. Importing this package loads no model library. Public besides
+the names below: `errors`, `metrics` and `fakes`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from retrievers.chunking import split_documents
-    from retrievers.documents import read_documents
+    from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender
+    from retrievers.documents import SourceFile, list_files, parse_file, read_bytes, read_documents
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
     from retrievers.hybrid import HybridRetriever
+    from retrievers.importing.langchain_faiss import ImportReport, import_langchain_faiss, read_langchain_faiss
+    from retrievers.interactions import Event, EventKind, EventWeights, Interactions, sum_strengths
+    from retrievers.items import Item, ItemCatalogue
+    from retrievers.store.keyword_index import split_words
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
 __all__ = [
+    "Event",
+    "EventKind",
+    "EventWeights",
+    "FactorRecommender",
     "FaissStore",
     "FittedThreshold",
     "HybridRetriever",
+    "ImportReport",
+    "Interactions",
+    "Item",
+    "ItemCatalogue",
+    "ItemItemRecommender",
     "LabelledQuestion",
+    "PopularityRecommender",
+    "SourceFile",
     "fit_min_relevance",
     "fuse_rankings",
+    "import_langchain_faiss",
+    "list_files",
+    "parse_file",
+    "read_bytes",
     "read_documents",
+    "read_langchain_faiss",
     "split_documents",
+    "split_words",
+    "sum_strengths",
 ]
 
-_MODULES = {
-    "FaissStore": "retrievers.faiss_store",
-    "FittedThreshold": "retrievers.threshold",
-    "HybridRetriever": "retrievers.hybrid",
-    "LabelledQuestion": "retrievers.threshold",
-    "fit_min_relevance": "retrievers.threshold",
-    "fuse_rankings": "retrievers.fusion",
-    "read_documents": "retrievers.documents",
-    "split_documents": "retrievers.chunking",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        msg = f"module 'retrievers' has no attribute {name!r}; it has {', '.join(__all__)}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(_MODULES[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "chunking": ["split_documents"],
+        "collaborative": ["FactorRecommender", "ItemItemRecommender", "PopularityRecommender"],
+        "documents": ["SourceFile", "list_files", "parse_file", "read_bytes", "read_documents"],
+        "faiss_store": ["FaissStore"],
+        "fusion": ["fuse_rankings"],
+        "hybrid": ["HybridRetriever"],
+        "importing.langchain_faiss": ["ImportReport", "import_langchain_faiss", "read_langchain_faiss"],
+        "interactions": ["Event", "EventKind", "EventWeights", "Interactions", "sum_strengths"],
+        "items": ["Item", "ItemCatalogue"],
+        "store.keyword_index": ["split_words"],
+        "threshold": ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"],
+    },
+)

@@ -11,8 +11,6 @@ from retrievers.blocks import Block, Kind, find_blocks
 from retrievers.cutting import Span, cut_span, split_sentences
 from retrievers.sections import Chunk, Section, find_parents, find_sections
 
-__all__ = ["split_documents"]
-
 
 def split_documents(
     documents: Iterable[Document], *, chunk_chars: int = 800, parent_chars: int = 4000

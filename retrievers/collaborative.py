@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from llms.errors import ModelFolderError, TrainingDataError
 from retrievers.interactions import Interactions
 
-__all__ = ["FactorRecommender", "ItemItemRecommender", "PopularityRecommender", "Recommender"]
-
 Scores = NDArray[np.float32]
 
 

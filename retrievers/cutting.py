@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from retrievers.blocks import Kind, is_item_start
 
-__all__ = ["Span", "cut_span", "split_sentences"]
-
 Span = tuple[int, int]
 """From the first to behind the last character; neither is white space."""
 

@@ -12,8 +12,6 @@ from typing_extensions import override
 from retrievers.errors import VectorError
 from retrievers.faiss_store import FaissStore
 
-__all__ = ["FaissDocumentIndex"]
-
 
 class FaissDocumentIndex(DocumentIndex):
     """Adds, deletes, gets and finds the documents of a store.

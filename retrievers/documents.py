@@ -18,8 +18,6 @@ from retrievers.readers.html_text import read_html
 from retrievers.readers.pdf_text import read_pdf
 from retrievers.readers.rows import Row, read_csv, read_json_lines, row_metadata, row_text
 
-__all__ = ["SourceFile", "list_files", "parse_file", "read_bytes", "read_document", "read_documents"]
-
 _MAX_DOCUMENT_CHARS = 5_000_000
 _MAX_TITLE_CHARS = 200  # it stands before every chunk
 _MEGABYTE = 1_000_000

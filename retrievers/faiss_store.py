@@ -15,22 +15,20 @@ from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from typing_extensions import override
 
-from llms.call_gathering import CallGatherer
+from llms import CallGatherer
+from llms.arrays import FloatArray, IntArray
 from llms.texts import check_text
 from retrievers.errors import StoreMismatchError, VectorError
-from retrievers.filters import parse_filter
-from retrievers.keyword import COMMON_SHARE, DocumentFrequencies, search_words, word_shares
 from retrievers.store.ann import Metric
 from retrievers.store.arguments import check_choice, check_k, checked_rows, refuse_unknown
-from retrievers.store.arrays import FloatArray, IntArray
 from retrievers.store.database import Database
 from retrievers.store.document_table import DocumentTable, NewDocument
+from retrievers.store.filters import parse_filter
 from retrievers.store.indexed_table import IndexedTable, IndexKind, Report
+from retrievers.store.keyword_index import COMMON_SHARE, DocumentFrequencies, search_words, word_shares
 from retrievers.store.manifest import check_manifest, new_manifest
 from retrievers.store.namespaces import list_namespaces, store_folder
 from retrievers.store.vector_index import Found
-
-__all__ = ["FaissStore", "StoreInfo"]
 
 Filter = Mapping[str, Any] | None
 Scored = list[tuple[Document, float]]
@@ -82,7 +80,7 @@ class FaissStore(VectorStore):
     - "l2": the Euclidean distance, in [0, inf), smaller is nearer; relevance is 1 / (1 + score).
 
     Filters are exact, also in batches and with diverse results: `k` documents come back whenever `k` match. See
-    `retrievers.filters.parse_filter` for their language.
+    `retrievers.store.filters.parse_filter` for their language.
 
     Args:
         folder: where the store lies; made if missing. None keeps everything in memory.
@@ -466,10 +464,10 @@ class FaissStore(VectorStore):
     ) -> "FaissStore":
         """Return a store that holds what langchain-community's FAISS saved in a folder; nothing is unpickled.
 
-        Warns of documents that were skipped; see `retrievers.langchain_faiss`, whose `import_langchain_faiss` says
-        what the arguments mean and returns a report.
+        Warns of documents that were skipped; see `retrievers.import_langchain_faiss`, which says what the
+        arguments mean and returns a report.
         """
-        from retrievers.langchain_faiss import read_langchain_faiss  # needed once in a store's life
+        from retrievers.importing.langchain_faiss import read_langchain_faiss  # needed once in a store's life
 
         old = read_langchain_faiss(
             old_folder, embedding=embedding, index_name=index_name, reembed=reembed, check_vectors=check_vectors

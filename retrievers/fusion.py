@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-__all__ = ["fuse_rankings"]
-
 
 def fuse_rankings(
     rankings: Sequence[Sequence[str]], *, weights: Sequence[float] | None = None, damping: float = 60.0

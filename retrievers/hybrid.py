@@ -10,16 +10,14 @@ from langchain_core.runnables import RunnableConfig, run_in_executor
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import override
 
+from llms.arrays import FloatArray
 from llms.errors import TuneChainError
 from retrievers.errors import VectorError
 from retrievers.faiss_store import FaissStore, Filter, Scored
-from retrievers.filters import parse_filter
 from retrievers.fusion import fuse_rankings
-from retrievers.keyword import COMMON_SHARE
 from retrievers.parents import assemble_parents, parent_key
-from retrievers.store.arrays import FloatArray
-
-__all__ = ["HybridRetriever"]
+from retrievers.store.filters import parse_filter
+from retrievers.store.keyword_index import COMMON_SHARE
 
 # Where the nearest document stands out less than this from the other candidates, the encoder hardly reads the
 # question (its language, its names), so its cosines count less; see docs/benchmarks/retrieval.md.

@@ -15,7 +15,6 @@ from llms.errors import DataFileError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Event", "EventKind", "EventWeights", "Interactions", "sum_strengths"]
 
 SECONDS_PER_DAY = 86_400.0
 

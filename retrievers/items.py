@@ -9,8 +9,6 @@ from typing_extensions import override
 
 from llms.errors import DataFileError
 
-__all__ = ["Item", "ItemCatalogue"]
-
 
 class Item(BaseModel):
     """One thing that can be recommended.

@@ -7,8 +7,6 @@ from langchain_core.documents import Document
 
 from retrievers.faiss_store import FaissStore
 
-__all__ = ["assemble_parents", "parent_key"]
-
 _KEY_FIELDS = ("source", "row", "parent_start")  # chunks that agree in all three are all that a parent holds
 
 

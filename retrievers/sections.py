@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from retrievers.blocks import Block, Kind
 from retrievers.cutting import Span
 
-__all__ = ["Chunk", "Section", "find_parents", "find_sections"]
-
 _MAX_NAME_CHARS = 120
 
 

@@ -10,8 +10,6 @@ from langchain_core.retrievers import BaseRetriever
 from llms.metrics import clopper_pearson_lower_bound
 from retrievers.errors import ThresholdError
 
-__all__ = ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"]
-
 
 @dataclass(frozen=True, slots=True)
 class LabelledQuestion:

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from llms.classification import Classification
+from llms.classifier.results import Classification
 from llms.errors import InputTextError, UnknownOptionError
 
 __all__ = ["ChatModelContract", "ClassifierContract", "EmbeddingsContract"]

@@ -16,9 +16,11 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import Field as FieldV1
 from typing_extensions import TypedDict
 
-from llms.encoder import quiet_loading
-from llms.finetuning.chat import ChatTrainingOptions, Conversation, Conversations, finetune_chat
-from llms.finetuning.chat_examples import IGNORED, build_examples
+from llms.finetuning.chat.data import IGNORED, build_examples
+from llms.finetuning.chat.finetune import finetune_chat
+from llms.finetuning.chat.options import ChatTrainingOptions
+from llms.finetuning.data.conversations import Conversation, Conversations
+from llms.loading import quiet_loading
 from tests.tiny_models import build_trained_chat_base
 
 __all__ = ["SHOP_TOOLS", "conversations", "num_wrong_tokens", "train_chat_model", "training_options"]

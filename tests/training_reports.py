@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from llms.entity_metrics import entity_report
-from llms.finetuning.report import ErrorExample, TrainingReport
+from llms.finetuning.report.report import ErrorExample, TrainingReport
 from llms.metrics import multi_label_report, per_class_report, reliability_bins
+from llms.tagger.metrics import entity_report
 
 STARTED = datetime(2026, 3, 2, 10, tzinfo=UTC)
 

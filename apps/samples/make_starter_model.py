@@ -21,11 +21,11 @@ from langchain_core.documents import Document
 
 from chains.customer_service.quoting import split_sentences
 from chains.prompts import load_prompt
-from llms.finetuning.chat import ChatTrainingOptions, Conversation, Conversations, finetune_chat
-from llms.finetuning.storing import store_in_bfloat16
-from llms.finetuning.untrained_chat import UntrainedChatOptions, save_untrained_chat
+from llms.finetuning import ChatTrainingOptions, finetune_chat
+from llms.finetuning.data import Conversation, Conversations
+from llms.finetuning.starter_model import UntrainedChatOptions, save_untrained_chat, store_in_bfloat16
 from llms.manifest import load_chat_manifest, save_manifest
-from retrievers.keyword import split_words
+from retrievers import split_words
 
 SAMPLES: Final = Path(__file__).parent
 SEED: Final = 20

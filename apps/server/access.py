@@ -12,8 +12,6 @@ from apps.server.owners import LOCAL, Owner
 from apps.server.problems import ProblemError, refuse
 from apps.server.rate import RateLimiter
 
-__all__ = ["AccessMiddleware"]
-
 _log = logging.getLogger(__name__)
 
 # what shows nothing of a workspace; every other address needs a key, also those that do not exist

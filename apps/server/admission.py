@@ -9,8 +9,6 @@ import anyio.to_thread
 
 from apps.server.problems import ProblemError
 
-__all__ = ["Admission"]
-
 T = TypeVar("T")
 
 

@@ -19,8 +19,6 @@ from apps.server.rate import RateLimiter
 from apps.server.tenants import Tenants
 from apps.settings import Settings
 
-__all__ = ["create_app"]
-
 # for the description of the interface; the key itself is checked before any route, by `AccessMiddleware`
 _SHOWS_KEY = [Depends(HTTPBearer(auto_error=False, description="A key of `tunechain keys add`."))]
 

@@ -14,8 +14,6 @@ from apps.server.service_run import ServiceRun
 from apps.server.tenants import CurrentServing
 from chains.customer_service import ServiceReply, ServiceRequest
 
-__all__ = ["router"]
-
 _DESCRIPTION = "Server-sent events: step, route, text, and last reply or error."
 _EXAMPLE = """event: step
 data: {"step": "intent", "milliseconds": 8.1}

@@ -6,8 +6,6 @@ from typing import Any, NoReturn
 
 from apps.server.problems import ProblemError
 
-__all__ = ["MAX_BODY_BYTES", "check_body", "check_content_type"]
-
 MAX_BODY_BYTES = 1 << 20
 
 

@@ -24,10 +24,8 @@ from apps.wiring import (
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.monitoring import MonitoringReport, MonitoringRequest
 from chains.recommendation import Recommendation, RecommendationRequest
-from llms.classification import Classification
+from llms import Classification
 from llms.errors import TuneChainError
-
-__all__ = ["SCENARIOS", "Chains", "build_chains"]
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
-__all__ = ["ClientGoneError", "run_while_connected"]
-
 T = TypeVar("T")
 
 

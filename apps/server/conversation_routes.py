@@ -18,8 +18,6 @@ from apps.server.routes import describe_replies
 from apps.server.tenants import CurrentServing, CurrentTenants
 from chains.customer_service import ServiceReply, Turn
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["conversations"])
 
 _READING = (401, 404, 422, 503)

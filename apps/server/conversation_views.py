@@ -18,25 +18,6 @@ from chains.customer_service import (
     WaitingConversation,
 )
 
-__all__ = [
-    "AnswerRequest",
-    "Choice",
-    "ConversationList",
-    "ConversationView",
-    "FeedbackRequest",
-    "Identity",
-    "Inbox",
-    "MessageRequest",
-    "NewConversation",
-    "NewConversationRequest",
-    "ReplyDetails",
-    "ReplyView",
-    "TurnView",
-    "turn_id",
-    "view_reply",
-    "view_turn",
-]
-
 _MAX_CHOICE_CHARS = 40  # longer answers choose nothing by their number
 MessageId = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 

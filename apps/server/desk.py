@@ -13,8 +13,6 @@ from apps.settings import Settings
 from apps.wiring import open_conversations
 from chains.customer_service import Conversations, ServiceReply, ServiceRequest
 
-__all__ = ["ServiceDesk", "open_desk"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceDesk:

@@ -13,8 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from apps.server.bodies import MAX_BODY_BYTES, check_body, check_content_type
 from apps.server.problems import ProblemError, refuse
 
-__all__ = ["BodyMiddleware", "EdgeMiddleware", "JsonMiddleware"]
-
 _log = logging.getLogger(__name__)
 
 _SECURITY_HEADERS = {

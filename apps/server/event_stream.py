@@ -12,8 +12,6 @@ from starlette.types import Receive, Scope, Send
 
 from apps.server.connection import ClientGoneError, run_while_connected
 
-__all__ = ["EventStream", "encode_event"]
-
 _log = logging.getLogger(__name__)
 
 _HEADERS = {

@@ -7,8 +7,6 @@ from fastapi import APIRouter, Response
 from apps.server.schemas import Health
 from apps.server.tenants import CurrentServing
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["health"])
 
 _NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Not ready, or nothing to offer."}}

@@ -15,8 +15,6 @@ from apps.server.problems import ProblemError
 from apps.server.schemas import AlertsReply
 from chains.monitoring import Alert, MonitoringReport, MonitoringRequest, Post, TrendPoint
 
-__all__ = ["LiveMonitor"]
-
 _log = logging.getLogger(__name__)
 
 _KEPT_ALERTS = 200

@@ -11,8 +11,6 @@ from apps.server.problems import explain_error, problem_document
 from chains.customer_service import ServiceReply
 from chains.customer_service.schema import ServiceEvent
 
-__all__ = ["Event", "Step", "stream_steps"]
-
 HEARTBEAT_S = 10.0  # proxies cut connections on which nothing comes for half a minute
 
 Step: TypeAlias = ServiceEvent | ServiceReply

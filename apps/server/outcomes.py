@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from apps.server.schemas import PostOutcome
 from chains.monitoring import MonitoringReport, Post
 
-__all__ = ["judge_posts"]
-
 
 def judge_posts(posts: Sequence[Post], report: MonitoringReport) -> tuple[PostOutcome, ...]:
     """Return what became of each post; of an id sent twice the first one counts."""

@@ -8,8 +8,6 @@ from fastapi import Depends, Request
 from apps.keys import Key, Role
 from apps.server.problems import ProblemError
 
-__all__ = ["LOCAL", "CurrentOwner", "Owner", "require_staff"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:

@@ -11,8 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from apps.server.problems import ProblemError
 
-__all__ = ["router"]
-
 _WEB = Path(__file__).parent.parent / "web"
 _SCRIPTS = ("app", "charts", "chat", "monitoring", "page", "recommendation", "server", "staff", "turns", "words")
 _STATIC = {f"{name}.js": "text/javascript" for name in _SCRIPTS} | {

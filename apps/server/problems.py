@@ -22,15 +22,6 @@ from chains.errors import (
 )
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 
-__all__ = [
-    "ProblemError",
-    "add_problem_handlers",
-    "explain_error",
-    "problem_document",
-    "problem_response",
-    "refuse",
-]
-
 _log = logging.getLogger(__name__)
 
 _TITLES = {

@@ -21,9 +21,7 @@ from apps.server.schemas import (
 from apps.server.tenants import CurrentServing
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.recommendation import Recommendation
-from llms.classification import Classification
-
-__all__ = ["describe_replies", "router"]
+from llms import Classification
 
 _REFUSALS = {
     400: "The body is no usable JSON.",

@@ -7,22 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from chains.monitoring import Alert, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
-from retrievers.interactions import Event
-
-__all__ = [
-    "AlertsReply",
-    "AskRequest",
-    "ClassifyRequest",
-    "FieldProblem",
-    "Health",
-    "ModelName",
-    "PostOutcome",
-    "PostsReply",
-    "PostsRequest",
-    "Problem",
-    "RecommendRequest",
-    "WirePost",
-]
+from retrievers import Event
 
 ModelName = Literal["intent", "topic", "sentiment"]
 

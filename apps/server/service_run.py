@@ -19,8 +19,6 @@ from chains.customer_service import ServiceReply, ServiceRequest
 from chains.customer_service.schema import ServiceEvent
 from chains.customer_service.steps import EVENT_NAME
 
-__all__ = ["ServiceRun"]
-
 
 class _Abandoned(BaseException):
     """Ends a chain from within; no `except Exception` of a chain or model takes it for a failure to make good for."""

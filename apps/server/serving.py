@@ -15,8 +15,6 @@ from apps.server.schemas import Health, ScenarioHealth
 from apps.settings import Settings
 from llms.errors import TuneChainError
 
-__all__ = ["Serving"]
-
 _log = logging.getLogger(__name__)
 
 

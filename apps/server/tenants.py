@@ -13,8 +13,6 @@ from apps.server.problems import ProblemError
 from apps.server.serving import Serving
 from apps.settings import Settings, load_settings
 
-__all__ = ["CurrentServing", "CurrentTenants", "Tenants"]
-
 
 class Tenants:
     """The workspaces of one server; their models stand in one queue, their records know nothing of each other.

@@ -9,15 +9,12 @@ from typing import Any
 from typing_extensions import override
 
 from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, TrainedModel, check_texts
+from llms import resolve_model
 from llms.errors import TrainingDataError
-from llms.finetuning.chat import ChatTrainingOptions, Conversation, Conversations, finetune_chat, read_conversations
-from llms.finetuning.chat_judging import ChatLoss, measure_conversations
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.splits import draw
-from llms.loading import resolve_model
+from llms.finetuning import ChatTrainingOptions, finetune_chat, read_conversations
+from llms.finetuning.chat import ChatLoss, measure_conversations
+from llms.finetuning.data import Conversation, Conversations, DataReport, draw
 from llms.manifest import ChatManifest, load_chat_manifest
-
-__all__ = ["ChatData", "ChatTask"]
 
 _FEWEST_TO_KEEP_APART = 5  # a fifth of fewer is not one conversation
 

@@ -14,26 +14,22 @@ from apps.tasks.multi_label import measure_multi_label
 from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, TrainedModel, most_frequent
 from llms import Classification, LocalClassifier
 from llms.errors import TrainingDataError
-from llms.finetuning.checks import check_labelled_texts
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.records import (
+from llms.finetuning import ClassifierOptions, finetune_classifier, read_labelled_texts, read_multi_label_texts
+from llms.finetuning.data import (
     ClassifierRow,
+    DataReport,
     LabelledText,
     LabelledTexts,
     MultiLabelText,
     MultiLabelTexts,
+    check_labelled_texts,
     check_training_rows,
     labels_of,
-    read_labelled_texts,
-    read_multi_label_texts,
     split_rows,
 )
 from llms.finetuning.report import ErrorExample, pick_errors
 from llms.manifest import ClassifierManifest, ModelManifest
 from llms.metrics import reliability_bins
-
-__all__ = ["ClassifierData", "ClassifierTask"]
 
 _Texts = LabelledTexts | MultiLabelTexts
 _MAX_ERRORS = 50

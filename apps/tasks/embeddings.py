@@ -19,16 +19,20 @@ from apps.tasks.pair_files import (
 from apps.tasks.task import REPORT_SHARE, Figures, FinetuningTask, TrainedModel
 from llms import LocalEmbeddings
 from llms.errors import TrainingDataError
-from llms.finetuning.checks import check_labelled_texts
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.embeddings import EmbeddingsOptions, finetune_embeddings
-from llms.finetuning.embeddings_judging import Judge, ScoreJudge, judge_labels, judge_pairs
-from llms.finetuning.pair_relations import KnownPositives, merge_pairs, split_pairs
-from llms.finetuning.pairs import TextPairs
-from llms.finetuning.records import LabelledTexts, check_training_rows, read_labelled_texts, split_rows
+from llms.finetuning import EmbeddingsOptions, finetune_embeddings, read_labelled_texts
+from llms.finetuning.data import (
+    DataReport,
+    KnownPositives,
+    LabelledTexts,
+    TextPairs,
+    check_labelled_texts,
+    check_training_rows,
+    merge_pairs,
+    split_pairs,
+    split_rows,
+)
+from llms.finetuning.embeddings import Judge, ScoreJudge, judge_labels, judge_pairs
 from llms.manifest import EmbeddingsManifest
-
-__all__ = ["EmbeddingsData", "EmbeddingsTask"]
 
 _Rows = TextPairs | LabelledTexts
 _ROLES: tuple[Literal["query", "document"], ...] = ("query", "document")

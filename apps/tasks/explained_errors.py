@@ -4,11 +4,8 @@ import importlib.util
 from collections.abc import Sequence
 
 from llms import LocalClassifier
-from llms.classifier_head import ClassifierHead
-from llms.explaining import find_near_examples
+from llms.classifier import ClassifierHead, find_near_examples
 from llms.finetuning.report import ErrorExample, Neighbour
-
-__all__ = ["explain_errors"]
 
 _NUM_NEIGHBOURS = 3
 _NUM_WITH_WORDS = 12  # the page shows the others folded; each takes a tenth of a second

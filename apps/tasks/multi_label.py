@@ -7,12 +7,10 @@ import numpy as np
 
 from apps.tasks.task import Figures
 from llms import LocalClassifier
-from llms.finetuning.records import ClassifierRow, labels_of
+from llms.classifier import LexicalModel
+from llms.finetuning.data import ClassifierRow, labels_of
 from llms.finetuning.report import ErrorExample
-from llms.lexical import LexicalModel
 from llms.metrics import multi_label_report
-
-__all__ = ["measure_multi_label"]
 
 _NONE = "(none)"
 

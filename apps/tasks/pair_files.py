@@ -9,12 +9,8 @@ import numpy.typing as npt
 
 from apps.tasks.task import REPORT_SHARE, DataOptions, check_texts
 from llms.errors import TrainingDataError
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.pair_relations import merge_pairs, split_pairs, unique_texts
-from llms.finetuning.pairs import TextPairs, read_pairs
-from llms.finetuning.training_options import TrainingOptions
-
-__all__ = ["BASE_NAME", "WORDS_NAME", "PairData", "check_pairs", "embed_by_words", "keep_pairs_apart", "read_pair_file"]
+from llms.finetuning import TrainingOptions, read_pairs
+from llms.finetuning.data import DataReport, TextPairs, merge_pairs, split_pairs, unique_texts
 
 BASE_NAME = "the base model"
 WORDS_NAME = "character TF-IDF"
@@ -24,7 +20,7 @@ _NGRAM_LENGTHS = (1, 5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairData(DataOptions):
-    """Where the pairs lie; what the columns mean stands in `llms.finetuning.pairs.read_pairs`."""
+    """Where the pairs lie; what the columns mean stands in `llms.finetuning.data.pairs.read_pairs`."""
 
     query_column: str = "query"
     document_column: str = "document"

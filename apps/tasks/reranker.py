@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from typing_extensions import override
 
 from apps.tasks.pair_files import (
@@ -18,20 +17,25 @@ from apps.tasks.pair_files import (
 )
 from apps.tasks.task import Figures, FinetuningTask, TrainedModel
 from llms import LocalEmbeddings, LocalReranker
+from llms.arrays import FloatArray
 from llms.errors import ModelFolderError, TrainingDataError
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.hard_negatives import pick_negatives
-from llms.finetuning.pair_relations import KnownPositives, merge_pairs, same_text, split_pairs, unique_texts
-from llms.finetuning.pairs import TextPair, TextPairs
+from llms.finetuning import RerankerOptions, finetune_reranker
+from llms.finetuning.data import (
+    DataReport,
+    KnownPositives,
+    TextPair,
+    TextPairs,
+    draw,
+    merge_pairs,
+    pick_negatives,
+    same_text,
+    split_pairs,
+    unique_texts,
+)
 from llms.finetuning.report import ErrorExample, pick_errors
-from llms.finetuning.reranker import RerankerOptions, finetune_reranker
-from llms.finetuning.reranker_rows import CandidateList, measure_lists
-from llms.finetuning.splits import draw
+from llms.finetuning.reranker import CandidateList, measure_lists
 from llms.manifest import RerankerManifest
 
-__all__ = ["PairData", "RerankerTask"]
-
-FloatArray = npt.NDArray[np.float32]
 _Score = Callable[[str, Sequence[str]], FloatArray]
 _NUM_DRAWN = 20  # documents beside those that the test pairs give a query
 _MAX_QUERIES = 500  # of more test queries so many are drawn: each is read together with all its candidates

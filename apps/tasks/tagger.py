@@ -8,20 +8,17 @@ from pathlib import Path
 from typing_extensions import override
 
 from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, TrainedModel, check_texts, most_frequent
-from llms import LocalTagger
-from llms.entity_metrics import Span, entity_report
+from llms import LocalTagger, Tagging
 from llms.errors import TrainingDataError
-from llms.finetuning.data_report import DataReport
+from llms.finetuning import TaggerOptions, finetune_tagger, read_tagged_texts
+from llms.finetuning.data import DataReport
 from llms.finetuning.report import ErrorExample, pick_errors
-from llms.finetuning.tagged_records import TaggedText, TaggedTexts, read_tagged_texts
-from llms.finetuning.tagged_rows import check_tagged_texts, split_tagged_texts
-from llms.finetuning.tagger import TaggerOptions, finetune_tagger
+from llms.finetuning.tagger import TaggedText, TaggedTexts, check_tagged_texts, split_tagged_texts
 from llms.manifest import TaggerManifest
 from llms.metrics import expected_calibration_error, reliability_bins
-from llms.tagging import Tagging
-from llms.words import split_words
-
-__all__ = ["TaggerData", "TaggerTask"]
+from llms.tagger import entity_report
+from llms.tagger.metrics import Span
+from llms.texts import split_words
 
 _MAX_ERRORS = 50
 _LONGEST_WORDS = 12  # of a span that is looked up; a Chinese character is a word

@@ -7,25 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from llms.confidence_metrics import ReliabilityBin
 from llms.errors import TrainingDataError
-from llms.finetuning.checks import check_labelled_texts
-from llms.finetuning.data_report import DataReport
-from llms.finetuning.records import MultiLabelText, MultiLabelTexts, RejectedRow
+from llms.finetuning import TrainingOptions
+from llms.finetuning.data import DataReport, MultiLabelText, MultiLabelTexts, RejectedRow, check_labelled_texts
 from llms.finetuning.report import ErrorExample, Task
-from llms.finetuning.training_options import TrainingOptions
 from llms.manifest import ModelManifest
-
-__all__ = [
-    "REPORT_SHARE",
-    "DataOptions",
-    "Figures",
-    "FinetuningTask",
-    "TaskRows",
-    "TrainedModel",
-    "check_texts",
-    "most_frequent",
-]
+from llms.metrics import ReliabilityBin
 
 REPORT_SHARE = 0.2  # of the rows, kept apart where no test rows are given
 

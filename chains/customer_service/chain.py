@@ -25,10 +25,8 @@ from chains.customer_service.staff_words import StaffWords
 from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
 from chains.errors import ChainInputError
-from llms.classification import Classification
+from llms import Classification
 from llms.texts import check_text
-
-__all__ = ["ServiceChain", "build_customer_service_chain"]
 
 _log = logging.getLogger(__name__)
 

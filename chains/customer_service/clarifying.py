@@ -5,10 +5,8 @@ import re
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import OpenQuestion
 from chains.customer_service.templates import TemplateBook
-from llms.classification import Classification
-from retrievers.keyword import split_words
-
-__all__ = ["chosen_intent", "two_likeliest"]
+from llms import Classification
+from retrievers import split_words
 
 _FIRST = re.compile(r"^\W*(?:(?:1|one|(?:the )?(?:first|former)|一)(?!\w)|第一|前者|前一)", flags=re.IGNORECASE)
 _SECOND = re.compile(r"^\W*(?:(?:2|two|(?:the )?(?:second|latter)|二)(?!\w)|第二|后者|后一)", flags=re.IGNORECASE)

@@ -15,8 +15,6 @@ from chains.customer_service.quoting import Sentence, split_sentences
 from chains.customer_service.schema import Citation
 from chains.prompts import load_prompt
 
-__all__ = ["Composed", "Composer"]
-
 _UNKNOWN = "UNKNOWN"  # what the prompt asks for where the passages do not answer
 _PASSAGE_NUMBER = re.compile(r"\[(\d+)\]")
 _NAMED = re.compile(r"\[(\d+(?:\s*[,，、]\s*\d+)*)\]")  # [1], but also [1, 3]

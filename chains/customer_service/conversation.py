@@ -19,8 +19,6 @@ from chains.customer_service.schema import OpenQuestion, ServiceReply, ServiceRe
 from chains.customer_service.transcript import Entry, Transcripts
 from chains.customer_service.turns import ConversationKey, HandOver, Message, Turn, now
 
-__all__ = ["ConversationGraph", "ConversationState", "build_service_conversation", "handed_over"]
-
 _REMEMBERED_TURNS = 12  # for follow-ups; everything that was said is in the store
 _ACKNOWLEDGED = "a person is awaited, who will read this message"
 

@@ -30,8 +30,6 @@ from chains.errors import (
 from llms.errors import EngineBusyError
 from llms.texts import check_text
 
-__all__ = ["Conversations"]
-
 _log = logging.getLogger(__name__)
 
 _MAX_ID_CHARS = 200

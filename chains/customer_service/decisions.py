@@ -8,8 +8,6 @@ from typing import Any
 from chains.customer_service.transcript import Entry
 from chains.customer_service.turns import ConversationKey, Message
 
-__all__ = ["Decision", "DecisionSink", "describe_decision", "log_decision"]
-
 _log = logging.getLogger(__name__)
 
 Decision = dict[str, Any]

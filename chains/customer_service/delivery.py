@@ -16,8 +16,6 @@ from chains.customer_service.transcript import Entry, Transcripts
 from chains.customer_service.turns import ConversationKey, Message
 from chains.errors import ChainInputError, NoPersonAwaitedError, ReplyAbandonedError
 
-__all__ = ["Delivery"]
-
 _log = logging.getLogger(__name__)
 
 _FAILING_STEPS = ("understand", "answer")  # a model may fail at the same message for ever

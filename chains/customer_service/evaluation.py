@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chains.customer_service.schema import ServiceReply, ServiceRequest
 
-__all__ = ["ServiceQuestion", "ServiceScores", "evaluate_service", "golden_questions"]
-
 
 class ServiceQuestion(BaseModel):
     """A message and what a good reply to it rests on.

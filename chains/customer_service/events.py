@@ -13,8 +13,6 @@ from chains.customer_service.schema import ServiceEvent
 from chains.customer_service.steps import EVENT_NAME
 from chains.errors import ReplyAbandonedError
 
-__all__ = ["BreakOff", "EventRelay"]
-
 
 class BreakOff(BaseCallbackHandler):
     """Ends a run at its next event or token once nobody wants its result.

@@ -18,8 +18,6 @@ from chains.prompts import load_prompt
 from llms.errors import ContextOverflowError, InputTextError
 from llms.texts import check_text
 
-__all__ = ["FollowUp", "build_follow_up_reader", "is_fragment"]
-
 _log = logging.getLogger(__name__)
 
 _MAX_READING_CHARS = 1_000  # of a reading that is made here; no chain takes less

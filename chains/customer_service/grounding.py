@@ -8,9 +8,7 @@ from langchain_core.documents import Document
 
 from chains.customer_service.quoting import Sentence, split_sentences
 from chains.customer_service.wording import CITED, Wording, small_words
-from retrievers.keyword import split_words
-
-__all__ = ["Grounding", "find_unsupported", "is_short"]
+from retrievers import split_words
 
 _MIN_WORD_SHARE = 0.75  # a sentence shortened or joined from a passage keeps more, one that was made up has less
 _MIN_PAIR_SHARE = 0.4  # of neighbouring words: words of a passage thrown together have less

@@ -12,8 +12,6 @@ from chains.errors import ChainInputError
 from llms.metrics import clopper_pearson_lower_bound
 from retrievers import FaissStore, HybridRetriever
 
-__all__ = ["FittedQuestions", "KnownMatch", "KnownQuestion", "KnownQuestions", "fit_known_questions"]
-
 _GROUP = "known_question"
 # how a match is scored; docs/benchmarks/customer_service.md says how this was chosen
 _WORD_WEIGHT = 0.15  # questions share fewer words with their wordings than passages do with questions

@@ -6,9 +6,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from chains.customer_service.schema import ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
-from llms.words import is_han
-
-__all__ = ["build_language_router", "is_chinese"]
+from llms.texts import is_han
 
 _CHINESE = "zh"
 _MIN_HAN_SHARE = 0.3  # of letters: "我的 iPhone 14 Pro 坏了" is Chinese

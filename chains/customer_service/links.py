@@ -4,8 +4,6 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-__all__ = ["find_unlisted_link", "visible_text"]
-
 _HOST = r"(?:[\w-]+\.)+[a-z]{2,24}"
 # a scheme, or a host that a page would turn into a link
 _LINK = re.compile(

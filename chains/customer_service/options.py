@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from chains.customer_service.staff_words import STAFF_WORDS, StaffLanguage, StaffWords
 
-__all__ = ["ServiceOptions"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:

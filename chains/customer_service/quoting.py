@@ -6,17 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.customer_service.schema import Citation
-from llms.vector_cache import RecentVectors
-from retrievers.keyword import split_words
-
-__all__ = ["Sentence", "SentenceVectors", "best_sentences", "split_sentences"]
-
-FloatArray = npt.NDArray[np.float32]
+from llms import RecentVectors
+from llms.arrays import FloatArray
+from retrievers import split_words
 
 # an end mark and what closes after it; in Chinese no space follows
 _END = re.compile(r"[.!?]+[\"'”’)\]*_]*(?=\s|$)|[。！？；]+[”’」』）]*")

@@ -5,8 +5,6 @@ from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Citation", "OpenQuestion", "Route", "ServiceEvent", "ServiceReply", "ServiceRequest", "StepTime"]
-
 Route = Literal["template", "curated", "answer", "clarify", "handover"]
 
 

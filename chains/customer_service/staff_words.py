@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["STAFF_WORDS", "StaffLanguage", "StaffWords"]
-
 StaffLanguage: TypeAlias = Literal["en", "zh"]
 
 

@@ -9,8 +9,6 @@ from langchain_core.runnables import RunnableConfig
 
 from chains.customer_service.schema import Route, ServiceEvent, StepTime
 
-__all__ = ["EVENT_NAME", "Steps"]
-
 EVENT_NAME = "customer_service"
 
 

@@ -7,8 +7,6 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-__all__ = ["FilledTemplate", "FoundNothing", "LookUp", "Lookup", "MissingSlot", "Slot", "TemplateBook"]
-
 _SLOT = re.compile(r"\{(\w+)\}")
 
 LookUp: TypeAlias = Callable[[str, Mapping[str, str]], str | None]

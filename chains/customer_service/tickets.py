@@ -9,8 +9,6 @@ from typing import Self
 
 from chains.errors import ConversationBusyError
 
-__all__ = ["Ticket", "TicketLocks"]
-
 
 class Ticket:
     """A place in a queue; `called` is done when it is this ticket's turn. Made by `TicketLocks.draw`."""

@@ -20,8 +20,6 @@ from chains.customer_service.turns import (
     label,
 )
 
-__all__ = ["Entry", "Transcripts"]
-
 
 class Entry(BaseModel):
     """A message, and what was said because of it; `reply` is what its sender was told.

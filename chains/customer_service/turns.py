@@ -8,17 +8,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from chains.customer_service.schema import ServiceReply
 
-__all__ = [
-    "ConversationKey",
-    "ConversationOverview",
-    "HandOver",
-    "Message",
-    "Turn",
-    "WaitingConversation",
-    "label",
-    "now",
-]
-
 Sender = Literal["customer", "staff"]
 
 

@@ -5,9 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from retrievers.keyword import split_words
-
-__all__ = ["CITED", "Fact", "Wording", "small_words"]
+from retrievers import split_words
 
 Fact: TypeAlias = Literal["number", "name", "denial"]
 

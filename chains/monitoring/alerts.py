@@ -10,8 +10,6 @@ from chains.monitoring.evidence import STEP_S
 from chains.monitoring.schema import Alert
 from chains.monitoring.surges import StepRecord, Track, find_end, find_start, sum_records, weigh_calm
 
-__all__ = ["NEW_NORMAL", "AlertKeeper"]
-
 CALM = timedelta(hours=6)  # a surge may pause for a night
 EXIT_ODDS = 20.0  # for normal times against the surge going on, at which it counts as over
 NEW_NORMAL = timedelta(days=7)  # a surge that lasts a week is how the topic is from now on

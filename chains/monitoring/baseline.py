@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chains.monitoring.windows import HourCounts
-
-__all__ = ["NUM_CELLS", "SeasonalBaseline", "find_cell", "fit_baseline"]
-
-Array = NDArray[np.float64]
+from llms.arrays import DoubleArray
 
 NUM_CELLS = 48  # hour of the day (UTC), on weekdays and at weekends
 HALF_LIFE_H = 28 * 24  # the weight of an hour halves in four weeks, so that slow change is followed
@@ -33,9 +30,9 @@ USUAL_EXTRA_VARIANCE, EXTRA_VARIANCE_WEIGHT = 0.15, 90.0
 class SeasonalBaseline:
     """The usual share and rate of negatives, with how far they spread and how well they are known."""
 
-    share: Array  # (48,) mean negative probability of a post
-    rate: Array  # (48,) negative posts per hour, by sums of probabilities
-    posts_rate: Array  # (48,) posts per hour
+    share: DoubleArray  # (48,) mean negative probability of a post
+    rate: DoubleArray  # (48,) negative posts per hour, by sums of probabilities
+    posts_rate: DoubleArray  # (48,) posts per hour
     correlation: float  # between posts of one hour: variance of the share is 1 + (n - 1) * correlation times chance
     extra_variance: float  # of the rate between hours, relative: variance is grain * rate + this * rate²
     grain: float  # what one negative post adds to the rate's variance; below 1 for soft probabilities
@@ -91,7 +88,7 @@ def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
     )
 
 
-def _make_terms() -> Array:
+def _make_terms() -> DoubleArray:
     hour = np.arange(NUM_CELLS) % 24
     angle = 2 * np.pi * hour / 24
     waves = [np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)]
@@ -103,8 +100,8 @@ TERMS = _make_terms()
 PENALTY = np.array([1 / INTERCEPT_SD**2, *[1 / TERM_SD**2] * 5])
 
 
-def _sum_by_cell(cells: NDArray[np.int64], values: Array) -> Array:
-    sums: Array = np.bincount(cells, weights=values, minlength=NUM_CELLS).astype(np.float64)
+def _sum_by_cell(cells: NDArray[np.int64], values: DoubleArray) -> DoubleArray:
+    sums: DoubleArray = np.bincount(cells, weights=values, minlength=NUM_CELLS).astype(np.float64)
     return sums
 
 
@@ -124,8 +121,8 @@ def _estimate_grain(counts: HourCounts, low: float, high: float) -> float:
 
 
 def _fit_share(
-    counts: HourCounts, cells: NDArray[np.int64], weight: Array, scores: tuple[float, float]
-) -> tuple[Array, float, Array]:
+    counts: HourCounts, cells: NDArray[np.int64], weight: DoubleArray, scores: tuple[float, float]
+) -> tuple[DoubleArray, float, DoubleArray]:
     """Return share by cell, correlation within an hour, and the covariance of the coefficients."""
     low, high = scores
     correlation = USUAL_CORRELATION
@@ -134,7 +131,9 @@ def _fit_share(
         posts = _sum_by_cell(cells, deflated * counts.posts)
         negatives = _sum_by_cell(cells, deflated * counts.negatives)
 
-        def slopes(logit: Array, posts: Array = posts, negatives: Array = negatives) -> tuple[Array, Array]:
+        def slopes(
+            logit: DoubleArray, posts: DoubleArray = posts, negatives: DoubleArray = negatives
+        ) -> tuple[DoubleArray, DoubleArray]:
             share = 1 / (1 + np.exp(-logit))
             return negatives - posts * share, posts * share * (1 - share)
 
@@ -146,7 +145,7 @@ def _fit_share(
     return share, correlation, covariance
 
 
-def _estimate_correlation(counts: HourCounts, share: Array, variance: Array) -> float:
+def _estimate_correlation(counts: HourCounts, share: DoubleArray, variance: DoubleArray) -> float:
     seen = counts.posts > 1
     posts = counts.posts[seen]
     squares = (counts.negatives[seen] - posts * share[seen]) ** 2 / (posts * variance[seen])
@@ -157,7 +156,9 @@ def _estimate_correlation(counts: HourCounts, share: Array, variance: Array) -> 
     return min(0.5, max(0.0, estimate))
 
 
-def _fit_rate(values: Array, cells: NDArray[np.int64], weight: Array, grain: float) -> tuple[Array, float, Array]:
+def _fit_rate(
+    values: DoubleArray, cells: NDArray[np.int64], weight: DoubleArray, grain: float
+) -> tuple[DoubleArray, float, DoubleArray]:
     """Return values per hour by cell, their extra variance, and the covariance of the coefficients."""
     start = float(np.log((values.sum() + 0.5) / (len(values) + 1)))
     extra = USUAL_EXTRA_VARIANCE
@@ -165,7 +166,7 @@ def _fit_rate(values: Array, cells: NDArray[np.int64], weight: Array, grain: flo
     sums = _sum_by_cell(cells, weight * values)
     for _ in range(2):
 
-        def slopes(log_rate: Array, extra: float = extra) -> tuple[Array, Array]:
+        def slopes(log_rate: DoubleArray, extra: float = extra) -> tuple[DoubleArray, DoubleArray]:
             rate = np.exp(np.clip(log_rate, -12, 12))
             spread = grain + extra * rate
             return (sums - hours * rate) / spread, hours * rate / spread
@@ -180,7 +181,9 @@ def _fit_rate(values: Array, cells: NDArray[np.int64], weight: Array, grain: flo
     return rate, extra, covariance
 
 
-def _solve(slopes: Callable[[Array], tuple[Array, Array]], *, start: float) -> tuple[Array, Array]:
+def _solve(
+    slopes: Callable[[DoubleArray], tuple[DoubleArray, DoubleArray]], *, start: float
+) -> tuple[DoubleArray, DoubleArray]:
     """Return coefficients and covariance of a penalised regression by Newton's method.
 
     Args:
@@ -201,7 +204,7 @@ def _solve(slopes: Callable[[Array], tuple[Array, Array]], *, start: float) -> t
     return coefficients, np.linalg.inv(curvature).astype(np.float64)
 
 
-def _summarise_error(covariance: Array, emphasis: Array) -> tuple[float, float]:
+def _summarise_error(covariance: DoubleArray, emphasis: DoubleArray) -> tuple[float, float]:
     """Return the error common to all cells and the rest, as standard deviations of the predictor."""
     emphasis = emphasis / emphasis.sum()
     mean_terms = emphasis @ TERMS

@@ -4,8 +4,6 @@ from collections import deque
 
 from chains.monitoring.schema import Cause, Reading
 
-__all__ = ["CauseKeeper"]
-
 NUM_CAUSES = 5
 NUM_KEPT = 200  # per topic; the oldest go first when a surge brings more
 SHINGLE = 4  # characters; short enough for Chinese, long enough to tell English sentences apart

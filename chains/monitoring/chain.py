@@ -15,9 +15,7 @@ from chains.monitoring.intake import utc_now
 from chains.monitoring.monitor import OpinionMonitor
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, MonitoringReport, MonitoringRequest, Post, Reading
-from llms.classification import Classification
-
-__all__ = ["build_monitoring_chain"]
+from llms import Classification
 
 TEXTS_PER_BATCH = 256  # large enough for a classifier to sort by length, small enough for early reports
 

@@ -9,8 +9,6 @@ from chains.monitoring.evidence import STEPS_PER_HOUR, EvidenceTable
 from chains.monitoring.surges import StepRecord
 from chains.monitoring.thresholds import find_thresholds
 
-__all__ = ["CumulativeSum", "SurgeDetector"]
-
 NUM_RECORDS = 7 * 24 * STEPS_PER_HOUR
 
 

@@ -7,8 +7,6 @@ from statistics import median
 
 from chains.monitoring.schema import Alert
 
-__all__ = ["AlertScores", "KnownSurge", "score_alerts"]
-
 MONTH = timedelta(days=30)
 
 

@@ -4,28 +4,24 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chains.monitoring.baseline import SeasonalBaseline
-
-__all__ = ["STEPS_PER_HOUR", "STEP_S", "EvidenceTable", "raise_share"]
+from llms.arrays import DoubleArray
 
 ODDS_RATIO = 2.2  # the rise of the share the test is made for; both smaller and larger ones are found
 RATE_RATIO = 2.0  # the same for the number of negative posts
 STEP_S = 600  # the evidence is weighed every ten minutes of event time
 STEPS_PER_HOUR = 3600 // STEP_S
 
-Array = NDArray[np.float64]
 
-
-def raise_share(share: Array) -> Array:
+def raise_share(share: DoubleArray) -> DoubleArray:
     """Return the share during a surge of the size the test is made for.
 
     Example:
         >>> raise_share(np.array([0.1, 0.5])).round(3).tolist()
         [0.196, 0.688]
     """
-    raised: Array = ODDS_RATIO * share / (1 - share + ODDS_RATIO * share)
+    raised: DoubleArray = ODDS_RATIO * share / (1 - share + ODDS_RATIO * share)
     return raised
 
 

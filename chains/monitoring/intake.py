@@ -8,8 +8,6 @@ from typing import Literal
 
 from chains.monitoring.schema import Post, Reading
 
-__all__ = ["PostIntake", "utc_now"]
-
 REMEMBERED_IDS = 200_000  # about 30 MB; a repeat older than that is late anyway in most streams
 
 Verdict = Literal["new", "duplicate", "late", "future"]

@@ -10,8 +10,6 @@ from chains.monitoring.schema import Alert, Post, Reading, SetAside, TrendPoint
 from chains.monitoring.topic import TopicMonitor
 from chains.monitoring.windows import TrendCounter
 
-__all__ = ["OpinionMonitor"]
-
 
 class OpinionMonitor:
     """Watches all topics of one stream; its memory does not grow with the length of the stream.

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-__all__ = ["MonitoringOptions"]
-
 HISTORY = timedelta(weeks=8)  # what a baseline is learnt from, and what a monitor remembers
 
 

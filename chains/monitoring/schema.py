@@ -6,18 +6,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from llms.classification import Classification
-
-__all__ = [
-    "Alert",
-    "Cause",
-    "MonitoringReport",
-    "MonitoringRequest",
-    "Post",
-    "Reading",
-    "SetAside",
-    "TrendPoint",
-]
+from llms import Classification
 
 
 class _Frozen(BaseModel):

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
-__all__ = ["StepRecord", "Track", "find_end", "find_start", "sum_records", "weigh_calm"]
-
 CHANCE = 0.5  # log-odds that a level which did not change may lose by chance
 Track = Literal["share", "volume"]
 

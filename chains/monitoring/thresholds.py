@@ -11,14 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chains.monitoring.baseline import SeasonalBaseline
 from chains.monitoring.evidence import RATE_RATIO, STEPS_PER_HOUR, raise_share
-
-__all__ = ["find_thresholds"]
-
-Array = NDArray[np.float64]
+from llms.arrays import DoubleArray
 
 NUM_MONTHS = 240
 MONTH_H = 30 * 24
@@ -144,24 +140,24 @@ def _simulate_volume(profile: _VolumeProfile) -> tuple[float, float]:
     return _fit_line(_find_maxima(random, (rate / profile.grain, gain), cost=cost))
 
 
-def _draw_day(swing: float) -> Array:
+def _draw_day(swing: float) -> DoubleArray:
     hours = np.arange(MONTH_H)
     return 1 + swing * np.sin(2 * np.pi * (hours - 8) / 24)  # (hours,), mean 1
 
 
-def _draw_error(random: np.random.Generator, error: tuple[float, float]) -> Array:
+def _draw_error(random: np.random.Generator, error: tuple[float, float]) -> DoubleArray:
     """Return by how much the true logit or log rate lies above the fitted one: (hours, months)."""
     common, daily = error
     phase = random.uniform(0, 2 * np.pi, NUM_MONTHS)
     wave = np.cos(2 * np.pi * np.arange(MONTH_H)[:, None] / 24 + phase)
     sizes = random.standard_normal((2, NUM_MONTHS))
-    errors: Array = common * sizes[0] + daily * 2**0.5 * sizes[1] * wave
+    errors: DoubleArray = common * sizes[0] + daily * 2**0.5 * sizes[1] * wave
     return errors
 
 
 def _find_maxima(
-    random: np.random.Generator, *arrivals: tuple[Array, Array | float], cost: Array | float = 0.0
-) -> Array:
+    random: np.random.Generator, *arrivals: tuple[DoubleArray, DoubleArray | float], cost: DoubleArray | float = 0.0
+) -> DoubleArray:
     """Return the highest value the statistic reaches in each simulated month.
 
     Args:
@@ -183,7 +179,7 @@ def _find_maxima(
     return highest
 
 
-def _fit_line(maxima: Array) -> tuple[float, float]:
+def _fit_line(maxima: DoubleArray) -> tuple[float, float]:
     """Return start and slope of the maxima over the log of the alarm rate they stand for."""
     # a threshold that a share s of the months never reaches lets -log(s) alarms through per month
     heights = np.quantile(maxima, np.exp(-RATES))

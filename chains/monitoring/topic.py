@@ -9,8 +9,6 @@ from chains.monitoring.options import HISTORY, MonitoringOptions
 from chains.monitoring.schema import Alert, Reading
 from chains.monitoring.windows import HourlyHistory
 
-__all__ = ["TopicMonitor"]
-
 REFIT_H = 24
 NEW_NORMAL_S = NEW_NORMAL.total_seconds()
 LONGEST_GAP_STEPS = int(HISTORY.total_seconds() // STEP_S)

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from chains.monitoring.options import HISTORY, MonitoringOptions
 from chains.monitoring.schema import Reading, TrendPoint
 
-__all__ = ["HourCounts", "HourlyHistory", "TrendCounter"]
-
 NUM_HOURS = int(HISTORY.total_seconds() // 3600)
 OUTAGE_H = 48  # a topic silent for longer was not collected; its empty hours say nothing of its volume
 

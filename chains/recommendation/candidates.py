@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 from chains.recommendation.explanation import ReasonFacts
 from chains.recommendation.features import FEATURE_NAMES, FeatureTable
 from chains.recommendation.taste import UserProfile, build_taste
-from retrievers.interactions import EventKind
-
-__all__ = ["collect_candidates", "collect_facts"]
+from retrievers import EventKind
 
 # A reason must hold when a reader checks it, so each fact has a floor of its own.
 MIN_SIMILAR_COSINE = 0.35

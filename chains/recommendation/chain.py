@@ -19,11 +19,8 @@ from chains.recommendation.interest import InterestModel
 from chains.recommendation.ranking import RankingOptions, combine_scores, group_parts, select_diverse
 from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
 from chains.recommendation.taste import UserProfile, build_profile
+from retrievers import Interactions, ItemCatalogue
 from retrievers.errors import VectorError
-from retrievers.interactions import Interactions
-from retrievers.items import ItemCatalogue
-
-__all__ = ["RecommendationOptions", "build_recommendation_chain", "embed_catalogue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

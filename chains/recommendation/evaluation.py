@@ -11,19 +11,8 @@ from numpy.typing import NDArray
 from chains.errors import ChainInputError
 from chains.recommendation.schema import Recommendation, RecommendationRequest
 from chains.recommendation.taste import build_taste
-from retrievers.collaborative import ItemItemRecommender, PopularityRecommender
-from retrievers.interactions import EventKind, Interactions, sum_strengths
-from retrievers.items import ItemCatalogue
+from retrievers import EventKind, Interactions, ItemCatalogue, ItemItemRecommender, PopularityRecommender, sum_strengths
 from retrievers.metrics import catalogue_coverage, intra_list_distance, ndcg_at_k, novelty, recall_at_k
-
-__all__ = [
-    "EvaluationOptions",
-    "RankItems",
-    "RecommendationReport",
-    "build_baselines",
-    "evaluate_recommender",
-    "rank_with_chain",
-]
 
 RankItems = Callable[[str, int], Sequence[str]]
 """`(user, k) -> ids`: the best `k` items the user has not used, best first."""

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from retrievers.interactions import EventKind
-
-__all__ = ["ReasonFacts", "ReasonPhrases", "explain_item"]
+from retrievers import EventKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

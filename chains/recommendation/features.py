@@ -8,13 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chains.recommendation.taste import UserProfile, build_taste
-from retrievers.collaborative import FactorRecommender, ItemItemRecommender
-from retrievers.interactions import Interactions
-from retrievers.items import ItemCatalogue
-
-__all__ = ["FEATURE_NAMES", "FeatureOptions", "FeatureTable"]
-
-Array = NDArray[np.float32]
+from llms.arrays import FloatArray
+from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender
 
 # Order is meaning: a saved model stores these names and refuses others.
 FEATURE_NAMES = (
@@ -74,7 +69,7 @@ class FeatureTable:
         self,
         *,
         catalogue: ItemCatalogue,
-        vectors: Array,
+        vectors: FloatArray,
         interactions: Interactions,
         options: FeatureOptions,
         now: datetime | None = None,
@@ -95,7 +90,7 @@ class FeatureTable:
         self.log_prices = np.array([np.nan if price is None else np.log1p(price) for price in prices])
         self.tags = _share_tags(catalogue)
 
-    def compute(self, profile: UserProfile, positions: NDArray[np.intp] | None = None) -> Array:
+    def compute(self, profile: UserProfile, positions: NDArray[np.intp] | None = None) -> FloatArray:
         """Return the features of one user and many items.
 
         Args:
@@ -135,7 +130,7 @@ class FeatureTable:
             table[:, at] = columns[name]
         return table
 
-    def closest_recent(self, recent: tuple[str, ...], rows: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp]]:
+    def closest_recent(self, recent: tuple[str, ...], rows: NDArray[np.intp]) -> tuple[FloatArray, NDArray[np.intp]]:
         """Return, per row, the best cosine to the recent items and which of them it is (0 if there are none)."""
         if not recent:
             return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.intp)
@@ -167,24 +162,24 @@ class FeatureTable:
         return affinity
 
 
-def _count_users(interactions: Interactions, days: float | None, now: datetime) -> Array:
+def _count_users(interactions: Interactions, days: float | None, now: datetime) -> FloatArray:
     counts = interactions.popularity(days, now)
     return np.array([counts[item] for item in interactions.items], dtype=np.float32)
 
 
-def _squash_counts(counts: Array) -> Array:
+def _squash_counts(counts: FloatArray) -> FloatArray:
     """Return counts on a log scale from 0 to 1, relative to the most popular item: growth leaves it in place."""
-    squashed: Array = np.log1p(counts) / np.log1p(max(float(counts.max()), 1.0))
+    squashed: FloatArray = np.log1p(counts) / np.log1p(max(float(counts.max()), 1.0))
     return squashed
 
 
-def _squash_scores(scores: Array) -> Array:
+def _squash_scores(scores: FloatArray) -> FloatArray:
     # scores spread over powers of ten around 0.01; asinh is linear near 0 and logarithmic beyond, for both signs
-    squashed: Array = np.arcsinh(scores * 100.0)
+    squashed: FloatArray = np.arcsinh(scores * 100.0)
     return squashed
 
 
-def _measure_newness(catalogue: ItemCatalogue, now: datetime, fall_days: float) -> Array:
+def _measure_newness(catalogue: ItemCatalogue, now: datetime, fall_days: float) -> FloatArray:
     """Return 1 for an item created today, falling with age; 0 where the date is unknown or still to come."""
     dates = [item.created for item in catalogue.values()]
     ages = np.array([np.inf if created is None else (now.date() - created).days for created in dates], dtype=float)

@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions
+from llms.arrays import DoubleArray
 from llms.errors import ModelFolderError
-
-__all__ = ["InterestModel"]
-
-Array = NDArray[np.float64]
 
 
 class InterestModel(BaseModel):
@@ -59,7 +56,7 @@ class InterestModel(BaseModel):
             raise ValueError(msg)
         return self
 
-    def weigh(self, features: NDArray[np.floating]) -> Array:
+    def weigh(self, features: NDArray[np.floating]) -> DoubleArray:
         """Return what every feature adds to the log-odds, compared with an average row of the training set.
 
         Args:
@@ -68,18 +65,18 @@ class InterestModel(BaseModel):
         Returns:
             `(rows, num_features)`; with the intercept, a row sums to the log-odds.
         """
-        standard: Array = (features - np.array(self.means)) / np.array(self.scales)
-        weighed: Array = standard * np.array(self.coefficients)
+        standard: DoubleArray = (features - np.array(self.means)) / np.array(self.scales)
+        weighed: DoubleArray = standard * np.array(self.coefficients)
         return weighed
 
-    def predict_log_odds(self, features: NDArray[np.floating]) -> Array:
+    def predict_log_odds(self, features: NDArray[np.floating]) -> DoubleArray:
         """Return `(rows,)` log-odds of interest."""
-        log_odds: Array = self.weigh(features).sum(axis=1) + self.intercept
+        log_odds: DoubleArray = self.weigh(features).sum(axis=1) + self.intercept
         return log_odds
 
-    def predict(self, features: NDArray[np.floating]) -> Array:
+    def predict(self, features: NDArray[np.floating]) -> DoubleArray:
         """Return `(rows,)` probabilities of interest, under the sampling of the training set."""
-        probabilities: Array = 0.5 * (1.0 + np.tanh(0.5 * self.predict_log_odds(features)))  # never overflows
+        probabilities: DoubleArray = 0.5 * (1.0 + np.tanh(0.5 * self.predict_log_odds(features)))  # never overflows
         return probabilities
 
     def save(self, path: Path) -> None:

@@ -7,10 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chains.recommendation.features import FEATURE_NAMES
-
-__all__ = ["PART_FEATURES", "RankingOptions", "combine_scores", "group_parts", "select_diverse"]
-
-Array = NDArray[np.float64]
+from llms.arrays import DoubleArray
 
 # Every feature that can differ between two items belongs to one part, so that a reason can be given for it.
 PART_FEATURES: Mapping[str, tuple[str, ...]] = {
@@ -51,7 +48,9 @@ class RankingOptions:
             raise ValueError(msg)
 
 
-def group_parts(weighed: Array, features: NDArray[np.floating], options: RankingOptions) -> dict[str, Array]:
+def group_parts(
+    weighed: DoubleArray, features: NDArray[np.floating], options: RankingOptions
+) -> dict[str, DoubleArray]:
     """Return what each part adds to the log-odds of each item, extra weights included.
 
     Args:
@@ -64,7 +63,7 @@ def group_parts(weighed: Array, features: NDArray[np.floating], options: Ranking
     """
     extra = {"popularity": options.popularity_weight, "newness": options.newness_weight, "price": options.price_weight}
     columns = {name: at for at, name in enumerate(FEATURE_NAMES)}
-    parts: dict[str, Array] = {}
+    parts: dict[str, DoubleArray] = {}
     for part, names in PART_FEATURES.items():
         parts[part] = weighed[:, [columns[name] for name in names]].sum(axis=1)
         if part in extra:
@@ -72,7 +71,7 @@ def group_parts(weighed: Array, features: NDArray[np.floating], options: Ranking
     return parts
 
 
-def combine_scores(log_odds: Array, features: NDArray[np.floating], options: RankingOptions) -> Array:
+def combine_scores(log_odds: DoubleArray, features: NDArray[np.floating], options: RankingOptions) -> DoubleArray:
     """Return the log-odds the list is ordered by: interest, plus the explicit weights.
 
     Example:
@@ -82,7 +81,7 @@ def combine_scores(log_odds: Array, features: NDArray[np.floating], options: Ran
         [0.0]
     """
     columns = {part: features[:, FEATURE_NAMES.index(name)] for part, name in _WEIGHTED_FEATURES.items()}
-    combined: Array = (
+    combined: DoubleArray = (
         log_odds
         + options.price_weight * columns["price"]
         + options.newness_weight * columns["newness"]
@@ -91,7 +90,7 @@ def combine_scores(log_odds: Array, features: NDArray[np.floating], options: Ran
     return combined
 
 
-def select_diverse(scores: Array, vectors: NDArray[np.floating], *, k: int, diversity: float) -> list[int]:
+def select_diverse(scores: DoubleArray, vectors: NDArray[np.floating], *, k: int, diversity: float) -> list[int]:
     """Return up to `k` rows, each place going to the best mix of score and difference from the places before.
 
     The share of difference grows from 0 at the first place to `diversity` at the sixth and stays there, because the

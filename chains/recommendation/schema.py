@@ -2,9 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from retrievers.interactions import Event
-
-__all__ = ["RankedItem", "Recommendation", "RecommendationRequest"]
+from retrievers import Event
 
 
 class RecommendationRequest(BaseModel):

@@ -7,9 +7,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers.interactions import Event, EventKind, EventWeights, sum_strengths
-
-__all__ = ["UserProfile", "build_profile", "build_taste"]
+from retrievers import Event, EventKind, EventWeights, sum_strengths
 
 
 def build_taste(

@@ -10,10 +10,7 @@ from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, Featur
 from chains.recommendation.interest import InterestModel
 from chains.recommendation.taste import build_profile
 from llms.errors import TrainingDataError
-from retrievers.interactions import EventKind, Interactions
-from retrievers.items import ItemCatalogue
-
-__all__ = ["InterestExamples", "InterestOptions", "build_examples", "fit_interest_model", "train_interest_model"]
+from retrievers import EventKind, Interactions, ItemCatalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

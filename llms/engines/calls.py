@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from llms.engines.engine import Engine, Ticket
 from llms.engines.requests import GenerationRequest, TokenEvent
 
-__all__ = ["arun_requests", "astream_events", "run_requests", "stream_events"]
-
 
 def stream_events(engine: Engine, request: GenerationRequest) -> Generator[TokenEvent, None, None]:
     """Yield the events of a request; closing the iterator cancels it.

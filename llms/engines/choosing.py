@@ -16,9 +16,8 @@ from llms.loading import folder_stamp
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from llms.engines.openvino_export import OpenVinoPrecision
+    from llms.engines.openvino_backend.export import OpenVinoPrecision
 
-__all__ = ["ENGINES", "EngineOptions", "open_engine"]
 
 ENGINES = ("auto", "torch", "openvino")
 _OPENING = threading.Lock()  # two threads that ask at once must not both build an engine
@@ -97,8 +96,8 @@ def _reason_for_torch(options: EngineOptions) -> str:
 
 
 def _torch_engine(folder: Path, tokenizer: "PreTrainedTokenizerBase", options: EngineOptions) -> Engine:
-    from llms.engines.torch_engine import TorchEngine
-    from llms.engines.torch_loading import load_network
+    from llms.engines.torch_backend.engine import TorchEngine
+    from llms.engines.torch_backend.loading import load_network
 
     return TorchEngine(
         load_network(folder, device=options.device, dtype=options.dtype),
@@ -109,7 +108,7 @@ def _torch_engine(folder: Path, tokenizer: "PreTrainedTokenizerBase", options: E
 
 
 def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
-    from llms.engines.openvino_engine import load_openvino_engine
+    from llms.engines.openvino_backend.engine import load_openvino_engine
 
     return load_openvino_engine(
         folder,

@@ -22,8 +22,6 @@ from llms.errors import (
     TuneChainError,
 )
 
-__all__ = ["Engine", "Ticket"]
-
 T = TypeVar("T")
 _GATHER_S = 0.05  # how long announced requests wait for each other at most
 _GIVE_BACK_EVERY_S = 2.0

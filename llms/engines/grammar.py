@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from llms.constraints import Constraint, to_lark
+from llms.engines.constraints import Constraint, to_lark
 from llms.errors import ConstraintError, UnsupportedOptionError
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
     from transformers import PreTrainedTokenizerBase
-
-__all__ = ["GrammarCompiler", "Matcher"]
 
 
 class Matcher:

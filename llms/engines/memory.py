@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["forget_file_pages", "give_memory_back"]
-
 _MADV_DONTNEED = 4
 
 

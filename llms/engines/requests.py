@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llms.constraints import Constraint
 from llms.engines.adapters import Adapter
+from llms.engines.constraints import Constraint
 from llms.options import GenerationOptions
-
-__all__ = ["FinishReason", "GenerationRequest", "Job", "Step", "TokenEvent", "TokenScore"]
 
 FinishReason = Literal["stop", "length", "cancelled"]
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from retrievers.errors import UnsafePickleError
 
-__all__ = ["Name", "Record", "call_name", "find_name", "new_record", "plain_value"]
-
 _MAX_LEVELS = 30  # of lists and mappings in metadata
 _FOLD = 0x80  # datetime marks the second of two equal clock times in the first bit of its month, time in its hour
 

@@ -8,10 +8,8 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from llms.arrays import FloatArray, IntArray
 from retrievers.errors import OldStoreError
-from retrievers.store.arrays import FloatArray, IntArray
-
-__all__ = ["FileVectors", "read_faiss_file"]
 
 _MAX_DIMENSION = 65_536
 _METRICS: dict[int, Literal["inner_product", "l2"]] = {0: "inner_product", 1: "l2"}

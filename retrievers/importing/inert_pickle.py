@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 from retrievers.errors import OldStoreError, UnsafePickleError
 from retrievers.importing.allowed_names import Record, call_name, find_name, new_record
 
-__all__ = ["SizeBudget", "read_inert_pickle"]
-
 _MAX_INSTRUCTIONS = 100_000_000  # about two minutes, a million documents
 _MAX_STACK = 100_000  # Python itself piles up at most some thousand values
 _MAX_BITS_OF_NUMBER = 1024

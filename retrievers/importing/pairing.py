@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
+from llms.arrays import BoolArray, FloatArray
 from llms.texts import MAX_TEXT_CHARS
 from retrievers.errors import StoreMismatchError, VectorError
 from retrievers.importing.faiss_file import FileVectors
 from retrievers.importing.pickled_documents import OldDocument
-from retrievers.store.arrays import BoolArray, FloatArray
-
-__all__ = ["check_embedding", "confirm_vectors", "look_at_vectors", "pair_vectors"]
 
 _EMBED_SIZE = 256
 _ROWS_AT_ONCE = 10_000

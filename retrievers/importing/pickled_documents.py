@@ -11,8 +11,6 @@ from retrievers.importing.allowed_names import Record, plain_value
 from retrievers.importing.inert_pickle import SizeBudget, read_inert_pickle
 from retrievers.store.arguments import metadata_json
 
-__all__ = ["OldDocument", "read_documents_pickle"]
-
 _MAX_PICKLE_BYTES = 2 << 30
 _MAX_STORED_CHARS = 1_000_000  # of a text, as a store takes it
 

@@ -9,8 +9,6 @@ from typing import Any
 from retrievers.errors import DocumentError
 from retrievers.readers.extract import Extract, TextBlocks, markdown_table
 
-__all__ = ["read_docx"]
-
 _MAX_UNPACKED_BYTES = 300_000_000
 _MAX_XML_BYTES = 60_000_000  # a tree of it takes about ten times as much memory
 _MAX_PARTS = 10_000

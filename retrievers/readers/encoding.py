@@ -4,8 +4,6 @@ import re
 
 from retrievers.errors import DocumentError
 
-__all__ = ["declared_charset", "decode_text"]
-
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _DECLARATION = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w:.-]+)|<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w:.-]+)",

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Extract", "TextBlocks", "fenced_code", "markdown_table"]
-
 _MAX_INDENTS = 8  # else a list nested ten thousand times would be mostly spaces
 
 

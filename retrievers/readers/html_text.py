@@ -8,8 +8,6 @@ from retrievers.errors import DocumentError
 from retrievers.readers.encoding import declared_charset, decode_text
 from retrievers.readers.extract import Extract, TextBlocks, fenced_code, markdown_table
 
-__all__ = ["read_html"]
-
 _HIDDEN_TAGS = frozenset(
     [
         "script",

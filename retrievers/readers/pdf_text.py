@@ -14,7 +14,6 @@ from retrievers.readers.extract import Extract
 if TYPE_CHECKING:
     from pypdf import PdfReader
 
-__all__ = ["read_pdf"]
 
 _MAX_PAGES = 20_000
 _MAX_CHARS = 5_000_000

@@ -13,8 +13,6 @@ from llms.texts import check_text
 from retrievers.errors import DocumentError
 from retrievers.readers.encoding import decode_text
 
-__all__ = ["RESERVED_NAMES", "read_csv", "read_json_lines", "row_metadata", "row_text"]
-
 _TEXT_COLUMNS = ("text", "content")
 _MAX_CELL_CHARS = 1_000_000
 _MAX_METADATA_CHARS = 1_000

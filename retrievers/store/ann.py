@@ -7,10 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from llms.arrays import BoolArray, FloatArray, IntArray
 from retrievers.errors import StoreDamagedError
-from retrievers.store.arrays import BoolArray, FloatArray, IntArray
-
-__all__ = ["AnnIndex", "AnnKind", "Metric", "build_ann", "faiss_metric", "read_ann"]
 
 Metric = Literal["cosine", "inner_product", "l2"]
 AnnKind = Literal["hnsw", "ivf"]

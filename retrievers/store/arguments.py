@@ -9,8 +9,6 @@ from llms.errors import OptionValueError, UnknownOptionError
 from llms.texts import check_text
 from retrievers.errors import VectorError
 
-__all__ = ["check_choice", "check_k", "checked_rows", "metadata_json", "refuse_unknown"]
-
 _MAX_TEXT_CHARS = 1_000_000
 
 

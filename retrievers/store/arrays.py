@@ -5,11 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BoolArray", "FloatArray", "GrowingArray", "IntArray", "is_among"]
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from llms.arrays import BoolArray, IntArray
 
 
 class GrowingArray:

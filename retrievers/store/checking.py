@@ -5,8 +5,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["DOCUMENTS", "VECTORS", "document_checksum", "find_damage"]
-
 # A flipped bit may turn a text into a number or nothing at all: as what they should be, they fail their checksum.
 DOCUMENTS = (
     "SELECT row, ifnull(CAST(id AS TEXT), ''), ifnull(CAST(text AS TEXT), ''), ifnull(CAST(metadata AS TEXT), ''), "

@@ -14,8 +14,6 @@ from filelock import FileLock, Timeout
 
 from retrievers.errors import StoreBusyError, StoreDamagedError, StoreFolderError, StoreFullError
 
-__all__ = ["DATABASE_NAME", "Database", "damaged_message", "replace_file", "sync_folder"]
-
 DATABASE_NAME = "store.sqlite"
 _SEAL_NAME = "store.seal"
 _COUNTER_NAME = "store.commits"

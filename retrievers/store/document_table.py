@@ -13,14 +13,12 @@ from typing import Any, NoReturn
 import numpy as np
 from langchain_core.documents import Document
 
+from llms.arrays import FloatArray, IntArray
 from retrievers.errors import StoreDamagedError, StoreMismatchError
-from retrievers.keyword import KEYWORD_SCHEMA, add_words, drop_words, remove_words, sum_words, words_rules
-from retrievers.store.arrays import FloatArray, IntArray
 from retrievers.store.checking import DOCUMENTS, VECTORS, document_checksum, find_damage
 from retrievers.store.database import Database, damaged_message
+from retrievers.store.keyword_index import KEYWORD_SCHEMA, add_words, drop_words, remove_words, sum_words, words_rules
 from retrievers.store.manifest import MANIFEST_SCHEMA, read_manifest, write_manifest
-
-__all__ = ["DocumentTable", "NewDocument", "StoredVectors", "Written"]
 
 _SCHEMA_VERSION = 2
 # Removed rows keep their vectors until the next compaction: a saved index may still hold them.

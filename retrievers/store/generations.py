@@ -11,8 +11,6 @@ from pathlib import Path
 from retrievers.store.ann import AnnKind, Metric
 from retrievers.store.database import replace_file, sync_folder
 
-__all__ = ["Generation", "has_generation", "load_generation", "remove_generations", "save_generation"]
-
 _FOLDER = "generations"
 _POINTER = "CURRENT"
 _INDEX = "index.bin"

@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
+from llms.arrays import FloatArray, IntArray
 from retrievers.errors import StoreBusyError, StoreFolderError
-from retrievers.filters import Condition
 from retrievers.store.ann import AnnIndex, AnnKind, Metric, build_ann, read_ann
-from retrievers.store.arrays import FloatArray, IntArray, is_among
+from retrievers.store.arrays import is_among
 from retrievers.store.document_table import DocumentTable, NewDocument, StoredVectors, Written
+from retrievers.store.filters import Condition
 from retrievers.store.generations import (
     Generation,
     has_generation,
@@ -23,8 +24,6 @@ from retrievers.store.generations import (
 )
 from retrievers.store.metadata_columns import MetadataColumns
 from retrievers.store.vector_index import Segment, Snapshot, VectorIndex
-
-__all__ = ["IndexKind", "IndexedTable", "Report"]
 
 IndexKind = Literal["auto", "flat", "hnsw", "ivf"]
 Report = Callable[[int, int], object]

@@ -11,8 +11,6 @@ from langchain_core.embeddings import Embeddings
 
 from retrievers.errors import StoreMismatchError
 
-__all__ = ["MANIFEST_SCHEMA", "check_manifest", "new_manifest", "read_manifest", "write_manifest"]
-
 MANIFEST_SCHEMA = "CREATE TABLE manifest (number INTEGER PRIMARY KEY, content TEXT NOT NULL, checksum INTEGER NOT NULL)"
 
 

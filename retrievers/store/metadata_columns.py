@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrievers.store.arrays import BoolArray, GrowingArray, IntArray
-
-__all__ = ["MetadataColumn", "MetadataColumns"]
+from llms.arrays import BoolArray, IntArray
+from retrievers.store.arrays import GrowingArray
 
 _ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "$gt": operator.gt,

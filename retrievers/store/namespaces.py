@@ -7,8 +7,6 @@ from llms.texts import check_text
 from retrievers.errors import NamespaceError
 from retrievers.store.database import DATABASE_NAME
 
-__all__ = ["list_namespaces", "store_folder"]
-
 _FOLDER = "namespaces"
 _MAX_CHARS = 60  # every character may become nine in a file name, which may have 255
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")

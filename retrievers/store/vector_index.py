@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from llms.arrays import BoolArray, FloatArray, IntArray
 from retrievers.store.ann import AnnIndex, Metric, faiss_metric
-from retrievers.store.arrays import BoolArray, FloatArray, GrowingArray, IntArray, is_among
-
-__all__ = ["Found", "Segment", "Snapshot", "VectorIndex"]
+from retrievers.store.arrays import GrowingArray, is_among
 
 Found = list[tuple[int, float]]
 """Row numbers and closeness, best first; closeness is an inner product, or a negative squared distance."""

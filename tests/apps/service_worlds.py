@@ -5,7 +5,7 @@ from langchain_core.runnables import Runnable
 
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceOptions, Slot, TemplateBook, build_customer_service_chain
-from llms.classification import Classification
+from llms.classifier.results import Classification
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore, HybridRetriever, read_documents, split_documents
 

@@ -16,7 +16,7 @@ from chains.customer_service import ServiceReply
 from chains.customer_service.evaluation import ServiceScores
 from chains.monitoring import Alert
 from chains.recommendation import Recommendation
-from llms.classification import Classification
+from llms.classifier.results import Classification
 from tests.apps.workspaces import LABELS, build_workspace, posts, surge_posts, write_csv, write_jsonl, write_workspace
 
 COMMANDS = ["ask", "classify", "evaluate", "finetune", "import-faiss", "index", "init", "mcp"]

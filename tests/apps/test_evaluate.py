@@ -17,7 +17,7 @@ from chains.customer_service.evaluation import ServiceQuestion, ServiceScores
 from chains.monitoring import AlertScores, MonitoringReport
 from llms.errors import DataFileError, TrainingDataError
 from llms.fakes import FixedClassifier
-from llms.finetuning.records import LabelledText
+from llms.finetuning.data.examples import LabelledText
 from tests.apps.workspaces import build_workspace, load_built, write_csv, write_workspace
 
 

@@ -11,9 +11,9 @@ from apps.finetuning import finetune_and_evaluate
 from apps.tasks.classifier import ClassifierTask
 from llms import LocalChatModel, LocalClassifier, LocalEmbeddings, LocalReranker, LocalTagger
 from llms.errors import TrainingDataError
-from llms.finetuning.classifier import ClassifierOptions
-from llms.finetuning.records import LabelledText, LabelledTexts
-from llms.finetuning.report import read_report
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.examples import LabelledText, LabelledTexts
+from llms.finetuning.report.report import read_report
 from tests.apps.workspaces import LABELS, write_csv, write_jsonl
 
 FILES = ("report.json", "report.html", "README.md", "data_report.md", "recipe.toml", "manifest.json")

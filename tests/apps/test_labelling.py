@@ -15,8 +15,8 @@ from apps.cli import app, main
 from apps.label_files import LabelColumns, LabelFile, read_labelled, read_unlabelled
 from apps.label_session import LabelSession, choose_label
 from llms.errors import DataFileError
-from llms.finetuning.labelling import Suggestion
-from llms.finetuning.rows import LabelledText
+from llms.finetuning.data.examples import LabelledText
+from llms.finetuning.labelling.active_learning import Suggestion
 from tests.conftest import REPOSITORY
 
 COLUMNS = LabelColumns()

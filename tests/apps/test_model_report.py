@@ -6,10 +6,9 @@ import pytest
 
 from apps.model_charts import draw_lines, draw_reliability, pick_confused
 from apps.model_report import render_model_report, write_model_report
-from llms.confidence_metrics import ReliabilityBin
 from llms.errors import ModelNotFoundError
-from llms.finetuning.report import ErrorExample
-from llms.metrics import per_class_report
+from llms.finetuning.report.report import ErrorExample
+from llms.metrics import ReliabilityBin, per_class_report
 from tests.apps.test_report import HOSTILE, Page
 from tests.training_reports import make_multi_label_report, make_report, make_tagger_report
 

@@ -18,7 +18,7 @@ from apps.readers import (
 )
 from chains.monitoring import Post
 from llms.errors import DataFileError
-from llms.finetuning.records import RejectedRow
+from llms.finetuning.data.tables import RejectedRow
 from retrievers.items import Item, ItemCatalogue
 
 ITEMS = "id,title,description,tags,price,created\n"

@@ -10,7 +10,8 @@ import pytest
 from apps.readers import read_catalogue, read_events, read_known_surges, read_posts, read_templates
 from apps.samples import make_events, make_stream
 from apps.workspace import create_workspace
-from llms.finetuning.records import read_labelled_texts, read_table
+from llms.finetuning.data.labelled_files import read_labelled_texts
+from llms.finetuning.data.tables import read_table
 from retrievers import read_documents
 from tests.conftest import REPOSITORY
 

@@ -16,7 +16,7 @@ from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceReply
 from chains.monitoring import build_monitoring_chain
 from chains.recommendation import Recommendation
-from llms.classification import Classification
+from llms.classifier.results import Classification
 from tests.apps.conftest import SENTIMENT, TOPIC, make_post
 
 

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.records import LabelledText, LabelledTexts
+from llms.finetuning.classifier.finetune import finetune_classifier
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.examples import LabelledText, LabelledTexts
 
 _TEXTS = {
     "card": [

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llms.errors import InputTextError
-from llms.texts import MAX_TEXT_CHARS, check_text
+from llms.texts.checks import MAX_TEXT_CHARS, check_text
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))

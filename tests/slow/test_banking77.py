@@ -5,8 +5,10 @@ import random
 import pytest
 
 from llms import LocalClassifier
-from llms.finetuning.classifier import ClassifierOptions, finetune_classifier
-from llms.finetuning.records import LabelledTexts, read_labelled_texts
+from llms.finetuning.classifier.finetune import finetune_classifier
+from llms.finetuning.classifier.options import ClassifierOptions
+from llms.finetuning.data.examples import LabelledTexts
+from llms.finetuning.data.labelled_files import read_labelled_texts
 from llms.metrics import classification_metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llms import LocalEmbeddings
-from llms.engines.export_folder import read_manifest
+from llms.openvino_export import read_manifest
 from retrievers import FaissStore, HybridRetriever
 
 pytestmark = pytest.mark.slow

@@ -18,8 +18,6 @@ from apps.server.openai_api.model_errors import model_refusals
 from apps.server.openai_api.replies import ChunkWriter, completion, usage_of
 from apps.server.openai_api.schemas import ChatRequest
 
-__all__ = ["ChatCompletion"]
-
 
 @dataclass(frozen=True, slots=True)
 class ChatCompletion:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 
 from fastapi.responses import JSONResponse
 
-__all__ = ["error_body", "error_response", "speaks_openai"]
-
 _PATHS = ("/v1/chat/", "/v1/embeddings", "/v1/models")
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}

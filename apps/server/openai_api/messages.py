@@ -19,8 +19,6 @@ from apps.server.openai_api.schemas import (
 )
 from apps.server.problems import ProblemError
 
-__all__ = ["call_options", "to_langchain", "to_text"]
-
 _SAME_NAME = ("temperature", "top_p", "seed", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty")
 
 

@@ -17,8 +17,6 @@ from llms.errors import (
     UnsupportedOptionError,
 )
 
-__all__ = ["model_refusals"]
-
 _log = logging.getLogger(__name__)
 
 _CLIENT_ERRORS = (ChainInputError, InputTextError, OptionValueError, UnknownOptionError, UnsupportedOptionError)

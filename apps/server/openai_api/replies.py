@@ -9,8 +9,6 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
-__all__ = ["ChunkWriter", "completion", "usage_of"]
-
 Body = dict[str, Any]
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 

@@ -20,8 +20,6 @@ from apps.server.problems import ProblemError, explain_error
 from apps.server.serving import Serving
 from apps.server.tenants import CurrentServing
 
-__all__ = ["router"]
-
 _CLIENT_LEFT = 499  # nobody reads it; the log shows it, as nginx would
 
 _ERROR_FIELDS = {name: {"type": ["string", "null"]} for name in ("message", "type", "param", "code")}

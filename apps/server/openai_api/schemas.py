@@ -5,16 +5,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = [
-    "AssistantMessage",
-    "ChatRequest",
-    "ContextMessage",
-    "EmbeddingsRequest",
-    "Message",
-    "ToolMessage",
-    "UserMessage",
-]
-
 MAX_MESSAGES = 500
 MAX_CHOICES = 8
 _Name = Annotated[str, Field(min_length=1, max_length=200)]

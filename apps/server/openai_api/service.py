@@ -22,8 +22,6 @@ from apps.server.service_run import ServiceRun
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.customer_service.schema import ServiceEvent
 
-__all__ = ["ServiceCompletion"]
-
 _USED = frozenset({"model", "messages", "n", "stream", "stream_options", "user"})
 
 

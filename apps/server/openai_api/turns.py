@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from chains.customer_service import OpenQuestion, ServiceReply
 
-__all__ = ["Turn", "TurnMemory"]
-
 _MAX_TURNS = 5_000
 Line = tuple[str, str]  # role and text
 

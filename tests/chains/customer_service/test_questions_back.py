@@ -6,7 +6,7 @@ from langchain_core.tools import StructuredTool, ToolException
 
 from chains.customer_service import Lookup, OpenQuestion, ServiceOptions, ServiceRequest, Slot, TemplateBook
 from chains.errors import ChainInputError
-from llms.classification import Classification
+from llms.classifier.results import Classification
 from tests.chains.customer_service.shops import FixedRetriever, make_chain
 
 NOTHING = FixedRetriever(documents=[])

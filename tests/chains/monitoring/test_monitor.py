@@ -6,7 +6,7 @@ import pytest
 from chains.errors import ChainInputError
 from chains.monitoring import MonitoringOptions, OpinionMonitor, Reading
 from chains.monitoring.windows import NUM_HOURS
-from llms.classification import Classification
+from llms.classifier.results import Classification
 from tests.chains.monitoring.streams import MONDAY, make_posts, read_posts
 
 SURGE_AT_H = 17 * 24 + 6  # Thursday, 06:00

@@ -8,7 +8,7 @@ from llms import LocalChatModel
 from llms.engines.adapters import Adapter
 from llms.engines.calls import run_requests
 from llms.engines.requests import GenerationRequest
-from llms.engines.torch_engine import TorchEngine
+from llms.engines.torch_backend.engine import TorchEngine
 from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError, UnsupportedOptionError
 from llms.options import GenerationOptions
 from tests.llms.engines.decoders import build_decoder, expected_ids, greedy_ids, prompts

@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("openvino_genai")
 
-from llms.constraints import InOrder, JsonSchema, OneOf, Pattern, Text, choices_constraint
 from llms.engines.adapters import Adapter
 from llms.engines.calls import run_requests
-from llms.engines.openvino_engine import OpenVinoEngine, load_openvino_engine
-from llms.engines.openvino_export import export_openvino
+from llms.engines.constraints import InOrder, JsonSchema, OneOf, Pattern, Text, choices_constraint
+from llms.engines.openvino_backend.engine import OpenVinoEngine, load_openvino_engine
+from llms.engines.openvino_backend.export import export_openvino
 from llms.engines.requests import GenerationRequest
 from llms.errors import ConstraintError, ContextOverflowError, EngineError, OptionValueError, UnsupportedOptionError
 from llms.options import GenerationOptions
@@ -287,7 +287,7 @@ def test_scores_equal_those_of_torch(engine, model):
 def test_scores_do_not_depend_on_how_many_fit_into_memory(engine, monkeypatch):
     prompt, *continuations = prompts(20, 3, 7, 2, 5)
     at_once = engine.score(prompt, continuations)
-    monkeypatch.setattr("llms.engines.openvino_engine._SCORE_BYTES", 1)
+    monkeypatch.setattr("llms.engines.openvino_backend.engine._SCORE_BYTES", 1)
     assert engine.score(prompt, continuations) == pytest.approx(at_once, abs=1e-3)
 
 

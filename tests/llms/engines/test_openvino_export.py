@@ -9,10 +9,11 @@ import pytest
 
 pytest.importorskip("openvino_genai")
 
-from llms.engines import openvino_export
-from llms.engines.openvino_export import export_openvino, read_manifest
+from llms.engines.openvino_backend import export as openvino_export
+from llms.engines.openvino_backend.export import export_openvino
 from llms.errors import EngineError
 from llms.loading import folder_fingerprint, folder_stamp, resolve_model
+from llms.openvino_export import read_manifest
 from tests.llms.engines.decoders import build_decoder
 from tests.tiny_models import build_chat_model, build_chat_tokenizer
 

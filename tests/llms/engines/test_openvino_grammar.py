@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llms.constraints import JsonSchema, OneOf, Pattern, Text
-from llms.engines.number_grammar import integer_pattern, number_pattern
-from llms.engines.openvino_grammar import to_ebnf
+from llms.engines.constraints import JsonSchema, OneOf, Pattern, Text
+from llms.engines.openvino_backend.ebnf import integer_pattern, number_pattern
+from llms.engines.openvino_backend.grammar import to_ebnf
 from llms.errors import ConstraintError
 
 WHOLE = st.integers(-(10**6), 10**6)

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from llms.constraints import OneOf, Pattern, Text
 from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
+from llms.engines.constraints import OneOf, Pattern, Text
 from llms.engines.requests import GenerationRequest
-from llms.engines.sampling import Sampler
-from llms.engines.torch_engine import TorchEngine
-from llms.engines.torch_rows import PaddedRows
+from llms.engines.torch_backend.engine import TorchEngine
+from llms.engines.torch_backend.rows import PaddedRows
+from llms.engines.torch_backend.sampling import Sampler
 from llms.errors import ConstraintError, ContextOverflowError, EngineBusyError, EngineError, GenerationTimeoutError
 from llms.options import GenerationOptions
 from tests.llms.engines.decoders import ARCHITECTURES, build_decoder, expected_ids, greedy_ids, prompts
@@ -364,7 +364,7 @@ def test_an_idle_engine_lets_its_thread_end(engine, monkeypatch):
 def test_weights_of_8_bits_answer_almost_as_those_of_32():
     import torch
 
-    from llms.engines.int8_linear import Int8Linear, store_weights_in_int8
+    from llms.engines.torch_backend.int8_linear import Int8Linear, store_weights_in_int8
 
     model, rounded = build_decoder("llama"), store_weights_in_int8(build_decoder("llama"))
     assert sum(isinstance(module, Int8Linear) for module in rounded.modules()) == 14

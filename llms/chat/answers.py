@@ -1,0 +1,213 @@
+"""Token ids to an answer: text, reasoning and tool calls, whole or as a stream."""
+
+import json
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import InvalidToolCall, ToolCall, ToolCallChunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.messages.tool import tool_call_chunk as new_call_chunk
+
+from llms.chat.tool_formats import Dialect, Tool
+
+# the beginning of a call's JSON up to its arguments, which can be passed on as they come from there
+_CALL_HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*')
+
+
+@dataclass(slots=True)
+class AnswerPart:
+    """What one piece of text added to an answer."""
+
+    content: str = ""
+    reasoning: str = ""
+    call_chunks: list[ToolCallChunk] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Answer:
+    """A complete answer."""
+
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    invalid_tool_calls: list[InvalidToolCall] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    """A call that is being written."""
+
+    index: int
+    call_id: str
+    body: str = ""
+    name: str | None = None  # until it was passed on
+    arguments_from: int | None = None  # where the arguments begin in `body`
+    num_passed: int = 0  # characters of the arguments passed on
+
+
+class AnswerReader:
+    """Splits an answer into content, reasoning and tool calls while it is written.
+
+    Args:
+        tools: what the model may call; without any, nothing is read as a call.
+        prefix: what the prompt already wrote of the answer, such as an opening `<think>`.
+    """
+
+    def __init__(self, dialect: Dialect, *, tools: Sequence[Tool] = (), prefix: str = "") -> None:
+        self._dialect = dialect
+        self._tools: list[Any] = list(tools)
+        self._answer = Answer()
+        self._call: _OpenCall | None = None
+        self._num_calls = 0
+        self._is_finishing = False
+        self._tail = ""  # the last character so far, white space not counted
+        marks = [mark for mark in (dialect.reasoning_marks[0], dialect.call_opening) if mark]
+        opened_at = max(prefix.rfind(mark) for mark in marks)
+        self._parser = self._new_parser(prefix[opened_at:] if opened_at >= 0 else "")
+        for event in self._parser.initial_events:  # a region that the prompt opened
+            self._handle(event, AnswerPart())
+
+    def feed(self, text: str) -> AnswerPart:
+        """Return what `text` adds to the answer; a marker that may still be incomplete is held back."""
+        part = AnswerPart()
+        if text:
+            self._tail = (self._tail + text).rstrip()[-1:]
+            self._process(lambda: self._parser.feed(text), part)
+        return part
+
+    def finish(self) -> AnswerPart:
+        """Return what was held back; nothing more comes."""
+        part = AnswerPart()
+        self._is_finishing = True
+        self._process(lambda: self._parser.finalize()[1], part)
+        return part
+
+    @property
+    def answer(self) -> Answer:
+        """Everything so far; calls are in it once they are complete."""
+        return self._answer
+
+    def _new_parser(self, prefix: str) -> Any:
+        from transformers.utils.chat_parsing import ResponseParser
+
+        template = self._dialect.response_template(with_tools=bool(self._tools))
+        return ResponseParser({**template, "start_anchor_pattern": r"\A"}, prefix=prefix, tools=self._tools)
+
+    def _process(self, run: Any, part: AnswerPart) -> None:
+        try:
+            events = run()
+        except ValueError as error:  # a call that the dialect's own parser cannot read
+            self._add_invalid(self._call.body if self._call else "", str(error))
+            self._call = None
+            self._parser = self._new_parser("")
+            return
+        for event in events:
+            self._handle(event, part)
+
+    def _handle(self, event: dict[str, Any], part: AnswerPart) -> None:
+        kind, region, text = event["type"], event["field"], event.get("text", "")
+        if region == "tool_calls":
+            self._handle_call(kind, text, event.get("value"), part)
+        elif kind == "region_chunk" and region == "reasoning_content":
+            text = text if self._answer.reasoning else text.lstrip()
+            part.reasoning += text
+            self._answer.reasoning += text
+        elif kind == "region_chunk":
+            if not self._answer.content and (self._answer.reasoning or self._num_calls):
+                text = text.lstrip()  # the empty lines between two regions belong to neither
+            part.content += text
+            self._answer.content += text
+
+    def _handle_call(self, kind: str, text: str, value: Any, part: AnswerPart) -> None:
+        if kind == "region_open" or self._call is None:
+            self._call = _OpenCall(self._num_calls, _new_id())
+        self._call.body += text
+        if kind == "region_chunk":
+            self._pass_arguments_on(self._call, part)
+        if kind == "region_close":
+            self._close_call(self._call, value, part)
+            self._call = None
+
+    def _pass_arguments_on(self, call: _OpenCall, part: AnswerPart) -> None:
+        if call.arguments_from is None:
+            head = _CALL_HEAD.match(call.body)
+            if head is None:
+                return
+            call.arguments_from = head.end()
+            call.name = json.loads(head[1], strict=False)
+            self._num_calls = call.index + 1
+        # the last brace closes the call, not its arguments, and is not known to be the last one until the end
+        arguments = call.body[call.arguments_from :].rstrip().removesuffix("}")
+        new = arguments[call.num_passed :]
+        call.num_passed = max(call.num_passed, len(arguments))
+        if call.name is not None or new:  # the name goes out once, with whatever is there of the arguments
+            call_id = call.call_id if call.name is not None else None
+            part.call_chunks.append(new_call_chunk(name=call.name, args=new, id=call_id, index=call.index))
+            call.name = None
+
+    def _close_call(self, call: _OpenCall, value: Any, part: AnswerPart) -> None:
+        try:
+            if self._is_finishing and not isinstance(value, str) and not self._tail.endswith(">"):
+                msg = "it was cut off"
+                raise ValueError(msg)
+            calls = _read_calls(value)
+        except ValueError as error:
+            self._add_invalid(call.body, str(error))
+            if call.arguments_from is None and call.body.strip():
+                part.call_chunks.append(new_call_chunk(name=None, args=call.body, id=call.call_id, index=call.index))
+                self._num_calls = call.index + 1
+            return
+        for offset, (name, arguments) in enumerate(calls):
+            call_id = call.call_id if not offset else _new_id()
+            self._answer.tool_calls.append(tool_call(name=name, args=arguments, id=call_id))
+            if call.arguments_from is None:
+                text = json.dumps(arguments, ensure_ascii=False)
+                part.call_chunks.append(new_call_chunk(name=name, args=text, id=call_id, index=call.index + offset))
+        self._num_calls = call.index + len(calls)
+
+    def _add_invalid(self, body: str, reason: str) -> None:
+        head = _CALL_HEAD.match(body)
+        name = json.loads(head[1], strict=False) if head else None
+        self._answer.invalid_tool_calls.append(
+            invalid_tool_call(name=name, args=body.strip(), id=_new_id(), error=f"not a complete tool call: {reason}")
+        )
+
+
+def _read_calls(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return (name, arguments) of each call in what a region held.
+
+    Raises:
+        ValueError: if it is no call.
+    """
+    content = _load_json(value) if isinstance(value, str) else value
+    calls: Sequence[Any] = content if isinstance(content, list) else [content]
+    return [_read_call(call) for call in calls]
+
+
+def _load_json(text: str) -> Any:
+    named = re.fullmatch(r"\s*([\w.-]+)\s*(?:\[ARGS\])?\s*(\{.*\})\s*", text, re.DOTALL)  # Mistral's later form
+    if named:
+        return {"name": named[1], "arguments": json.loads(named[2], strict=False)}
+    return json.loads(text.strip(), strict=False)
+
+
+def _read_call(call: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(call, dict) and isinstance(call.get("function"), dict):
+        call = call["function"]
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+        msg = "expected a JSON object with a name"
+        raise ValueError(msg)
+    arguments = call.get("arguments", call.get("parameters", {}))
+    if isinstance(arguments, str):
+        arguments = json.loads(arguments)
+    if not isinstance(arguments, dict):
+        msg = "the arguments are no JSON object"
+        raise ValueError(msg)
+    return call["name"], arguments
+
+
+def _new_id() -> str:
+    return f"call_{uuid.uuid4().hex[:24]}"

@@ -1,0 +1,205 @@
+"""Messages to token ids; the only place that knows a model's chat template."""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+
+from llms.chat.tool_formats import Dialect, Tool, dialect_of, tool_instructions
+from llms.errors import InputTextError, ModelFolderError, OptionValueError
+from llms.texts.checks import check_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+MAX_PROMPT_CHARS = 2_000_000  # checked before tokenising, which takes about a second per million
+
+Turn = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """The chat template saved with a model, and how the model writes tool calls.
+
+    Raises:
+        ModelFolderError: if the model brings no chat template.
+    """
+
+    tokenizer: "PreTrainedTokenizerBase"
+
+    def __post_init__(self) -> None:
+        """Refuse a model that was not made for chats."""
+        if not self.tokenizer.chat_template:
+            msg = "the model's folder has no chat template; use LocalLLM, or add chat_template.jinja to the folder"
+            raise ModelFolderError(msg)
+
+    @functools.cached_property
+    def dialect(self) -> Dialect:
+        """How the model writes reasoning and tool calls."""
+        return dialect_of(self.tokenizer)
+
+    @functools.cached_property
+    def shows_reasoning(self) -> bool:
+        """Whether answers of this model may hold reasoning apart from what is said."""
+        template = str(self.tokenizer.chat_template)
+        return any(mark in template for mark in ("<think>", "</think>", "[THINK]"))
+
+    @functools.cached_property
+    def answer_prefix(self) -> str:
+        """What the template itself writes of each answer, such as an opening `<think>`."""
+        turns = [{"role": "user", "content": "x"}]
+        without = self._apply(turns, None, {}, add_generation_prompt=False)
+        return str(self.tokenizer.decode(self._apply(turns, None, {})[len(without) :]))
+
+    @property
+    def reasoning_end(self) -> str:
+        """What ends the reasoning that the template itself begins in each answer; nothing if it begins none."""
+        opening, closing = self.dialect.reasoning_marks
+        return f"\n{closing}\n\n" if self.answer_prefix.rstrip().endswith(opening) else ""
+
+    def render(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[Tool] = (),
+        instructions: str = "",
+        template_options: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """Return the prompt's token ids, ready for the model to answer.
+
+        Control tokens that stand in a text, a tool's result or a tool's description are encoded as plain text, so
+        that none of them can forge a turn.
+
+        Args:
+            instructions: added to the system turn.
+            template_options: variables of the model's own template, such as `enable_thinking`.
+
+        Raises:
+            InputTextError: if there is no message, or one holds something that is no text.
+            OptionValueError: if a template option would replace what is rendered here.
+            ModelFolderError: if the template refuses these messages.
+        """
+        if not messages:
+            msg = "there is no message to answer; pass at least one"
+            raise InputTextError(msg)
+        turns = [_as_turn(message) for message in messages]
+        if sum(len(turn["content"]) for turn in turns) > MAX_PROMPT_CHARS:
+            msg = f"the messages have more than {MAX_PROMPT_CHARS:,} characters together; shorten them"
+            raise InputTextError(msg)
+        if not self.dialect.reads_tools:
+            turns = [_as_plain_turn(turn) for turn in turns]
+            instructions = "\n\n".join(
+                text for text in (tool_instructions(tools) if tools else "", instructions) if text
+            )
+        if instructions:
+            turns = _with_instructions(turns, instructions)
+        shown = list(tools) if tools and self.dialect.reads_tools else None
+        return self._apply(turns, shown, _checked(template_options or {}))
+
+    def _apply(
+        self,
+        turns: Sequence[Turn],
+        tools: list[Tool] | None,
+        template_options: Mapping[str, Any],
+        *,
+        add_generation_prompt: bool = True,
+    ) -> list[int]:
+        from jinja2 import TemplateError
+
+        listed: list[Any] | None = tools  # the library's type does not take a list of one kind
+        try:
+            encoded: Any = self.tokenizer.apply_chat_template(
+                list(turns),
+                tools=listed,
+                add_generation_prompt=add_generation_prompt,
+                tokenize=True,
+                return_dict=True,
+                sanitize_control_tokens=True,
+                **template_options,
+            )
+        except (TemplateError, TypeError) as error:
+            roles = ", ".join(turn["role"] for turn in turns)
+            msg = f"the model's chat template refuses the roles {roles}: {error}"
+            raise ModelFolderError(msg) from error
+        ids: list[int] = list(encoded["input_ids"])
+        return ids
+
+
+def _checked(template_options: Mapping[str, Any]) -> Mapping[str, Any]:
+    taken = {"conversation", "messages", "tools", "tokenize", "return_dict", "sanitize_control_tokens", "chat_template"}
+    if clash := sorted(taken & set(template_options)):
+        msg = f"template_options are variables of the model's own template; {clash[0]!r} is set by the chat model"
+        raise OptionValueError(msg)
+    return template_options
+
+
+def _as_turn(message: BaseMessage) -> Turn:
+    turn: Turn = {"role": _role(message), "content": check_text(_text(message), max_chars=MAX_PROMPT_CHARS)}
+    if isinstance(message, AIMessage):
+        if message.tool_calls:
+            turn["tool_calls"] = [
+                {"type": "function", "id": call["id"], "function": {"name": call["name"], "arguments": call["args"]}}
+                for call in message.tool_calls
+            ]
+        if reasoning := message.additional_kwargs.get("reasoning_content"):
+            turn["reasoning_content"] = check_text(str(reasoning), max_chars=MAX_PROMPT_CHARS)
+    if isinstance(message, ToolMessage):
+        turn["tool_call_id"] = message.tool_call_id
+        if message.name:
+            turn["name"] = message.name
+    return turn
+
+
+def _role(message: BaseMessage) -> str:
+    if isinstance(message, ChatMessage):
+        return message.role
+    for kind, role in (
+        (SystemMessage, "system"),
+        (HumanMessage, "user"),
+        (AIMessage, "assistant"),
+        (ToolMessage, "tool"),
+    ):
+        if isinstance(message, kind):
+            return role
+    msg = f"a {type(message).__name__} has no place in a chat; use system, human, AI or tool messages"
+    raise InputTextError(msg)
+
+
+def _text(message: BaseMessage) -> str:
+    """Return the text of a message; calls and reasoning in its content stand elsewhere in the turn."""
+    if isinstance(message.content, str):
+        return message.content
+    parts: list[str] = []
+    for block in message.content:
+        kind = "text" if isinstance(block, str) else block.get("type")
+        if kind == "text":
+            parts.append(block if isinstance(block, str) else str(block.get("text", "")))
+        elif kind == "json":
+            parts.append(json.dumps(block.get("json"), ensure_ascii=False) if isinstance(block, dict) else "")
+        elif not (isinstance(message, AIMessage) and kind in ("tool_use", "tool_call", "reasoning", "thinking")):
+            msg = f"this model reads text only, got a part of type {str(kind)!r}; remove it"
+            raise InputTextError(msg)
+    return "".join(parts)
+
+
+def _with_instructions(turns: Sequence[Turn], instructions: str) -> list[Turn]:
+    if turns[0]["role"] == "system":
+        return [{**turns[0], "content": f"{turns[0]['content']}\n\n{instructions}"}, *turns[1:]]
+    return [{"role": "system", "content": instructions}, *turns]
+
+
+def _as_plain_turn(turn: Turn) -> Turn:
+    """Return a turn that holds calls and results as text, for templates that know neither."""
+    if turn["role"] == "tool":
+        result = json.dumps({"name": turn.get("name"), "result": turn["content"]}, ensure_ascii=False)
+        result = result.replace("<", r"\u003c")  # no result can close the block it stands in
+        return {"role": "user", "content": f"<tool_response>\n{result}\n</tool_response>"}
+    calls = [
+        f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
+        for call in turn.get("tool_calls", ())
+    ]
+    return {"role": turn["role"], "content": "\n".join([text for text in (turn["content"], *calls) if text])}

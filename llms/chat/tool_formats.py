@@ -1,0 +1,173 @@
+"""How families of models write reasoning and tool calls, recognised by their chat template."""
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from llms.engines.constraints import Constraint, InOrder, JsonSchema, OneOf, Text, closed_schema
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+Tool = dict[str, Any]  # in OpenAI's form: {"type": "function", "function": {"name", "description", "parameters"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where reasoning and tool calls stand in an answer.
+
+    Attributes:
+        fields: regions of an answer in the form of transformers' response templates; what is in none of them is
+            content.
+        arguments_key: what the JSON of a call names its arguments.
+        call_opening: text before the JSON of a call.
+        reads_tools: whether the chat template shows tools to the model; if not, we do, in a system turn.
+    """
+
+    name: Literal["hermes", "llama3", "mistral", "xml", "own"]
+    fields: dict[str, dict[str, Any]] = field(hash=False)
+    arguments_key: str = "arguments"
+    call_opening: str = ""
+    reads_tools: bool = True
+
+    @property
+    def markers(self) -> str:
+        """All texts that open or close a region, as one."""
+        values = [str(value) for region in self.fields.values() for value in region.values()]
+        return " ".join(values).replace("\\", "")
+
+    @property
+    def reasoning_marks(self) -> tuple[str, str]:
+        """What opens reasoning and what closes it."""
+        reasoning = self.fields["reasoning_content"]
+        return reasoning["open"], reasoning["close"]
+
+    def response_template(self, *, with_tools: bool) -> dict[str, Any]:
+        """Return the template for transformers' `ResponseParser`; without tools nothing is read as a call."""
+        fields = {name: value for name, value in self.fields.items() if with_tools or name != "tool_calls"}
+        # the implicit region: whatever stands outside the others
+        return {"defaults": {"role": "assistant"}, "fields": {**fields, "content": {"content": "text"}}}
+
+
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+_THINK = {"open": "<think>", "close": "</think>", "content": "text"}
+_TAGGED_CALL = {"open_pattern": r"\s*<tool_call>", "close": "</tool_call>", "repeats": True, "content": "text"}
+
+_HERMES = Dialect("hermes", {"reasoning_content": _THINK, "tool_calls": _TAGGED_CALL}, call_opening="<tool_call>")
+_OWN = Dialect(
+    "own", {"reasoning_content": _THINK, "tool_calls": _TAGGED_CALL}, call_opening="<tool_call>", reads_tools=False
+)
+_MISTRAL = Dialect(
+    "mistral",
+    {
+        "reasoning_content": {"open": "[THINK]", "close": "[/THINK]", "content": "text"},
+        "tool_calls": {"open_pattern": r"\s*\[TOOL_CALLS\]", "repeats": True, "content": "text"},
+    },
+    call_opening="[TOOL_CALLS]",
+)
+_LLAMA3 = Dialect(
+    "llama3",
+    {
+        "reasoning_content": _THINK,
+        "tool_calls": {
+            "open_pattern": r'(?:<\|python_tag\|>\s*)?(?=\{\s*"(?:name|type)"\s*:)',
+            "repeats": True,
+            "content": "text",
+        },
+    },
+    arguments_key="parameters",
+)
+_XML = Dialect(
+    "xml",
+    {
+        "reasoning_content": _THINK,
+        "tool_calls": {
+            "open_pattern": r"\s*<tool_call>\s*<function=(?P<name>[^>\n]+)>",
+            "close_pattern": r"</function>\s*</tool_call>",
+            "repeats": True,
+            "content": "xml-inline",
+            "content_args": {"tag_pattern": r"<parameter=(?P<key>[^>\n]+)>\s*(?P<value>.*?)\s*</parameter>"},
+            "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+        },
+    },
+)
+
+
+def dialect_of(tokenizer: "PreTrainedTokenizerBase") -> Dialect:
+    """Return the dialect of the model whose tokenizer this is.
+
+    A template that never reads `tools`, or writes calls in a way that is not known here, gets our own: tools are
+    described in a system turn and calls are written as `<tool_call>{...}</tool_call>`.
+    """
+    template = tokenizer.chat_template
+    return _dialect_of(template if isinstance(template, str) else json.dumps(template))
+
+
+@functools.lru_cache(maxsize=16)
+def _dialect_of(template: str) -> Dialect:
+    if not _reads(template, "tools"):
+        return _OWN
+    marks = (
+        ("<function=", _XML),
+        ("<tool_call>", _HERMES),
+        ("[TOOL_CALLS]", _MISTRAL),
+        ("python_tag", _LLAMA3),
+        ('"parameters": ', _LLAMA3),
+    )
+    return next((dialect for mark, dialect in marks if mark in template), _OWN)
+
+
+def _reads(template: str, variable: str) -> bool:
+    from jinja2 import Environment, TemplateSyntaxError, meta
+
+    environment = Environment(extensions=["jinja2.ext.loopcontrols"], autoescape=False)  # noqa: S701  # only parsed
+    cleaned = template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    try:
+        return variable in meta.find_undeclared_variables(environment.parse(cleaned))
+    except TemplateSyntaxError:  # a template with an extension of its own; what it prints says enough
+        return variable in template
+
+
+def tool_instructions(tools: Sequence[Tool]) -> str:
+    """Return the text that tells a model of its tools where its own template does not."""
+    listed = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    return (
+        "You may call these functions, one JSON description per line:\n"
+        f"{listed}\n"
+        "To call one, answer with nothing but\n"
+        '<tool_call>\n{"name": "function name", "arguments": {"argument": "value"}}\n</tool_call>\n'
+        "Its result comes in the next message. If no function is needed, answer as usual."
+    )
+
+
+def schema_instructions(schema: dict[str, Any]) -> str:
+    """Return the text that tells a model which JSON to answer with."""
+    return (
+        f"Answer with JSON that matches this schema, and with nothing else:\n{json.dumps(schema, ensure_ascii=False)}"
+    )
+
+
+def forced_call(dialect: Dialect, tools: Sequence[Tool]) -> Constraint:
+    """Return the constraint for the JSON of one call to one of the tools."""
+    calls = tuple(
+        InOrder(
+            (
+                Text('{"name": ' + json.dumps(tool["function"]["name"], ensure_ascii=False)),
+                Text(f', "{dialect.arguments_key}": '),
+                JsonSchema.of(closed_schema(tool["function"].get("parameters") or _NO_PARAMETERS)),
+                Text("}"),
+            )
+        )
+        for tool in tools
+    )
+    call = calls[0] if len(calls) == 1 else OneOf(calls)
+    match dialect.name:
+        case "mistral":
+            return InOrder((Text("["), call, Text("]")))
+        case "hermes" | "own":
+            return InOrder((Text("\n"), call, Text("\n")))
+        case _:
+            return call

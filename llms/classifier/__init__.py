@@ -1,0 +1,38 @@
+"""Texts to labels with calibrated probabilities.
+
+Read in this order: `local_classifier`, `head`, `lexical`, `out_of_scope`. Training: `llms.finetuning.classifier`.
+"""
+
+from typing import TYPE_CHECKING
+
+from llms.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from llms.classifier.explaining import find_near_examples
+    from llms.classifier.group import ClassifierGroup
+    from llms.classifier.head import ClassifierHead
+    from llms.classifier.lexical import LexicalModel
+    from llms.classifier.local_classifier import LocalClassifier
+    from llms.classifier.results import Classification, Explanation
+
+__all__ = [
+    "Classification",
+    "ClassifierGroup",
+    "ClassifierHead",
+    "Explanation",
+    "LexicalModel",
+    "LocalClassifier",
+    "find_near_examples",
+]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "explaining": ["find_near_examples"],
+        "group": ["ClassifierGroup"],
+        "head": ["ClassifierHead"],
+        "lexical": ["LexicalModel"],
+        "local_classifier": ["LocalClassifier"],
+        "results": ["Classification", "Explanation"],
+    },
+)

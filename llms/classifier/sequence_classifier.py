@@ -1,0 +1,65 @@
+"""Any transformers model with a classification head, as it is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from llms.arrays import FloatArray
+from llms.classifier.head import sigmoid, softmax
+from llms.device import Precision, autocast_for
+from llms.errors import ModelFolderError
+from llms.loading import quiet_loading
+
+
+class SequenceClassifier:
+    """Any transformers model with a classification head; it knows nothing of what lies out of scope."""
+
+    def __init__(self, folder: Path, *, device: str, precision: Precision) -> None:
+        from safetensors import SafetensorError
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        try:
+            with quiet_loading():
+                self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+                model, info = AutoModelForSequenceClassification.from_pretrained(
+                    folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                )
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            msg = f"{folder} cannot be loaded as a classifier: {error}"
+            raise ModelFolderError(msg) from error
+        if missing := sorted(info["missing_keys"]):
+            msg = (
+                f"{folder} lacks the weights of a classifier ({missing[0]}, ...), they would be random; "
+                "fine-tune the model first with: tunechain finetune classifier"
+            )
+            raise ModelFolderError(msg)
+        self.model = model.eval().to(device)
+        self.device = device
+        self.precision = precision
+        self.is_multi_label = model.config.problem_type == "multi_label_classification"
+        names = model.config.id2label
+        self.labels = tuple(names[i] for i in range(len(names)))
+        # many tokenizers name no limit of their own; the model's is the one that counts
+        self.max_tokens = min(self.tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
+
+    def predict(self, texts: Sequence[str], *, batch_size: int) -> tuple[FloatArray, FloatArray]:
+        """Return probabilities (texts, labels), and 1 as every in-scope score."""
+        import torch
+
+        link = sigmoid if self.is_multi_label else softmax
+        by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        probabilities = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        for start in range(0, len(texts), batch_size):
+            rows = by_length[start : start + batch_size]
+            tokens = self.tokenizer(
+                [texts[i] for i in rows],
+                padding=True,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
+            ).to(self.device)
+            with torch.inference_mode(), autocast_for(self.device, self.precision):
+                logits = self.model(**tokens).logits  # (batch, labels)
+            probabilities[rows] = link(logits.float().cpu().numpy())
+        return probabilities, np.ones(len(texts), dtype=np.float32)

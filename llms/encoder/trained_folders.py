@@ -1,0 +1,132 @@
+"""Sentence encoders that fine-tuning wrote: found, and asked again for the vectors they gave when they were saved."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from llms.device import choose_device
+from llms.encoder.backend import EncoderChoice, choose_encoder
+from llms.encoder.text_encoder import TextEncoder
+from llms.errors import ModelFolderError, UnsupportedOptionError
+from llms.loading import folder_fingerprint, refuse_code, resolve_model
+from llms.manifest import ADAPTER_FOLDER, MANIFEST_NAME, EmbeddingsManifest, ModelManifest, find_manifest_of
+
+if TYPE_CHECKING:
+    from llms.device import Precision
+    from llms.encoder.text_encoder import TextEncoder
+
+# least cosine between a canary's numbers and those of today; int8 moves single numbers further than whole vectors
+_MIN_COSINE = {"int8": 0.9}
+_USUAL_MIN_COSINE = 0.99
+
+
+def resolve_encoder(reference: str | Path, *, allow_download: bool = False) -> tuple[Path, EmbeddingsManifest | None]:
+    """Return the folder of a sentence encoder, and the manifest where `finetune_embeddings` wrote it.
+
+    Raises:
+        ModelNotFoundError: if the model is not on this machine.
+        ModelFolderError: if the folder is incomplete, or has changed since its training.
+    """
+    folder = resolve_trained(reference, allow_download=allow_download)
+    manifest = find_manifest_of(folder, EmbeddingsManifest)
+    if manifest is None:  # a plain model, or the adapter of another task, which is none
+        folder = resolve_model(reference, allow_download=allow_download)
+    return folder, manifest
+
+
+def adapter_choice(folder: Path, *, precision: str, device: str) -> EncoderChoice:
+    """Return the engine of an adapter, which is always torch."""
+    choice = choose_encoder(folder, engine="torch", precision=precision, device=device)
+    return dataclasses.replace(choice, reason="the folder holds an adapter, and those run on torch")
+
+
+def check_vectors(encoder: TextEncoder, manifest: EmbeddingsManifest, folder: Path, *, precision: str) -> None:
+    """Refuse an encoder whose vectors are not those it had when it was saved.
+
+    Raises:
+        ModelFolderError: with the cosine found and the one needed.
+    """
+    least = _MIN_COSINE.get(precision, _USUAL_MIN_COSINE)
+    for canary in manifest.canaries:
+        numbers = np.asarray(canary.numbers)
+        found = encoder.encode([canary.text], role=canary.role)[0][: len(numbers)]
+        cosine = float(found @ numbers / max(1e-12, float(np.linalg.norm(found) * np.linalg.norm(numbers))))
+        if not cosine >= least:  # a NaN is no answer either
+            msg = (
+                f"the model in {folder} does not give the vectors it gave when it was saved: for "
+                f"{canary.text[:60]!r} their cosine is {cosine:.3f}, at least {least} is needed; train it again, or "
+                "take the versions of the libraries that its manifest names"
+            )
+            raise ModelFolderError(msg)
+
+
+def resolve_trained(reference: str | Path, *, allow_download: bool = False) -> Path:
+    """Return the folder of a model; one that holds only what was added to a base is complete in its way.
+
+    Raises:
+        ModelNotFoundError, ModelFolderError, UnsafeModelError: as `resolve_model`.
+    """
+    folder = Path(reference)
+    if _holds_adapter(folder):
+        refuse_code(folder)
+        return folder
+    return resolve_model(reference, allow_download=allow_download)
+
+
+def resolve_base(folder: Path, manifest: ModelManifest) -> Path:
+    """Return the folder of the base that the adapter in `folder` was trained on.
+
+    Raises:
+        ModelNotFoundError: if the base is not on this machine.
+        ModelFolderError: if it is not the very model the adapter was trained on.
+    """
+    base = resolve_model(manifest.base_model)
+    if (found := folder_fingerprint(base)) != manifest.base_fingerprint:
+        msg = (
+            f"{folder} was trained on another {manifest.base_model} (fingerprint {manifest.base_fingerprint}, this one "
+            f"has {found}); put the original base there, or train again"
+        )
+        raise ModelFolderError(msg)
+    return base
+
+
+def open_trained_encoder(
+    folder: Path, manifest: ModelManifest, *, engine: str, device: str, precision: str
+) -> "TextEncoder":
+    """Return the sentence encoder of a trained folder; the same files are loaded once and then shared.
+
+    Raises:
+        ModelFolderError: if the folder or its base cannot be loaded.
+        UnsupportedOptionError: if OpenVINO is asked for and the encoder is an adapter.
+    """
+    if not manifest.adapter:
+        return choose_encoder(folder, engine=engine, precision=precision, device=device).open()
+    base = resolve_base(folder, manifest)
+    adapter = folder / ADAPTER_FOLDER
+    if not adapter.is_dir():  # only the head was trained
+        return choose_encoder(base, engine=engine, precision=precision, device=device).open()
+    if engine == "openvino" or precision == "int8":
+        msg = (
+            f"{folder} holds an adapter, and those run on torch; train with keep_adapter=False where the method can "
+            "be merged, or leave engine and precision out"
+        )
+        raise UnsupportedOptionError(msg)
+    from llms.encoder.adapters import load_adapted_encoder
+
+    return load_adapted_encoder(
+        base,
+        adapter,
+        max_tokens=manifest.max_tokens,
+        device=choose_device(device),
+        precision=cast("Precision", precision),
+    )
+
+
+def _holds_adapter(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MANIFEST_NAME).read_text("utf-8")).get("adapter"))
+    except (OSError, ValueError, AttributeError):
+        return False

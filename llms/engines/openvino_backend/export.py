@@ -1,0 +1,270 @@
+"""Any transformers decoder folder as an OpenVINO GenAI folder, accepted only when its tokens equal torch's.
+
+The decoder is traced with explicit keys and values, which then become states of the graph; OpenVINO GenAI turns
+that graph into paged attention. What paged attention cannot express (attention windows, ALiBi, other caches) is
+refused with a reason, so that the caller can take the torch engine.
+"""
+
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llms.engines.openvino_backend.graph import cache_shapes, refusal, stateful_graph
+from llms.engines.torch_backend.engine import end_token_ids
+from llms.errors import EngineError
+from llms.loading import folder_fingerprint, quiet_loading
+from llms.openvino_export import (
+    MANIFEST,
+    decline_telemetry,
+    export_place,
+    put_in_place,
+    read_manifest,
+    require_packages,
+)
+
+if TYPE_CHECKING:
+    import openvino as ov
+    from transformers import PreTrainedModel
+
+
+OpenVinoPrecision = Literal["float32", "bfloat16", "int8"]
+
+_PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers", "nncf")
+_RECIPE = "1"  # raised when this module writes something else, so that older exports are made anew
+_PROBE_SIZES = (5, 37, 150)  # tokens; below, across and above the 32 tokens of a block of the paged cache
+_PROBE_ANSWER = 16
+_LONGEST_PROBE = 600  # a window beyond this is too slow to look past for every model
+_TIE = 1e-3  # two logits closer than this are a tie, which float32 sums in another order may turn
+_WINDOW_KEYS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
+_EXPORT_LOCK = threading.Lock()  # one trace at a time: it holds the weights twice
+
+
+def export_openvino(folder: Path, *, dtype: OpenVinoPrecision = "bfloat16") -> Path:
+    """Return a folder that OpenVINO GenAI can run, made from a transformers folder once and then kept.
+
+    It lies beside the model in `openvino/<dtype>`, or under `~/.cache/tunechain` if the model's folder cannot be
+    written. It is made anew when weights, tokenizer, configuration or the libraries change.
+
+    Args:
+        folder: a checked model folder with a decoder and its tokenizer.
+        dtype: "float32" keeps the weights as they are, "bfloat16" halves them, "int8" quarters them.
+
+    Raises:
+        EngineError: if a package is missing, or if this model cannot run there with the tokens that torch gives;
+            the message says why.
+    """
+    require_packages(_PACKAGES)
+    decline_telemetry()
+    target = export_place(folder) / dtype
+    wanted = _identity(folder, dtype)
+    with _EXPORT_LOCK:
+        if _is_current(target, wanted):
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # other processes may export at the same time: each works in a folder of its own
+        work = Path(tempfile.mkdtemp(prefix=f".{dtype}-", dir=target.parent))
+        try:
+            _write_export(folder, work, dtype=dtype, identity=wanted)
+            put_in_place(work, target, is_current=lambda place: _is_current(place, wanted))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return target
+
+
+# where it lies, and whether it is still right
+
+
+def _identity(folder: Path, dtype: str) -> dict[str, str]:
+    libraries = {name: version(name.replace("_", "-")) for name in (*_PACKAGES, "transformers", "torch")}
+    return {"fingerprint": folder_fingerprint(folder), "dtype": dtype, "recipe": _RECIPE, **libraries}
+
+
+def _is_current(target: Path, wanted: Mapping[str, str]) -> bool:
+    return read_manifest(target).get("identity") == wanted
+
+
+def _write_export(folder: Path, work: Path, *, dtype: OpenVinoPrecision, identity: Mapping[str, str]) -> None:
+    import openvino as ov
+
+    model = _load_decoder(folder)
+    shapes = cache_shapes(model)
+    context_tokens, end_ids = _context_tokens(model), sorted(end_token_ids(model))
+    text_end_id = _write_tokenizer(folder, work)
+    model.config.save_pretrained(work)
+    graph = stateful_graph(model, shapes)
+    path = work / "openvino_model.xml"
+    ov.save_model(graph, path, compress_to_fp16=False)
+    verified = _verify(model, work)
+    del model
+    if dtype != "float32":
+        _compress(graph, work, dtype=dtype)
+    manifest = {
+        "identity": identity,
+        "verified": verified,
+        "cache_shapes": shapes,  # per layer: heads, size of a key, size of a value
+        "context_tokens": context_tokens,
+        "end_ids": end_ids,
+        "text_end_id": text_end_id,  # the tokenizer's own; it ends constrained answers of a model that names none
+    }
+    # the manifest comes last: if it exists, the export is complete
+    (work / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+# from the folder to a decoder that can be traced
+
+
+def _load_decoder(folder: Path) -> "PreTrainedModel":
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        with quiet_loading():
+            config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            if config.is_encoder_decoder:
+                raise EngineError(refusal("it is an encoder with a decoder"))
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, EngineError):
+            raise
+        reason = "its attention has no SDPA form" if "scaled_dot_product" in str(error) else str(error)
+        raise EngineError(refusal(reason)) from error
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise EngineError(refusal(f"it lacks weights ({missing[0]}, ...)"))
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def _context_tokens(model: "PreTrainedModel") -> int:
+    config: Any = model.config.get_text_config(decoder=True)
+    return int(getattr(config, "max_position_embeddings", 0) or 2**31)
+
+
+def _write_tokenizer(folder: Path, work: Path) -> int | None:
+    """Write the tokenizer as OpenVINO graphs and return the id of its end token.
+
+    GenAI wants the graphs, and its grammars read the vocabulary from them.
+    """
+    import openvino as ov
+    from openvino_tokenizers import convert_tokenizer
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_loading():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        graphs = convert_tokenizer(tokenizer, with_detokenizer=True)
+        _blank_control_tokens(graphs[1], tokenizer.all_special_ids)
+    except Exception as error:  # each kind of tokenizer fails in its own way
+        raise EngineError(refusal(f"its tokenizer cannot be converted ({error})")) from error
+    for graph, name in zip(graphs, ("tokenizer", "detokenizer"), strict=True):
+        ov.save_model(graph, work / f"openvino_{name}.xml")
+    end_id: int | None = tokenizer.eos_token_id
+    return end_id
+
+
+def _blank_control_tokens(detokenizer: "ov.Model", control_ids: Sequence[int]) -> None:
+    """Give control tokens no text: a grammar would take `<|im_start|>` for a text like any other."""
+    from openvino import opset13 as ops
+
+    for node in detokenizer.get_ops():
+        if node.get_type_name() == "VocabDecoder":  # its inputs: ids, where texts begin, where they end, all bytes
+            begins, ends = (node.input_value(place).get_node().get_data().copy() for place in (1, 2))
+            ends[control_ids] = begins[control_ids]
+            node.input(2).replace_source_output(ops.constant(ends).output(0))
+
+
+def _compress(graph: "ov.Model", work: Path, *, dtype: OpenVinoPrecision) -> None:
+    import openvino as ov
+
+    if dtype == "int8":
+        import nncf
+
+        with quiet_loading("nncf"), contextlib.redirect_stdout(None):  # its progress bar has no switch
+            graph = nncf.compress_weights(graph, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    ov.save_model(graph, work / "openvino_model.xml", compress_to_fp16=True)
+
+
+# the proof: the same greedy tokens
+
+
+def _verify(model: "PreTrainedModel", export: Path) -> dict[str, Any]:
+    """Return what was compared, or refuse the export if a token differs from torch's."""
+    prompts = _probe_prompts(model)
+    answers = _openvino_answers(export, prompts)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        place = _first_difference(model, prompt, answer)
+        if place is not None:
+            msg = f"its tokens differ from torch's at position {place} after a prompt of {len(prompt)} tokens"
+            raise EngineError(refusal(msg))
+    return {"prompt_tokens": [len(prompt) for prompt in prompts], "answer_tokens": _PROBE_ANSWER}
+
+
+def _probe_prompts(model: "PreTrainedModel") -> list[list[int]]:
+    import numpy as np
+
+    config: Any = model.config.get_text_config(decoder=True)
+    context = _context_tokens(model)
+    windows = [getattr(config, key, None) for key in _WINDOW_KEYS]
+    longest = max((size for size in windows if isinstance(size, int) and size < context), default=0)
+    if longest > _LONGEST_PROBE:
+        raise EngineError(refusal(f"it attends to a window of {longest} tokens"))
+    sizes = {*_PROBE_SIZES, longest + 8} if longest else set(_PROBE_SIZES)
+    random = np.random.default_rng(0)
+    fitting = sorted({min(size, context - _PROBE_ANSWER) for size in sizes})
+    return [random.integers(0, config.vocab_size, size=size).tolist() for size in fitting]
+
+
+def _openvino_answers(export: Path, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    import numpy as np
+    import openvino as ov
+    import openvino_genai as genai
+
+    config = genai.GenerationConfig(max_new_tokens=_PROBE_ANSWER, do_sample=False, ignore_eos=True)
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+    tensors = [ov.Tensor(np.array([prompt], dtype=np.int64)) for prompt in prompts]
+    try:
+        pipeline = genai.ContinuousBatchingPipeline(export, genai.SchedulerConfig(), "CPU", exact)
+        results = pipeline.generate(tensors, [config] * len(prompts))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise EngineError(refusal(f"OpenVINO GenAI does not take it ({reason})")) from error
+    return [list(result.m_generation_ids[0]) for result in results]
+
+
+def _first_difference(model: "PreTrainedModel", prompt: Sequence[int], answer: Sequence[int]) -> int | None:
+    """Return the first place at which torch's greedy token is clearly another one, or None."""
+    import torch
+    from transformers import GenerationConfig
+
+    ids = torch.tensor([list(prompt)])
+    # the folder's own may sample, or end early
+    model.generation_config = GenerationConfig(pad_token_id=0)  # type: ignore[no-untyped-call]
+    with torch.inference_mode():
+        output: Any = model.generate(  # type: ignore[operator]
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=len(answer),
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    expected = output.sequences[0, len(prompt) :].tolist()
+    for place, (right, found) in enumerate(zip(expected, answer, strict=True)):
+        if right != found:
+            logits = output.logits[place][0]
+            return None if float(logits[right] - logits[found]) < _TIE else place
+    return None

@@ -1,0 +1,3 @@
+"""Generation with transformers on PyTorch."""
+
+__all__: list[str] = []

@@ -1,0 +1,127 @@
+"""Texts that say the same: equal up to spelling of marks and spaces, or nearly equal by their character n-grams."""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+MIN_SIMILARITY = 0.8
+_NGRAM_LENGTHS = (4,)
+_CHINESE_NGRAM_LENGTHS = (2, 3)  # a word has about two characters
+_BLOCK_CELLS = 2**22  # bounds the memory of one product where all texts are alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearTwin:
+    """A text, the text that is most like it, and the cosine between them."""
+
+    text: str
+    twin: str
+    similarity: float
+
+
+def text_key(text: str) -> str:
+    """Return what is left of a text without case, spaces and punctuation; equal texts have equal keys.
+
+    A text without any letter, such as a number or an emoji, is its own key: there the marks are what it says.
+
+    Example:
+        >>> text_key("Where's my CARD?!") == text_key("wheres my card")
+        True
+        >>> text_key("3.5") == text_key("35")
+        False
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not any(character.isalpha() for character in folded):
+        return text.strip()
+    return "".join(character for character in folded if character.isalnum() or _is_mark(character))
+
+
+def is_chinese(text: str) -> bool:
+    """Return whether at least half of the letters are Chinese characters.
+
+    Example:
+        >>> is_chinese("我的 Visa 卡丢了"), is_chinese("my card")
+        (True, False)
+    """
+    letters = [character for character in text if character.isalpha()]
+    return bool(letters) and 2 * sum("\u3400" <= letter <= "\u9fff" for letter in letters) >= len(letters)
+
+
+class NearTextIndex:
+    """Texts among which near twins are found: TF-IDF over 4-grams of characters, Chinese over 2- and 3-grams.
+
+    Args:
+        texts: the texts that can be found.
+        weighed_with: further texts that say how rare an n-gram is, usually those that are looked for.
+    """
+
+    def __init__(self, texts: Sequence[str], *, weighed_with: Sequence[str] = ()) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._texts = texts
+        self._vectorizer = TfidfVectorizer(analyzer=_ngrams, sublinear_tf=True, dtype=np.float32)
+        both = self._vectorizer.fit_transform([*texts, *weighed_with])
+        self._vectors = both[: len(texts)]
+
+    def find_twins(self, texts: Sequence[str], *, min_similarity: float = MIN_SIMILARITY) -> list[NearTwin | None]:
+        """Return for each text the one of the index that is most like it, if it is like enough."""
+        return self._find(self._vectorizer.transform(texts), texts, min_similarity, leave_out_itself=False)
+
+    def find_twins_within(self, *, min_similarity: float = MIN_SIMILARITY) -> list[NearTwin | None]:
+        """Return for each text of the index the other one that is most like it, if it is like enough."""
+        return self._find(self._vectors, self._texts, min_similarity, leave_out_itself=True)
+
+    def _find(
+        self, vectors: "csr_matrix", texts: Sequence[str], min_similarity: float, *, leave_out_itself: bool
+    ) -> list[NearTwin | None]:
+        twins: list[NearTwin | None] = []
+        for start, block in _products(vectors, self._vectors):
+            for row in range(block.shape[0]):
+                cells = slice(block.indptr[row], block.indptr[row + 1])
+                similarities, columns = block.data[cells], block.indices[cells]
+                if leave_out_itself:
+                    similarities = np.where(columns == start + row, 0, similarities)
+                # summing float32 can end a hair below
+                best = _first_largest(similarities, columns) if similarities.size else None
+                if best is None or similarities[best] < min_similarity - 1e-6:
+                    twins.append(None)
+                else:
+                    twin = self._texts[columns[best]]
+                    similarity = round(min(float(similarities[best]), 1.0), 3)
+                    twins.append(NearTwin(text=texts[start + row], twin=twin, similarity=similarity))
+        return twins
+
+
+def _first_largest(similarities: npt.NDArray[np.float32], columns: npt.NDArray[np.int32]) -> int:
+    """Return the place of the largest similarity; of equals the one with the lowest column."""
+    largest = np.flatnonzero(similarities == similarities.max())
+    return int(largest[np.argmin(columns[largest])])
+
+
+def _products(left: "csr_matrix", right: "csr_matrix") -> Iterator[tuple[int, Any]]:
+    """Yield (first row, left rows x right rows) block by block."""
+    num_rows = max(1, min(512, _BLOCK_CELLS // max(1, right.shape[0])))
+    transposed = right.T.tocsr()
+    for start in range(0, left.shape[0], num_rows):
+        yield start, left[start : start + num_rows] @ transposed
+
+
+def _ngrams(text: str) -> list[str]:
+    folded = " ".join(text.casefold().split())
+    lengths = _CHINESE_NGRAM_LENGTHS if is_chinese(folded) else _NGRAM_LENGTHS
+    ngrams = [folded[start : start + length] for length in lengths for start in range(len(folded) - length + 1)]
+    return ngrams or [folded]  # a text shorter than an n-gram is one
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character changes the letter before it, as vowel signs of Hindi and Thai do."""
+    is_variation_selector = "\ufe00" <= character <= "\ufe0f"  # it chooses a picture, not a sound
+    return unicodedata.category(character)[0] == "M" and not is_variation_selector

@@ -1,0 +1,54 @@
+"""A network in training: the method applied to its body, and what of it is saved afterwards."""
+
+from pathlib import Path
+from typing import Any
+
+from llms.encoder.adapters import body_of, with_body
+from llms.finetuning.trainer.methods import METHODS, apply_method, merge_method, save_adapter
+from llms.finetuning.trainer.options import TrainingOptions
+from llms.loading import quiet_loading
+from llms.manifest import ADAPTER_FOLDER
+
+
+def apply_to_body(model: Any, options: TrainingOptions, *, num_steps: int) -> Any:
+    """Return `model` with the method of `options` applied to its body; what lies above the body stays trainable.
+
+    Args:
+        model: a sentence-transformers model, or a transformers model with a head.
+        num_steps: steps of the whole training.
+    """
+    body = apply_method(body_of(model), options.method, rank=options.rank, num_steps=num_steps)
+    return with_body(model, body)
+
+
+def keeps_adapter(options: TrainingOptions) -> bool:
+    """Return whether what is learnt is saved beside the base: because it was asked for, or cannot be merged.
+
+    Example:
+        >>> keeps_adapter(TrainingOptions(method="lora")), keeps_adapter(TrainingOptions(method="prefix"))
+        (False, True)
+    """
+    if options.method in ("full", "head"):
+        return options.keep_adapter
+    return options.keep_adapter or not METHODS[options.method].can_merge
+
+
+def merge_body(model: Any) -> Any:
+    """Return `model` with what a mergeable method learnt added to its body's weights."""
+    return with_body(model, merge_method(body_of(model)))
+
+
+def save_body(model: Any, folder: Path, options: TrainingOptions) -> None:
+    """Write the trained model into `folder`: whole, or for an adapter that is kept, only what was added.
+
+    A whole model is what transformers or sentence-transformers load by themselves. Of a transformers model whose
+    adapter is kept, the weights above the body are written by whoever owns them.
+    """
+    with quiet_loading():
+        if keeps_adapter(options):
+            if options.method != "head":  # which adds nothing to the body
+                save_adapter(body_of(model), folder / ADAPTER_FOLDER)
+        elif hasattr(model, "save_pretrained") and hasattr(model, "base_model_prefix"):
+            model.save_pretrained(folder)
+        else:
+            model.save(str(folder), create_model_card=False)

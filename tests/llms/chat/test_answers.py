@@ -1,0 +1,151 @@
+"""Reasoning and tool calls are read in the form each family of models writes them, whole and streamed."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessageChunk
+
+from llms.chat.answers import AnswerReader
+from llms.chat.tool_formats import dialect_of
+from tests.tiny_models import build_chat_tokenizer
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": name, "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+    }
+    for name in ("look_up", "search")
+]
+TEMPLATES = {
+    "hermes": "{% for tool in tools %}{{ tool }}{% endfor %}<tool_call>",
+    "llama3": "{% for tool in tools %}{{ tool }}{% endfor %}<|python_tag|>",
+    "mistral": "{% for tool in tools %}{{ tool }}{% endfor %}[TOOL_CALLS]",
+    "xml": "{% for tool in tools %}{{ tool }}{% endfor %}<tool_call><function=",
+    "own": "{{ messages[0].content }}",
+}
+CALLS = {
+    "hermes": '<tool_call>\n{"name": "look_up", "arguments": {"a": 1}}\n</tool_call>',
+    "own": '<tool_call>\n{"name": "look_up", "arguments": {"a": 1}}\n</tool_call>',
+    "llama3": '{"name": "look_up", "parameters": {"a": 1}}',
+    "mistral": '[TOOL_CALLS][{"name": "look_up", "arguments": {"a": 1}}]',
+    "xml": "<tool_call>\n<function=look_up>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>",
+}
+
+
+def dialect(name):
+    tokenizer = build_chat_tokenizer()
+    tokenizer.chat_template = TEMPLATES[name]
+    return dialect_of(tokenizer)
+
+
+def read(name, text, *, size=3, tools=TOOLS, prefix=""):
+    """Return the answer, and the message that its streamed parts add up to."""
+    reader = AnswerReader(dialect(name), tools=tools, prefix=prefix)
+    parts = [reader.feed(text[place : place + size]) for place in range(0, len(text), size)]
+    parts.append(reader.finish())
+    chunks = [
+        AIMessageChunk(
+            content=part.content,
+            additional_kwargs={"reasoning_content": part.reasoning} if part.reasoning else {},
+            tool_call_chunks=part.call_chunks,
+        )
+        for part in parts
+    ]
+    return reader.answer, sum(chunks[1:], chunks[0])
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_dialect_is_known_by_its_template(name):
+    assert dialect(name).name == name
+    assert dialect(name).reads_tools is (name != "own")
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_is_read_in_every_dialect_whole_and_streamed(name, size):
+    answer, message = read(name, CALLS[name], size=size)
+    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("look_up", {"a": 1})]
+    assert [(call["name"], call["args"], call["id"]) for call in message.tool_calls] == [
+        (call["name"], call["args"], call["id"]) for call in answer.tool_calls
+    ]
+    assert (answer.content, message.text) == ("", "")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_without_tools_nothing_is_a_call(name):
+    answer, message = read(name, CALLS[name], tools=())
+    assert answer.tool_calls == message.tool_calls == []
+    assert answer.content == message.text == CALLS[name]
+
+
+def test_text_reasoning_and_several_calls_are_told_apart():
+    other = CALLS["hermes"].replace("look_up", "search")
+    text = f"<think>\nHm, {{a}}.\n</think>\n\nI will look.\n{CALLS['hermes']}\n{other}"
+    answer, message = read("hermes", text)
+    assert answer.content == message.text == "I will look."
+    assert answer.reasoning.strip() == message.additional_kwargs["reasoning_content"].strip() == "Hm, {a}."
+    assert [call["name"] for call in answer.tool_calls] == ["look_up", "search"]
+    assert [call["name"] for call in message.tool_calls] == ["look_up", "search"]
+
+
+def test_reasoning_that_the_prompt_opened_is_reasoning():
+    answer, _ = read("hermes", "Hm.</think>\nYes.", prefix="<think>\n")
+    assert (answer.reasoning, answer.content) == ("Hm.", "Yes.")
+
+
+def test_what_the_prompt_wrote_itself_is_no_part_of_the_answer():
+    for tools in (TOOLS, ()):
+        answer, message = read("hermes", "Yes.", prefix="<|im_start|>assistant\n", tools=tools)
+        assert answer.content == message.text == "Yes."
+
+
+def test_a_call_that_the_prompt_opened_is_a_call():
+    answer, message = read("hermes", '\n{"name": "look_up", "arguments": {}}\n', prefix="<tool_call>")
+    assert [call["args"] for call in answer.tool_calls] == [call["args"] for call in message.tool_calls] == [{}]
+
+
+@pytest.mark.parametrize(
+    "body", ['{"name": "look_up", "argu', "no JSON", '{"arguments": {}}', '{"name": "look_up", "arguments": [1]}', ""]
+)
+def test_a_call_that_cannot_be_read_is_an_invalid_call_and_no_error(body):
+    answer, message = read("hermes", f"Well.\n<tool_call>{body}</tool_call>")
+    assert answer.tool_calls == []
+    assert len(answer.invalid_tool_calls) == 1
+    assert "not a complete tool call" in answer.invalid_tool_calls[0]["error"]
+    assert answer.content == message.text == "Well."
+
+
+@pytest.mark.parametrize("name", ["hermes", "xml", "mistral", "llama3"])
+def test_a_call_that_was_cut_off_is_invalid(name):
+    answer, _ = read(name, CALLS[name][: CALLS[name].index("1") + 1])
+    assert answer.tool_calls == []
+    assert answer.invalid_tool_calls
+
+
+def test_the_later_form_of_mistral_is_read_too():
+    answer, _ = read("mistral", '[TOOL_CALLS]look_up[ARGS]{"a": 1}')
+    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("look_up", {"a": 1})]
+
+
+def test_json_that_is_no_call_is_text():
+    answer, _ = read("llama3", 'See {"x": 1}.')
+    assert (answer.content, answer.tool_calls) == ('See {"x": 1}.', [])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=4), st.integers(1, 9))
+def test_any_arguments_survive_streaming(arguments, size):
+    body = json.dumps({"name": "look_up", "arguments": arguments}, ensure_ascii=False)
+    if "</tool_call>" in body:
+        return
+    answer, message = read("hermes", f"<tool_call>\n{body}\n</tool_call>", size=size)
+    assert [call["args"] for call in answer.tool_calls] == [arguments]
+    assert [json.loads(chunk["args"]) for chunk in message.tool_call_chunks] == [arguments]
