@@ -11,7 +11,7 @@ import typer
 from apps.command_options import AsJson, Workspace
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
-from apps.labelling import labelling
+from apps.label_commands import labelling
 from apps.service_commands import service
 from llms.errors import TuneChainError
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.errors import WorkspaceError
 from apps.evaluate import evaluate_customer_service, service_questions
-from apps.reviewed import Reviews
+from apps.review_entries import Reviews
 from apps.settings import Settings
 from apps.training import classifier_options, labelled_rows, with_reviewed_rows
 from apps.wiring import build_reviewed_service

@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.feedback import Feedback
-from apps.reviewed import ReviewedAnswer, ReviewedEntry, ReviewedIntent, ReviewedWording, Reviews
+from apps.review_entries import ReviewedAnswer, ReviewedEntry, ReviewedIntent, ReviewedWording, Reviews
 from chains.customer_service import Turn
-from chains.customer_service.turns import ConversationKey
+from chains.customer_service.messages import ConversationKey
 
 Verdict: TypeAlias = tuple[Literal["intent", "wording", "answer", "skip", "stop"], str]
 """What a person decides, and the intent, the id of the known question or the answer that goes with it."""

@@ -26,10 +26,10 @@ def review(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
     from apps.console import output, print_json
     from apps.feedback import FeedbackStore
     from apps.review import find_items, review_items
-    from apps.reviewed import Reviews
+    from apps.review_entries import Reviews
     from apps.settings import load_settings
     from apps.wiring import read_conversations
-    from chains.customer_service.turns import ConversationKey
+    from chains.customer_service.messages import ConversationKey
 
     settings = load_settings(workspace)
     reviews = Reviews(settings.records_folder(settings.customer_service))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, Progress, make_store_hold, refresh_index
-from apps.reviewed import ReviewedEntry, Reviews, training_rows
+from apps.review_entries import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
 from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model

@@ -17,7 +17,7 @@ from apps.conversation_storage import ConversationStorage, open_postgres, open_s
 from apps.errors import NotBuiltError, SettingsError
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
-from apps.reviewed import ReviewedEntry, Reviews, with_reviewed
+from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
     CustomerServiceSettings,

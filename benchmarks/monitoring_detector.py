@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from chains.monitoring.baseline import fit_baseline
 from chains.monitoring.detectors import SurgeDetector
-from chains.monitoring.evidence import STEP_S, STEPS_PER_HOUR
+from chains.monitoring.likelihood import STEP_S, STEPS_PER_HOUR
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.topic import TopicMonitor
 from chains.monitoring.windows import HourlyHistory

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from retrievers.blocks import Block, Kind, find_blocks
-from retrievers.cutting import Span, cut_span, split_sentences
+from retrievers.boundaries import Span, cut_span, split_sentences
 from retrievers.sections import Chunk, Section, find_parents, find_sections
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from retrievers.blocks import Block, Kind
-from retrievers.cutting import Span
+from retrievers.boundaries import Span
 
 _MAX_NAME_CHARS = 120
 

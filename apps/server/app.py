@@ -8,14 +8,14 @@ from fastapi.security import HTTPBearer
 
 from apps.keys import KeyStore
 from apps.server import ask_stream, conversation_routes, health, pages, routes
-from apps.server.access import AccessMiddleware
 from apps.server.admission import Admission
+from apps.server.auth import AccessMiddleware
 from apps.server.chains import Chains
-from apps.server.edge import BodyMiddleware, EdgeMiddleware, JsonMiddleware
+from apps.server.middleware import BodyMiddleware, EdgeMiddleware, JsonMiddleware
 from apps.server.openai_api import routes as openai_routes
 from apps.server.openai_api.turns import TurnMemory
 from apps.server.problems import add_problem_handlers
-from apps.server.rate import RateLimiter
+from apps.server.rate_limit import RateLimiter
 from apps.server.tenants import Tenants
 from apps.settings import Settings
 

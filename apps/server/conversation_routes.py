@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from apps.articles import Passage
 from apps.server import conversation_views as views
-from apps.server.desk import ServiceDesk
+from apps.server.agent_inbox import ServiceDesk
 from apps.server.event_stream import EventStream
 from apps.server.message_events import Event, Step, stream_steps
 from apps.server.owners import CurrentOwner, Owner, require_staff

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from apps.feedback import Thumb
-from apps.server.desk import ServiceDesk
+from apps.server.agent_inbox import ServiceDesk
 from apps.server.schemas import MAX_MESSAGE_CHARS
 from chains.customer_service import (
     Citation,

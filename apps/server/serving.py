@@ -7,9 +7,9 @@ from typing import Any
 
 from apps.recorded_stream import RecordedStream
 from apps.server.admission import Admission
+from apps.server.agent_inbox import ServiceDesk, open_desk
 from apps.server.chains import SCENARIOS, Chains, build_chains
-from apps.server.desk import ServiceDesk, open_desk
-from apps.server.live import LiveMonitor
+from apps.server.monitor_service import LiveMonitor
 from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
 from apps.settings import Settings

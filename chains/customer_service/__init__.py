@@ -9,10 +9,10 @@ from chains.customer_service.conversation import build_service_conversation
 from chains.customer_service.conversations import Conversations
 from chains.customer_service.known_questions import KnownMatch, KnownQuestion, KnownQuestions, fit_known_questions
 from chains.customer_service.languages import build_language_router
+from chains.customer_service.messages import ConversationOverview, HandOver, Turn, WaitingConversation
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest, StepTime
 from chains.customer_service.templates import Lookup, Slot, TemplateBook
-from chains.customer_service.turns import ConversationOverview, HandOver, Turn, WaitingConversation
 
 __all__ = [
     "Citation",

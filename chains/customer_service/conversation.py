@@ -15,9 +15,9 @@ from langgraph.types import StreamWriter, interrupt
 
 from chains.customer_service.events import EventRelay
 from chains.customer_service.followups import FollowUp, build_follow_up_reader
+from chains.customer_service.messages import ConversationKey, HandOver, Message, Turn, now
 from chains.customer_service.schema import OpenQuestion, ServiceReply, ServiceRequest
 from chains.customer_service.transcript import Entry, Transcripts
-from chains.customer_service.turns import ConversationKey, HandOver, Message, Turn, now
 
 _REMEMBERED_TURNS = 12  # for follow-ups; everything that was said is in the store
 _ACKNOWLEDGED = "a person is awaited, who will read this message"

@@ -9,10 +9,8 @@ from typing import Any
 from chains.customer_service.conversation import ConversationGraph
 from chains.customer_service.decisions import DecisionSink, describe_decision, log_decision
 from chains.customer_service.delivery import Delivery
-from chains.customer_service.schema import ServiceEvent, ServiceReply
-from chains.customer_service.tickets import TicketLocks
-from chains.customer_service.transcript import Entry, Transcripts
-from chains.customer_service.turns import (
+from chains.customer_service.fair_lock import TicketLocks
+from chains.customer_service.messages import (
     ConversationKey,
     ConversationOverview,
     HandOver,
@@ -21,6 +19,8 @@ from chains.customer_service.turns import (
     WaitingConversation,
     now,
 )
+from chains.customer_service.schema import ServiceEvent, ServiceReply
+from chains.customer_service.transcript import Entry, Transcripts
 from chains.errors import (
     ChainInputError,
     ConversationStorageError,

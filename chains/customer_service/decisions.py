@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from chains.customer_service.messages import ConversationKey, Message
 from chains.customer_service.transcript import Entry
-from chains.customer_service.turns import ConversationKey, Message
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from langgraph.types import Command
 
 from chains.customer_service.conversation import ConversationGraph, ConversationState, handed_over
 from chains.customer_service.events import BreakOff
+from chains.customer_service.messages import ConversationKey, Message
 from chains.customer_service.schema import ServiceEvent
 from chains.customer_service.transcript import Entry, Transcripts
-from chains.customer_service.turns import ConversationKey, Message
 from chains.errors import ChainInputError, NoPersonAwaitedError, ReplyAbandonedError
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
-from chains.customer_service.turns import Turn
+from chains.customer_service.messages import Turn
 from chains.prompts import load_prompt
 from llms.errors import ContextOverflowError, InputTextError
 from llms.texts import check_text
@@ -49,7 +49,7 @@ def build_follow_up_reader(chat_model: BaseChatModel | None = None) -> Runnable[
     message that was none; another short message is tried as it stands first.
 
     Example:
-        >>> from chains.customer_service.turns import now
+        >>> from chains.customer_service.messages import now
         >>> before = Turn(id="m1", speaker="customer", text="How long is the warranty of phones?", time=now())
         >>> build_follow_up_reader().invoke(FollowUp("And for tablets?", [before]))
         ['How long is the warranty of phones? And for tablets?', 'And for tablets?']

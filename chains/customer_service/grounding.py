@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from langchain_core.documents import Document
 
 from chains.customer_service.quoting import Sentence, split_sentences
-from chains.customer_service.wording import CITED, Wording, small_words
+from chains.customer_service.text_features import CITED, Wording, small_words
 from retrievers import split_words
 
 _MIN_WORD_SHARE = 0.75  # a sentence shortened or joined from a passage keeps more, one that was made up has less

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chains.customer_service.staff_words import STAFF_WORDS, StaffLanguage, StaffWords
+from chains.customer_service.handover_summary import STAFF_WORDS, StaffLanguage, StaffWords
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

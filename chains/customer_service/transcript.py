@@ -9,8 +9,7 @@ import sys
 from langgraph.store.base import BaseStore, PutOp, SearchItem
 from pydantic import BaseModel, ConfigDict
 
-from chains.customer_service.schema import ServiceReply
-from chains.customer_service.turns import (
+from chains.customer_service.messages import (
     ConversationKey,
     ConversationOverview,
     HandOver,
@@ -19,6 +18,7 @@ from chains.customer_service.turns import (
     WaitingConversation,
     label,
 )
+from chains.customer_service.schema import ServiceReply
 
 
 class Entry(BaseModel):
@@ -41,7 +41,7 @@ class Transcripts:
 
     Example:
         >>> from langgraph.store.memory import InMemoryStore
-        >>> from chains.customer_service.turns import now
+        >>> from chains.customer_service.messages import now
         >>> transcripts = Transcripts(InMemoryStore())
         >>> key = ConversationKey(owner="shop", conversation="c1")
         >>> message = Message(id="m1", sender="staff", text="Good morning", time=now())

@@ -4,11 +4,11 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chains.monitoring.causes import CauseKeeper
+from chains.monitoring.change_points import StepRecord, Track, find_end, find_start, sum_records, weigh_calm
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
-from chains.monitoring.evidence import STEP_S
+from chains.monitoring.likelihood import STEP_S
+from chains.monitoring.representative_posts import CauseKeeper
 from chains.monitoring.schema import Alert
-from chains.monitoring.surges import StepRecord, Track, find_end, find_start, sum_records, weigh_calm
 
 CALM = timedelta(hours=6)  # a surge may pause for a night
 EXIT_ODDS = 20.0  # for normal times against the surge going on, at which it counts as over

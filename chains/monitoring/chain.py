@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from chains.errors import ChainInputError
-from chains.monitoring.intake import utc_now
+from chains.monitoring.event_time import utc_now
 from chains.monitoring.monitor import OpinionMonitor
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, MonitoringReport, MonitoringRequest, Post, Reading

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chains.monitoring.baseline import SeasonalBaseline, find_cell
-from chains.monitoring.evidence import STEPS_PER_HOUR, EvidenceTable
-from chains.monitoring.surges import StepRecord
+from chains.monitoring.change_points import StepRecord
+from chains.monitoring.likelihood import STEPS_PER_HOUR, EvidenceTable
 from chains.monitoring.thresholds import find_thresholds
 
 NUM_RECORDS = 7 * 24 * STEPS_PER_HOUR

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from chains.errors import ChainInputError
-from chains.monitoring.intake import PostIntake, utc_now
+from chains.monitoring.event_time import PostIntake, utc_now
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, Post, Reading, SetAside, TrendPoint
 from chains.monitoring.topic import TopicMonitor

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from chains.monitoring.baseline import SeasonalBaseline
-from chains.monitoring.evidence import RATE_RATIO, STEPS_PER_HOUR, raise_share
+from chains.monitoring.likelihood import RATE_RATIO, STEPS_PER_HOUR, raise_share
 from llms.arrays import DoubleArray
 
 NUM_MONTHS = 240

@@ -2,10 +2,10 @@
 
 from chains.monitoring.alerts import NEW_NORMAL, AlertKeeper
 from chains.monitoring.baseline import fit_baseline
-from chains.monitoring.causes import CauseKeeper
 from chains.monitoring.detectors import SurgeDetector
-from chains.monitoring.evidence import STEP_S, STEPS_PER_HOUR
+from chains.monitoring.likelihood import STEP_S, STEPS_PER_HOUR
 from chains.monitoring.options import HISTORY, MonitoringOptions
+from chains.monitoring.representative_posts import CauseKeeper
 from chains.monitoring.schema import Alert, Reading
 from chains.monitoring.windows import HourlyHistory
 

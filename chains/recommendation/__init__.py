@@ -6,6 +6,7 @@ files are for `apps`.
 """
 
 from chains.recommendation.chain import RecommendationOptions, build_recommendation_chain, embed_catalogue
+from chains.recommendation.click_model import InterestModel
 from chains.recommendation.evaluation import (
     EvaluationOptions,
     RecommendationReport,
@@ -14,7 +15,6 @@ from chains.recommendation.evaluation import (
     rank_with_chain,
 )
 from chains.recommendation.features import FeatureOptions
-from chains.recommendation.interest import InterestModel
 from chains.recommendation.ranking import RankingOptions
 from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
 from chains.recommendation.training import InterestOptions, train_interest_model

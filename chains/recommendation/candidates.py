@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from chains.recommendation.explanation import ReasonFacts
 from chains.recommendation.features import FEATURE_NAMES, FeatureTable
-from chains.recommendation.taste import UserProfile, build_taste
+from chains.recommendation.user_profile import UserProfile, build_taste
 from retrievers import EventKind
 
 # A reason must hold when a reader checks it, so each fact has a floor of its own.

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from chains.errors import ChainInputError
 from chains.recommendation.candidates import collect_candidates, collect_facts
+from chains.recommendation.click_model import InterestModel
 from chains.recommendation.explanation import ReasonPhrases, explain_item
 from chains.recommendation.features import FeatureTable
-from chains.recommendation.interest import InterestModel
 from chains.recommendation.ranking import RankingOptions, combine_scores, group_parts, select_diverse
 from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
-from chains.recommendation.taste import UserProfile, build_profile
+from chains.recommendation.user_profile import UserProfile, build_profile
 from retrievers import Interactions, ItemCatalogue
 from retrievers.errors import VectorError
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chains.errors import ChainInputError
 from chains.recommendation.schema import Recommendation, RecommendationRequest
-from chains.recommendation.taste import build_taste
+from chains.recommendation.user_profile import build_taste
 from retrievers import EventKind, Interactions, ItemCatalogue, ItemItemRecommender, PopularityRecommender, sum_strengths
 from retrievers.metrics import catalogue_coverage, intra_list_distance, ndcg_at_k, novelty, recall_at_k
 

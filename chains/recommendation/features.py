@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from chains.recommendation.taste import UserProfile, build_taste
+from chains.recommendation.user_profile import UserProfile, build_taste
 from llms.arrays import FloatArray
 from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from chains.recommendation.click_model import InterestModel
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
-from chains.recommendation.interest import InterestModel
-from chains.recommendation.taste import build_profile
+from chains.recommendation.user_profile import build_profile
 from llms.errors import TrainingDataError
 from retrievers import EventKind, Interactions, ItemCatalogue
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from apps.cli import app
 from apps.errors import KeyFileError, SettingsError, UnknownKeyError
 from apps.keys import KeyStore, check_address, check_owner
-from apps.server.rate import RateLimiter
+from apps.server.rate_limit import RateLimiter
 from apps.settings import SETTINGS_NAME, load_settings
 
 

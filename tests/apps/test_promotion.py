@@ -7,7 +7,7 @@ import pytest
 from apps import promotion
 from apps.errors import WorkspaceError
 from apps.promotion import retrain_service, roll_back_service
-from apps.reviewed import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews, training_rows, with_reviewed
+from apps.review_entries import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews, training_rows, with_reviewed
 from apps.settings import load_settings
 from apps.wiring import build_customer_service, open_classifier
 from chains.customer_service import KnownQuestion

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 from apps.cli import app
 from apps.feedback import FeedbackStore
 from apps.review import find_items, review_items
-from apps.reviewed import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews
+from apps.review_entries import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews
 from apps.settings import load_settings
 from apps.wiring import open_conversations
 from chains.customer_service import ServiceReply, Turn
-from chains.customer_service.turns import ConversationKey, now
+from chains.customer_service.messages import ConversationKey, now
 from tests.apps.workspaces import build_workspace
 
 KEY = ConversationKey(owner="anna", conversation="c1")

@@ -15,10 +15,10 @@ from apps.errors import SettingsError, WorkspaceError
 from apps.keys import KeyStore
 from apps.server.admission import Admission
 from apps.server.app import create_app
-from apps.server.bodies import MAX_BODY_BYTES
 from apps.server.chains import Chains
 from apps.server.owners import CurrentOwner
 from apps.server.problems import ProblemError
+from apps.server.request_validation import MAX_BODY_BYTES
 from apps.server.schemas import Problem
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceReply

@@ -12,8 +12,8 @@ from langchain_core.runnables import RunnableLambda
 from apps.server.admission import Admission
 from apps.server.app import create_app
 from apps.server.chains import Chains
-from apps.server.edge import BodyMiddleware
-from apps.server.live import LiveMonitor
+from apps.server.middleware import BodyMiddleware
+from apps.server.monitor_service import LiveMonitor
 from apps.server.problems import ProblemError
 from chains.customer_service import ServiceReply
 from chains.monitoring import Post, build_monitoring_chain
@@ -131,7 +131,7 @@ def test_every_response_carries_the_security_headers(client, method, address):
 
 
 async def test_a_body_that_never_ends_is_given_up(monkeypatch):
-    monkeypatch.setattr("apps.server.edge._BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("apps.server.middleware._BODY_TIMEOUT_S", 0.05)
     sent = []
 
     async def receive():
@@ -182,7 +182,7 @@ def test_a_stream_that_cannot_be_read_does_not_stop_the_monitor():
 
 
 def test_the_state_of_the_monitor_is_bounded(monkeypatch):
-    monkeypatch.setattr("apps.server.live._KEPT_ALERTS", 0)
+    monkeypatch.setattr("apps.server.monitor_service._KEPT_ALERTS", 0)
     posts = [Post(**make_post(24 * 3 * day, "app")) for day in range(200)]
     monitor = LiveMonitor(build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT), read_history=lambda: posts)
     monitor.start()

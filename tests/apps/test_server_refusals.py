@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.server.bodies import MAX_BODY_BYTES, check_body
 from apps.server.problems import ProblemError
+from apps.server.request_validation import MAX_BODY_BYTES, check_body
 from apps.server.schemas import Problem
 
 JSON = {"Content-Type": "application/json"}

@@ -7,7 +7,7 @@ from langgraph.types import Command
 
 from chains.customer_service import ServiceReply
 from chains.customer_service.conversation import build_service_conversation
-from chains.customer_service.turns import ConversationKey, now
+from chains.customer_service.messages import ConversationKey, now
 from tests.chains.customer_service.talks import ShopChain, Talk, open_conversations
 
 KEY = ConversationKey(owner="shop", conversation="c1")

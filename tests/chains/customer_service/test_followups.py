@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chains.customer_service.followups import FollowUp, build_follow_up_reader, is_fragment
-from chains.customer_service.turns import Turn, now
+from chains.customer_service.messages import Turn, now
 from llms.fakes import ScriptedChatModel
 from tests.chains.customer_service.talks import ShopChain, Talk, open_conversations
 

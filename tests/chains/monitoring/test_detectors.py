@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chains.monitoring.baseline import SeasonalBaseline, find_cell, fit_baseline
-from chains.monitoring.causes import CauseKeeper
+from chains.monitoring.change_points import StepRecord, find_end, find_start
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
-from chains.monitoring.evidence import EvidenceTable
-from chains.monitoring.surges import StepRecord, find_end, find_start
+from chains.monitoring.likelihood import EvidenceTable
+from chains.monitoring.representative_posts import CauseKeeper
 from chains.monitoring.thresholds import find_thresholds
 from chains.monitoring.windows import HourCounts, HourlyHistory
 from tests.chains.monitoring.streams import make_posts, read_posts

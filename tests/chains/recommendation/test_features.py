@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chains.recommendation import embed_catalogue
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
-from chains.recommendation.taste import build_profile, build_taste
+from chains.recommendation.user_profile import build_profile, build_taste
 from retrievers.interactions import EventKind, EventWeights, Interactions
 from tests.chains.recommendation.worlds import EMBEDDINGS, START, make_catalogue, make_event, make_events
 

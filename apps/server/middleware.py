@@ -10,8 +10,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apps.server.bodies import MAX_BODY_BYTES, check_body, check_content_type
 from apps.server.problems import ProblemError, refuse
+from apps.server.request_validation import MAX_BODY_BYTES, check_body, check_content_type
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import string
 import pytest
 
 from chains.customer_service import ServiceOptions
-from chains.customer_service.staff_words import STAFF_WORDS
+from chains.customer_service.handover_summary import STAFF_WORDS
 from tests.chains.customer_service.shops import make_chain
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chains.customer_service.tickets import TicketLocks
+from chains.customer_service.fair_lock import TicketLocks
 from chains.errors import ConversationBusyError
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
 from chains.recommendation.features import FEATURE_NAMES, FeatureTable
-from chains.recommendation.taste import build_profile
 from chains.recommendation.training import build_examples
+from chains.recommendation.user_profile import build_profile
 from llms.errors import ModelFolderError, TrainingDataError
 from retrievers.interactions import Interactions
 from tests.chains.recommendation.worlds import (

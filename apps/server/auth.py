@@ -10,7 +10,7 @@ from apps.errors import KeyFileError
 from apps.keys import KeyStore, is_loopback
 from apps.server.owners import LOCAL, Owner
 from apps.server.problems import ProblemError, refuse
-from apps.server.rate import RateLimiter
+from apps.server.rate_limit import RateLimiter
 
 _log = logging.getLogger(__name__)
 
