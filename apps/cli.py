@@ -12,6 +12,7 @@ from apps.command_options import AsJson, Workspace
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
 from apps.label_commands import labelling
+from apps.model_commands import model_commands
 from apps.service_commands import service
 from llms.errors import TuneChainError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(labelling, name="label")
 app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
+app.add_typer(model_commands, name="models")
 
 
 def main() -> None:

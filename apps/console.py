@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -139,6 +139,15 @@ def progress_bar(title: str) -> Iterator[Callable[[float, int], None]]:
     ) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def show_bytes(total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show bytes and the time left on standard error, if that is a terminal, and give what takes the bytes so far."""
+    columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("fetching", total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _figure(value: float | None) -> str:

