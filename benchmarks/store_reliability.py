@@ -29,7 +29,7 @@ from llms.errors import TuneChainError
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
 from retrievers.errors import StoreBusyError, StoreFolderError
-from retrievers.store.keyword_index import split_words
+from retrievers.store.keyword_index import keyword_terms
 
 DIMENSION = 16
 KINDS = ("add", "delete", "snapshot", "compaction")
@@ -94,7 +94,7 @@ def _report(arguments: argparse.Namespace, folder: Path) -> list[str]:
 def load_for_children() -> None:
     """Load once what every child needs; loading starts no thread, which a fork would lose."""
     importlib.import_module("faiss")
-    list(split_words("退货"))
+    list(keyword_terms("退货"))
 
 
 def _tell(lines: list[str]) -> None:

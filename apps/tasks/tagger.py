@@ -18,7 +18,7 @@ from llms.manifest import TaggerManifest
 from llms.metrics import expected_calibration_error, reliability_bins
 from llms.tagger import entity_report
 from llms.tagger.metrics import Span
-from llms.texts import split_words
+from llms.texts import token_spans
 
 _MAX_ERRORS = 50
 _LONGEST_WORDS = 12  # of a span that is looked up; a Chinese character is a word
@@ -138,7 +138,7 @@ def _look_up(train: Sequence[TaggedText], texts: Sequence[str]) -> list[list[Spa
 
 
 def _look_up_in(text: str, label_of: dict[str, str]) -> list[Span]:
-    words = split_words(text)
+    words = token_spans(text)
     spans: list[Span] = []
     place = 0
     while place < len(words):
