@@ -1,4 +1,4 @@
-"""Texts to labels with calibrated probabilities, as a LangChain runnable."""
+"""`LocalClassifier`: texts to labels with calibrated probabilities, as a LangChain runnable."""
 
 import functools
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from llms.classifier.head import ClassifierHead, ProbabilityModel
 from llms.classifier.results import Classification, Explanation
 from llms.encoder.backend import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
 from llms.encoder.trained_folders import open_trained_encoder, resolve_trained
-from llms.errors import ModelFolderError, OptionValueError, UnsupportedOptionError
-from llms.manifest import MANIFEST_NAME, ClassifierManifest, load_manifest
+from llms.errors import OptionValueError, UnsupportedOptionError
+from llms.manifest import MANIFEST_NAME, ClassifierManifest, is_near, load_manifest, refuse_other_outputs
 from llms.texts.checks import check_text
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 # how far a probability may move between the machine and precision of the training and those of the use
-_CANARY_TOLERANCE = {"int8": 0.25}
-_USUAL_TOLERANCE = 0.1
+_TOLERANCES = {"int8": 0.25}
+_TOLERANCE = 0.1
 
 
 class LocalClassifier(BatchRunnable[Classification]):
@@ -202,24 +202,20 @@ class LocalClassifier(BatchRunnable[Classification]):
             self.folder, self.manifest, engine=self.engine, device=self.device, precision=self.precision
         )
         head = ClassifierHead.load(self.folder, manifest=self.manifest, encoder=encoder)
-        _check_canaries(head, self.manifest, self.folder, _CANARY_TOLERANCE.get(self.precision, _USUAL_TOLERANCE))
+        _check_outputs(head, self.manifest, self.folder, _TOLERANCES.get(self.precision, _TOLERANCE))
         return head
 
 
-def _check_canaries(head: ClassifierHead, manifest: ClassifierManifest, folder: Path, tolerance: float) -> None:
-    """Refuse a model that does not say what it said when it was saved."""
-    if not manifest.canaries:
+def _check_outputs(head: ClassifierHead, manifest: ClassifierManifest, folder: Path, tolerance: float) -> None:
+    outputs = manifest.reference_outputs
+    if not outputs:
         return
-    probabilities, _ = head.predict([canary.text for canary in manifest.canaries], batch_size=len(manifest.canaries))
-    for canary, row in zip(manifest.canaries, probabilities, strict=True):
-        found = float(row[head.labels.index(canary.label)])
-        if not abs(found - canary.probability) <= tolerance:  # a NaN is no answer either
-            msg = (
-                f"the model in {folder} does not answer as it did when it was saved: {canary.label!r} had the "
-                f"probability {canary.probability:.3f} for {canary.text[:60]!r}, now {found:.3f}; train it again, or "
-                "take the versions of the libraries that its manifest names"
-            )
-            raise ModelFolderError(msg)
+    probabilities, _ = head.predict([output.text for output in outputs], batch_size=len(outputs))
+    for output, row in zip(outputs, probabilities, strict=True):
+        found = float(row[head.labels.index(output.label)])
+        if not is_near(found, output.probability, tolerance=tolerance):
+            reference = f"{output.label!r} had the probability {output.probability:.3f} for {output.text[:60]!r}"
+            refuse_other_outputs(folder, reference, f"{found:.3f}")
 
 
 def _torch_precision(precision: EmbeddingPrecision) -> "Precision":

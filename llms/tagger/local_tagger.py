@@ -1,4 +1,4 @@
-"""Texts to labelled spans with calibrated probabilities, as a LangChain runnable."""
+"""`LocalTagger`: texts to labelled spans with calibrated probabilities, as a LangChain runnable."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ from llms.batch_runnable import BatchRunnable
 from llms.encoder.backend import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
 from llms.encoder.trained_folders import resolve_trained
 from llms.errors import ModelFolderError, OptionValueError
-from llms.manifest import MANIFEST_NAME, TaggerManifest, load_manifest_of
+from llms.manifest import MANIFEST_NAME, TaggerManifest, load_manifest_of, refuse_other_outputs
 from llms.tagger.results import Tagging
 from llms.tagger.scheme import TagScheme
 from llms.tagger.token_tagger import TokenTagger, find_spans
@@ -95,22 +95,16 @@ class LocalTagger(BatchRunnable[Tagging]):
             self.folder, self.manifest, engine=self.engine, device=self.device, precision=self.precision
         )
         if self.manifest is not None:
-            _check_canaries(network, self.manifest, self.folder)
+            _check_outputs(network, self.manifest, self.folder)
         return network
 
 
-def _check_canaries(network: TokenTagger, manifest: TaggerManifest, folder: Path) -> None:
-    """Refuse a model that does not find what it found when it was saved."""
-    answers = network.word_logits([canary.text for canary in manifest.canaries])
-    for canary, words in zip(manifest.canaries, answers, strict=True):
+def _check_outputs(network: TokenTagger, manifest: TaggerManifest, folder: Path) -> None:
+    outputs = manifest.reference_outputs
+    for output, words in zip(outputs, network.word_logits([output.text for output in outputs]), strict=True):
         found = tuple((span.start, span.end, span.label) for span in find_spans(network.scheme, words))
-        if found != canary.spans:
-            msg = (
-                f"the model in {folder} does not answer as it did when it was saved: in {canary.text[:60]!r} it found "
-                f"{canary.spans}, now {found}; train it again, or take the versions of the libraries that its "
-                "manifest names"
-            )
-            raise ModelFolderError(msg)
+        if found != output.spans:
+            refuse_other_outputs(folder, f"in {output.text[:60]!r} it found {output.spans}", str(found))
 
 
 def _foreign_labels(folder: Path) -> tuple[str, ...]:

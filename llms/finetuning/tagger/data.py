@@ -11,7 +11,7 @@ from typing import Any
 from llms.errors import DataFileError, InputTextError, OptionValueError, TrainingDataError
 from llms.finetuning.data.splits import draw
 from llms.finetuning.data.tables import MAX_CELL_CHARS, RejectedRow, read_table, refuse_bad_file
-from llms.tagger.metrics import bio_spans
+from llms.tagger.scheme import bio_spans
 from llms.texts.checks import check_text
 from llms.texts.scripts import is_chinese
 
