@@ -7,6 +7,7 @@ The tree::
     ├── ModelFolderError (ValueError)            the folder is there but is no usable model
     │   └── UnsafeModelError                     it holds code or weights in a format that can run code
     ├── InputTextError (ValueError)              a text no model should see (NUL, lone surrogate, too long)
+    ├── StrictJsonError (ValueError)             JSON that programs read differently
     ├── ContextOverflowError (ValueError)        prompt and answer do not fit into the model's context
     ├── UnknownOptionError (TypeError)           an option that does not exist, or not at this call
     ├── OptionValueError (ValueError)            an option with a value that no model can honour
@@ -23,6 +24,8 @@ The tree::
         └── TrainingSaveError (OSError)          a checkpoint or model that could not be written
 """
 
+from typing import Literal, TypeAlias
+
 __all__ = [
     "ByteStoreError",
     "ConstraintError",
@@ -32,9 +35,11 @@ __all__ = [
     "EngineError",
     "GenerationTimeoutError",
     "InputTextError",
+    "JsonFault",
     "ModelFolderError",
     "ModelNotFoundError",
     "OptionValueError",
+    "StrictJsonError",
     "TrainingDataError",
     "TrainingDivergedError",
     "TrainingError",
@@ -64,6 +69,22 @@ class UnsafeModelError(ModelFolderError):
 
 class InputTextError(TuneChainError, ValueError):
     """A text refused before any model sees it."""
+
+
+JsonFault: TypeAlias = Literal["constant", "key", "number"]
+"""NaN or infinity; a key given twice; a number beyond all bounds."""
+
+
+class StrictJsonError(TuneChainError, ValueError):
+    """JSON that programs read differently.
+
+    Attributes:
+        fault: which rule was broken, for messages that must not repeat what was read.
+    """
+
+    def __init__(self, message: str, *, fault: JsonFault) -> None:
+        super().__init__(message)
+        self.fault: JsonFault = fault
 
 
 class ContextOverflowError(TuneChainError, ValueError):

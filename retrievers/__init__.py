@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from retrievers.importing.langchain_faiss import ImportReport, import_langchain_faiss, read_langchain_faiss
     from retrievers.interactions import Event, EventKind, EventWeights, Interactions, sum_strengths
     from retrievers.items import Item, ItemCatalogue
-    from retrievers.store.keyword_index import split_words
+    from retrievers.store.keyword_index import keyword_terms
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
 __all__ = [
@@ -41,13 +41,13 @@ __all__ = [
     "fit_min_relevance",
     "fuse_rankings",
     "import_langchain_faiss",
+    "keyword_terms",
     "list_files",
     "parse_file",
     "read_bytes",
     "read_documents",
     "read_langchain_faiss",
     "split_documents",
-    "split_words",
     "sum_strengths",
 ]
 
@@ -63,7 +63,7 @@ __getattr__ = lazy_names(
         "importing.langchain_faiss": ["ImportReport", "import_langchain_faiss", "read_langchain_faiss"],
         "interactions": ["Event", "EventKind", "EventWeights", "Interactions", "sum_strengths"],
         "items": ["Item", "ItemCatalogue"],
-        "store.keyword_index": ["split_words"],
+        "store.keyword_index": ["keyword_terms"],
         "threshold": ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"],
     },
 )

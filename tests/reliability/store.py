@@ -22,7 +22,7 @@ from llms.errors import TuneChainError
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
 from retrievers.errors import StoreBusyError, StoreFolderError
-from retrievers.store.keyword_index import split_words
+from retrievers.store.keyword_index import keyword_terms
 from tests.reliability.processes import answer_of, in_child, in_children, start_child
 
 KINDS = ("add", "delete", "snapshot", "compaction")
@@ -35,7 +35,7 @@ State = dict[str, str]  # id -> text
 def load_for_children() -> None:
     """Load once what every child needs; loading starts no thread, which a fork would lose."""
     importlib.import_module("faiss")
-    list(split_words("退货"))
+    list(keyword_terms("退货"))
 
 
 # --- kills

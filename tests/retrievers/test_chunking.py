@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
+from llms.texts import split_sentences
 from retrievers import split_documents
 from retrievers.blocks import Kind, find_blocks
-from retrievers.boundaries import split_sentences
 
 _PIECES = [
     *("word", " ", "\n", "\n\n", "\n# Head", "\n# A\n## Sub ", ". ", "退货要多久", "。", "！”", "a" * 30, "\t", "🙂"),
