@@ -7,7 +7,6 @@ Every round runs in a process forked from this one, which itself never answers: 
 """
 
 import argparse
-import asyncio
 import dataclasses
 import json
 import operator
@@ -89,13 +88,9 @@ def _report(arguments: argparse.Namespace, folder: Path) -> list[str]:
         "",
         "## Two messages at once",
         "",
-        "| sent by | pairs | lost | interleaved | against the order of the calls |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {report.sent_by} | {report.pairs:,} | {report.lost} | {report.interleaved} | "
-        f"{'no order' if report.swapped is None else report.swapped} |"
-        for report in pairs
+        "| sent by | pairs | lost | interleaved |",
+        "|---|---|---|---|",
+        f"| two threads | {pairs.pairs:,} | {pairs.lost} | {pairs.interleaved} |",
     ]
     full = run_full_disk(folder / "full")
     lines += [
@@ -258,42 +253,35 @@ def _open_once(path: Path) -> None:
 # --- two at once
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True, slots=True)
 class PairReport:
-    """What was counted; `swapped` is None where nobody can tell which call came first."""
+    """What became of messages that two threads sent to one conversation at once."""
 
-    sent_by: str
     pairs: int
     lost: int
     interleaved: int
-    swapped: int | None
 
 
-def run_pairs(folder: Path, *, count: int) -> list[PairReport]:
-    """Send two messages to one conversation at once, `count` times: half from threads, half from an event loop."""
+def run_pairs(folder: Path, *, count: int) -> PairReport:
+    """Send two messages to one conversation at once, `count` times."""
     folder.mkdir(parents=True)
-    half = count // 2
-    from_threads = _in_child(lambda: _send_pairs(folder / "threads.sqlite", half, _from_threads))
-    from_loop = _in_child(lambda: _send_pairs(folder / "loop.sqlite", count - half, _from_loop))
-    from_threads["swapped"] = None
-    return [PairReport("two threads", **from_threads), PairReport("one event loop", **from_loop)]
+    return PairReport(**_in_child(lambda: _send_pairs(folder / "pairs.sqlite", count)))
 
 
-def _send_pairs(path: Path, count: int, send: Callable[[Conversations, str, list[str]], None]) -> dict[str, Any]:
-    found = {"pairs": count, "lost": 0, "interleaved": 0, "swapped": 0}
+def _send_pairs(path: Path, count: int) -> dict[str, int]:
+    found = {"pairs": count, "lost": 0, "interleaved": 0}
     with _open(path) as conversations:
         for number in range(count):
             conversation, ids = f"c{number // 10}", [f"{number}a", f"{number}b"]
-            send(conversations, conversation, ids)
+            _send_from_threads(conversations, conversation, ids)
             last = [turn.id for turn in conversations.turns(OWNER, conversation)[-4:]]
             orders = [[name for id_ in order for name in (id_, f"{id_}/reply")] for order in (ids, ids[::-1])]
             found["lost"] += len(set(orders[0]) - set(last))
             found["interleaved"] += last not in orders
-            found["swapped"] += last == orders[1]
     return found
 
 
-def _from_threads(conversations: Conversations, conversation: str, ids: list[str]) -> None:
+def _send_from_threads(conversations: Conversations, conversation: str, ids: list[str]) -> None:
     def work(id_: str) -> None:
         conversations.send(owner=OWNER, conversation=conversation, message_id=id_, text=f"message {id_}")
 
@@ -302,18 +290,6 @@ def _from_threads(conversations: Conversations, conversation: str, ids: list[str
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def _from_loop(conversations: Conversations, conversation: str, ids: list[str]) -> None:
-    async def work() -> None:
-        await asyncio.gather(
-            *(
-                conversations.asend(owner=OWNER, conversation=conversation, message_id=id_, text=f"message {id_}")
-                for id_ in ids
-            )
-        )
-
-    asyncio.run(work())
 
 
 # --- a full disk

@@ -1,15 +1,14 @@
 """The front door of conversations: one message after the other, each exactly once, each owner by itself."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from chains.customer_service.conversation import ConversationGraph
 from chains.customer_service.decisions import DecisionSink, describe_decision, log_decision
 from chains.customer_service.delivery import Delivery
-from chains.customer_service.fair_lock import TicketLocks
+from chains.customer_service.fair_lock import FairLocks
 from chains.customer_service.messages import (
     ConversationKey,
     ConversationOverview,
@@ -85,7 +84,7 @@ class Conversations:
         self._decisions_with_text = decisions_with_text
         self._shared_lock = shared_lock
         self._storage_errors = storage_errors
-        self._locks = TicketLocks()
+        self._locks = FairLocks()
 
     # --- customers
 
@@ -125,48 +124,6 @@ class Conversations:
         """
         key, message = self._customer_message(owner, conversation, message_id, text)
         return (_without_entry(step) for step in self._handle_in_turn(key, message, is_wanted=is_wanted))
-
-    async def asend(self, *, owner: str, conversation: str, message_id: str, text: str) -> ServiceReply:
-        """Return what `send` does, from an event loop; messages keep the order of their calls."""
-        async for step in self.astream(owner=owner, conversation=conversation, message_id=message_id, text=text):
-            if isinstance(step, ServiceReply):
-                return step
-        raise AssertionError  # a stream ends with its reply
-
-    async def astream(
-        self, *, owner: str, conversation: str, message_id: str, text: str
-    ) -> AsyncIterator[ServiceEvent | ServiceReply]:
-        """Yield what `stream` does, from an event loop; once begun, a message is finished even if nobody listens."""
-        key, message = self._customer_message(owner, conversation, message_id, text)
-        loop = asyncio.get_running_loop()
-        steps: asyncio.Queue[Step | BaseException] = asyncio.Queue()
-        ticket = self._locks.draw(key)
-
-        def tell(step: Step | BaseException) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(steps.put_nowait, step)
-
-        def work() -> None:
-            try:
-                with ticket:
-                    for step in self._handle(key, message):
-                        tell(step)
-            except BaseException as error:  # raised where it is waited for
-                tell(error)
-
-        try:
-            await asyncio.shield(asyncio.wrap_future(ticket.called))
-            loop.run_in_executor(None, work)  # a thread that waited for its ticket would take a worker from others
-        except BaseException:
-            ticket.release()
-            raise
-        while True:
-            step = await steps.get()
-            if isinstance(step, BaseException):
-                raise step
-            yield _without_entry(step)
-            if isinstance(step, Entry):
-                return
 
     # --- staff
 
@@ -222,7 +179,7 @@ class Conversations:
             UnknownConversationError: if the owner has no such conversation.
         """
         key = _checked_key(owner, conversation)
-        with self._locks.draw(key), self._storage(), self._shared_lock(key.thread_id):
+        with self._locks.hold(key), self._storage(), self._shared_lock(key.thread_id):
             if not self._delivery.has_begun(key):  # this is deleted last
                 self._require(key)
             self._transcripts.delete(key)
@@ -233,7 +190,7 @@ class Conversations:
     def _handle_in_turn(
         self, key: ConversationKey, message: Message, *, is_wanted: Callable[[], bool] = lambda: True
     ) -> Iterator[Step]:
-        with self._locks.draw(key):
+        with self._locks.hold(key):
             yield from self._handle(key, message, is_wanted=is_wanted)
 
     def _handle(

@@ -1,88 +1,61 @@
-"""Strict order per conversation: whoever draws a ticket first is served first, in threads and event loops alike."""
+"""A first-come, first-served lock per conversation, for threads."""
 
 import threading
 from collections import deque
-from collections.abc import Hashable
-from concurrent.futures import Future
-from types import TracebackType
-from typing import Self
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 
 from chains.errors import ConversationBusyError
 
 
-class Ticket:
-    """A place in a queue; `called` is done when it is this ticket's turn. Made by `TicketLocks.draw`."""
-
-    def __init__(self, locks: "TicketLocks", key: Hashable) -> None:
-        self.called: Future[None] = Future()
-        self._locks = locks
-        self._key = key
-
-    def release(self) -> None:
-        """Let the next one in, or leave the queue; doing it twice changes nothing."""
-        self._locks.give_back(self, self._key)
-
-    def __enter__(self) -> Self:
-        try:
-            self.called.result()
-        except BaseException:  # an interrupt while waiting must not leave a ticket that nobody gives back
-            self.release()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-
-class TicketLocks:
-    """One lock per key that is given in the order of asking.
-
-    Python's own locks promise no order, and those of threads and of asyncio do not know each other.
+class FairLocks:
+    """One lock per key that is given in the order of asking; Python's own locks promise no order.
 
     Args:
-        max_waiting: tickets that one key may have open; the next is refused at once.
+        max_waiting: how many may hold or await one key; the next is refused at once.
 
     Example:
-        >>> locks = TicketLocks()
-        >>> first, second = locks.draw("a"), locks.draw("a")
-        >>> first.called.done(), second.called.done()
-        (True, False)
-        >>> first.release(); second.called.done()
-        True
+        >>> locks = FairLocks(max_waiting=1)
+        >>> with locks.hold("a"), locks.hold("b"):
+        ...     print("both are held")
+        both are held
     """
 
     def __init__(self, *, max_waiting: int = 32) -> None:
         self._max_waiting = max_waiting
         self._guard = threading.Lock()
-        self._queues: dict[Hashable, deque[Ticket]] = {}
+        self._queues: dict[Hashable, deque[threading.Event]] = {}
 
-    def draw(self, key: Hashable) -> Ticket:
-        """Return the next ticket of `key`; use it in a `with`, which waits, or await `called` and release it.
+    @contextmanager
+    def hold(self, key: Hashable) -> Iterator[None]:
+        """Wait until everyone who asked for `key` before has let go of it, and hold it inside.
 
         Raises:
             ConversationBusyError: if too many wait already.
         """
+        turn = self._join_queue(key)
+        try:  # also around the waiting: an interrupt must not leave a place that nobody gives back
+            turn.wait()
+            yield
+        finally:
+            self._leave_queue(key, turn)
+
+    def _join_queue(self, key: Hashable) -> threading.Event:
         with self._guard:
             queue = self._queues.setdefault(key, deque())
             if len(queue) >= self._max_waiting:
                 msg = f"{len(queue)} messages of this conversation wait already; send this one again later"
                 raise ConversationBusyError(msg)
-            ticket = Ticket(self, key)
-            queue.append(ticket)
-            if queue[0] is ticket:
-                ticket.called.set_result(None)
-        return ticket
+            turn = threading.Event()
+            queue.append(turn)
+            queue[0].set()
+        return turn
 
-    def give_back(self, ticket: Ticket, key: Hashable) -> None:
-        """Take a ticket out of its queue and call the one that is first now."""
+    def _leave_queue(self, key: Hashable, turn: threading.Event) -> None:
         with self._guard:
-            queue = self._queues.get(key, deque())
-            if ticket not in queue:
-                return
-            queue.remove(ticket)
-            if not queue:
+            queue = self._queues[key]
+            queue.remove(turn)
+            if queue:
+                queue[0].set()
+            else:
                 del self._queues[key]
-            elif not queue[0].called.done():
-                queue[0].called.set_result(None)

@@ -1,6 +1,5 @@
 """The front door: each message once, in order, of its owner only; nothing bad is ever stored."""
 
-import asyncio
 import json
 import logging
 import threading
@@ -260,8 +259,6 @@ def test_bad_input_is_refused_before_anything_is_stored(changes, error):
         conversations.send(**place(**changes))
     with pytest.raises(error):
         conversations.stream(**place(**changes))  # at once, not at its first event
-    with pytest.raises(error):
-        asyncio.run(conversations.asend(**place(**changes)))
     assert conversations.list("shop") == []
 
 
@@ -296,6 +293,18 @@ class SlowChain(ShopChain):
         return super().reply(request, config)
 
 
+class HeldChain(ShopChain):
+    """Answers nothing before it may go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def reply(self, request, config):
+        assert self.go_on.wait(30)
+        return super().reply(request, config)
+
+
 def test_messages_of_many_threads_never_mix():
     chain = SlowChain()
     talk = Talk(open_conversations(chain))
@@ -308,57 +317,23 @@ def test_messages_of_many_threads_never_mix():
     assert chain.most_inside == 1
 
 
-async def test_messages_of_an_event_loop_keep_the_order_of_their_calls():
-    chain = SlowChain()
+def test_a_conversation_with_too_much_waiting_refuses_more():
+    chain, outcomes = HeldChain(), []
     talk = Talk(open_conversations(chain))
-    texts = [f"warranty phones {number}" for number in range(10)]
-    await asyncio.gather(
-        *(talk.conversations.asend(**talk.place, message_id=text, text=text) for text in texts),
-    )
-    assert [text for speaker, text in talk.turns if speaker == "customer"] == texts
-    assert chain.most_inside == 1
 
+    def send(number):
+        try:
+            outcomes.append(talk.say(f"warranty phones {number}").route)
+        except ConversationBusyError:
+            outcomes.append("busy")
+            chain.go_on.set()
 
-async def test_a_listener_that_goes_away_leaves_a_finished_message():
-    talk = Talk(open_conversations(SlowChain()))
-    stream = talk.conversations.astream(**talk.place, message_id="left", text=PHONES)
-    await anext(stream)
-    await stream.aclose()
-    await talk.conversations.asend(**talk.place, message_id="next", text=TABLETS)
-    assert [speaker for speaker, _ in talk.turns] == ["customer", "assistant"] * 2
-
-
-async def test_who_gives_up_waiting_leaves_no_message_and_no_lock():
-    talk = Talk(open_conversations(SlowChain()))
-    first = asyncio.create_task(talk.conversations.asend(**talk.place, message_id="first", text=PHONES))
-    second = asyncio.create_task(talk.conversations.asend(**talk.place, message_id="second", text=TABLETS))
-    await asyncio.sleep(0)
-    second.cancel()
-    await first
-    await talk.conversations.asend(**talk.place, message_id="third", text=TABLETS)
-    assert [turn.id for turn in talk.conversations.turns(**talk.place)] == [
-        "first", "first/reply", "third", "third/reply",
-    ]  # fmt: skip
-
-
-async def test_events_reach_an_event_loop_and_errors_too():
-    conversations = open_conversations(ShopChain(fails_at="tablets"))
-    *events, reply = [step async for step in conversations.astream(**place())]
-    assert [sorted(event) for event in events] == [["milliseconds", "step"], ["route"], ["text"]]
-    assert reply.route == "answer"
-    with pytest.raises(ValueError, match="does not like tablets"):
-        await conversations.asend(**place(message_id="m2", text=TABLETS))
-
-
-async def test_a_conversation_with_too_much_waiting_refuses_more():
-    talk = Talk(open_conversations(SlowChain()))
-    sends = [
-        talk.conversations.asend(**talk.place, message_id=f"m{number}", text=f"warranty phones {number}")
-        for number in range(33)
-    ]
-    *replies, last = await asyncio.gather(*sends, return_exceptions=True)
-    assert isinstance(last, ConversationBusyError)
-    assert {reply.route for reply in replies} == {"answer"}
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(33)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["answer"] * 32 + ["busy"]
     assert len(talk.turns) == 64
 
 
