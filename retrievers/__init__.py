@@ -12,6 +12,7 @@ from llms.lazy_names import lazy_names
 if TYPE_CHECKING:
     from retrievers.chunking import split_documents
     from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender
+    from retrievers.document_index import FaissDocumentIndex
     from retrievers.documents import SourceFile, list_files, parse_file, read_bytes, read_documents
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
@@ -27,6 +28,7 @@ __all__ = [
     "EventKind",
     "EventWeights",
     "FactorRecommender",
+    "FaissDocumentIndex",
     "FaissStore",
     "FittedThreshold",
     "HybridRetriever",
@@ -56,6 +58,7 @@ __getattr__ = lazy_names(
     {
         "chunking": ["split_documents"],
         "collaborative": ["FactorRecommender", "ItemItemRecommender", "PopularityRecommender"],
+        "document_index": ["FaissDocumentIndex"],
         "documents": ["SourceFile", "list_files", "parse_file", "read_bytes", "read_documents"],
         "faiss_store": ["FaissStore"],
         "fusion": ["fuse_rankings"],
