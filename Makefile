@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKSPACE ?= workspace
+# one process a core, four at most (each takes up to 2 GB of memory); a file's tests stay together, as its fixtures do
+PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
+PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check format slow benchmark reliability conformance serve clean
+.PHONY: help install quickstart test check format slow nightly benchmark reliability conformance serve clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,8 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 quickstart: $(INSTALLED) ## train, build and run the three applications on the sample records
 	$(BIN)/tunechain quickstart $(WORKSPACE)
 
-test: $(INSTALLED) ## run the tests (no network, tiny models) and ask for 90 % of lines
-	$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+test: $(INSTALLED) ## run the tests (no network, tiny models); PYTEST_ARGS=--cov asks for coverage, too
+	$(PYTEST) $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## format, lint, types, import direction
 	$(BIN)/ruff format --check .
@@ -35,7 +38,10 @@ format: $(INSTALLED) ## put every file into shape
 	$(BIN)/ruff check --fix .
 
 slow: $(INSTALLED) ## the tests with real models, and with public data where TUNECHAIN_DATA names it
-	$(BIN)/pytest -q -m slow
+	$(PYTEST) -m slow
+
+nightly: $(INSTALLED) ## the slow tests, and those with random input many times over
+	$(PYTEST) -m "slow or nightly or hypothesis" --hypothesis-profile nightly
 
 benchmark: $(INSTALLED) ## every figure beside its baseline; takes about three hours
 	$(BIN)/python -m benchmarks.classifiers --data banking77 --methods head full --seeds 0 1 2 --results build/figures.jsonl

@@ -243,26 +243,27 @@ def ask(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a customer's question; a chat remembers slots and what was asked back."""
+    """Answer a customer's question; a chat remembers what was said, so "and for tablets?" is understood."""
     from apps.console import print_json, print_reply
-    from apps.wiring import build_customer_service
-    from chains.customer_service import ServiceReply, ServiceRequest
+    from apps.wiring import open_conversations
 
-    chain = build_customer_service(_settings(workspace))
-    reply: ServiceReply | None = None
-    for question in [text] if text is not None else _typed_lines():
-        known = {"slots": reply.slots, "open_question": reply.open_question} if reply else {}
-        try:
-            reply = chain.invoke(ServiceRequest.model_validate({"text": question, **known}))
-        except TuneChainError as error:
-            if text is not None:
-                raise
-            sys.stderr.write(f"error: {error}\n")  # a chat goes on after a question that cannot be taken
-            continue
-        if as_json:
-            print_json(reply)
-        else:
-            print_reply(reply)
+    chat = {"owner": "terminal", "conversation": "chat"}
+    # kept in memory: what is typed here is for nobody else, and a server may have the workspace's file open
+    with open_conversations(_settings(workspace), is_kept=False) as conversations:
+        for number, question in enumerate([text] if text is not None else _typed_lines()):
+            try:
+                reply = conversations.send(**chat, message_id=f"question {number}", text=question)
+            except TuneChainError as error:
+                if text is not None:
+                    raise
+                sys.stderr.write(f"error: {error}\n")  # a chat goes on after a question that cannot be taken
+                continue
+            if as_json:
+                print_json(reply)
+            else:
+                print_reply(reply)
+            if reply.route == "handover":  # nobody of the staff reads a terminal, so the assistant goes on
+                conversations.close(**chat, message_id=f"close {number}")
 
 
 @app.command()

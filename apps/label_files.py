@@ -12,6 +12,7 @@ from llms.errors import DataFileError
 from llms.finetuning.data import LabelledText, RejectedRow, read_table
 from llms.finetuning.labelling import Suggestion
 from llms.finetuning.trainer import write_text
+from llms.texts import open_csv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +189,7 @@ def _to_line(cells: Sequence[str], line_end: str) -> str:
 
 
 def _header(path: Path, content: str, columns: LabelColumns) -> list[str]:
-    csv.field_size_limit(max(len(content), csv.field_size_limit()))
-    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    reader = open_csv(content, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         for _ in reader:

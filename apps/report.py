@@ -1,7 +1,6 @@
 """The result of a whole run as one HTML file that needs nothing else: no script, no remote resource."""
 
 import functools
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -19,12 +18,11 @@ from chains.customer_service.evaluation import ServiceScores
 from chains.customer_service.schema import Route
 from chains.monitoring import Alert, MonitoringReport
 from chains.recommendation import Recommendation
+from llms.texts import visible_text
 
 _WEB = Path(__file__).parent / "web"
 _OURS = "tunechain"
 _LARGE = 8  # labels; a larger matrix takes the width of the page
-# what no eye sees or what turns the direction of writing; zero-width joiners stay, words of some scripts need them
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 _METRICS = {
     "accuracy": "accuracy",
@@ -141,7 +139,7 @@ def _translate(words: Mapping[str, str], text: str, **values: object) -> str:
 
 
 def _plain(text: str) -> str:
-    return _INVISIBLE.sub("", text)
+    return visible_text(text, keep_joiners=True)
 
 
 def _percent(share: float) -> str:

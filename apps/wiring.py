@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
 
-from apps.conversation_storage import ConversationStorage, open_postgres, open_sqlite
+from apps.conversation_storage import ConversationStorage, keep_in_memory, open_postgres, open_sqlite
 from apps.errors import NotBuiltError, SettingsError
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
@@ -144,16 +144,18 @@ def _sample_messages(settings: Settings) -> list[str]:
 
 @contextlib.contextmanager
 def open_conversations(
-    settings: Settings, *, chain: Runnable[ServiceRequest, ServiceReply] | None = None
+    settings: Settings, *, chain: Runnable[ServiceRequest, ServiceReply] | None = None, is_kept: bool = True
 ) -> Iterator[Conversations]:
     """Open the conversations of a workspace; `chain` answers in them, or the one of `build_customer_service`.
+
+    With `is_kept` false they are new ones, which live in memory and are gone in the end.
 
     Raises:
         NotBuiltError: if the chain was not built yet.
         ConversationBusyError: if another process has the workspace's file of conversations open.
         SettingsError: if the database that is set cannot be used.
     """
-    with _open_conversation_storage(settings) as storage:
+    with _open_conversation_storage(settings) if is_kept else keep_in_memory() as storage:
         graph = build_service_conversation(
             chain or build_customer_service(settings),
             checkpointer=storage.checkpointer,

@@ -10,7 +10,7 @@ from sklearn.linear_model import SGDClassifier
 
 from llms.finetuning.tagger.data import TaggedText
 from llms.tagger.scheme import TagScheme
-from llms.texts.words import split_words
+from llms.texts.words import token_spans
 
 __all__ = ["fit_linear_tagger"]
 
@@ -23,7 +23,7 @@ def fit_linear_tagger(rows: Sequence[TaggedText], *, seed: int) -> Callable[[Seq
     scheme = TagScheme.of_labels(sorted({span.label for row in rows for span in row.spans}))
     features, tags = [], []
     for row in rows:
-        words = split_words(row.text)
+        words = token_spans(row.text)
         features += _features([row.text[start:end] for start, end in words])
         inside = [
             ([place for place, (start, end) in enumerate(words) if start < span.end and end > span.start], span.label)
@@ -39,7 +39,7 @@ def fit_linear_tagger(rows: Sequence[TaggedText], *, seed: int) -> Callable[[Seq
     def tag(texts: Sequence[str]) -> list[Spans]:
         found = []
         for text in texts:
-            words = split_words(text)
+            words = token_spans(text)
             scores = np.full((len(words), len(scheme.tags)), -1e6, dtype=np.float32)
             if words:
                 matrix = _with_short_indices(vectorizer.transform(_features([text[start:end] for start, end in words])))

@@ -13,16 +13,19 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chains.monitoring import Post, Reading
 from chains.monitoring.baseline import fit_baseline
 from chains.monitoring.detectors import SurgeDetector
 from chains.monitoring.likelihood import STEP_S, STEPS_PER_HOUR
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.topic import TopicMonitor
 from chains.monitoring.windows import HourlyHistory
+from llms import Classification
 from llms.arrays import DoubleArray
 
 Counts = NDArray[np.int64]
@@ -288,11 +291,20 @@ def measure_budget(seed: int, rate: float, topics: int) -> str:
         for index, steps in enumerate(spread_hour(random, posts, negatives)):
             for place, scores in enumerate(steps):
                 end_s = (FIRST_HOUR + index) * 3600 + (place + 1) * STEP_S
-                opened = [alert for alert in monitor.add_step(scores, end_s=end_s) if alert.state == "open"]
+                for score in scores:
+                    monitor.add(_reading(score, end_s - STEP_S))
+                opened = [alert for alert in monitor.advance(end_s) if alert.state == "open"]
                 raised += len(opened) if index >= QUIET_H else 0
         alarms, silent = alarms + raised, silent + (raised == 0)
     budget = options.false_alarms_per_topic_month
     return f"| {rate:g} posts/h | {budget:g} | {alarms / topics:.2f} | {silent / topics:.0%} | {np.exp(-budget):.0%} |"
+
+
+def _reading(score: float, time_s: float) -> Reading:
+    # unchecked: millions are made here
+    post = Post.model_construct(id="", source="", text="", time=datetime.fromtimestamp(time_s, UTC))
+    sentiment = Classification.model_construct(label="", probability=score, probabilities={"negative": score})
+    return Reading.model_construct(post=post, topic=sentiment, sentiment=sentiment)
 
 
 def main() -> None:

@@ -150,7 +150,7 @@ def _store_of(task: Task, embeddings: Embeddings) -> FaissStore:
 def _by_tfidf(task: Task) -> Rank:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(analyzer=lambda text: list(keyword.split_words(text)), sublinear_tf=True)
+    vectorizer = TfidfVectorizer(analyzer=lambda text: list(keyword.keyword_terms(text)), sublinear_tf=True)
     matrix = vectorizer.fit_transform([document.page_content for document in task.documents])
 
     def rank(texts: Sequence[str]) -> list[Ranking]:
@@ -261,13 +261,13 @@ def _word_variants() -> dict[str, Callable[[str], list[str]]]:
         return [run[place : place + 2] for run in keyword._HAN_RUN.findall(text) for place in range(len(run) - 1)]
 
     def latin(text: str) -> list[str]:
-        return [word for word in keyword.split_words(text) if not keyword._HAN.match(word)]
+        return [word for word in keyword.keyword_terms(text) if not keyword._HAN.match(word)]
 
     return {
-        "words as jieba cuts them": lambda text: list(keyword.split_words(text)),
+        "words as jieba cuts them": lambda text: list(keyword.keyword_terms(text)),
         "pairs of characters": lambda text: [*latin(text), *pairs(text)],
-        "words and single characters": lambda text: [*keyword.split_words(text), *keyword._HAN.findall(text)],
-        "words and pairs, as it is": lambda text: [*keyword.split_words(text), *pairs(text)],
+        "words and single characters": lambda text: [*keyword.keyword_terms(text), *keyword._HAN.findall(text)],
+        "words and pairs, as it is": lambda text: [*keyword.keyword_terms(text), *pairs(text)],
     }
 
 

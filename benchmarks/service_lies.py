@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from benchmarks.service_questions import read_questions
 from chains.customer_service import TemplateBook, build_customer_service_chain
-from chains.customer_service.quoting import split_sentences
+from chains.customer_service.quoting import split_passage
 from llms import Classification, LocalEmbeddings
 from retrievers import FaissStore, HybridRetriever
 
@@ -68,11 +68,11 @@ class LyingChatModel(BaseChatModel):
     ) -> ChatResult:
         generator = random.Random(f"{self.seed}{messages[-1].text}")
         passages = re.split(r"\n\n\[\d+\] ", str(messages[0].text).split("[1] ", 1)[-1])
-        sentences = [sentence.text for sentence in split_sentences(Document(passages[0]))]
+        sentences = [sentence.text for sentence in split_passage(Document(passages[0]))]
         others = [
             sentence.text
             for text in passages[1:]
-            for sentence in split_sentences(Document(text))
+            for sentence in split_passage(Document(text))
             if len(sentence.text.split()) > _MIN_WORDS
         ]
         truth = generator.sample(sentences, min(2, len(sentences)))

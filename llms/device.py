@@ -1,8 +1,8 @@
-"""Which device and precision a model runs with, decided in one place."""
+"""Device and precision of models: "auto" resolved, products in bfloat16 where that is faster and safe."""
 
 from typing import TYPE_CHECKING, Literal
 
-from llms.errors import UnknownOptionError
+from llms.errors import OptionValueError
 
 if TYPE_CHECKING:
     import contextlib
@@ -35,11 +35,11 @@ def wants_bfloat16(device: str, precision: Precision = "auto") -> bool:
     """Return whether products should run in bfloat16; see `autocast_for`.
 
     Raises:
-        UnknownOptionError: if `precision` is none of the three.
+        OptionValueError: if `precision` is none of the three.
     """
     if precision not in ("auto", "float32", "bfloat16"):
         msg = f"precision must be auto, float32 or bfloat16, got {precision!r}"
-        raise UnknownOptionError(msg)
+        raise OptionValueError(msg)
     return precision == "bfloat16" or (precision == "auto" and _has_native_bfloat16(device))
 
 

@@ -9,6 +9,7 @@ The tree::
     ├── ModelFileError (ValueError)              a file that is no model, is cut off, or of a kind not offered
     ├── ModelFetchError (OSError)                a published model that could not be fetched; nothing is half there
     ├── InputTextError (ValueError)              a text no model should see (NUL, lone surrogate, too long)
+    ├── StrictJsonError (ValueError)             JSON that programs read differently
     ├── ContextOverflowError (ValueError)        prompt and answer do not fit into the model's context
     ├── UnknownOptionError (TypeError)           an option that does not exist, or not at this call
     ├── OptionValueError (ValueError)            an option with a value that no model can honour
@@ -25,6 +26,8 @@ The tree::
         └── TrainingSaveError (OSError)          a checkpoint or model that could not be written
 """
 
+from typing import Literal, TypeAlias
+
 __all__ = [
     "ByteStoreError",
     "ConstraintError",
@@ -34,11 +37,13 @@ __all__ = [
     "EngineError",
     "GenerationTimeoutError",
     "InputTextError",
+    "JsonFault",
     "ModelFetchError",
     "ModelFileError",
     "ModelFolderError",
     "ModelNotFoundError",
     "OptionValueError",
+    "StrictJsonError",
     "TrainingDataError",
     "TrainingDivergedError",
     "TrainingError",
@@ -76,6 +81,22 @@ class ModelFetchError(TuneChainError, OSError):
 
 class InputTextError(TuneChainError, ValueError):
     """A text refused before any model sees it."""
+
+
+JsonFault: TypeAlias = Literal["constant", "key", "number"]
+"""NaN or infinity; a key given twice; a number beyond all bounds."""
+
+
+class StrictJsonError(TuneChainError, ValueError):
+    """JSON that programs read differently.
+
+    Attributes:
+        fault: which rule was broken, for messages that must not repeat what was read.
+    """
+
+    def __init__(self, message: str, *, fault: JsonFault) -> None:
+        super().__init__(message)
+        self.fault: JsonFault = fault
 
 
 class ContextOverflowError(TuneChainError, ValueError):

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llms.errors import ModelFolderError
 from llms.loading import file_sha256
@@ -16,17 +16,21 @@ __all__ = [
     "ChatManifest",
     "ClassifierManifest",
     "EmbeddingsManifest",
-    "LabelCanary",
+    "LabelReference",
     "ModelManifest",
-    "PairCanary",
+    "PairReference",
     "RerankerManifest",
-    "TokenCanary",
-    "VectorCanary",
+    "SpanReference",
+    "TaggerManifest",
+    "TokenReference",
+    "VectorReference",
     "check_chat_folder",
     "find_manifest_of",
+    "is_near",
     "load_chat_manifest",
     "load_manifest",
     "load_manifest_of",
+    "refuse_other_outputs",
     "save_manifest",
     "template_fingerprint",
 ]
@@ -49,7 +53,8 @@ class ModelManifest(BaseModel):
         files: sha256 of every file in the folder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # some fields keep an older name in the file
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
     schema_version: Literal[1] = 1
     base_model: str
@@ -67,7 +72,7 @@ class ModelManifest(BaseModel):
     files: dict[str, str] = {}
 
 
-class LabelCanary(BaseModel):
+class LabelReference(BaseModel):
     """A text and what the model said of it when it was saved; loading asks again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,10 +97,12 @@ class ClassifierManifest(ModelManifest):
     scope_spread: float
     min_probability: float
     min_in_scope: float
-    canaries: tuple[LabelCanary, ...] = ()
+    reference_outputs: tuple[LabelReference, ...] = Field(
+        default=(), validation_alias="canaries", serialization_alias="canaries"
+    )
 
 
-class TokenCanary(BaseModel):
+class TokenReference(BaseModel):
     """A prompt and the tokens that clearly follow it; where others do, something computes in another way."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,7 +111,7 @@ class TokenCanary(BaseModel):
     next_ids: tuple[int, ...]
 
 
-class SpanCanary(BaseModel):
+class SpanReference(BaseModel):
     """A text and the spans (start, end, label) the model found in it when it was saved; loading asks again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -125,10 +132,12 @@ class TaggerManifest(ModelManifest):
     labels: tuple[str, ...]
     temperature: float = 1.0
     reads_shapes: bool = False
-    canaries: tuple[SpanCanary, ...] = ()
+    reference_outputs: tuple[SpanReference, ...] = Field(
+        default=(), validation_alias="canaries", serialization_alias="canaries"
+    )
 
 
-class VectorCanary(BaseModel):
+class VectorReference(BaseModel):
     """A text and the first numbers of its vector when the model was saved; loading asks again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -144,10 +153,12 @@ class EmbeddingsManifest(ModelManifest):
     task: Literal["embeddings"] = "embeddings"
     dimension: int
     loss: str
-    canaries: tuple[VectorCanary, ...] = ()
+    reference_outputs: tuple[VectorReference, ...] = Field(
+        default=(), validation_alias="canaries", serialization_alias="canaries"
+    )
 
 
-class PairCanary(BaseModel):
+class PairReference(BaseModel):
     """A query, a document, and the score of the two when the model was saved; loading asks again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -169,7 +180,9 @@ class RerankerManifest(ModelManifest):
     loss: str
     scale: float = 1.0
     shift: float = 0.0
-    canaries: tuple[PairCanary, ...] = ()
+    reference_outputs: tuple[PairReference, ...] = Field(
+        default=(), validation_alias="canaries", serialization_alias="canaries"
+    )
 
 
 class ChatManifest(ModelManifest):
@@ -177,7 +190,9 @@ class ChatManifest(ModelManifest):
 
     task: Literal["chat"] = "chat"
     template_sha256: str
-    canary: TokenCanary | None = None
+    reference_output: TokenReference | None = Field(
+        default=None, validation_alias="canary", serialization_alias="canary"
+    )
 
 
 _Manifest = TypeVar("_Manifest", bound=ModelManifest)
@@ -274,6 +289,28 @@ def load_manifest_of(folder: Path, kind: type[_Manifest]) -> _Manifest:
             )
             raise ModelFolderError(msg)
     return manifest
+
+
+def refuse_other_outputs(folder: Path, reference: str, found: str) -> NoReturn:
+    """Refuse a model that does not give the outputs it gave when it was saved.
+
+    Args:
+        reference: what was asked, and what the model said then.
+        found: what it says now.
+
+    Raises:
+        ModelFolderError: always.
+    """
+    msg = (
+        f"the model in {folder} does not answer as it did when it was saved: {reference}, now {found}; train it again, "
+        f"or take the versions of the libraries that its {MANIFEST_NAME} names"
+    )
+    raise ModelFolderError(msg)
+
+
+def is_near(found: float, reference: float, *, tolerance: float) -> bool:
+    """Return whether an output is what it was up to a tolerance; a NaN is no answer."""
+    return abs(found - reference) <= tolerance
 
 
 def find_manifest_of(folder: Path, kind: type[_Manifest]) -> _Manifest | None:

@@ -1,7 +1,6 @@
-"""How good a classifier is: pure functions on arrays.
+"""Metrics of classifiers, confidences and rankings: pure functions on arrays.
 
-Precision, recall, F1 and their averages are scikit-learn's, so that figures can be compared with anyone's. What
-confidences are worth is measured in `llms.metrics`, whose names are offered here, too.
+Precision, recall, F1 and their averages are scikit-learn's, so that figures can be compared with anyone's.
 """
 
 from collections import Counter
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from llms.arrays import DoubleArray
+from llms.arrays import BoolArray, DoubleArray, FloatArray
 from llms.errors import OptionValueError
 
 
@@ -145,6 +144,33 @@ def multi_label_report(expected: Sequence[Collection[str]], predicted: Sequence[
         "subset_accuracy": float((wanted == found).all(axis=1).mean()),
         "hamming_loss": float((wanted != found).mean()),
     }
+
+
+def micro_f1(predicted: npt.NDArray[np.bool_], expected: npt.NDArray[np.bool_]) -> float:
+    """Return the F1 of all decisions together; 1 where there was nothing to find and nothing was found.
+
+    Args:
+        predicted: one decision per text and label, (texts, labels).
+        expected: the right ones, of the same shape.
+
+    Example:
+        >>> micro_f1(np.array([[True, True]]), np.array([[True, False]]))
+        0.6666666666666666
+    """
+    total = int(predicted.sum()) + int(expected.sum())
+    return 2 * int((predicted & expected).sum()) / total if total else 1.0
+
+
+def first_ranks(scores: FloatArray, relevant: BoolArray) -> npt.NDArray[np.int64]:
+    """Return the rank of the first relevant column of each row; equal scores count against it.
+
+    Example:
+        >>> first_ranks(np.array([[0.9, 0.5, 0.5]]), np.array([[False, True, False]])).tolist()
+        [3]
+    """
+    best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)  # (rows, 1)
+    ranks: npt.NDArray[np.int64] = 1 + ((scores >= best) & ~relevant).sum(axis=1)
+    return ranks
 
 
 def _label_indicators(

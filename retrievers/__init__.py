@@ -12,6 +12,7 @@ from llms.lazy_names import lazy_names
 if TYPE_CHECKING:
     from retrievers.chunking import split_documents
     from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender
+    from retrievers.document_index import FaissDocumentIndex
     from retrievers.documents import SourceFile, list_files, parse_file, read_bytes, read_documents
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from retrievers.importing.langchain_faiss import ImportReport, import_langchain_faiss, read_langchain_faiss
     from retrievers.interactions import Event, EventKind, EventWeights, Interactions, sum_strengths
     from retrievers.items import Item, ItemCatalogue
-    from retrievers.store.keyword_index import split_words
+    from retrievers.store.keyword_index import keyword_terms
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "EventKind",
     "EventWeights",
     "FactorRecommender",
+    "FaissDocumentIndex",
     "FaissStore",
     "FittedThreshold",
     "HybridRetriever",
@@ -41,13 +43,13 @@ __all__ = [
     "fit_min_relevance",
     "fuse_rankings",
     "import_langchain_faiss",
+    "keyword_terms",
     "list_files",
     "parse_file",
     "read_bytes",
     "read_documents",
     "read_langchain_faiss",
     "split_documents",
-    "split_words",
     "sum_strengths",
 ]
 
@@ -56,6 +58,7 @@ __getattr__ = lazy_names(
     {
         "chunking": ["split_documents"],
         "collaborative": ["FactorRecommender", "ItemItemRecommender", "PopularityRecommender"],
+        "document_index": ["FaissDocumentIndex"],
         "documents": ["SourceFile", "list_files", "parse_file", "read_bytes", "read_documents"],
         "faiss_store": ["FaissStore"],
         "fusion": ["fuse_rankings"],
@@ -63,7 +66,7 @@ __getattr__ = lazy_names(
         "importing.langchain_faiss": ["ImportReport", "import_langchain_faiss", "read_langchain_faiss"],
         "interactions": ["Event", "EventKind", "EventWeights", "Interactions", "sum_strengths"],
         "items": ["Item", "ItemCatalogue"],
-        "store.keyword_index": ["split_words"],
+        "store.keyword_index": ["keyword_terms"],
         "threshold": ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"],
     },
 )

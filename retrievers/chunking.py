@@ -7,8 +7,9 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from llms.texts import Span, split_sentences
 from retrievers.blocks import Block, Kind, find_blocks
-from retrievers.boundaries import Span, cut_span, split_sentences
+from retrievers.boundaries import cut_span
 from retrievers.sections import Chunk, Section, find_parents, find_sections
 
 

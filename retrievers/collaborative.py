@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from llms.errors import ModelFolderError, TrainingDataError
+from llms.errors import ModelFolderError, OptionValueError, TrainingDataError
 from retrievers.interactions import Interactions
 
 Scores = NDArray[np.float32]
@@ -94,11 +94,11 @@ class ItemItemRecommender:
 
         Raises:
             TrainingDataError: if there are no interactions.
-            ValueError: if `ridge` is not positive.
+            OptionValueError: if `ridge` is not positive.
         """
         if ridge <= 0:
             msg = f"ridge must be positive, got {ridge}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
         gram = _item_gram(interactions, user_power=user_power, now=now)  # (num_items, num_items)
         inverse = np.linalg.inv(gram + ridge * np.eye(len(gram)))
         weights = inverse / -np.diag(inverse)
@@ -153,13 +153,13 @@ class FactorRecommender:
 
         Raises:
             TrainingDataError: if there are no interactions.
-            ValueError: if `num_factors` is below 1.
+            OptionValueError: if `num_factors` is below 1.
         """
         from scipy.linalg import eigh
 
         if num_factors < 1:
             msg = f"num_factors must be at least 1, got {num_factors}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
         gram = _item_gram(interactions, user_power=0.25, now=now)
         size = len(gram)
         _, factors = eigh(gram, subset_by_index=(max(0, size - num_factors), size - 1))

@@ -9,7 +9,7 @@ from langchain_core.indexing.base import DeleteResponse, DocumentIndex, UpsertRe
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from retrievers.errors import VectorError
+from retrievers.errors import SearchArgumentError
 from retrievers.faiss_store import FaissStore
 
 
@@ -46,11 +46,11 @@ class FaissDocumentIndex(DocumentIndex):
         """Remove documents by id.
 
         Raises:
-            VectorError: without ids; `FaissStore.delete` empties a store.
+            SearchArgumentError: without ids; `FaissStore.delete` empties a store.
         """
         if ids is None:
             msg = "delete needs ids; to empty the store call delete() on the store itself"
-            raise VectorError(msg)
+            raise SearchArgumentError(msg)
         there = [document.id or "" for document in self.store.get_by_ids(list(dict.fromkeys(ids)))]
         self.store.delete(there, **kwargs)
         return {"succeeded": there, "num_deleted": len(there), "failed": [], "num_failed": 0}

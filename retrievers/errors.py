@@ -12,6 +12,7 @@ The tree::
     │   └── OldStoreError                  files of another library's store that cannot be read as that
     │       └── UnsafePickleError          a pickle that names more than documents; nothing of it was run
     ├── FilterError (ValueError)           a metadata filter that has no meaning
+    ├── SearchArgumentError (ValueError)   a search or call with arguments that mean nothing, such as k = 0
     ├── VectorError (ValueError)           vectors of the wrong size, or with NaN or infinity
     ├── ThresholdError (ValueError)        labelled questions that cannot support a threshold
     └── DocumentError (ValueError)         a file that cannot be read as a document
@@ -24,6 +25,7 @@ __all__ = [
     "FilterError",
     "NamespaceError",
     "OldStoreError",
+    "SearchArgumentError",
     "StoreBusyError",
     "StoreDamagedError",
     "StoreFolderError",
@@ -68,6 +70,10 @@ class UnsafePickleError(OldStoreError):
 
 class FilterError(TuneChainError, ValueError):
     """A metadata filter with an unknown operator or a value that cannot be compared."""
+
+
+class SearchArgumentError(TuneChainError, ValueError):
+    """An argument of a search that no store can honour, such as a number of documents below one."""
 
 
 class VectorError(TuneChainError, ValueError):

@@ -24,7 +24,7 @@ from retrievers.store.arguments import check_choice, check_k, checked_rows, refu
 from retrievers.store.database import Database
 from retrievers.store.document_table import DocumentTable, NewDocument
 from retrievers.store.filters import parse_filter
-from retrievers.store.indexed_table import IndexedTable, IndexKind, Report
+from retrievers.store.indexed_table import IndexedTable, IndexKind, ProgressCallback
 from retrievers.store.keyword_index import COMMON_SHARE, DocumentFrequencies, search_words, word_shares
 from retrievers.store.manifest import check_manifest, new_manifest
 from retrievers.store.namespaces import list_namespaces, store_folder
@@ -232,7 +232,7 @@ class FaissStore(VectorStore):
         self._index.delete(None if ids is None else [check_text(id_) for id_ in ids])
         return True
 
-    def compact(self, report: Report = lambda _done, _total: None) -> None:
+    def compact(self, report: ProgressCallback = lambda _done, _total: None) -> None:
         """Build the index anew over what is there, and give back the space of what is gone.
 
         It happens by itself when enough has changed; this does it now, and waits.
@@ -446,38 +446,6 @@ class FaissStore(VectorStore):
         """Return a store that holds `texts`; other arguments are those of the constructor."""
         store = cls(folder, embedding=embedding, **kwargs)
         store.add_texts(texts, metadatas, ids=ids)
-        return store
-
-    @classmethod
-    def import_langchain_faiss(
-        cls,
-        old_folder: str | Path,
-        *,
-        folder: str | Path | None,
-        embedding: Embeddings,
-        index_name: str = "index",
-        metric: Metric | None = "cosine",
-        namespace: str | None = None,
-        reembed: bool = False,
-        check_vectors: bool = True,
-        report: Report = lambda _done, _total: None,
-    ) -> "FaissStore":
-        """Return a store that holds what langchain-community's FAISS saved in a folder; nothing is unpickled.
-
-        Warns of documents that were skipped; see `retrievers.import_langchain_faiss`, which says what the
-        arguments mean and returns a report.
-        """
-        from retrievers.importing.langchain_faiss import read_langchain_faiss  # needed once in a store's life
-
-        old = read_langchain_faiss(
-            old_folder, embedding=embedding, index_name=index_name, reembed=reembed, check_vectors=check_vectors
-        )
-        store = cls(folder, embedding=embedding, namespace=namespace, metric=metric)
-        try:
-            old.write_to(store, report).warn()
-        except BaseException:
-            store.close()
-            raise
         return store
 
     # --- vectors

@@ -12,10 +12,10 @@ from typing_extensions import override
 
 from llms.arrays import FloatArray
 from llms.errors import TuneChainError
-from retrievers.errors import VectorError
 from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.fusion import fuse_rankings
 from retrievers.parents import assemble_parents, parent_key
+from retrievers.store.arguments import check_k
 from retrievers.store.filters import parse_filter
 from retrievers.store.keyword_index import COMMON_SHARE
 
@@ -172,9 +172,7 @@ class HybridRetriever(BaseRetriever):
 
     def _count(self, k: int | None) -> int:
         count = self.k if k is None else k
-        if count < 1:
-            msg = f"k must be at least 1, got {count}"
-            raise VectorError(msg)
+        check_k(count)
         return count
 
     def _fetch(self, count: int) -> int:

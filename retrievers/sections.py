@@ -4,8 +4,8 @@ import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from llms.texts import Span
 from retrievers.blocks import Block, Kind
-from retrievers.boundaries import Span
 
 _MAX_NAME_CHARS = 120
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
+from llms.errors import OptionValueError
 from llms.metrics import clopper_pearson_lower_bound
 from retrievers.errors import ThresholdError
 
@@ -91,7 +92,7 @@ def fit_min_relevance(
     for name, value in (("precision", precision), ("confidence", confidence)):
         if not 0 < value < 1:
             msg = f"{name} must lie between 0 and 1, got {value}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
     if getattr(retriever, "min_relevance", None) is not None:
         msg = "the retriever already leaves out what is less relevant; fit with min_relevance=None"
         raise ThresholdError(msg)

@@ -3,6 +3,7 @@
 # ruff: noqa: E402  # the environment must be set before anything else is imported
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,24 +19,25 @@ for _name, _value in {
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests import tiny_models
 
 settings.register_profile("tunechain", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("nightly", deadline=None, max_examples=1_000, print_blob=True)
 settings.load_profile("tunechain")
 
 REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip slow tests unless the expression given with -m names them."""
-    if "slow" in (config.getoption("-m") or ""):
-        return
-    skip = pytest.mark.skip(reason="slow: run with -m slow")
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+    """Skip slow and nightly tests unless the expression given with -m names them."""
+    for marker in ("slow", "nightly"):
+        if marker not in (config.getoption("-m") or ""):
+            for item in items:
+                if marker in item.keywords:
+                    item.add_marker(pytest.mark.skip(reason=f"{marker}: run with -m {marker}"))
 
 
 @pytest.fixture(autouse=True)
@@ -70,8 +72,25 @@ def trained_chat_folder(tmp_path_factory):
     """
     from tests.trained_chat import train_chat_model
 
-    folder = tmp_path_factory.mktemp("models")
-    return train_chat_model(folder / "trained-chat", base_folder=folder / "trained-chat-base")
+    def train(folder):
+        train_chat_model(folder / "trained-chat", base_folder=folder / "trained-chat-base")
+
+    return made_once(tmp_path_factory, "trained-chat", train) / "trained-chat"
+
+
+def made_once(tmp_path_factory, name, make):
+    """Return a folder that `make` filled, once for a test run however many processes share it; do not change it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # noqa: TID251
+        root = root.parent  # each worker's own folder lies in that of the run
+    folder, made = root / name, root / f"{name}.made"
+    with FileLock(root / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed half-way
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

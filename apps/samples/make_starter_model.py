@@ -19,13 +19,13 @@ from typing import Any, Final
 import yaml
 from langchain_core.documents import Document
 
-from chains.customer_service.quoting import split_sentences
+from chains.customer_service.quoting import split_passage
 from chains.prompts import load_prompt
 from llms.finetuning import ChatTrainingOptions, finetune_chat
 from llms.finetuning.data import Conversation, Conversations
 from llms.finetuning.starter_model import UntrainedChatOptions, save_untrained_chat, store_in_bfloat16
 from llms.manifest import load_chat_manifest, save_manifest
-from retrievers import split_words
+from retrievers import keyword_terms
 
 SAMPLES: Final = Path(__file__).parent
 SEED: Final = 20
@@ -216,7 +216,7 @@ def _record_passages() -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _titled(title: str, heading: str, text: str) -> Iterator[tuple[str, str, list[str]]]:
-    sentences = [sentence.text for sentence in split_sentences(Document(page_content=text))]
+    sentences = [sentence.text for sentence in split_passage(Document(page_content=text))]
     known = [sentence for sentence in sentences if len(sentence) < 220 and len(WORD.findall(sentence)) > 2]
     if known:
         yield title, heading, known
@@ -227,10 +227,10 @@ def _asked_of_answers(sentences: Sequence[str]) -> dict[str, list[str]]:
     answers = _approved_answers()
     asked: dict[str, list[str]] = {}
     for row in _read_csv("customer_service/intents.csv"):
-        words = set(split_words(row["text"])) - set(split_words(" ".join(STOP_WORDS)))
+        words = set(keyword_terms(row["text"])) - set(keyword_terms(" ".join(STOP_WORDS)))
         candidates = [sentence for sentence in sentences if sentence in answers.get(row["intent"], "")]
-        best = max(candidates, key=lambda sentence: len(words & set(split_words(sentence))), default="")
-        if len(words & set(split_words(best))) > 1 and len(row["text"]) < 200:
+        best = max(candidates, key=lambda sentence: len(words & set(keyword_terms(sentence))), default="")
+        if len(words & set(keyword_terms(best))) > 1 and len(row["text"]) < 200:
             asked.setdefault(best, []).append(row["text"])
     return asked
 

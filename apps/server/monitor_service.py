@@ -7,13 +7,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from langchain_core.runnables import Runnable
 
 from apps.server.problems import ProblemError
 from apps.server.schemas import AlertsReply
-from chains.monitoring import Alert, MonitoringReport, MonitoringRequest, Post, TrendPoint
+from chains.monitoring import Alert, MonitoringReport, MonitoringRequest, Post, Trend
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class LiveMonitor:
         self._stopping = False
         self._lock = threading.Lock()  # guards what `snapshot` reads
         self._alerts: OrderedDict[str, Alert] = OrderedDict()
-        self._trend: dict[tuple[datetime, str], TrendPoint] = {}
+        self._trend = Trend()
         self._num_posts = 0
         self._thread = threading.Thread(target=self._work, name="live-monitor", daemon=True)
 
@@ -89,11 +89,9 @@ class LiveMonitor:
     def snapshot(self) -> AlertsReply:
         """Return the alerts and the trend of all posts so far; never waits for a model."""
         with self._lock:
-            alerts, trend = tuple(self._alerts.values()), dict(self._trend)
+            alerts, trend = tuple(self._alerts.values()), self._trend.collect()
             num_posts, loading = self._num_posts, self._loading
-        return AlertsReply(
-            alerts=alerts, trend=tuple(trend[key] for key in sorted(trend)), num_posts=num_posts, loading=loading
-        )
+        return AlertsReply(alerts=alerts, trend=trend, num_posts=num_posts, loading=loading)
 
     def _work(self) -> None:
         self._load_history()
@@ -141,12 +139,8 @@ class LiveMonitor:
                 self._alerts[alert.id] = alert
                 if len(self._alerts) > _KEPT_ALERTS:
                     self._alerts.popitem(last=False)
-            for point in report.trend:
-                key = (point.start, point.topic)
-                self._trend[key] = self._trend[key] + point if key in self._trend else point
-            if report.trend:
-                oldest = max(self._trend)[0] - _KEPT_TREND
-                self._trend = {key: point for key, point in self._trend.items() if key[0] > oldest}
+            self._trend.add(report.trend)
+            self._trend.keep_last(_KEPT_TREND)
 
     def _refuse_waiting(self) -> None:
         while not self._inbox.empty():

@@ -1,12 +1,17 @@
 """What counts as a usable request body, decided on its bytes before any schema sees it."""
 
 import json
-import math
-from typing import Any, NoReturn
 
 from apps.server.problems import ProblemError
+from llms.errors import JsonFault, StrictJsonError
+from llms.texts import parse_json
 
 MAX_BODY_BYTES = 1 << 20
+_FAULTS: dict[JsonFault, str] = {
+    "constant": "The body holds NaN or an infinite number, which is no JSON number.",
+    "key": "The body names a key twice in one object.",
+    "number": "The body holds a number too large for a computer.",
+}
 
 
 def check_content_type(value: str) -> None:
@@ -40,13 +45,13 @@ def check_body(body: bytes) -> None:
     if not text.strip():
         raise ProblemError(400, "The body is empty; send a JSON object.")
     try:
-        value = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_unique_keys
-        )
+        value = parse_json(text)
         # the parser joins escaped surrogate pairs; whatever surrogate is left stands alone
         flat = json.dumps(value, ensure_ascii=False)
     except json.JSONDecodeError as error:
         raise ProblemError(400, f"The body is no JSON: see line {error.lineno}, column {error.colno}.") from error
+    except StrictJsonError as error:
+        raise ProblemError(400, _FAULTS[error.fault]) from error
     except RecursionError as error:
         raise ProblemError(400, "The body is nested too deeply.") from error
     except ValueError as error:  # Python refuses integers of more than 4,300 digits
@@ -63,21 +68,3 @@ def _check_characters(flat: str) -> None:
         flat.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ProblemError(400, "The body holds a lone surrogate, which is no character.") from error
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ProblemError(400, f"The body holds {name}, which is no JSON number.")
-
-
-def _finite_float(digits: str) -> float:
-    value = float(digits)
-    if not math.isfinite(value):
-        raise ProblemError(400, "The body holds a number too large for a computer.")
-    return value
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ProblemError(400, "The body names a key twice in one object.")
-    return value

@@ -31,7 +31,7 @@ from llms.finetuning.data import (
     split_pairs,
     split_rows,
 )
-from llms.finetuning.embeddings import Judge, ScoreJudge, judge_labels, judge_pairs
+from llms.finetuning.embeddings import Evaluator, ScoreEvaluator, evaluator_of_labels, evaluator_of_pairs
 from llms.manifest import EmbeddingsManifest
 
 _Rows = TextPairs | LabelledTexts
@@ -87,39 +87,39 @@ class EmbeddingsTask(FinetuningTask[EmbeddingsData, _Rows, EmbeddingsOptions]):
 
     @override
     def measure(self, folder: Path, train: _Rows, test: _Rows, options: EmbeddingsOptions) -> Figures:
-        judge = _judge(train, test, options)
-        texts = [text.text for text in sorted(judge.texts, key=lambda text: text.place)]
+        evaluator = _evaluator(train, test, options)
+        texts = [text.text for text in sorted(evaluator.texts, key=lambda text: text.row)]
         return Figures(
-            metrics=_measure(judge, LocalEmbeddings(folder, device=options.device, precision=options.precision)),
+            metrics=_measure(evaluator, LocalEmbeddings(folder, device=options.device, precision=options.precision)),
             baselines={
                 BASE_NAME: _measure(
-                    judge, LocalEmbeddings(options.base, device=options.device, precision=options.precision)
+                    evaluator, LocalEmbeddings(options.base, device=options.device, precision=options.precision)
                 ),
-                WORDS_NAME: judge.measure(embed_by_words(texts)),
+                WORDS_NAME: evaluator.measure(embed_by_words(texts)),
             },
         )
 
 
-def _judge(train: _Rows, test: _Rows, options: EmbeddingsOptions) -> Judge:
+def _evaluator(train: _Rows, test: _Rows, options: EmbeddingsOptions) -> Evaluator:
     if isinstance(train, LabelledTexts) and isinstance(test, LabelledTexts):
         sides = ([(row.text, row.label) for row in rows.rows] for rows in (test, train))
-        return judge_labels(*sides, seed=options.seed)
+        return evaluator_of_labels(*sides, seed=options.seed)
     if not (isinstance(train, TextPairs) and isinstance(test, TextPairs)):
         msg = f"test rows must be of the kind of the training rows, {type(train).__name__}, got {type(test).__name__}"
         raise TrainingDataError(msg)
     if any(pair.score is not None and 0 < pair.score < 1 for pair in test.rows):
-        return ScoreJudge(test.rows)
+        return ScoreEvaluator(test.rows)
     if not any(pair.is_positive for pair in test.rows):
         msg = "no test pair belongs together, so there is nothing to find; add pairs with a score of 1"
         raise TrainingDataError(msg)
     known = KnownPositives.from_pairs([*train.rows, *test.rows])
-    return judge_pairs(test.rows, train.rows, known, seed=options.seed)
+    return evaluator_of_pairs(test.rows, train.rows, known, seed=options.seed)
 
 
-def _measure(judge: Judge, embeddings: LocalEmbeddings) -> dict[str, float]:
-    vectors = np.zeros((len(judge.texts), embeddings.dimension), dtype=np.float32)
+def _measure(evaluator: Evaluator, embeddings: LocalEmbeddings) -> dict[str, float]:
+    vectors = np.zeros((len(evaluator.texts), embeddings.dimension), dtype=np.float32)
     for role in _ROLES:
-        texts = [text for text in judge.texts if text.role == role]
+        texts = [text for text in evaluator.texts if text.role == role]
         if texts:
-            vectors[[text.place for text in texts]] = embeddings.embed_array([text.text for text in texts], role=role)
-    return judge.measure(vectors)
+            vectors[[text.row for text in texts]] = embeddings.embed_array([text.text for text in texts], role=role)
+    return evaluator.measure(vectors)

@@ -16,9 +16,8 @@ from llms.finetuning.report import ErrorExample, pick_errors
 from llms.finetuning.tagger import TaggedText, TaggedTexts, check_tagged_texts, split_tagged_texts
 from llms.manifest import TaggerManifest
 from llms.metrics import expected_calibration_error, reliability_bins
-from llms.tagger import entity_report
-from llms.tagger.metrics import Span
-from llms.texts import split_words
+from llms.tagger import TagSpan, entity_report
+from llms.texts import token_spans
 
 _MAX_ERRORS = 50
 _LONGEST_WORDS = 12  # of a span that is looked up; a Chinese character is a word
@@ -105,11 +104,11 @@ def _labelled(rows: Sequence[TaggedText]) -> list[tuple[str, list[str]]]:
     return [(row.text, sorted({span.label for span in row.spans})) for row in rows]
 
 
-def _spans(row: TaggedText) -> set[Span]:
+def _spans(row: TaggedText) -> set[TagSpan]:
     return {(span.start, span.end, span.label) for span in row.spans}
 
 
-def _found(reply: Tagging) -> set[Span]:
+def _found(reply: Tagging) -> set[TagSpan]:
     return {(span.start, span.end, span.label) for span in reply.spans}
 
 
@@ -123,7 +122,7 @@ def _averages(report: dict[str, dict[str, dict[str, float]]]) -> dict[str, float
     }
 
 
-def _look_up(train: Sequence[TaggedText], texts: Sequence[str]) -> list[list[Span]]:
+def _look_up(train: Sequence[TaggedText], texts: Sequence[str]) -> list[list[TagSpan]]:
     """Return in each text the spans that the training texts label, longest first, from left to right.
 
     References:
@@ -137,9 +136,9 @@ def _look_up(train: Sequence[TaggedText], texts: Sequence[str]) -> list[list[Spa
     return [_look_up_in(text, label_of) for text in texts]
 
 
-def _look_up_in(text: str, label_of: dict[str, str]) -> list[Span]:
-    words = split_words(text)
-    spans: list[Span] = []
+def _look_up_in(text: str, label_of: dict[str, str]) -> list[TagSpan]:
+    words = token_spans(text)
+    spans: list[TagSpan] = []
     place = 0
     while place < len(words):
         start = words[place][0]
@@ -174,5 +173,5 @@ def _with_reason(example: ErrorExample) -> ErrorExample:
     return example.model_copy(update={"reason": kind})
 
 
-def _as_text(text: str, spans: Iterable[Span]) -> str:
+def _as_text(text: str, spans: Iterable[TagSpan]) -> str:
     return "; ".join(f"{label}: {text[start:end]}" for start, end, label in sorted(spans)) or _NONE

@@ -18,7 +18,7 @@ from chains.customer_service.clarifying import chosen_intent, two_likeliest
 from chains.customer_service.composing import Composer
 from chains.customer_service.handover_summary import StaffWords
 from chains.customer_service.known_questions import KnownMatch
-from chains.customer_service.links import find_unlisted_link, visible_text
+from chains.customer_service.links import find_unlisted_link
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.quoting import SentenceVectors, best_sentences
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest
@@ -26,7 +26,7 @@ from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
 from chains.errors import ChainInputError
 from llms import Classification
-from llms.texts import check_text
+from llms.texts import check_text, visible_text
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import OpenQuestion
 from chains.customer_service.templates import TemplateBook
 from llms import Classification
-from retrievers import split_words
+from retrievers import keyword_terms
 
 _FIRST = re.compile(r"^\W*(?:(?:1|one|(?:the )?(?:first|former)|一)(?!\w)|第一|前者|前一)", flags=re.IGNORECASE)
 _SECOND = re.compile(r"^\W*(?:(?:2|two|(?:the )?(?:second|latter)|二)(?!\w)|第二|后者|后一)", flags=re.IGNORECASE)
@@ -34,7 +34,7 @@ def chosen_intent(message: str, question: OpenQuestion, guess: Classification, t
     for pattern, intent in ((_FIRST, first), (_SECOND, second)):
         if len(message) <= _MAX_CHOICE_CHARS and pattern.match(message):
             return intent
-    words = set(split_words(message))
+    words = set(keyword_terms(message))
     shared = {intent: len(words & _own_words(intent, question, templates)) for intent in question.intents}
     best = max(shared, key=shared.__getitem__)
     if shared[best] > 0 and sum(count == shared[best] for count in shared.values()) == 1:
@@ -44,5 +44,5 @@ def chosen_intent(message: str, question: OpenQuestion, guess: Classification, t
 
 def _own_words(intent: str, question: OpenQuestion, templates: TemplateBook) -> set[str]:
     """Return the words of an intent's title that no other title in the question has."""
-    others = {word for other in question.intents if other != intent for word in split_words(templates.title(other))}
-    return set(split_words(templates.title(intent))) - others
+    others = {word for other in question.intents if other != intent for word in keyword_terms(templates.title(other))}
+    return set(keyword_terms(templates.title(intent))) - others

@@ -10,10 +10,11 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from chains.customer_service.grounding import Grounding, is_short
-from chains.customer_service.links import find_unlisted_link, visible_text
-from chains.customer_service.quoting import Sentence, split_sentences
+from chains.customer_service.links import find_unlisted_link
+from chains.customer_service.quoting import Sentence, split_passage
 from chains.customer_service.schema import Citation
 from chains.prompts import load_prompt
+from llms.texts import visible_text
 
 _UNKNOWN = "UNKNOWN"  # what the prompt asks for where the passages do not answer
 _PASSAGE_NUMBER = re.compile(r"\[(\d+)\]")
@@ -102,7 +103,7 @@ def _split(text: str) -> list[tuple[str, str]]:
     """Return (gap, sentence) pairs; passage numbers behind a full stop belong to the sentence before it."""
     found: list[tuple[str, str]] = []
     end = 0
-    for sentence in split_sentences(Document(text)):
+    for sentence in split_passage(Document(text)):
         marks = _LEADING_MARKS.match(sentence.text)
         start, stop = sentence.offset, sentence.offset + len(sentence.text)
         if marks and found:

@@ -16,13 +16,13 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from chains.customer_service.messages import Turn
 from chains.prompts import load_prompt
 from llms.errors import ContextOverflowError, InputTextError
-from llms.texts import check_text
+from llms.texts import HAN, check_text
 
 _log = logging.getLogger(__name__)
 
 _MAX_READING_CHARS = 1_000  # of a reading that is made here; no chain takes less
 _MAX_FOLLOW_UP_WORDS = 12  # longer messages stand by themselves, even where nobody knows the answer
-_WORD = re.compile(r"[^\W\d_\u4e00-\u9fff]+(?:['’][^\W\d_]+)*|\d+|[\u4e00-\u9fff]")
+_WORD = re.compile(rf"[^\W\d_{HAN}]+(?:['’][^\W\d_]+)*|\d+|[{HAN}]")
 _ENGLISH_BEGINNING = re.compile(r"(and|or|but|also|then|what about|how about|same for|what if it|not)\b", re.IGNORECASE)
 _CHINESE_BEGINNING = re.compile(r"那|还有|或者|如果是|换成|要是")
 _ENGLISH_POINTER = re.compile(

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from langchain_core.documents import Document
 
-from chains.customer_service.quoting import Sentence, split_sentences
+from chains.customer_service.quoting import Sentence, split_passage
 from chains.customer_service.text_features import CITED, Wording, small_words
-from retrievers import split_words
+from llms.texts import HAN
+from retrievers import keyword_terms
 
 _MIN_WORD_SHARE = 0.75  # a sentence shortened or joined from a passage keeps more, one that was made up has less
 _MIN_PAIR_SHARE = 0.4  # of neighbouring words: words of a passage thrown together have less
@@ -18,10 +19,12 @@ _MAX_SUPPORTS = 3  # sentences of the passages that one sentence may join
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _HEADING = re.compile(r"^#{1,6}\s.*$", flags=re.MULTILINE)
 _SURFACE = re.compile(r"[^\W_]+")
-_CONTENT = re.compile(r"\w{3,}|[\u4e00-\u9fff]+")
+_CONTENT = re.compile(rf"\w{{3,}}|[{HAN}]+")
 # the Chinese ones beside it: cutting words loads jieba, which an import must not
 _FUNCTION_WORDS = frozenset(
-    split_words("the and for with that this from are was you your our can will may must not but they them its have has")
+    keyword_terms(
+        "the and for with that this from are was you your our can will may must not but they them its have has"
+    )
 ) | {"的", "了", "是"}
 
 
@@ -46,10 +49,10 @@ class Grounding:
     """
 
     def __init__(self, passages: Sequence[Document]) -> None:
-        self._sentences = [sentence for passage in passages for sentence in split_sentences(passage)]
+        self._sentences = [sentence for passage in passages for sentence in split_passage(passage)]
         self._common = set[str]().union(*(small_words(sentence.text) for sentence in self._sentences))
         self._wordings = [Wording.of(sentence.text, common=self._common) for sentence in self._sentences]
-        self._headings = [tuple(split_words(_heading(sentence.passage))) for sentence in self._sentences]
+        self._headings = [tuple(keyword_terms(_heading(sentence.passage))) for sentence in self._sentences]
 
     def supports(self, sentence: str) -> tuple[Sentence, ...]:
         """Return the sentences that support `sentence`, the closest first; empty if it is not supported."""
@@ -108,7 +111,9 @@ class Grounding:
 
     def _unknown_words(self, shown: str, closest: Mapping[int, int]) -> str | None:
         known = {word for place in closest for word in (*self._wordings[place].words, *self._headings[place])}
-        content = [word for run in _CONTENT.findall(shown) for word in split_words(run) if word not in _FUNCTION_WORDS]
+        content = [
+            word for run in _CONTENT.findall(shown) for word in keyword_terms(run) if word not in _FUNCTION_WORDS
+        ]
         num_known = sum(word in known for word in content)
         return _unknown(shown) if num_known < _MIN_WORD_SHARE * len(content) else None
 
@@ -150,7 +155,7 @@ def find_unsupported(answer: str, passages: Sequence[Document]) -> str | None:
         "most words of 'Our chief executive likes poems.' stand in no passage"
     """
     grounding = Grounding(passages)
-    sentences = [sentence.text for sentence in split_sentences(Document(CITED.sub("", answer)))]
+    sentences = [sentence.text for sentence in split_passage(Document(CITED.sub("", answer)))]
     if all(is_short(sentence) for sentence in sentences):
         return "the answer is too short to rest on a passage"
     return _first([problem for sentence in sentences if (problem := grounding.problem(sentence))])
@@ -158,7 +163,7 @@ def find_unsupported(answer: str, passages: Sequence[Document]) -> str | None:
 
 def is_short(sentence: str) -> bool:
     """Return whether a sentence has too few words to be an answer by itself, such as "Yes"."""
-    return len(list(split_words(CITED.sub("", sentence)))) < _MIN_WORDS
+    return len(list(keyword_terms(CITED.sub("", sentence)))) < _MIN_WORDS
 
 
 def _surfaces(sentence: Sentence) -> set[str]:

@@ -9,6 +9,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chains.errors import ChainInputError
+from llms.errors import OptionValueError
 from llms.metrics import clopper_pearson_lower_bound
 from retrievers import FaissStore, HybridRetriever
 
@@ -194,7 +195,7 @@ def fit_known_questions(
     for name, value in (("budget", budget), ("confidence", confidence)):
         if not 0 < value < 1:
             msg = f"{name} must lie between 0 and 1, got {value}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
     book = KnownQuestions(questions, embeddings=embeddings)
     if unknown := sorted({id_ for _, id_ in asked} - set(book.questions)):
         msg = f"a message names the question {unknown[0]!r}, which is not in the book; add it, or leave the message out"

@@ -6,7 +6,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from chains.customer_service.schema import ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
-from llms.texts import is_han
+from llms.texts import is_chinese
 
 _CHINESE = "zh"
 _MIN_HAN_SHARE = 0.3  # of letters: "我的 iPhone 14 Pro 坏了" is Chinese
@@ -39,23 +39,14 @@ def build_language_router(
         raise ChainInputError(msg)
 
     def reply(message: object, config: RunnableConfig) -> ServiceReply:
-        chain = chains[_CHINESE if _CHINESE in chains and is_chinese(_text(message)) else default]
+        chain = chains[
+            _CHINESE if _CHINESE in chains and is_chinese(_text(message), min_share=_MIN_HAN_SHARE) else default
+        ]
         return chain.invoke(message, config)  # type: ignore[arg-type]  # the chain refuses what is no request
 
     return RunnableLambda(reply, name="customer_service_by_language").with_types(
         input_type=ServiceRequest, output_type=ServiceReply
     )
-
-
-def is_chinese(text: str) -> bool:
-    """Return whether a text is written in Chinese; names and numbers in other letters do not count against it.
-
-    Example:
-        >>> is_chinese("我的 iPhone 坏了"), is_chinese("What does 退货 mean in your shop?"), is_chinese("42")
-        (True, False, False)
-    """
-    letters = [character for character in text if character.isalpha()]
-    return bool(letters) and sum(map(is_han, letters)) >= _MIN_HAN_SHARE * len(letters)
 
 
 def _text(message: object) -> str:

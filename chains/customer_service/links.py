@@ -1,8 +1,10 @@
-"""What an answer must not carry from a document to a customer: links of strangers and characters nobody sees."""
+"""Links in answers, and whether their hosts are allowed."""
 
 import re
 import unicodedata
 from collections.abc import Collection
+
+from llms.texts import visible_text
 
 _HOST = r"(?:[\w-]+\.)+[a-z]{2,24}"
 # a scheme, or a host that a page would turn into a link
@@ -13,7 +15,6 @@ _LINK = re.compile(
     rf"|(?<![\w@.])(?P<common>(?:[\w-]+\.)+(?:com|net|org|info|io|co|biz|app|dev|xyz|top|shop|site|online|ru|cn|tk|me))\b",
     flags=re.IGNORECASE,
 )
-_KEPT_CONTROLS = "\n\t"
 
 
 def find_unlisted_link(text: str, hosts: Collection[str]) -> str | None:
@@ -37,17 +38,3 @@ def find_unlisted_link(text: str, hosts: Collection[str]) -> str | None:
         if not any(name == known.casefold() or name.endswith(f".{known.casefold()}") for known in hosts):
             return name or found.group()
     return None
-
-
-def visible_text(text: str) -> str:
-    r"""Return the text without characters that show nothing: controls, zero-width ones, changes of direction.
-
-    Example:
-        >>> visible_text("pass\u200bword \u202ethree")
-        'password three'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        c for c in text if c in _KEPT_CONTROLS or unicodedata.category(c) not in ("Cc", "Cf", "Cn", "Co", "Cs")
-    )

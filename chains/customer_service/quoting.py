@@ -12,16 +12,9 @@ from langchain_core.embeddings import Embeddings
 from chains.customer_service.schema import Citation
 from llms import RecentVectors
 from llms.arrays import FloatArray
-from retrievers import split_words
+from llms.texts import split_sentences
+from retrievers import keyword_terms
 
-# an end mark and what closes after it; in Chinese no space follows
-_END = re.compile(r"[.!?]+[\"'”’)\]*_]*(?=\s|$)|[。！？；]+[”’」』）]*")
-# a lower-case word goes on with the sentence ("approx. five"), unless it is a name ("eSIM")
-_GOES_ON = re.compile(r"\s+[a-z](?![A-Z])")
-_ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|cf|vs|approx|incl|mr|mrs|ms|dr)\.$", flags=re.IGNORECASE)
-_NUMBERED, _NUMBER = re.compile(r"\b(?:no|fig)\.$", flags=re.IGNORECASE), re.compile(r"\s+\d")
-_MAX_ABBREVIATION_CHARS = 10
-_LIST_NUMBER = re.compile(r"(?:[-*+]\s+)?\d+\.$")
 _LINE = re.compile(r"[^\n]+")
 _NOT_QUOTED = re.compile(r"#{1,6}(\s|$)|\|[\s:|-]+\|?$|```|~~~")
 _WORD_WEIGHT = 0.5
@@ -49,42 +42,25 @@ class Sentence:
         return Citation(source=self.source, start=start, end=start + len(self.text), quote=self.text)
 
 
-def split_sentences(passage: Document) -> Iterator[Sentence]:
+def split_passage(passage: Document) -> Iterator[Sentence]:
     """Yield the sentences of a passage's body, without headings, table rules and code fences.
 
     A line ends a sentence, too: in Markdown it is an item of a list or a row of a table, which is kept whole.
     """
-    body_start = int(passage.metadata.get("body_start", 0))
-    for line in _LINE.finditer(passage.page_content, body_start):
+    content, body_start = passage.page_content, int(passage.metadata.get("body_start", 0))
+    for line in _LINE.finditer(content, body_start):
         text = line.group().strip()
         if not text or _NOT_QUOTED.match(text):
             continue
-        first, begin = line.start() + line.group().index(text), 0
-        for end in [len(text)] if text.startswith("|") else _sentence_ends(text):
-            piece = text[begin:end]
-            if sentence := piece.strip():
-                leading = len(piece) - len(piece.lstrip())
-                yield Sentence(sentence, passage, first + begin + leading)
-            begin = end
-
-
-def _sentence_ends(line: str) -> list[int]:
-    ends = [mark.end() for mark in _END.finditer(line) if _is_end(line, mark)]
-    return ends if ends[-1:] == [len(line)] else [*ends, len(line)]
-
-
-def _is_end(line: str, mark: re.Match[str]) -> bool:
-    if mark.group()[0] in "。！？；":
-        return True
-    if _GOES_ON.match(line, mark.end()) or _LIST_NUMBER.fullmatch(line, 0, mark.end()):
-        return False
-    last_word = line[max(0, mark.end() - _MAX_ABBREVIATION_CHARS) : mark.end()]
-    return not (_ABBREVIATION.search(last_word) or (_NUMBERED.search(last_word) and _NUMBER.match(line, mark.end())))
+        first = line.start() + line.group().index(text)
+        span = (first, first + len(text))
+        for start, end in [span] if text.startswith("|") else split_sentences(content, span, at_semicolons=True):
+            yield Sentence(content[start:end], passage, start)
 
 
 @functools.lru_cache(maxsize=10_000)  # about 1 KB each
 def _words(text: str) -> frozenset[str]:
-    return frozenset(split_words(text))
+    return frozenset(keyword_terms(text))
 
 
 class SentenceVectors:
@@ -120,7 +96,7 @@ def best_sentences(
     of its passage; sentences are read together with their article's title, since many say "it" for what the title
     names. The cosine is asked for the five that lead by words and relevance.
     """
-    sentences = [sentence for passage in passages for sentence in split_sentences(passage)]
+    sentences = [sentence for passage in passages for sentence in split_passage(passage)]
     if not sentences:
         return []
     texts = [f"{sentence.passage.metadata.get('title', '')}: {sentence.text}" for sentence in sentences]

@@ -5,25 +5,26 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from retrievers import split_words
+from llms.texts import HAN
+from retrievers import keyword_terms
 
 Fact: TypeAlias = Literal["number", "name", "denial"]
 
 CITED = re.compile(r"\[[\d\s,，、]+\]")  # [1], [1, 3]
-_WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+(?:['’][a-z]{1,2}\b)?")
+_WORD = re.compile(rf"[{HAN}]+|[^\W_{HAN}]+(?:['’][a-z]{{1,2}}\b)?")
 _SURFACE = re.compile(r"[^\W_]+")
 _SMALL = re.compile(r"\b[a-z]\w*")
 _HAN_DENIAL = re.compile(r"[不没無无未非勿莫]|禁止")
 _DENIALS = frozenset({"not", "no", "never", "none", "neither", "nor", "cannot", "without"})
 _NUMBER_WORDS = frozenset(
-    split_words(
+    keyword_terms(
         "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
         "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million half twice"
     )
 )
 # words a sentence may begin with whatever the passages say: their capital letter makes them no name
 _OPENERS = frozenset(
-    split_words(
+    keyword_terms(
         "a after all also an and any as at before both but by can do during each either every for from here how i if "
         "in it its many most my no not now of on once one only or our please since so some such take than thank that "
         "the their then there these they this those to use we what when where whether which while who why with without "
@@ -61,7 +62,7 @@ class Wording:
         facts: list[Fact | None] = []
         names: list[str] = []
         for run in _WORD.findall(CITED.sub("", text)):
-            pieces = list(split_words(run))
+            pieces = list(keyword_terms(run))
             opens = not words and (pieces[:1] == [] or pieces[0] in _OPENERS or pieces[0] in common)
             words += pieces
             facts += [_fact(run, piece, opens=opens) for piece in pieces]
@@ -76,7 +77,7 @@ class Wording:
 
 def small_words(text: str) -> set[str]:
     """Return the words of a text that are written without a capital letter."""
-    return {piece for word in _SMALL.findall(text) for piece in split_words(word)}
+    return {piece for word in _SMALL.findall(text) for piece in keyword_terms(word)}
 
 
 def _fact(run: str, piece: str, *, opens: bool) -> Fact | None:

@@ -7,7 +7,7 @@ sending an alert and keeping the stream's position are for the application.
 
 from chains.monitoring.chain import build_monitoring_chain
 from chains.monitoring.evaluation import AlertScores, KnownSurge, score_alerts
-from chains.monitoring.monitor import OpinionMonitor
+from chains.monitoring.monitor import Admitted, OpinionMonitor, Progress
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import (
     Alert,
@@ -17,10 +17,12 @@ from chains.monitoring.schema import (
     Post,
     Reading,
     SetAside,
+    Trend,
     TrendPoint,
 )
 
 __all__ = [
+    "Admitted",
     "Alert",
     "AlertScores",
     "Cause",
@@ -30,8 +32,10 @@ __all__ = [
     "MonitoringRequest",
     "OpinionMonitor",
     "Post",
+    "Progress",
     "Reading",
     "SetAside",
+    "Trend",
     "TrendPoint",
     "build_monitoring_chain",
     "score_alerts",

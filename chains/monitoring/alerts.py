@@ -1,4 +1,4 @@
-"""When an alert opens, stays, and closes."""
+"""The alert of one topic: when it opens and closes, and what it says."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ class AlertKeeper:
     """The alert of one topic: at most one is open, and none opens during the cool-down.
 
     It opens when either test reaches its threshold. It closes when the surge has been followed by some hours
-    that clearly look normal and not like the surge. Both tests then start from zero.
+    that clearly look normal and not like the surge. Whoever owns the detector tells it of either.
 
     Args:
         topic: what the alerts are about.
@@ -54,15 +54,11 @@ class AlertKeeper:
         """
         tests: dict[Track, CumulativeSum] = {"share": detector.share, "volume": detector.volume}
         above = {track: test for track, test in tests.items() if test.is_above}
-        changed: Alert | None = None
         if self._open is not None:
-            if _is_over(self._open, detector, now_s):
-                changed = self._close(self._open, detector, causes, now_s)
-        elif above and now_s >= self._quiet_until_s:
-            changed = self._raise(above, detector, causes, now_s)
-        for test in above.values():
-            test.cap()
-        return changed
+            return self._close(self._open, detector, causes, now_s) if _is_over(self._open, detector, now_s) else None
+        if above and now_s >= self._quiet_until_s:
+            return self._raise(above, detector, causes, now_s)
+        return None
 
     def _raise(
         self, above: dict[Track, CumulativeSum], detector: SurgeDetector, causes: CauseKeeper, now_s: float
@@ -82,7 +78,6 @@ class AlertKeeper:
             track=track,
             **_describe(surge, track, since),
         )
-        detector.keeps_records = True
         return self._open
 
     def _close(self, alert: Alert, detector: SurgeDetector, causes: CauseKeeper, now_s: float) -> Alert:
@@ -98,9 +93,6 @@ class AlertKeeper:
             "closed_at": datetime.fromtimestamp(now_s, UTC),
             "causes": chosen or alert.causes,
         }
-        detector.keeps_records = False
-        detector.share.reset()
-        detector.volume.reset()
         return alert.model_copy(update=changes | _describe(sum_records(records), alert.track, alert.since))
 
 
@@ -118,11 +110,11 @@ def _is_over(alert: Alert, detector: SurgeDetector, now_s: float) -> bool:
 def _describe(seen: StepRecord, track: Track, since: datetime) -> dict[str, Any]:
     """Return shares, size and reason of what was seen since the surge began."""
     posts = max(seen.posts, 1)
-    share, usual = min(1.0, seen.negatives / posts), min(1.0, seen.usual_negatives / posts)
+    share, usual = min(1.0, seen.negatives / posts), min(1.0, seen.baseline_negatives / posts)
     shares = f"negative share {share:.0%} of {seen.posts} posts".replace("%", " %")
     start, usually = f"since {since:%H:%M} UTC", f"usual {usual:.0%}".replace("%", " %")
     if track == "share":
         reason = f"{shares} {start}, {usually}"
     else:
-        reason = f"{seen.negatives:.0f} negative posts {start}, usual {seen.usual_volume:.1f}; {shares}, {usually}"
+        reason = f"{seen.negatives:.0f} negative posts {start}, usual {seen.baseline_volume:.1f}; {shares}, {usually}"
     return {"negative_share": share, "baseline_share": usual, "size": seen.posts, "reason": reason}

@@ -131,19 +131,18 @@ class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
         self, monitor: OpinionMonitor, posts: Sequence[Post], config: RunnableConfig | None
     ) -> MonitoringReport:
         """Return what one batch of posts brings."""
-        before = (monitor.late, monitor.future, monitor.duplicates)
         admitted = monitor.admit(posts)
-        set_aside = monitor.set_aside()
-        readings = self._classify(admitted, config)
-        alerts = monitor.process(readings)
+        readings = self._classify(admitted.posts, config)
+        progress = monitor.process(readings)
+        reasons = [item.reason for item in admitted.set_aside]
         return MonitoringReport(
             readings=tuple(readings),
-            alerts=_keep_latest(alerts),
-            trend=monitor.fresh_trend(),
-            late=monitor.late - before[0],
-            future=monitor.future - before[1],
-            duplicates=monitor.duplicates - before[2],
-            set_aside=set_aside,
+            alerts=_keep_latest(progress.alerts),
+            trend=progress.trend,
+            late=reasons.count("late"),
+            future=reasons.count("future"),
+            duplicates=admitted.duplicates,
+            set_aside=admitted.set_aside,
         )
 
     def _classify(self, posts: Sequence[Post], config: RunnableConfig | None) -> list[Reading]:
@@ -158,7 +157,8 @@ class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
 
 
 def _finish(monitor: OpinionMonitor) -> MonitoringReport:
-    return MonitoringReport(alerts=_keep_latest(monitor.finish()), trend=monitor.fresh_trend())
+    progress = monitor.finish()
+    return MonitoringReport(alerts=_keep_latest(progress.alerts), trend=progress.trend)
 
 
 def _drop_own_name(config: RunnableConfig | None) -> RunnableConfig:

@@ -15,8 +15,8 @@ class StepRecord(NamedTuple):
     step: int
     posts: int
     negatives: float  # sum of negative probabilities
-    usual_negatives: float  # what so many posts usually bring
-    usual_volume: float  # what so much time usually brings
+    baseline_negatives: float  # what so many posts usually bring
+    baseline_volume: float  # what so much time usually brings
 
 
 def sum_records(records: Iterable[StepRecord]) -> StepRecord:
@@ -69,8 +69,8 @@ def weigh_calm(calm: StepRecord, surge: StepRecord) -> float:
         >>> weigh_calm(calm, surge) > 3 > weigh_calm(surge, surge)
         True
     """
-    ratio = max(surge.negatives / max(surge.usual_volume, 1e-9), 1.0)
-    volume = calm.usual_volume * (ratio - 1) - calm.negatives * math.log(ratio)
+    ratio = max(surge.negatives / max(surge.baseline_volume, 1e-9), 1.0)
+    volume = calm.baseline_volume * (ratio - 1) - calm.negatives * math.log(ratio)
     share = _weigh_calm_share(calm, surge)
     against = min(volume, share)
     return against if against < -CHANCE else volume + share
@@ -79,7 +79,7 @@ def weigh_calm(calm: StepRecord, surge: StepRecord) -> float:
 def _weigh_calm_share(calm: StepRecord, surge: StepRecord) -> float:
     if not calm.posts or not surge.posts:
         return 0.0
-    usual = min(max(calm.usual_negatives / calm.posts, 0.001), 0.999)
+    usual = min(max(calm.baseline_negatives / calm.posts, 0.001), 0.999)
     raised = min(max(surge.negatives / surge.posts, 0.001), 0.999)
     others = calm.posts - calm.negatives
     return calm.negatives * math.log(usual / raised) + others * math.log((1 - usual) / (1 - raised))
@@ -95,15 +95,15 @@ def _add(one: StepRecord, other: StepRecord) -> StepRecord:
         one.step,
         one.posts + other.posts,
         one.negatives + other.negatives,
-        one.usual_negatives + other.usual_negatives,
-        one.usual_volume + other.usual_volume,
+        one.baseline_negatives + other.baseline_negatives,
+        one.baseline_volume + other.baseline_volume,
     )
 
 
 def _score(total: StepRecord, track: Track) -> float:
     """Return the log-likelihood ratio of the level seen against the usual one; 0 where it is not raised."""
     seen = total.negatives
-    usual = total.usual_negatives if track == "share" else total.usual_volume
+    usual = total.baseline_negatives if track == "share" else total.baseline_volume
     if seen <= usual or usual <= 0:
         return 0.0
     gain = seen * math.log(seen / usual)

@@ -63,7 +63,7 @@ class SurgeDetector:
         self._alarms_per_month = alarms_per_month
         self.share = CumulativeSum(threshold=0.0)
         self.volume = CumulativeSum(threshold=0.0)
-        self.keeps_records = False  # True while an alert is open: its figures are needed after the tests fell to zero
+        self._alert_is_open = False  # while one is, its figures are needed also after the tests fell to zero
         self._records: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
         self.refit(baseline)
 
@@ -79,7 +79,7 @@ class SurgeDetector:
         self.share.threshold = share
         self.volume.threshold = volume
 
-    def find_usual_share(self, step: int) -> float:
+    def find_baseline_share(self, step: int) -> float:
         """Return the share of negatives that is usual at a step."""
         return self._table.share[find_cell(step // STEPS_PER_HOUR)]
 
@@ -94,12 +94,27 @@ class SurgeDetector:
         negatives = sum(scores)
         self.share.add(step, self._table.weigh_share(cell, scores) if scores else 0.0)
         self.volume.add(step, self._table.weigh_volume(cell, negatives))
-        if self.is_idle and not self.keeps_records:
+        if self.is_idle and not self._alert_is_open:
             self._records.clear()
             return
-        usual_negatives = self._table.share[cell] * len(scores)
-        usual_volume = self._table.rate[cell] / STEPS_PER_HOUR
-        self._records.append(StepRecord(step, len(scores), negatives, usual_negatives, usual_volume))
+        baseline_negatives = self._table.share[cell] * len(scores)
+        baseline_volume = self._table.rate[cell] / STEPS_PER_HOUR
+        self._records.append(StepRecord(step, len(scores), negatives, baseline_negatives, baseline_volume))
+
+    def open_alert(self) -> None:
+        """Keep the steps from now on, because an alert is open."""
+        self._alert_is_open = True
+
+    def close_alert(self) -> None:
+        """Begin both tests anew, because the alert is over."""
+        self._alert_is_open = False
+        self.share.reset()
+        self.volume.reset()
+
+    def cap(self) -> None:
+        """Hold both tests at their thresholds; see `CumulativeSum.cap`."""
+        self.share.cap()
+        self.volume.cap()
 
     def recall(self, first_step: int) -> list[StepRecord]:
         """Return the steps since `first_step` or since a test left zero, at most of the last week."""

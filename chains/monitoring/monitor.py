@@ -1,19 +1,38 @@
-"""The state of opinion monitoring: readings in, alerts and trend out."""
+"""The state of opinion monitoring: which posts count, and what their readings change."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from chains.errors import ChainInputError
 from chains.monitoring.event_time import PostIntake, utc_now
 from chains.monitoring.options import MonitoringOptions
-from chains.monitoring.schema import Alert, Post, Reading, SetAside, TrendPoint
+from chains.monitoring.schema import Alert, Post, Reading, SetAside, Trend, TrendPoint
 from chains.monitoring.topic import TopicMonitor
 from chains.monitoring.windows import TrendCounter
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Which of the posts that came count; `set_aside` holds the late and the future ones."""
+
+    posts: tuple[Post, ...]
+    set_aside: tuple[SetAside, ...]
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The alerts that a stretch of the stream opened or closed, by event time, and the counts it added."""
+
+    alerts: tuple[Alert, ...]
+    trend: tuple[TrendPoint, ...]
 
 
 class OpinionMonitor:
     """Watches all topics of one stream; its memory does not grow with the length of the stream.
 
+    Posts are admitted first, so that only those that count need to be classified; then their readings are processed.
     Not safe for several threads: one stream, one monitor, one thread at a time.
 
     Args:
@@ -23,47 +42,38 @@ class OpinionMonitor:
     Example:
         >>> monitor = OpinionMonitor()
         >>> post = Post(id="1", source="forum", text="The app is down", time="2026-03-02T09:30:00Z")
-        >>> monitor.admit([post, post])[0].id, monitor.duplicates
-        ('1', 1)
+        >>> admitted = monitor.admit([post, post])
+        >>> [post.id for post in admitted.posts], admitted.duplicates
+        (['1'], 1)
     """
 
     def __init__(self, options: MonitoringOptions | None = None, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.options = options or MonitoringOptions()
-        self.duplicates = 0
-        self.late = 0
-        self.future = 0
         self._intake = PostIntake(
             allowed_lateness=self.options.allowed_lateness, max_future=self.options.max_future, clock=clock
         )
         self._trend = TrendCounter(self.options)
         self._topics: dict[str, TopicMonitor] = {}
-        self._set_aside: list[SetAside] = []
-        self._fresh: tuple[TrendPoint, ...] = ()
 
-    def observe(self, readings: Iterable[Reading]) -> list[Alert]:
-        """Return the alerts that new readings opened or closed, by event time.
+    def admit(self, posts: Iterable[Post]) -> Admitted:
+        """Return the posts that count, in the given order, and what became of the others."""
+        counted: list[Post] = []
+        set_aside: list[SetAside] = []
+        duplicates = 0
+        for post in posts:
+            verdict = self._intake.admit(post)
+            if verdict == "new":
+                counted.append(post)
+            elif verdict == "duplicate":
+                duplicates += 1
+            else:
+                set_aside.append(SetAside(post=post, reason=verdict))
+        return Admitted(tuple(counted), tuple(set_aside), duplicates)
+
+    def process(self, readings: Iterable[Reading]) -> Progress:
+        """Return what readings of admitted posts brought.
 
         A post waits until the stream is `allowed_lateness` past it; `finish` ends the waiting.
-
-        Args:
-            readings: in the order of arrival; repeats, late and future posts are counted and left out.
-
-        Raises:
-            ChainInputError: if a sentiment has no probability of `negative_label`.
-        """
-        arrived = list(readings)
-        for reading in arrived:
-            self._check_label(reading)
-        self._set_aside = []
-        return self.process([reading for reading in arrived if self._decide(reading.post)])
-
-    def admit(self, posts: Iterable[Post]) -> list[Post]:
-        """Return the posts that count, in the given order, so that only these need to be classified."""
-        self._set_aside = []
-        return [post for post in posts if self._decide(post)]
-
-    def process(self, readings: Iterable[Reading]) -> list[Alert]:
-        """Return the alerts that readings of admitted posts opened or closed, by event time.
 
         Raises:
             ChainInputError: if a sentiment has no probability of `negative_label`.
@@ -73,44 +83,21 @@ class OpinionMonitor:
             self._check_label(reading)
         for reading in accepted:
             self._intake.hold(reading)
-        changed = self._count(self._intake.release())
+        changed, trend = self._count(self._intake.release())
         for topic in self._topics.values():
             changed += topic.advance(self._intake.watermark_s)
-        self._fresh = self._trend.take_fresh()
-        return _sort_by_time(changed)
+        return Progress(_sort_by_time(changed), trend)
 
-    def finish(self) -> list[Alert]:
+    def finish(self) -> Progress:
         """Return what the waiting posts bring, because the stream has ended."""
-        changed = self._count(self._intake.release(everything=True))
+        changed, trend = self._count(self._intake.release(everything=True))
         for topic in self._topics.values():
             changed += topic.finish(self._intake.latest_s)
-        self._fresh = self._trend.take_fresh()
-        return _sort_by_time(changed)
+        return Progress(_sort_by_time(changed), trend)
 
-    def trend(self) -> tuple[TrendPoint, ...]:
-        """Return the counts of the last eight weeks, by start and topic; posts still waiting are missing."""
-        return self._trend.collect()
-
-    def fresh_trend(self) -> tuple[TrendPoint, ...]:
-        """Return what the last `observe`, `process` or `finish` added to the trend."""
-        return self._fresh
-
-    def set_aside(self) -> tuple[SetAside, ...]:
-        """Return the late and future posts of the last `observe` or `admit`."""
-        return tuple(self._set_aside)
-
-    def _decide(self, post: Post) -> bool:
-        verdict = self._intake.admit(post)
-        if verdict == "duplicate":
-            self.duplicates += 1
-        elif verdict != "new":
-            self.late += verdict == "late"
-            self.future += verdict == "future"
-            self._set_aside.append(SetAside(post=post, reason=verdict))
-        return verdict == "new"
-
-    def _count(self, readings: Iterable[Reading]) -> list[Alert]:
+    def _count(self, readings: Iterable[Reading]) -> tuple[list[Alert], tuple[TrendPoint, ...]]:
         changed: list[Alert] = []
+        trend = Trend()
         for reading in readings:
             name = reading.topic.label
             if name not in self._topics:
@@ -118,8 +105,8 @@ class OpinionMonitor:
                 self._topics[name] = TopicMonitor(name, self.options, start_s=start_s)
             topic = self._topics[name]
             changed += topic.add(reading)
-            self._trend.count(reading, baseline_share=topic.find_usual_share())
-        return changed
+            trend.add([self._trend.count(reading, baseline_share=topic.find_baseline_share())])
+        return changed, trend.collect()
 
     def _check_label(self, reading: Reading) -> None:
         labels = reading.sentiment.probabilities
@@ -132,5 +119,5 @@ class OpinionMonitor:
             raise ChainInputError(msg)
 
 
-def _sort_by_time(alerts: list[Alert]) -> list[Alert]:
-    return sorted(alerts, key=lambda alert: (alert.closed_at or alert.raised_at, alert.id))
+def _sort_by_time(alerts: list[Alert]) -> tuple[Alert, ...]:
+    return tuple(sorted(alerts, key=lambda alert: (alert.closed_at or alert.raised_at, alert.id)))

@@ -1,7 +1,7 @@
-"""What goes into opinion monitoring and what comes out: posts, readings, alerts, trend, report."""
+"""Data types of opinion monitoring: posts, readings, alerts, trend, request and report."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -88,6 +88,38 @@ class TrendPoint(_Frozen):
         )
 
 
+class Trend:
+    """Counts by window and topic, added up from points that come in parts.
+
+    Example:
+        >>> from datetime import UTC
+        >>> point = TrendPoint(topic="app", start=datetime(2026, 3, 2, tzinfo=UTC), posts=1, negative=1, neutral=0,
+        ...                    positive=0, baseline_share=None)
+        >>> [total.posts for total in Trend([point, point]).collect()]
+        [2]
+    """
+
+    def __init__(self, points: Iterable[TrendPoint] = ()) -> None:
+        self._points: dict[tuple[datetime, str], TrendPoint] = {}
+        self.add(points)
+
+    def add(self, points: Iterable[TrendPoint]) -> None:
+        """Add points to those of the same window and topic."""
+        for point in points:
+            key = (point.start, point.topic)
+            self._points[key] = self._points[key] + point if key in self._points else point
+
+    def keep_last(self, duration: timedelta) -> None:
+        """Forget windows that began so long before the latest one, or longer."""
+        if self._points:
+            oldest = max(self._points)[0] - duration
+            self._points = {key: point for key, point in self._points.items() if key[0] > oldest}
+
+    def collect(self) -> tuple[TrendPoint, ...]:
+        """Return all windows that had posts, by start and topic."""
+        return tuple(self._points[key] for key in sorted(self._points))
+
+
 class SetAside(_Frozen):
     """A post that was not counted, with the reason."""
 
@@ -132,14 +164,10 @@ class MonitoringReport(_Frozen):
         """
         parts = list(reports)
         alerts = {alert.id: alert for part in parts for alert in part.alerts}
-        trend: dict[tuple[datetime, str], TrendPoint] = {}
-        for point in (point for part in parts for point in part.trend):
-            key = (point.start, point.topic)
-            trend[key] = trend[key] + point if key in trend else point
         return cls(
             readings=tuple(reading for part in parts for reading in part.readings),
             alerts=tuple(sorted(alerts.values(), key=lambda alert: (alert.raised_at, alert.id))),
-            trend=tuple(trend[key] for key in sorted(trend)),
+            trend=Trend(point for part in parts for point in part.trend).collect(),
             late=sum(part.late for part in parts),
             future=sum(part.future for part in parts),
             duplicates=sum(part.duplicates for part in parts),

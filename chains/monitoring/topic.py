@@ -1,4 +1,4 @@
-"""Everything known about one topic: its history, its baseline, its tests, its alert."""
+"""The monitor of one topic: its history, its baseline, its tests, its alert."""
 
 from chains.monitoring.alerts import NEW_NORMAL, AlertKeeper
 from chains.monitoring.baseline import fit_baseline
@@ -46,9 +46,9 @@ class TopicMonitor:
         self._causes.add(reading)
         return changed
 
-    def find_usual_share(self) -> float | None:
+    def find_baseline_share(self) -> float | None:
         """Return the share of negatives that is usual now; None during warm-up."""
-        return None if self._detector is None else self._detector.find_usual_share(self._step)
+        return None if self._detector is None else self._detector.find_baseline_share(self._step)
 
     def advance(self, now_s: float) -> list[Alert]:
         """Weigh all steps that are over at a Unix time; return the alerts they opened or closed."""
@@ -75,28 +75,28 @@ class TopicMonitor:
             self._step += 1
         return changed
 
-    def add_step(self, scores: list[float], *, end_s: float) -> list[Alert]:
-        """Weigh the next ten minutes given as scores alone, which a backtest of counts is made of."""
-        self._scores = scores
-        alert = self._finish_step(end_s)
-        self._step += 1
-        return [] if alert is None else [alert]
-
     def _finish_step(self, now_s: float) -> Alert | None:
         hour = self._step // STEPS_PER_HOUR
         if hour >= self._refit_hour:
             self._refit(hour)
         if self._scores:
             self._history.add(hour, self._scores)
-        alert = None
-        if self._detector is not None:
-            self._detector.add(self._step, self._scores)
-            alert = self._keeper.review(self._detector, self._causes, now_s=now_s)
-            if alert is not None and alert.state == "closed":
-                self._learn_from_closed(alert, now_s)
+        alert = None if self._detector is None else self._test(self._detector, now_s)
         if not self._keeper.is_open and (self._detector is None or self._detector.is_idle):
             self._causes.clear()
         self._scores = []
+        return alert
+
+    def _test(self, detector: SurgeDetector, now_s: float) -> Alert | None:
+        """Return the alert that the tests opened or closed with the step that ended."""
+        detector.add(self._step, self._scores)
+        alert = self._keeper.review(detector, self._causes, now_s=now_s)
+        if alert is not None and alert.state == "open":
+            detector.open_alert()
+        elif alert is not None:
+            detector.close_alert()
+            self._learn_from_closed(alert, now_s)
+        detector.cap()
         return alert
 
     def _refit(self, hour: int) -> None:

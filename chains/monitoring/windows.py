@@ -1,6 +1,5 @@
 """Counts by event time: the hours a baseline is learnt from, and the windows of the trend."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -99,46 +98,28 @@ def _find_outages(posts: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 class TrendCounter:
-    """Counts by topic and window; keeps the last eight weeks."""
+    """Trend points of readings that come in the order of their times."""
 
     def __init__(self, options: MonitoringOptions) -> None:
         self._options = options
         self._window_s = options.window.total_seconds()
-        self._kept_windows = max(1, int(HISTORY / options.window))
-        self._points: dict[str, OrderedDict[int, TrendPoint]] = {}
-        self._fresh: dict[tuple[int, str], TrendPoint] = {}
+        self._current: dict[str, tuple[int, float | None]] = {}  # topic -> its window and that one's baseline share
 
-    def count(self, reading: Reading, *, baseline_share: float | None) -> None:
-        """Count one post; the first of a window fixes the window's `baseline_share`."""
+    def count(self, reading: Reading, *, baseline_share: float | None) -> TrendPoint:
+        """Return the point of one post; the first of a window fixes the window's `baseline_share`."""
         index = int(reading.post.time.timestamp() // self._window_s)
         topic = reading.topic.label
         label = reading.sentiment.label
         is_negative = label == self._options.negative_label
         is_positive = label == self._options.positive_label
-        windows = self._points.setdefault(topic, OrderedDict())
-        before = windows.get(index)
-        point = TrendPoint(
+        if self._current.get(topic, (None, None))[0] != index:
+            self._current[topic] = (index, baseline_share)
+        return TrendPoint(
             topic=topic,
             start=datetime.fromtimestamp(index * self._window_s, UTC),
             posts=1,
             negative=int(is_negative),
             neutral=int(not is_negative and not is_positive),
             positive=int(is_positive),
-            baseline_share=baseline_share if before is None else before.baseline_share,
+            baseline_share=self._current[topic][1],
         )
-        windows[index] = point if before is None else before + point
-        key = (index, topic)
-        self._fresh[key] = self._fresh[key] + point if key in self._fresh else point
-        while len(windows) > self._kept_windows:
-            windows.popitem(last=False)
-
-    def take_fresh(self) -> tuple[TrendPoint, ...]:
-        """Return what was counted since the last call, and forget it."""
-        fresh = tuple(self._fresh[key] for key in sorted(self._fresh))
-        self._fresh.clear()
-        return fresh
-
-    def collect(self) -> tuple[TrendPoint, ...]:
-        """Return all kept windows that had posts, by start and topic."""
-        points = [point for windows in self._points.values() for point in windows.values()]
-        return tuple(sorted(points, key=lambda point: (point.start, point.topic)))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import softmax
 
 from llms.chat.calls import ChatCall
 from llms.engines.constraints import choices_constraint
@@ -33,5 +34,4 @@ def score_choices(call: ChatCall, choices: Sequence[str], *, temperature: float 
     scores = engine.score(call.request.prompt_ids, continuations, adapter=call.request.adapter)
     by_end = np.asarray(scores, dtype=np.float64).reshape(len(names), len(ends))
     totals = np.logaddexp.reduce(by_end, axis=1) / temperature  # (choices,): whichever end token comes
-    weights = np.exp(totals - totals.max())
-    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+    return dict(zip(names, softmax(totals).tolist(), strict=True))

@@ -14,13 +14,14 @@ from llms.classifier.results import NearExample, WordWeight
 from llms.encoder.adapters import body_of
 from llms.encoder.sentence_encoder import SentenceEncoder
 from llms.errors import UnsupportedOptionError
+from llms.texts.scripts import HAN, KANA
 
 if TYPE_CHECKING:
     import torch
 
 
 # a Chinese or Japanese character is a word of its own, for no space tells where one ends
-_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
+_WORDS = re.compile(rf"[{KANA}{HAN}]|[^\s{KANA}{HAN}]+")
 _STEPS_AT_ONCE = 16
 
 

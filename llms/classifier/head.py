@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, softmax
 
 from llms.arrays import FloatArray, IntArray
 from llms.classifier.lexical import LexicalModel
@@ -151,7 +152,8 @@ class ClassifierHead:
 
     def link(self, logits: FloatArray) -> FloatArray:
         """Return probabilities of the same shape: rows sum to 1 unless several labels may apply."""
-        return sigmoid(logits) if self.is_multi_label else softmax(logits)
+        probabilities: FloatArray = expit(logits) if self.is_multi_label else softmax(logits, axis=-1)
+        return probabilities
 
     def _nearest_of_each(self, cosines: FloatArray) -> FloatArray:
         """Return the cosine to the nearest example of each label, (texts, labels); 0 where there are no examples."""
@@ -165,17 +167,3 @@ class ClassifierHead:
 def _load_texts(folder: Path) -> tuple[str, ...]:
     path = folder / EXAMPLES_NAME
     return tuple(json.loads(path.read_text("utf-8"))) if path.is_file() else ()
-
-
-def softmax(logits: FloatArray) -> FloatArray:
-    """Return probabilities over the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: FloatArray = shifted / shifted.sum(axis=-1, keepdims=True)
-    return probabilities
-
-
-def sigmoid(logits: FloatArray) -> FloatArray:
-    """Return each logit as a probability of its own."""
-    # tanh takes any size without overflow
-    probabilities: FloatArray = 0.5 * (1.0 + np.tanh(0.5 * logits))
-    return probabilities

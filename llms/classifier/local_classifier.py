@@ -1,23 +1,22 @@
-"""Texts to labels with calibrated probabilities, as a LangChain runnable."""
+"""`LocalClassifier`: texts to labels with calibrated probabilities, as a LangChain runnable."""
 
-import asyncio
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from langchain_core.runnables import Runnable, RunnableConfig
 from typing_extensions import override
 
 from llms.arrays import FloatArray
+from llms.batch_runnable import BatchRunnable
 from llms.call_gathering import CallGatherer
 from llms.classifier.head import ClassifierHead, ProbabilityModel
 from llms.classifier.results import Classification, Explanation
 from llms.encoder.backend import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
 from llms.encoder.trained_folders import open_trained_encoder, resolve_trained
-from llms.errors import ModelFolderError, OptionValueError, UnknownOptionError, UnsupportedOptionError
-from llms.manifest import MANIFEST_NAME, ClassifierManifest, load_manifest
+from llms.errors import OptionValueError, UnsupportedOptionError
+from llms.manifest import MANIFEST_NAME, ClassifierManifest, is_near, load_manifest, refuse_other_outputs
 from llms.texts.checks import check_text
 
 if TYPE_CHECKING:
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 
 
 # how far a probability may move between the machine and precision of the training and those of the use
-_CANARY_TOLERANCE = {"int8": 0.25}
-_USUAL_TOLERANCE = 0.1
+_TOLERANCES = {"int8": 0.25}
+_TOLERANCE = 0.1
 
 
-class LocalClassifier(Runnable[str, Classification]):
+class LocalClassifier(BatchRunnable[Classification]):
     """A fine-tuned text classifier: one text or many in, a label with its probability out.
 
     Two kinds of folders work: those written by `finetune_classifier` (calibrated, and they know what lies
@@ -56,6 +55,8 @@ class LocalClassifier(Runnable[str, Classification]):
         UnsupportedOptionError: at construction, for an engine that cannot run this kind of folder.
     """
 
+    _kind = "a classifier"
+
     def __init__(
         self,
         model: str | Path,
@@ -77,7 +78,7 @@ class LocalClassifier(Runnable[str, Classification]):
         self.precision = precision
         self.batch_size = batch_size
         # single texts of several threads are classified together; batches are large enough by themselves
-        self._gatherer: CallGatherer[str, Classification] = CallGatherer(self._classify)
+        self._gatherer: CallGatherer[str, Classification] = CallGatherer(self._batch)
         if self.manifest is None and (engine == "openvino" or precision == "int8"):
             msg = f"{self.folder} was not trained here, such classifiers run on torch; leave engine and precision out"
             raise UnsupportedOptionError(msg)
@@ -88,38 +89,12 @@ class LocalClassifier(Runnable[str, Classification]):
         return self.head.labels
 
     @override
-    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Classification:
-        _refuse_options(kwargs)
-        return self._call_with_config(lambda text: self._gatherer.call([check_text(text)])[0], input, config)
+    def _batch(self, texts: Sequence[str]) -> list[Classification]:
+        return self._replies(*self.head.predict(list(texts), batch_size=self.batch_size))
 
     @override
-    async def ainvoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Classification:
-        return await asyncio.to_thread(self.invoke, input, config, **kwargs)
-
-    @override
-    def batch(
-        self,
-        inputs: list[str],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Classification]:
-        _refuse_options(kwargs)
-        if return_exceptions:  # one refused text must not take the others with it
-            return super().batch(inputs, config, return_exceptions=True)
-        return self._classify(inputs)
-
-    @override
-    async def abatch(
-        self,
-        inputs: list[str],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Classification]:
-        return await asyncio.to_thread(self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+    def _one(self, text: str) -> Classification:
+        return self._gatherer.call([text])[0]
 
     def explain(
         self, text: str, *, label: str | None = None, num_steps: int = 32, num_examples: int = 3
@@ -173,12 +148,6 @@ class LocalClassifier(Runnable[str, Classification]):
         )
         return cast("SentenceEncoder", encoder)
 
-    def _classify(self, texts: Sequence[str]) -> list[Classification]:
-        checked = [check_text(text) for text in texts]
-        if not checked:
-            return []
-        return self._replies(*self.head.predict(checked, batch_size=self.batch_size))
-
     def reply_from_vectors(self, texts: Sequence[str], vectors: FloatArray) -> list[Classification]:
         """Return what `batch` does, from vectors (texts, dimension) that this model's encoder made of the texts.
 
@@ -210,8 +179,8 @@ class LocalClassifier(Runnable[str, Classification]):
             accepted=is_sure and in_scope >= min_in_scope and not self._is_outside(int(order[0])),
         )
 
-    def _is_outside(self, place: int) -> bool:
-        return self.manifest is not None and self.labels[place] == self.manifest.outside_label
+    def _is_outside(self, index: int) -> bool:
+        return self.manifest is not None and self.labels[index] == self.manifest.outside_label
 
     @property
     def _min_label_probability(self) -> float:
@@ -233,30 +202,20 @@ class LocalClassifier(Runnable[str, Classification]):
             self.folder, self.manifest, engine=self.engine, device=self.device, precision=self.precision
         )
         head = ClassifierHead.load(self.folder, manifest=self.manifest, encoder=encoder)
-        _check_canaries(head, self.manifest, self.folder, _CANARY_TOLERANCE.get(self.precision, _USUAL_TOLERANCE))
+        _check_outputs(head, self.manifest, self.folder, _TOLERANCES.get(self.precision, _TOLERANCE))
         return head
 
 
-def _check_canaries(head: ClassifierHead, manifest: ClassifierManifest, folder: Path, tolerance: float) -> None:
-    """Refuse a model that does not say what it said when it was saved."""
-    if not manifest.canaries:
+def _check_outputs(head: ClassifierHead, manifest: ClassifierManifest, folder: Path, tolerance: float) -> None:
+    outputs = manifest.reference_outputs
+    if not outputs:
         return
-    probabilities, _ = head.predict([canary.text for canary in manifest.canaries], batch_size=len(manifest.canaries))
-    for canary, row in zip(manifest.canaries, probabilities, strict=True):
-        found = float(row[head.labels.index(canary.label)])
-        if not abs(found - canary.probability) <= tolerance:  # a NaN is no answer either
-            msg = (
-                f"the model in {folder} does not answer as it did when it was saved: {canary.label!r} had the "
-                f"probability {canary.probability:.3f} for {canary.text[:60]!r}, now {found:.3f}; train it again, or "
-                "take the versions of the libraries that its manifest names"
-            )
-            raise ModelFolderError(msg)
-
-
-def _refuse_options(options: dict[str, Any]) -> None:
-    if options:
-        msg = f"a classifier takes no call options, got {sorted(options)}; set them at construction"
-        raise UnknownOptionError(msg)
+    probabilities, _ = head.predict([output.text for output in outputs], batch_size=len(outputs))
+    for output, row in zip(outputs, probabilities, strict=True):
+        found = float(row[head.labels.index(output.label)])
+        if not is_near(found, output.probability, tolerance=tolerance):
+            reference = f"{output.label!r} had the probability {output.probability:.3f} for {output.text[:60]!r}"
+            refuse_other_outputs(folder, reference, f"{found:.3f}")
 
 
 def _torch_precision(precision: EmbeddingPrecision) -> "Precision":

@@ -1,4 +1,4 @@
-"""How alike a text is to those a classifier was trained on, from four signs that fail on different texts.
+"""Out-of-scope score: how alike a text is to the training texts, from four signals that fail on different texts.
 
 No text from outside is needed to fit it, only training texts that were held out.
 """
@@ -6,6 +6,7 @@ No text from outside is needed to fit it, only training texts that were held out
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
 from llms.arrays import FloatArray
 
@@ -85,11 +86,12 @@ def scope_signs(
         detection", NeurIPS 2020.
     """
     k = min(NUM_NEIGHBOURS, cosines.shape[1])
-    places = np.argpartition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]  # (texts, k)
-    nearest = np.take_along_axis(cosines, places, axis=1).mean(axis=1)
-    shift = encoder_logits.max(axis=1)
-    energy = np.log(np.exp(encoder_logits - shift[:, None]).sum(axis=1)) + shift
-    signs = np.stack([nearest, nearest - closeness[places].mean(axis=1), energy, lexical_scores.max(axis=1)], axis=1)
+    nearest_ids = np.argpartition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]  # (texts, k)
+    nearest = np.take_along_axis(cosines, nearest_ids, axis=1).mean(axis=1)
+    energy = logsumexp(encoder_logits, axis=1)
+    signs = np.stack(
+        [nearest, nearest - closeness[nearest_ids].mean(axis=1), energy, lexical_scores.max(axis=1)], axis=1
+    )
     return signs.astype(np.float32)
 
 

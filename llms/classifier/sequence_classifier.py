@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from llms.arrays import FloatArray
-from llms.classifier.head import sigmoid, softmax
 from llms.device import Precision, autocast_for
 from llms.errors import ModelFolderError
 from llms.loading import quiet_loading
@@ -47,7 +47,6 @@ class SequenceClassifier:
         """Return probabilities (texts, labels), and 1 as every in-scope score."""
         import torch
 
-        link = sigmoid if self.is_multi_label else softmax
         by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         probabilities = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
         for start in range(0, len(texts), batch_size):
@@ -61,5 +60,6 @@ class SequenceClassifier:
             ).to(self.device)
             with torch.inference_mode(), autocast_for(self.device, self.precision):
                 logits = self.model(**tokens).logits  # (batch, labels)
-            probabilities[rows] = link(logits.float().cpu().numpy())
+            scores = logits.float().cpu().numpy()
+            probabilities[rows] = expit(scores) if self.is_multi_label else softmax(scores, axis=-1)
         return probabilities, np.ones(len(texts), dtype=np.float32)

@@ -17,11 +17,12 @@ from llms.encoder.backend import (
     EncoderChoice,
     check_encoder_options,
     choose_encoder,
+    refuse_adapter,
 )
 from llms.encoder.text_encoder import TextEncoder
 from llms.encoder.trained_folders import adapter_choice, check_vectors, open_trained_encoder, resolve_encoder
 from llms.encoder.vector_cache import RecentVectors, VectorCache
-from llms.errors import OptionValueError, UnknownOptionError, UnsupportedOptionError
+from llms.errors import OptionValueError
 from llms.loading import DEFAULT_ENCODER, folder_fingerprint
 from llms.texts.checks import check_text
 
@@ -87,12 +88,8 @@ class LocalEmbeddings(Embeddings):
         self.model_name = str(model)
         self.folder, self.manifest = resolve_encoder(model, allow_download=allow_download)
         self._is_adapter = self.manifest is not None and self.manifest.adapter
-        if self._is_adapter and (engine == "openvino" or precision == "int8"):
-            msg = (
-                f"{self.folder} holds an adapter, and those run on torch; train with keep_adapter=False where the "
-                "method can be merged, or leave engine and precision out"
-            )
-            raise UnsupportedOptionError(msg)
+        if self._is_adapter:
+            refuse_adapter(self.folder, engine=engine, precision=precision)
         self.device = device
         self.precision = precision
         self.engine = engine
@@ -130,15 +127,15 @@ class LocalEmbeddings(Embeddings):
 
         Raises:
             InputTextError: if one is no text, too long, or holds what no tokenizer takes; then none is embedded.
-            UnknownOptionError: if there is no such role.
+            OptionValueError: if there is no such role.
             EngineError: if the engine cannot run this model.
         """
         if role not in ("document", "query"):
             msg = f"role must be document or query, got {role!r}"
-            raise UnknownOptionError(msg)
-        places: dict[str, int] = {}
-        rows = [places.setdefault(check_text(text), len(places)) for text in texts]
-        unique = list(places)
+            raise OptionValueError(msg)
+        indices: dict[str, int] = {}
+        rows = [indices.setdefault(check_text(text), len(indices)) for text in texts]
+        unique = list(indices)
         if role == "query" and len(unique) == 1:
             # the steps of a chain ask for the vector of the same question one after the other
             vectors = self._questions.embed(unique, lambda missing: self._embed(missing, role))

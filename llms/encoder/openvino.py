@@ -12,14 +12,12 @@ from llms.arrays import FloatArray
 from llms.encoder.text_encoder import PreparedText, Role, TextEncoder
 from llms.encoder.tokenizer import EncoderTokenizer
 from llms.errors import EngineError
-from llms.openvino_export import read_manifest
+from llms.openvino_export import GRAPH, TOKENIZER, read_manifest
 
 if TYPE_CHECKING:
     import openvino as ov
 
 
-GRAPH = "encoder.xml"
-TOKENIZER = "tokenizer.json"
 _NUM_REQUESTS = 2  # at a time, each with its share of the cores: small products do not keep all of them busy
 # A graph that takes any shape prepares itself anew at every change of shape, which takes longer than a short text does;
 # one of fixed shape does not. It takes 100 MB, so there is one; above so many texts, a batch is faster.
@@ -95,7 +93,7 @@ class OpenVinoEncoder(TextEncoder):
         *,
         token_step: int = 1,
     ) -> None:
-        """Put the vectors of each part, which are places in `batch`, into their rows of `vectors`."""
+        """Put the vectors of each part, which are indices of `batch`, into their rows of `vectors`."""
         failure: RuntimeError | None = None
         for begin in range(0, len(parts), len(requests)):
             running = list(zip(requests, parts[begin : begin + len(requests)], strict=False))

@@ -1,4 +1,4 @@
-"""The tokens that a sentence encoder's own pipeline would make, made fast and from any thread."""
+"""Tokenizers of encoders: the tokens of a pipeline of sentence-transformers, made fast and from any thread."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -145,3 +145,11 @@ def _compare(model: "SentenceTransformer", taken: EncoderTokenizer, role: Role) 
         if name not in ours or not np.array_equal(ours[name], expected):
             msg = f"its own tokens of a {role} text differ ({name})"
             raise EngineError(msg)
+
+
+def longest_input(tokenizer: Any, config: Any) -> int:
+    """Return how many tokens a network reads at once; many tokenizers name no limit of their own."""
+    positions = int(getattr(config, "max_position_embeddings", 0) or 512)
+    if "roberta" in config.model_type or config.model_type == "camembert":  # they count positions from pad_id + 1
+        positions -= int(config.pad_token_id or 0) + 1
+    return min(int(tokenizer.model_max_length), positions)

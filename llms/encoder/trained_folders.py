@@ -1,4 +1,4 @@
-"""Sentence encoders that fine-tuning wrote: found, and asked again for the vectors they gave when they were saved."""
+"""Folders of fine-tuned sentence encoders: found, opened, and compared with their reference vectors."""
 
 import dataclasses
 import json
@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from llms.device import choose_device
-from llms.encoder.backend import EncoderChoice, choose_encoder
+from llms.encoder.backend import EncoderChoice, choose_encoder, refuse_adapter
 from llms.encoder.text_encoder import TextEncoder
-from llms.errors import ModelFolderError, UnsupportedOptionError
+from llms.errors import ModelFolderError
 from llms.loading import folder_fingerprint, refuse_code, resolve_model
-from llms.manifest import ADAPTER_FOLDER, MANIFEST_NAME, EmbeddingsManifest, ModelManifest, find_manifest_of
+from llms.manifest import (
+    ADAPTER_FOLDER,
+    MANIFEST_NAME,
+    EmbeddingsManifest,
+    ModelManifest,
+    find_manifest_of,
+    refuse_other_outputs,
+)
 
 if TYPE_CHECKING:
     from llms.device import Precision
     from llms.encoder.text_encoder import TextEncoder
 
-# least cosine between a canary's numbers and those of today; int8 moves single numbers further than whole vectors
+# least cosine of a reference output's numbers and today's; int8 moves single numbers further than whole vectors
 _MIN_COSINE = {"int8": 0.9}
-_USUAL_MIN_COSINE = 0.99
+_DEFAULT_MIN_COSINE = 0.99
 
 
 def resolve_encoder(reference: str | Path, *, allow_download: bool = False) -> tuple[Path, EmbeddingsManifest | None]:
@@ -49,18 +56,14 @@ def check_vectors(encoder: TextEncoder, manifest: EmbeddingsManifest, folder: Pa
     Raises:
         ModelFolderError: with the cosine found and the one needed.
     """
-    least = _MIN_COSINE.get(precision, _USUAL_MIN_COSINE)
-    for canary in manifest.canaries:
-        numbers = np.asarray(canary.numbers)
-        found = encoder.encode([canary.text], role=canary.role)[0][: len(numbers)]
+    least = _MIN_COSINE.get(precision, _DEFAULT_MIN_COSINE)
+    for output in manifest.reference_outputs:
+        numbers = np.asarray(output.numbers)
+        found = encoder.encode([output.text], role=output.role)[0][: len(numbers)]
         cosine = float(found @ numbers / max(1e-12, float(np.linalg.norm(found) * np.linalg.norm(numbers))))
         if not cosine >= least:  # a NaN is no answer either
-            msg = (
-                f"the model in {folder} does not give the vectors it gave when it was saved: for "
-                f"{canary.text[:60]!r} their cosine is {cosine:.3f}, at least {least} is needed; train it again, or "
-                "take the versions of the libraries that its manifest names"
-            )
-            raise ModelFolderError(msg)
+            reference = f"the vector of {output.text[:60]!r} must have a cosine of at least {least} to what it was"
+            refuse_other_outputs(folder, reference, f"{cosine:.3f}")
 
 
 def resolve_trained(reference: str | Path, *, allow_download: bool = False) -> Path:
@@ -108,12 +111,7 @@ def open_trained_encoder(
     adapter = folder / ADAPTER_FOLDER
     if not adapter.is_dir():  # only the head was trained
         return choose_encoder(base, engine=engine, precision=precision, device=device).open()
-    if engine == "openvino" or precision == "int8":
-        msg = (
-            f"{folder} holds an adapter, and those run on torch; train with keep_adapter=False where the method can "
-            "be merged, or leave engine and precision out"
-        )
-        raise UnsupportedOptionError(msg)
+    refuse_adapter(folder, engine=engine, precision=precision)
     from llms.encoder.adapters import load_adapted_encoder
 
     return load_adapted_encoder(

@@ -16,7 +16,7 @@ from llms.loading import folder_stamp
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from llms.engines.openvino_backend.export import OpenVinoPrecision
+    from llms.openvino_export import ExportPrecision
 
 
 ENGINES = ("auto", "torch", "openvino")
@@ -118,10 +118,10 @@ def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
     )
 
 
-def _openvino_dtype(folder: Path, dtype: str) -> "OpenVinoPrecision":
+def _openvino_dtype(folder: Path, dtype: str) -> "ExportPrecision":
     """Return the precision to export to; "auto" keeps that of the weights where this CPU multiplies it."""
     if dtype in ("float32", "bfloat16", "int8"):
-        return cast("OpenVinoPrecision", dtype)
+        return cast("ExportPrecision", dtype)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     is_16_bit = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")
     return "bfloat16" if is_16_bit and wants_bfloat16("cpu") else "float32"

@@ -195,7 +195,7 @@ def _learn_tokenizer(texts: Iterable[str], options: UntrainedChatOptions) -> Any
 def store_in_bfloat16(folder: Path) -> None:
     """Store the weights of the chat model in `folder`, which was trained here, in 16 bits; all else stays.
 
-    Its canary stays, too, so that loading finds out if the rounding changed what the model says.
+    Its reference output stays, too, so that loading finds out if the rounding changed what the model says.
 
     Raises:
         ModelFolderError: if the folder holds an adapter or no model that was trained here.

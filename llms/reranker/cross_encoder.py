@@ -1,4 +1,4 @@
-"""A cross-encoder that is loaded once and shared: pairs of texts in, one raw output each."""
+"""Cross-encoders on torch, loaded once and shared: pairs of texts in, one raw output each."""
 
 import functools
 import json
@@ -13,13 +13,14 @@ from llms.arrays import FloatArray, IntArray
 from llms.call_gathering import CallGatherer
 from llms.device import Precision, autocast_for
 from llms.encoder.token_batches import pad_rows, plan_batches
+from llms.encoder.tokenizer import longest_input
 from llms.encoder.trained_folders import resolve_base
 from llms.errors import ModelFolderError
 from llms.loading import folder_stamp, quiet_loading
 from llms.manifest import ADAPTER_FOLDER, RerankerManifest
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    pass
 
 
 HEAD_WEIGHTS_NAME = "reranker.safetensors"  # of a folder that needs its base: what was trained above the body
@@ -38,7 +39,7 @@ class CrossEncoder:
         self._pad_type_id = int(tokenizer.pad_token_type_id)
         self._pads_left = tokenizer.padding_side == "left"
         self._takes_types = takes_types(model, tokenizer)
-        limit = longest_pair(tokenizer, model.config)
+        limit = longest_input(tokenizer, model.config)
         self._tokenizer = pair_tokenizer(tokenizer, min(limit, max_tokens or limit))
         self._gatherer: CallGatherer[tuple[IntArray, IntArray], float] = CallGatherer(self._answer)
 
@@ -255,11 +256,3 @@ def pair_tokenizer(source: Any, max_tokens: int) -> Any:
     tokenizer.enable_truncation(max_tokens, strategy="longest_first", direction=source.truncation_side)
     tokenizer.encode_special_tokens = True  # a control token in a text is text; the tokenizer still puts in its own
     return tokenizer
-
-
-def longest_pair(tokenizer: Any, config: "PretrainedConfig") -> int:
-    """Return how long a pair may be; many tokenizers name no limit of their own."""
-    positions = int(getattr(config, "max_position_embeddings", 0) or 512)
-    if "roberta" in config.model_type or config.model_type == "camembert":  # they count positions from pad_id + 1
-        positions -= int(config.pad_token_id or 0) + 1
-    return min(int(tokenizer.model_max_length), positions)

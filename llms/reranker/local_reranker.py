@@ -1,4 +1,4 @@
-"""Documents in a better order, by a local cross-encoder that reads query and document together."""
+"""`LocalReranker`: documents in a better order, by a local cross-encoder, as a LangChain document compressor."""
 
 import asyncio
 import functools
@@ -15,13 +15,13 @@ from typing_extensions import override
 from llms.arrays import FloatArray
 from llms.device import Precision, choose_device
 from llms.encoder.trained_folders import resolve_trained
-from llms.errors import ModelFolderError, OptionValueError, TuneChainError, UnknownOptionError
+from llms.errors import OptionValueError, TuneChainError, UnknownOptionError
 from llms.loading import resolve_model
-from llms.manifest import RerankerManifest, find_manifest_of
+from llms.manifest import RerankerManifest, find_manifest_of, is_near, refuse_other_outputs
 from llms.reranker.cross_encoder import CrossEncoder, open_cross_encoder, refuse_other_layouts
 from llms.texts.checks import check_text
 
-_CANARY_TOLERANCE = 0.1  # how far a score may move between machine and precision of the training and of the use
+_TOLERANCE = 0.1  # how far a score may move between machine and precision of the training and of the use
 
 
 class LocalReranker(BaseDocumentCompressor):
@@ -106,47 +106,39 @@ class LocalReranker(BaseDocumentCompressor):
         logits = self._logits(query, [document.page_content for document in documents])
         order = np.argsort(-logits, kind="stable")[: self.top_n]
         scores = self._scores(logits)
-        return [_scored(documents[int(place)], float(scores[place])) for place in order]
+        return [_scored(documents[int(index)], float(scores[index])) for index in order]
 
     def _logits(self, query: str, texts: Sequence[str]) -> FloatArray:
         checked_query = check_text(query)
         # each different text once: equal rows of one product may differ in the last bit, which would break ties
-        places: dict[str, int] = {}
-        rows = [places.setdefault(check_text(text), len(places)) for text in texts]
+        indices: dict[str, int] = {}
+        rows = [indices.setdefault(check_text(text), len(indices)) for text in texts]
         if not rows:
             return np.zeros(0, dtype=np.float32)
-        logits = self._cross_encoder.logits(checked_query, list(places), batch_size=self.batch_size)
+        logits = self._cross_encoder.logits(checked_query, list(indices), batch_size=self.batch_size)
         return logits[rows]
 
     def _scores(self, logits: FloatArray) -> FloatArray:
-        if self._manifest is None:
-            return _sigmoid(logits)
-        return _sigmoid(self._manifest.scale * logits + self._manifest.shift)
+        from scipy.special import expit
+
+        scale, shift = (self._manifest.scale, self._manifest.shift) if self._manifest else (1.0, 0.0)
+        scores: FloatArray = expit(scale * logits.astype(np.float64) + shift).astype(np.float32)
+        return scores
 
     @functools.cached_property
     def _cross_encoder(self) -> CrossEncoder:
         device = choose_device(self.device)
         encoder = open_cross_encoder(self._folder, self._manifest, device=device, precision=self.precision)
-        for canary in self._manifest.canaries if self._manifest else ():
-            found = float(self._scores(encoder.logits(canary.query, [canary.document], batch_size=1))[0])
-            if not abs(found - canary.score) <= _CANARY_TOLERANCE:  # a NaN is no answer either
-                msg = (
-                    f"the model in {self._folder} does not score as it did when it was saved: {canary.score:.3f} for "
-                    f"{canary.query[:60]!r}, now {found:.3f}; train it again, or take the versions of the libraries "
-                    "that its manifest names"
-                )
-                raise ModelFolderError(msg)
+        for output in self._manifest.reference_outputs if self._manifest else ():
+            found = float(self._scores(encoder.logits(output.query, [output.document], batch_size=1))[0])
+            if not is_near(found, output.score, tolerance=_TOLERANCE):
+                reference = f"it scored {output.score:.3f} for {output.query[:60]!r}"
+                refuse_other_outputs(self._folder, reference, f"{found:.3f}")
         return encoder
 
 
 def _scored(document: Document, score: float) -> Document:
     return document.model_copy(update={"metadata": {**document.metadata, "rerank_score": score}})
-
-
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    # tanh takes any size without overflow
-    scores: FloatArray = (0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float64)))).astype(np.float32)
-    return scores
 
 
 def _as_option_error(error: ValidationError) -> TuneChainError:

@@ -1,26 +1,23 @@
-"""Texts to labelled spans with calibrated probabilities, as a LangChain runnable."""
+"""`LocalTagger`: texts to labelled spans with calibrated probabilities, as a LangChain runnable."""
 
-import asyncio
 import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig
 from typing_extensions import override
 
+from llms.batch_runnable import BatchRunnable
 from llms.encoder.backend import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
 from llms.encoder.trained_folders import resolve_trained
-from llms.errors import ModelFolderError, OptionValueError, UnknownOptionError
-from llms.manifest import MANIFEST_NAME, TaggerManifest, load_manifest_of
+from llms.errors import ModelFolderError, OptionValueError
+from llms.manifest import MANIFEST_NAME, TaggerManifest, load_manifest_of, refuse_other_outputs
 from llms.tagger.results import Tagging
 from llms.tagger.scheme import TagScheme
 from llms.tagger.token_tagger import TokenTagger, find_spans
-from llms.texts.checks import check_text
 
 
-class LocalTagger(Runnable[str, Tagging]):
+class LocalTagger(BatchRunnable[Tagging]):
     """A fine-tuned tagger: one text or many in, labelled spans with their probabilities out.
 
     Two kinds of folders work: those written by `finetune_tagger`, and any transformers token classification model
@@ -46,6 +43,8 @@ class LocalTagger(Runnable[str, Tagging]):
             holds no tagger (at the first call).
         UnsupportedOptionError: at the first call, for an engine that cannot run this kind of folder.
     """
+
+    _kind = "a tagger"
 
     def __init__(
         self,
@@ -78,47 +77,11 @@ class LocalTagger(Runnable[str, Tagging]):
         return self._labels
 
     @override
-    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Tagging:
-        _refuse_options(kwargs)
-        return self._call_with_config(lambda text: self._tag([text])[0], input, config)
-
-    @override
-    async def ainvoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> Tagging:
-        return await asyncio.to_thread(self.invoke, input, config, **kwargs)
-
-    @override
-    def batch(
-        self,
-        inputs: list[str],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Tagging]:
-        _refuse_options(kwargs)
-        if return_exceptions:  # one refused text must not take the others with it
-            return super().batch(inputs, config, return_exceptions=True)
-        return self._tag(inputs)
-
-    @override
-    async def abatch(
-        self,
-        inputs: list[str],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any | None,
-    ) -> list[Tagging]:
-        return await asyncio.to_thread(self.batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-    def _tag(self, texts: Sequence[str]) -> list[Tagging]:
-        checked = [check_text(text) for text in texts]
-        if not checked:
-            return []
+    def _batch(self, texts: Sequence[str]) -> list[Tagging]:
         temperature = self.manifest.temperature if self.manifest else 1.0
         network = self._network
         taggings = []
-        for text, words in zip(checked, network.word_logits(checked, batch_size=self.batch_size), strict=True):
+        for text, words in zip(texts, network.word_logits(texts, batch_size=self.batch_size), strict=True):
             spans = find_spans(network.scheme, words, temperature=temperature)
             sure = tuple(span for span in spans if span.probability >= self.min_probability)
             taggings.append(Tagging(text=text, spans=sure))
@@ -132,22 +95,16 @@ class LocalTagger(Runnable[str, Tagging]):
             self.folder, self.manifest, engine=self.engine, device=self.device, precision=self.precision
         )
         if self.manifest is not None:
-            _check_canaries(network, self.manifest, self.folder)
+            _check_outputs(network, self.manifest, self.folder)
         return network
 
 
-def _check_canaries(network: TokenTagger, manifest: TaggerManifest, folder: Path) -> None:
-    """Refuse a model that does not find what it found when it was saved."""
-    answers = network.word_logits([canary.text for canary in manifest.canaries])
-    for canary, words in zip(manifest.canaries, answers, strict=True):
+def _check_outputs(network: TokenTagger, manifest: TaggerManifest, folder: Path) -> None:
+    outputs = manifest.reference_outputs
+    for output, words in zip(outputs, network.word_logits([output.text for output in outputs]), strict=True):
         found = tuple((span.start, span.end, span.label) for span in find_spans(network.scheme, words))
-        if found != canary.spans:
-            msg = (
-                f"the model in {folder} does not answer as it did when it was saved: in {canary.text[:60]!r} it found "
-                f"{canary.spans}, now {found}; train it again, or take the versions of the libraries that its "
-                "manifest names"
-            )
-            raise ModelFolderError(msg)
+        if found != output.spans:
+            refuse_other_outputs(folder, f"in {output.text[:60]!r} it found {output.spans}", str(found))
 
 
 def _foreign_labels(folder: Path) -> tuple[str, ...]:
@@ -163,9 +120,3 @@ def _foreign_labels(folder: Path) -> tuple[str, ...]:
     except ModelFolderError as error:
         msg = f"{folder} holds no tagger: {error}"
         raise ModelFolderError(msg) from error
-
-
-def _refuse_options(options: dict[str, Any]) -> None:
-    if options:
-        msg = f"a tagger takes no call options, got {sorted(options)}; set them at construction"
-        raise UnknownOptionError(msg)

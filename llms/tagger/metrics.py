@@ -1,4 +1,4 @@
-"""How good a tagger is: a span counts only if start, end and label are right, as in CoNLL's own script.
+"""Entity metrics: a span counts only if start, end and label are right, as in CoNLL's own script.
 
 The figures and their table are those of seqeval, so that they can be compared with published ones.
 """
@@ -8,53 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llms.errors import OptionValueError
+from llms.tagger.scheme import TagSpan
 
-Span = tuple[int, int, str]  # start, end (exclusive), label; in characters or in tokens, but all in one of them
 _COLUMNS = ("precision", "recall", "f1", "support")
 
 
-def bio_spans(tags: Sequence[str]) -> list[Span]:
-    """Return the spans that BIO or IOB1 tags describe, in tokens, with `end` exclusive.
-
-    As lenient as CoNLL's script: an `I-` after `O` or after another label begins a span, too.
-
-    Args:
-        tags: one per token: `O`, `B-<label>` or `I-<label>`; a bare `B` or `I` has the label `_`.
-
-    Raises:
-        OptionValueError: for any other tag.
-
-    Example:
-        >>> bio_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
-        [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC')]
-
-    References:
-        Tjong Kim Sang and De Meulder, "Introduction to the CoNLL-2003 shared task", CoNLL 2003, and its `conlleval`.
-    """
-    spans: list[Span] = []
-    start, label = None, ""
-    for place, tag in enumerate([*tags, "O"]):  # the last one closes what is still open
-        kind, found = _read_tag(tag)
-        goes_on = start is not None and kind == "I" and found == label
-        if start is not None and not goes_on:
-            spans.append((start, place, label))
-            start = None
-        if kind != "O" and not goes_on:
-            start, label = place, found
-    return spans
-
-
-def _read_tag(tag: str) -> tuple[str, str]:
-    kind, _, label = tag.partition("-")
-    if kind in ("B", "I"):
-        return kind, label or "_"
-    if tag != "O":
-        msg = f"expected a tag O, B-<label> or I-<label>, got {tag!r}; turn other schemes such as BIOES into BIO first"
-        raise OptionValueError(msg)
-    return "O", ""
-
-
-def entity_report(expected: Sequence[Iterable[Span]], predicted: Sequence[Iterable[Span]]) -> dict[str, Any]:
+def entity_report(expected: Sequence[Iterable[TagSpan]], predicted: Sequence[Iterable[TagSpan]]) -> dict[str, Any]:
     """Return precision, recall, F1 and support per label with micro, macro and weighted averages.
 
     A span that occurs twice in a text counts once. What has no spans to divide by is 0.
@@ -96,7 +55,7 @@ def entity_report(expected: Sequence[Iterable[Span]], predicted: Sequence[Iterab
     }
 
 
-def _as_set(texts: Sequence[Iterable[Span]]) -> set[tuple[int, int, int, str]]:
+def _as_set(texts: Sequence[Iterable[TagSpan]]) -> set[tuple[int, int, int, str]]:
     return {(number, start, end, label) for number, spans in enumerate(texts) for start, end, label in spans}
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from llms.arrays import FloatArray, IntArray
-from llms.encoder.openvino import TOKENIZER, compile_graph
+from llms.encoder.openvino import compile_graph
 from llms.errors import EngineError
-from llms.openvino_export import read_manifest
+from llms.openvino_export import TOKENIZER, read_manifest
 from llms.tagger.scheme import TagScheme
 from llms.tagger.token_tagger import TokenTagger
 from llms.tagger.tokenizer import TaggerTokenizer

@@ -1,18 +1,63 @@
-"""Tags of words and spans of a text: one into the other, and the best legal tags for a model's outputs."""
+"""Tag schemes (BIO, IOB1, IO): tags to spans and back, and the best legal tags for a model's outputs."""
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from llms.arrays import FloatArray, IntArray
-from llms.errors import ModelFolderError
+from llms.errors import ModelFolderError, OptionValueError
 
 _ILLEGAL = -1e9
 _OTHER_SCHEMES = re.compile(r"^[SELU]-")
+
+
+TagSpan = tuple[int, int, str]
+"""Start, end (exclusive) and label; in characters, words or tokens, but all in one of them."""
+
+
+def bio_spans(tags: Sequence[str]) -> list[TagSpan]:
+    """Return the spans that BIO or IOB1 tags describe, in tokens, with `end` exclusive.
+
+    As lenient as CoNLL's script: an `I-` after `O` or after another label begins a span, too.
+
+    Args:
+        tags: one per token: `O`, `B-<label>` or `I-<label>`; a bare `B` or `I` has the label `_`.
+
+    Raises:
+        OptionValueError: for any other tag.
+
+    Example:
+        >>> bio_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC"])
+        [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC')]
+
+    References:
+        Tjong Kim Sang and De Meulder, "Introduction to the CoNLL-2003 shared task", CoNLL 2003, and its `conlleval`.
+    """
+    spans: list[TagSpan] = []
+    start, label = None, ""
+    for index, tag in enumerate([*tags, "O"]):  # the last one closes what is still open
+        kind, found = _read_tag(tag)
+        goes_on = start is not None and kind == "I" and found == label
+        if start is not None and not goes_on:
+            spans.append((start, index, label))
+            start = None
+        if kind != "O" and not goes_on:
+            start, label = index, found
+    return spans
+
+
+def _read_tag(tag: str) -> tuple[str, str]:
+    kind, _, label = tag.partition("-")
+    if kind in ("B", "I"):
+        return kind, label or "_"
+    if tag != "O":
+        msg = f"expected a tag O, B-<label> or I-<label>, got {tag!r}; turn other schemes such as BIOES into BIO first"
+        raise OptionValueError(msg)
+    return "O", ""
 
 
 @dataclass(frozen=True)
@@ -28,7 +73,7 @@ class TagScheme:
         >>> scheme = TagScheme.of_labels(["place", "name"])
         >>> scheme.tags
         ('O', 'B-name', 'I-name', 'B-place', 'I-place')
-        >>> list(scheme.spans([1, 2, 0, 1, 3]))
+        >>> scheme.spans([1, 2, 0, 1, 3])
         [(0, 2, 'name'), (3, 4, 'name'), (4, 5, 'place')]
     """
 
@@ -71,28 +116,22 @@ class TagScheme:
         """Every label, in alphabetical order."""
         return tuple(sorted({tag[2:] for tag in self.tags if tag != "O"}))
 
-    def spans(self, tag_ids: Sequence[int]) -> Iterator[tuple[int, int, str]]:
-        """Yield first word, end word (exclusive) and label of each span."""
-        start, label = 0, ""
-        for place, tag in enumerate([*(self.tags[tag_id] for tag_id in tag_ids), "O"]):  # the last one closes a span
-            goes_on = tag[0] == "I" and tag[2:] == label
-            if label and not goes_on:
-                yield start, place, label
-            if not goes_on:
-                start, label = place, tag[2:]
+    def spans(self, tag_ids: Sequence[int]) -> list[TagSpan]:
+        """Return first word, end word (exclusive) and label of each span."""
+        return bio_spans([self.tags[tag_id] for tag_id in tag_ids])
 
-    def tag_ids(self, spans: Sequence[tuple[int, int, str]], num_words: int) -> IntArray:
+    def tag_ids(self, spans: Sequence[TagSpan], num_words: int) -> IntArray:
         """Return the tag of each word, given spans in words as `spans` yields them; the opposite of it.
 
         Example:
             >>> TagScheme.of_labels(["name"]).tag_ids([(1, 3, "name")], num_words=4).tolist()
             [0, 1, 2, 0]
         """
-        places = {tag: place for place, tag in enumerate(self.tags)}
-        tag_ids = np.full(num_words, places["O"], dtype=np.int64)
+        ids = {tag: tag_id for tag_id, tag in enumerate(self.tags)}
+        tag_ids = np.full(num_words, ids["O"], dtype=np.int64)
         for start, end, label in spans:
-            tag_ids[start:end] = places[f"I-{label}"]
-            tag_ids[start : start + 1] = places[f"B-{label}"]
+            tag_ids[start:end] = ids[f"I-{label}"]
+            tag_ids[start : start + 1] = ids[f"B-{label}"]
         return tag_ids
 
     def best_path(self, logits: FloatArray) -> list[int]:
@@ -118,13 +157,13 @@ class TagScheme:
         start, follow = self._transitions
         scores = logits[0].astype(np.float64) + start  # (tags,)
         came_from = np.zeros(logits.shape, dtype=np.int64)
-        for place in range(1, len(logits)):
+        for index in range(1, len(logits)):
             paths = scores[:, None] + follow  # (tag before, tag)
-            came_from[place] = paths.argmax(axis=0)
-            scores = paths.max(axis=0) + logits[place]
+            came_from[index] = paths.argmax(axis=0)
+            scores = paths.max(axis=0) + logits[index]
         path = [int(scores.argmax())]
-        for place in range(len(logits) - 1, 0, -1):
-            path.append(int(came_from[place][path[-1]]))
+        for index in range(len(logits) - 1, 0, -1):
+            path.append(int(came_from[index][path[-1]]))
         return path[::-1]
 
     @functools.cached_property

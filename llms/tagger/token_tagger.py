@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_softmax
 
 from llms.arrays import FloatArray, IntArray
 from llms.call_gathering import CallGatherer
@@ -90,7 +91,7 @@ def find_spans(scheme: TagScheme, words: WordLogits, *, temperature: float = 1.0
     path = scheme.best_path(words.logits)
     if not any(scheme.tags[tag] != "O" for tag in path):
         return ()
-    logs = log_softmax(words.logits / temperature)[np.arange(len(path)), path]  # (words,)
+    logs = log_softmax(words.logits / temperature, axis=-1)[np.arange(len(path)), path]  # (words,)
     spans = []
     for first, end_word, label in scheme.spans(path):
         start, end = int(words.text.words[first, 0]), int(words.text.words[end_word - 1, 1])
@@ -98,10 +99,3 @@ def find_spans(scheme: TagScheme, words: WordLogits, *, temperature: float = 1.0
         text = words.text.text[start:end]
         spans.append(Span(start=start, end=end, label=label, text=text, probability=min(1.0, probability)))
     return tuple(spans)
-
-
-def log_softmax(logits: FloatArray) -> FloatArray:
-    """Return the logarithms of the probabilities, for each row."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    logs: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return logs

@@ -9,7 +9,7 @@ import numpy as np
 from llms.arrays import IntArray
 from llms.encoder.token_batches import pad_rows
 from llms.errors import ModelFolderError
-from llms.texts.words import split_words
+from llms.texts.words import token_spans
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -205,7 +205,7 @@ def _tagger_text(text: str, encoding: Any) -> TaggerText:
         text=text,
         ids=np.asarray(encoding.ids, dtype=np.int64),
         shapes=np.asarray([_shape(text[start:end]) for start, end in offsets], dtype=np.int64),
-        words=_join_words(split_words(text), offsets),
+        words=_join_words(token_spans(text), offsets),
     )
 
 

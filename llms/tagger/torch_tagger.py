@@ -12,6 +12,7 @@ from typing_extensions import override
 from llms.arrays import FloatArray, IntArray
 from llms.device import Precision, autocast_for
 from llms.encoder.adapters import attach_adapter, body_of, share_weights, with_body
+from llms.encoder.tokenizer import longest_input
 from llms.encoder.trained_folders import resolve_base
 from llms.errors import ModelFolderError
 from llms.loading import folder_stamp, quiet_loading
@@ -170,7 +171,7 @@ def tagger_tokenizer(
     Args:
         max_tokens: what it reads at once; 0 or more than it can is as much as it can.
     """
-    limit = _longest(source, model.config)
+    limit = longest_input(source, model.config)
     return TaggerTokenizer.take(
         source,
         max_tokens=min(max_tokens or limit, limit),
@@ -202,11 +203,3 @@ def widen_types(body: Any, table: torch.Tensor | None = None) -> None:
     rows = known[:1].repeat(NUM_SHAPES, 1) if table is None else table.to(known.device)
     body.embeddings.token_type_embeddings = torch.nn.Embedding(rows.shape[0], rows.shape[1], _weight=rows.clone())
     body.config.type_vocab_size = NUM_SHAPES
-
-
-def _longest(source: Any, config: Any) -> int:
-    """Return how much the network reads at once; many tokenizers name no limit of their own."""
-    positions = int(getattr(config, "max_position_embeddings", 0) or 512)
-    if "roberta" in config.model_type or config.model_type == "camembert":  # they count positions from pad_id + 1
-        positions -= int(config.pad_token_id or 0) + 1
-    return min(int(source.model_max_length), positions)

@@ -1,4 +1,4 @@
-"""Functions of plain text that every layer uses: what is accepted, words, and writing systems."""
+"""Functions of plain text that every layer uses: checks, words, sentences, writing systems, CSV and strict JSON."""
 
 from typing import TYPE_CHECKING
 
@@ -6,16 +6,38 @@ from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llms.texts.checks import MAX_TEXT_CHARS, check_text
-    from llms.texts.words import is_han, split_words
+    from llms.texts.csv_cells import open_csv
+    from llms.texts.scripts import HAN, KANA, is_chinese, is_han
+    from llms.texts.sentences import Span, split_at, split_sentences
+    from llms.texts.strict_json import parse_json
+    from llms.texts.visible import visible_text
+    from llms.texts.words import token_spans
 
 __all__ = [
+    "HAN",
+    "KANA",
     "MAX_TEXT_CHARS",
+    "Span",
     "check_text",
+    "is_chinese",
     "is_han",
-    "split_words",
+    "open_csv",
+    "parse_json",
+    "split_at",
+    "split_sentences",
+    "token_spans",
+    "visible_text",
 ]
 
 __getattr__ = lazy_names(
     __name__,
-    {"checks": ["MAX_TEXT_CHARS", "check_text"], "words": ["is_han", "split_words"]},
+    {
+        "checks": ["MAX_TEXT_CHARS", "check_text"],
+        "csv_cells": ["open_csv"],
+        "scripts": ["HAN", "KANA", "is_chinese", "is_han"],
+        "sentences": ["Span", "split_at", "split_sentences"],
+        "strict_json": ["parse_json"],
+        "visible": ["visible_text"],
+        "words": ["token_spans"],
+    },
 )

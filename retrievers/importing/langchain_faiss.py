@@ -14,7 +14,7 @@ from llms.errors import InputTextError
 from retrievers.importing.faiss_file import read_faiss_file
 from retrievers.importing.pairing import check_embedding, confirm_vectors, look_at_vectors, pair_vectors
 from retrievers.importing.pickled_documents import OldDocument, read_documents_pickle
-from retrievers.store.indexed_table import Report
+from retrievers.store.indexed_table import ProgressCallback
 
 if TYPE_CHECKING:
     from retrievers.faiss_store import FaissStore
@@ -46,10 +46,10 @@ class ImportReport:
             more = ", ..." if len(self.skipped) > _MAX_SHOWN else ""
             messages.append(
                 f"{self.documents:,} documents were imported, {len(self.skipped):,} skipped ({shown}{more}); "
-                "the report that import_langchain_faiss returns names them all"
+                "`skipped` of the report names them all"
             )
         for message in messages:
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(message, stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class OldStore:
     index_metric: str | None = None
     is_unit: bool = True
 
-    def write_to(self, store: "FaissStore", report: Report = lambda _done, _total: None) -> ImportReport:
+    def write_to(self, store: "FaissStore", report: ProgressCallback = lambda _done, _total: None) -> ImportReport:
         """Store the documents under their ids and return what became of them.
 
         Batches of 500 are one transaction each; what was stored before an interruption is stored again, without
@@ -110,7 +110,7 @@ def import_langchain_faiss(
     index_name: str = "index",
     reembed: bool = False,
     check_vectors: bool = True,
-    report: Report = lambda _done, _total: None,
+    report: ProgressCallback = lambda _done, _total: None,
 ) -> ImportReport:
     """Store what lies in a folder of langchain-community's FAISS and return what was stored and what skipped.
 

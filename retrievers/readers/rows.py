@@ -1,15 +1,13 @@
 """CSV and JSON lines to rows: each a text and the other columns, or an error that names the row."""
 
 import csv
-import io
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llms.errors import InputTextError
-from llms.texts import check_text
+from llms.texts import check_text, open_csv, parse_json
 from retrievers.errors import DocumentError
 from retrievers.readers.encoding import decode_text
 
@@ -51,10 +49,9 @@ def read_csv(raw: bytes) -> Iterator[tuple[int, Row]]:
         [(1, {'text': '退货', 'lang': 'zh'})]
     """
     text = check_text(decode_text(raw), max_chars=len(raw))
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # a limit of the whole process, lower than a page's
     header_line = text.split("\n", 1)[0]
     delimiter = next((mark for mark in ",;\t" if mark in header_line), ",")
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = open_csv(text, delimiter=delimiter, strict=True)
     header: list[str] = []
     number = 0
     try:
@@ -158,36 +155,12 @@ def _checked_header(cells: Sequence[str]) -> list[str]:
 
 
 def _parse_object(line: str) -> Row:
-    values = json.loads(
-        line, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_float
-    )
+    values = parse_json(line)
     if not isinstance(values, dict):
         msg = f"expected an object, got {type(values).__name__}"
         raise DocumentError(msg)
     _check_value(values, depth=0)
     return values
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        msg = f"the key {name!r} is given twice"
-        raise DocumentError(msg)
-    return values
-
-
-def _refuse_constant(name: str) -> float:
-    msg = f"{name} is no JSON number"
-    raise DocumentError(msg)
-
-
-def _finite_float(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        msg = f"the number {digits[:40]} is too large"
-        raise DocumentError(msg)
-    return number
 
 
 def _check_value(value: Any, *, depth: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llms.errors import OptionValueError, UnknownOptionError
 from llms.texts import check_text
-from retrievers.errors import VectorError
+from retrievers.errors import SearchArgumentError, VectorError
 
 _MAX_TEXT_CHARS = 1_000_000
 
@@ -53,11 +53,11 @@ def check_k(k: int) -> None:
     """Refuse a search for fewer than one document.
 
     Raises:
-        VectorError: naming the number.
+        SearchArgumentError: naming the number.
     """
     if k < 1:
         msg = f"k must be at least 1, got {k}"
-        raise VectorError(msg)
+        raise SearchArgumentError(msg)
 
 
 def refuse_unknown(options: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from retrievers.store.metadata_columns import MetadataColumns
 from retrievers.store.vector_index import Segment, Snapshot, VectorIndex
 
 IndexKind = Literal["auto", "flat", "hnsw", "ivf"]
-Report = Callable[[int, int], object]
+ProgressCallback = Callable[[int, int], object]
 """Called with vectors done and vectors to do."""
 
 # A flat search over as many takes about as long as embedding the question; see docs/benchmarks/store.md.
@@ -141,7 +141,7 @@ class IndexedTable:
         self._seen.tombstone = written.last_tombstone
         self._fold_if_due()
 
-    def compact(self, report: Report = lambda _done, _total: None) -> None:
+    def compact(self, report: ProgressCallback = lambda _done, _total: None) -> None:
         """Build the index anew over what is there, save it, and give the space of what is gone back."""
         self._stop_builder()
         with self.database.lock:
@@ -197,7 +197,7 @@ class IndexedTable:
         except (StoreFolderError, OSError) as error:
             self.problem = str(error)
 
-    def _build(self, report: Report = lambda _done, _total: None) -> None:
+    def _build(self, report: ProgressCallback = lambda _done, _total: None) -> None:
         """Make a new base of what is alive now, with the index that is wanted."""
         snapshot = self._index.snapshot
         alive, kind = snapshot.alive(), self._wanted_kind(snapshot)

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from llms.texts import HAN
 from retrievers.store.manifest import read_manifest
 
 # The texts stand in the table of documents; here only which words stand where, and two views of that.
@@ -28,9 +29,9 @@ _LENGTHS = "SELECT id, ifnull(CAST(sz AS BLOB), x'') FROM keywords_docsize"
 _TOTALS = "SELECT ifnull(CAST(block AS BLOB), x'') FROM keywords_data WHERE id = 1"
 _LENGTH_WEIGHT = 2**32 + 15  # a prime above every checksum of a word
 _RULES = 3  # of _terms, raised with every change of it
-_WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
-_HAN = re.compile(r"[\u3400-\u9fff]")
-_HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
+_WORD = re.compile(rf"[{HAN}]+|[^\W_{HAN}]+")
+_HAN = re.compile(f"[{HAN}]")
+_HAN_RUN = re.compile(f"[{HAN}]+")
 _STEMMER_LOCK = threading.Lock()  # a stemmer keeps the word it works on in itself
 # A word in more documents than this hardly moves the order, but reading its postings takes most of the time.
 COMMON_SHARE = 0.3
@@ -149,7 +150,7 @@ def word_shares(
         every word once; rarity as in Apache Lucene's BM25Similarity, log(1 + (N - n + 0.5) / (n + 0.5)), which stays
         positive.
     """
-    words = set(split_words(query))
+    words = set(keyword_terms(query))
     counts, total_documents = frequencies.of(connection, words)
     weights = {word: _rarity(counts.get(word, 0), total_documents) for word in words}
     total = sum(weights.values())
@@ -204,11 +205,11 @@ def _word_checksum(word: str) -> int:
     return zlib.crc32(word.encode())
 
 
-def split_words(text: str) -> Iterator[str]:
+def keyword_terms(text: str) -> Iterator[str]:
     """Yield the words of a text in lower case, Chinese ones as cut by jieba, English ones by their stem.
 
     Example:
-        >>> list(split_words("Returning shoes: 7天退货政策"))
+        >>> list(keyword_terms("Returning shoes: 7天退货政策"))
         ['return', 'shoe', '7', '天', '退货', '政策']
     """
     for run in _WORD.findall(text.lower()):
@@ -226,7 +227,7 @@ def _terms(text: str) -> Iterator[str]:
     References:
         Nie, Gao, Zhang and Zhou, "On the use of words and n-grams for Chinese information retrieval", IRAL 2000.
     """
-    yield from split_words(text)
+    yield from keyword_terms(text)
     for run in _HAN_RUN.findall(text):
         yield from (run[place : place + 2] for place in range(len(run) - 1))
 

@@ -139,6 +139,27 @@ def test_a_chat_remembers_what_was_asked_back(built):
     assert (told["route"], told["text"]) == ("template", "Order VT-12 is on its way.")
 
 
+def test_a_chat_understands_a_follow_up_as_the_page_does(built):
+    question, follow_up = "How full should the battery be?", "and never what?"
+    first, second = read_json(run("ask", "-w", built, "--json", text=f"{question}\n{follow_up}\n"))
+    (alone,) = read_json(run("ask", follow_up, "-w", built, "--json"))
+    assert (first["route"], second["route"]) == ("answer", "answer")
+    assert alone["route"] != "answer"
+    assert second["citations"][0]["source"] == "battery.md"
+
+
+def test_a_chat_goes_on_after_a_hand_over_for_nobody_reads_a_terminal(built):
+    replies = read_json(run("ask", "-w", built, "--json", text="xyzzy\nwhere is my parcel 3\nVT-12\n"))
+    assert [reply["route"] for reply in replies] == ["handover", "clarify", "template"]
+    assert replies[0]["text"]
+
+
+def test_a_chat_leaves_no_trace_in_the_workspace(built):
+    before = sorted(path.name for path in built.iterdir())
+    run("ask", "where is my parcel 3", "-w", built)
+    assert sorted(path.name for path in built.iterdir()) == before
+
+
 @pytest.mark.parametrize("end", ["", "\n", "\n\nnever read\n"])
 def test_a_chat_takes_lines_until_an_empty_one_or_the_end(built, end):
     result = run("ask", "-w", built, "--json", text="where is my parcel 3\nHow full should the battery be?" + end)
@@ -237,7 +258,7 @@ def _error_cases():
         ),
         "DocumentError": (["index", "{tmp}/none.md", "-w", "{raw}"], "none.md cannot be read"),
         "StoreMismatchError": (["index", "-w", "{mismatch}"], "was built with"),
-        "ChainInputError": (["ask", " ", "-w", "{built}"], "the message is empty"),
+        "ChainInputError": (["ask", " ", "-w", "{built}"], "text is empty"),
         "InputTextError": (["ask", "caf\udce9", "-w", "{built}"], "lone surrogate at position 3"),
         "InputTextError, user": (["recommend", "\udce9", "-w", "{built}"], "lone surrogate"),
         "InputTextError, classify": (["classify", "{built}/models/intent", "a\udce9"], "lone surrogate"),

@@ -16,10 +16,10 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG
 
 from apps.conversation_storage import open_postgres, open_sqlite
 from apps.errors import SettingsError, WorkspaceError
-from benchmarks.conversations import run_full_disk, run_growth, run_kills, run_pairs
 from chains.customer_service import Conversations, build_service_conversation
 from chains.errors import ConversationBusyError
 from tests.chains.customer_service.talks import ShopChain, Talk
+from tests.reliability.conversations import run_full_disk, run_growth, run_kills, run_pairs
 
 
 def talk_in(storage, **options):

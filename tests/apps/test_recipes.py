@@ -13,7 +13,7 @@ from apps.errors import SettingsError
 from apps.finetune_flags import FLAGS, describe_command
 from apps.recipes import Choice, option_names, read_recipe, resolve_recipe, write_recipe
 from apps.tasks import TASKS, open_task
-from llms.errors import OptionValueError, UnknownOptionError, UnsupportedOptionError
+from llms.errors import OptionValueError, UnsupportedOptionError
 
 RECIPE = """
 task = "classifier"
@@ -123,7 +123,7 @@ def test_values_no_training_can_honour_are_refused_by_the_options(write, before,
 
 def test_each_task_has_its_own_methods(write):
     text = 'task = "chat"\n[data]\ntrain = "a.jsonl"\n[training]\nmethod = "head"\nbase = "org/name"\n'
-    with pytest.raises((UnknownOptionError, UnsupportedOptionError), match="head"):
+    with pytest.raises((OptionValueError, UnsupportedOptionError), match="head"):
         resolve(write(text))
 
 

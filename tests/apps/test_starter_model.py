@@ -53,7 +53,7 @@ def _chain(chat_model):
 
 def test_the_folder_is_small_and_as_it_was_trained():
     manifest = load_chat_manifest(STARTER_FOLDER)
-    assert manifest.canary is not None
+    assert manifest.reference_output is not None
     assert manifest.base_model == "untrained"
     assert sum(path.stat().st_size for path in STARTER_FOLDER.rglob("*") if path.is_file()) < 15e6
     assert "questions.csv" in (STARTER_FOLDER / "README.md").read_text("utf-8")

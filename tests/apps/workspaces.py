@@ -3,11 +3,12 @@
 import csv
 import json
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from apps.quickstart import run_quickstart
 from apps.settings import SETTINGS_NAME, load_settings
+from tests.conftest import made_once
 
 __all__ = [
     "LABELS",
@@ -35,7 +36,7 @@ ARTICLES = {
 }
 OPINIONS = {"negative": "is lost and late {}", "positive": "is back {}", "neutral": "is here {}"}
 TOPICS = {"parcels": "the parcel", "cards": "my card"}
-_built: dict[str, Path] = {}
+_built = {}
 
 
 def write_workspace(folder, encoder, *, settings=""):
@@ -52,9 +53,13 @@ def write_workspace(folder, encoder, *, settings=""):
 def build_workspace(tmp_path_factory, encoder):
     """The folder of a workspace after its quickstart, made once per test run; do not change it."""
     if "folder" not in _built:
-        folder = write_workspace(tmp_path_factory.mktemp("built") / "workspace", encoder)
-        run_quickstart(folder, show_results=False)
-        _built["folder"] = folder
+
+        def build(folder):
+            run_quickstart(write_workspace(folder / "workspace", encoder), show_results=False)
+
+        built = made_once(tmp_path_factory, "built", build)
+        # a copy for each process, since a command may lock what lies in its workspace
+        _built["folder"] = shutil.copytree(built / "workspace", tmp_path_factory.mktemp("built") / "workspace")
     return _built["folder"]
 
 

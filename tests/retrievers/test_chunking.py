@@ -3,13 +3,13 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
+from llms.texts import split_sentences
 from retrievers import split_documents
 from retrievers.blocks import Kind, find_blocks
-from retrievers.boundaries import split_sentences
 
 _PIECES = [
     *("word", " ", "\n", "\n\n", "\n# Head", "\n# A\n## Sub ", ". ", "退货要多久", "。", "！”", "a" * 30, "\t", "🙂"),
@@ -43,7 +43,6 @@ def _bodies(text, **limits):
     return [_body(chunk) for chunk in _split(text, **limits)]
 
 
-@settings(max_examples=200)
 @given(_texts, _limits)
 def test_every_body_is_the_text_between_its_start_and_end(text, chunk_chars):
     for chunk in _split(text, chunk_chars=chunk_chars, title="Title"):
@@ -53,7 +52,6 @@ def test_every_body_is_the_text_between_its_start_and_end(text, chunk_chars):
         assert chunk.page_content == f"Title\n\n{_body(chunk)}"
 
 
-@settings(max_examples=200)
 @given(_texts, _limits)
 def test_bodies_tile_the_document_but_for_white_space_between_them(text, chunk_chars):
     end = 0
@@ -64,7 +62,6 @@ def test_bodies_tile_the_document_but_for_white_space_between_them(text, chunk_c
     assert text[end:].strip() == ""
 
 
-@settings(max_examples=200)
 @given(_texts, _limits, st.integers(1, 120))
 def test_parents_hold_whole_chunks_and_do_not_overlap(text, chunk_chars, parent_chars):
     chunks = _split(text, chunk_chars=chunk_chars, parent_chars=parent_chars)

@@ -16,6 +16,7 @@ from retrievers.errors import DocumentError
 from retrievers.readers import docx_text
 from retrievers.readers.html_text import read_html
 from retrievers.readers.pdf_text import join_lines
+from tests.fuzzing import rounds
 from tests.retrievers.files import make_docx, make_pdf, repack, save_docx, write_file
 
 
@@ -195,7 +196,7 @@ def test_reading_a_pdf_leaves_logging_as_it_was(tmp_path, caplog):
     assert logging.getLogger("pypdf").level == logging.WARNING
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", rounds(10, nightly=200))
 def test_a_damaged_pdf_or_docx_is_read_or_refused_never_more(tmp_path, seed):
     for name, raw in (("a.pdf", make_pdf(["退货"], ["x"])), ("a.docx", make_docx())):
         damaged = bytearray(raw)

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from llms.errors import InputTextError
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore, HybridRetriever, split_documents
-from retrievers.errors import FilterError, VectorError
+from retrievers.errors import FilterError, SearchArgumentError
 from retrievers.fusion import fuse_rankings
 
 
@@ -72,7 +72,7 @@ def test_k_holds_at_construction_and_at_a_call(store, k):
 def test_fewer_than_one_is_refused_at_construction_and_at_a_call(store, k):
     with pytest.raises(ValidationError):
         HybridRetriever(store=store, k=k)
-    with pytest.raises(VectorError, match="at least 1"):
+    with pytest.raises(SearchArgumentError, match="at least 1"):
         HybridRetriever(store=store).invoke("red shoes", k=k)
 
 

@@ -14,12 +14,12 @@ from llms.device import wants_bfloat16
 from llms.engines.adapters import Adapter
 from llms.engines.engine import Engine
 from llms.engines.memory import forget_file_pages
-from llms.engines.openvino_backend.export import OpenVinoPrecision, export_openvino
+from llms.engines.openvino_backend.export import export_openvino
 from llms.engines.openvino_backend.grammar import to_ebnf
 from llms.engines.requests import GenerationRequest, Job, Step, TokenScore
 from llms.errors import EngineError, OptionValueError, UnsupportedOptionError
 from llms.loading import folder_stamp
-from llms.openvino_export import read_manifest
+from llms.openvino_export import ExportPrecision, read_manifest
 from llms.options import GenerationOptions
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class OpenVinoEngine(Engine):
             raise EngineError(msg)
         self._export = export
         self._text_end_id: int | None = manifest["text_end_id"]
-        self._dtype: OpenVinoPrecision = manifest["identity"]["dtype"]
+        self._dtype: ExportPrecision = manifest["identity"]["dtype"]
         self._prompt_lookup = prompt_lookup
         self._num_blocks = _num_blocks(manifest["cache_shapes"], self._dtype, kv_cache_bytes)
         super().__init__(
@@ -224,7 +224,7 @@ class OpenVinoEngine(Engine):
 def load_openvino_engine(
     folder: Path,
     *,
-    dtype: OpenVinoPrecision = "bfloat16",
+    dtype: ExportPrecision = "bfloat16",
     kv_cache_bytes: int = 1024**3,
     max_running: int = 32,
     prompt_lookup: bool = False,
@@ -241,7 +241,7 @@ def load_openvino_engine(
 def _load_openvino_engine(
     folder: Path,
     _stamp: object,
-    dtype: OpenVinoPrecision,
+    dtype: ExportPrecision,
     kv_cache_bytes: int,
     max_running: int,
     prompt_lookup: bool,  # noqa: FBT001 (a cache key)
@@ -256,7 +256,7 @@ class _Scorer:
     Compiled at the first use; it then holds the weights a second time.
     """
 
-    def __init__(self, export: Path, dtype: OpenVinoPrecision) -> None:
+    def __init__(self, export: Path, dtype: ExportPrecision) -> None:
         self._export = export
         self._dtype = dtype
         self._lock = threading.Lock()
@@ -331,7 +331,7 @@ def _batches(continuations: Sequence[Sequence[int]], num_ids: int) -> Iterator[S
         yield continuations[begin : begin + size]
 
 
-def _properties(dtype: OpenVinoPrecision) -> dict[str, str]:
+def _properties(dtype: ExportPrecision) -> dict[str, str]:
     """Return how products are computed, and how keys and values are kept.
 
     Both alike: the cache's default, u8, is half as large as bf16 but turns more tokens, and GenAI refuses a bf16
@@ -342,7 +342,7 @@ def _properties(dtype: OpenVinoPrecision) -> dict[str, str]:
     return {"INFERENCE_PRECISION_HINT": precision, "KV_CACHE_PRECISION": precision}
 
 
-def _num_blocks(cache_shapes: Sequence[Sequence[int]], dtype: OpenVinoPrecision, kv_cache_bytes: int) -> int:
+def _num_blocks(cache_shapes: Sequence[Sequence[int]], dtype: ExportPrecision, kv_cache_bytes: int) -> int:
     bytes_per_value = 4 if _properties(dtype)["KV_CACHE_PRECISION"] == "f32" else 2
     values_per_token = sum(heads * (key + value) for heads, key, value in cache_shapes)
     blocks = kv_cache_bytes // (values_per_token * bytes_per_value * _BLOCK_TOKENS)

@@ -6,34 +6,21 @@ refused with a reason, so that the caller can take the torch engine.
 """
 
 import contextlib
-import json
-import shutil
-import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from llms.engines.openvino_backend.graph import cache_shapes, refusal, stateful_graph
 from llms.engines.torch_backend.engine import end_token_ids
 from llms.errors import EngineError
 from llms.loading import folder_fingerprint, quiet_loading
-from llms.openvino_export import (
-    MANIFEST,
-    decline_telemetry,
-    export_place,
-    put_in_place,
-    read_manifest,
-    require_packages,
-)
+from llms.openvino_export import ExportPrecision, export_folder, export_once, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     import openvino as ov
     from transformers import PreTrainedModel
 
-
-OpenVinoPrecision = Literal["float32", "bfloat16", "int8"]
 
 _PACKAGES = ("openvino", "openvino_genai", "openvino_tokenizers", "nncf")
 _RECIPE = "1"  # raised when this module writes something else, so that older exports are made anew
@@ -42,10 +29,9 @@ _PROBE_ANSWER = 16
 _LONGEST_PROBE = 600  # a window beyond this is too slow to look past for every model
 _TIE = 1e-3  # two logits closer than this are a tie, which float32 sums in another order may turn
 _WINDOW_KEYS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
-_EXPORT_LOCK = threading.Lock()  # one trace at a time: it holds the weights twice
 
 
-def export_openvino(folder: Path, *, dtype: OpenVinoPrecision = "bfloat16") -> Path:
+def export_openvino(folder: Path, *, dtype: ExportPrecision = "bfloat16") -> Path:
     """Return a folder that OpenVINO GenAI can run, made from a transformers folder once and then kept.
 
     It lies beside the model in `openvino/<dtype>`, or under `~/.cache/tunechain` if the model's folder cannot be
@@ -59,25 +45,13 @@ def export_openvino(folder: Path, *, dtype: OpenVinoPrecision = "bfloat16") -> P
         EngineError: if a package is missing, or if this model cannot run there with the tokens that torch gives;
             the message says why.
     """
-    require_packages(_PACKAGES)
-    decline_telemetry()
-    target = export_place(folder) / dtype
     wanted = _identity(folder, dtype)
-    with _EXPORT_LOCK:
-        if _is_current(target, wanted):
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # other processes may export at the same time: each works in a folder of its own
-        work = Path(tempfile.mkdtemp(prefix=f".{dtype}-", dir=target.parent))
-        try:
-            _write_export(folder, work, dtype=dtype, identity=wanted)
-            put_in_place(work, target, is_current=lambda place: _is_current(place, wanted))
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        return target
-
-
-# where it lies, and whether it is still right
+    return export_once(
+        export_folder(folder) / dtype,
+        lambda work: _write_export(folder, work, dtype=dtype, identity=wanted),
+        is_current=lambda export: read_manifest(export).get("identity") == wanted,
+        packages=_PACKAGES,
+    )
 
 
 def _identity(folder: Path, dtype: str) -> dict[str, str]:
@@ -85,11 +59,7 @@ def _identity(folder: Path, dtype: str) -> dict[str, str]:
     return {"fingerprint": folder_fingerprint(folder), "dtype": dtype, "recipe": _RECIPE, **libraries}
 
 
-def _is_current(target: Path, wanted: Mapping[str, str]) -> bool:
-    return read_manifest(target).get("identity") == wanted
-
-
-def _write_export(folder: Path, work: Path, *, dtype: OpenVinoPrecision, identity: Mapping[str, str]) -> None:
+def _write_export(folder: Path, work: Path, *, dtype: ExportPrecision, identity: Mapping[str, str]) -> None:
     import openvino as ov
 
     model = _load_decoder(folder)
@@ -112,8 +82,7 @@ def _write_export(folder: Path, work: Path, *, dtype: OpenVinoPrecision, identit
         "end_ids": end_ids,
         "text_end_id": text_end_id,  # the tokenizer's own; it ends constrained answers of a model that names none
     }
-    # the manifest comes last: if it exists, the export is complete
-    (work / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    write_manifest(work, manifest)
 
 
 # from the folder to a decoder that can be traced
@@ -187,7 +156,7 @@ def _blank_control_tokens(detokenizer: "ov.Model", control_ids: Sequence[int]) -
             node.input(2).replace_source_output(ops.constant(ends).output(0))
 
 
-def _compress(graph: "ov.Model", work: Path, *, dtype: OpenVinoPrecision) -> None:
+def _compress(graph: "ov.Model", work: Path, *, dtype: ExportPrecision) -> None:
     import openvino as ov
 
     if dtype == "int8":

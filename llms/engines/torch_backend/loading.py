@@ -1,4 +1,4 @@
-"""A model folder to a network on its device: complete, finite, in the precision that was asked for."""
+"""Loading of causal language models with torch: complete, finite, in the precision that was asked for."""
 
 import functools
 import threading
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llms.device import wants_bfloat16
 from llms.errors import ModelFolderError, OptionValueError
 from llms.loading import folder_stamp, quiet_loading
-from llms.manifest import MANIFEST_NAME, load_chat_manifest
+from llms.manifest import MANIFEST_NAME, load_chat_manifest, refuse_other_outputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -72,11 +72,11 @@ def _load_network(folder: Path, _stamp: object, device: str, dtype: str) -> "Pre
         model.to(torch.bfloat16 if wants_bfloat16(device) else torch.float32)  # type: ignore[arg-type]
     model.eval()  # type: ignore[no-untyped-call]
     model.to(device)  # type: ignore[arg-type]
-    if dtype == "int8":  # whose logits are others by design, so that the canary would say nothing
+    if dtype == "int8":  # whose logits are others by design, so that reference outputs would say nothing
         from llms.engines.torch_backend.int8_linear import store_weights_in_int8
 
         return store_weights_in_int8(model)
-    _check_canary(model, folder)
+    _check_output(model, folder)
     return model
 
 
@@ -87,20 +87,15 @@ def _check_weights(model: "PreTrainedModel", folder: Path) -> None:
             raise ModelFolderError(msg)
 
 
-def _check_canary(model: "PreTrainedModel", folder: Path) -> None:
+def _check_output(model: "PreTrainedModel", folder: Path) -> None:
     """Compare a few clear choices of the model, in one pass, with those it made when it was saved."""
     import torch
 
-    if not (folder / MANIFEST_NAME).is_file() or (canary := load_chat_manifest(folder).canary) is None:
+    if not (folder / MANIFEST_NAME).is_file() or (output := load_chat_manifest(folder).reference_output) is None:
         return
-    ids = torch.tensor([[*canary.prompt_ids, *canary.next_ids]], device=model.device)
+    ids = torch.tensor([[*output.prompt_ids, *output.next_ids]], device=model.device)
     with torch.inference_mode():
         logits = model(input_ids=ids, use_cache=False).logits[0]  # (tokens, vocabulary)
-    found = logits[len(canary.prompt_ids) - 1 : -1].argmax(-1).tolist()
-    if found != list(canary.next_ids):
-        msg = (
-            f"{folder} goes on with the tokens {found}, when it was saved it was {list(canary.next_ids)}; "
-            "the weights are computed in another way here: install the versions of torch and transformers that its "
-            f"{MANIFEST_NAME} names, or train again"
-        )
-        raise ModelFolderError(msg)
+    found = logits[len(output.prompt_ids) - 1 : -1].argmax(-1).tolist()
+    if found != list(output.next_ids):
+        refuse_other_outputs(folder, f"it went on with the tokens {list(output.next_ids)}", str(found))

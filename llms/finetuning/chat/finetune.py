@@ -1,30 +1,23 @@
-"""Conversations in, a folder with a chat model or an adapter out."""
+"""`finetune_chat`: conversations in, a folder with a chat model or an adapter out."""
 
-import importlib.metadata
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llms.errors import ModelFolderError, TrainingDataError
 from llms.finetuning.chat.options import ChatTrainingOptions
 from llms.finetuning.data.conversations import Conversations
-from llms.finetuning.trainer.adapted_models import keeps_adapter
+from llms.finetuning.trainer.adapted_models import keeps_adapter, manifest_fields
 from llms.finetuning.trainer.checkpoints import discard_checkpoints
-from llms.finetuning.trainer.saving import alone_in_folder, replace_folder
+from llms.finetuning.trainer.saving import TrainedModel, alone_in_folder, replace_folder
 from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import ChatManifest, save_manifest, template_fingerprint
 
 if TYPE_CHECKING:
-    from llms.finetuning.chat.training import TrainedModel
+    from llms.finetuning.chat.training import TrainedNetwork
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedChat:
-    """Where the model lies, its last losses, and how they fell: a row for each time they were logged."""
-
-    folder: Path
-    metrics: dict[str, float]
-    history: list[dict[str, float]] = field(default_factory=list)
+TrainedChat = TrainedModel
+"""The outcome of `finetune_chat`; its figures are the last losses."""
 
 
 @alone_in_folder
@@ -75,29 +68,25 @@ def finetune_chat(conversations: Conversations, folder: Path, options: ChatTrain
 
 def _write(
     folder: Path,
-    trained: "TrainedModel",
+    trained: "TrainedNetwork",
     conversations: Conversations,
     base_fingerprint: str,
     options: ChatTrainingOptions,
     metrics: dict[str, float],
 ) -> None:
-    libraries = ("torch", "transformers", *(("peft",) if options.method != "full" else ()))
-    num_trained, num_total = trained.parameters
     with replace_folder(folder) as new:
         trained.save(new)
         manifest = ChatManifest(
-            base_model=options.base,
-            base_fingerprint=base_fingerprint,
-            adapter=keeps_adapter(options),
-            method=options.method,
-            seed=options.seed,
-            data_sha256=conversations.sha256,
-            max_tokens=options.max_tokens,
-            trained_parameters=num_trained,
-            total_parameters=num_total,
             template_sha256=template_fingerprint(new),
-            versions={name: importlib.metadata.version(name) for name in libraries},
-            metrics=metrics,
-            canary=trained.canary,
+            reference_output=trained.reference_output,
+            **manifest_fields(
+                options,
+                base_fingerprint=base_fingerprint,
+                data_sha256=conversations.sha256,
+                max_tokens=options.max_tokens,
+                parameters=trained.parameters,
+                libraries=("torch", "transformers", *(("peft",) if options.method != "full" else ())),
+                metrics=metrics,
+            ),
         )
         save_manifest(manifest, new)

@@ -1,4 +1,4 @@
-"""A causal chat model through the shared training loop: examples, method, training, canary."""
+"""A causal chat model through the shared training loop: examples, method, training, reference output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,20 +26,20 @@ from llms.finetuning.trainer.methods import (
 )
 from llms.finetuning.trainer.trainer import TrainingRun, num_training_steps, run_training, training_fingerprint
 from llms.loading import quiet_loading
-from llms.manifest import TokenCanary
+from llms.manifest import TokenReference
 
 if TYPE_CHECKING:
     from llms.finetuning.chat.options import ChatTrainingOptions
 
 
 _FEWEST_TO_HOLD_OUT = 20  # of fewer, the loss on a tenth says nothing, and each conversation is needed
-_CANARY_EXAMPLES = 8
-_CANARY_PROMPT_TOKENS, _CANARY_NEXT_TOKENS = 64, 8
+_REFERENCE_EXAMPLES = 8
+_REFERENCE_PROMPT_TOKENS, _REFERENCE_NEXT_TOKENS = 64, 8
 _CLEAR_MARGIN = 1.0  # between the logits of the first and the second choice; rounding moves them by hundredths
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedModel:
+class TrainedNetwork:
     """A trained model, or adapter, with the tokenizer it was trained with."""
 
     model: Any  # a PreTrainedModel, or a PeftModel around one where the adapter is kept
@@ -47,7 +47,7 @@ class TrainedModel:
     history: list[dict[str, float]]
     parameters: tuple[int, int]  # trained, total
     num_held_out: int
-    canary: TokenCanary | None
+    reference_output: TokenReference | None
 
     @property
     def best_held_out_loss(self) -> float | None:
@@ -73,7 +73,7 @@ def train_chat(
     *,
     folder: Path,
     fingerprint: str,
-) -> TrainedModel:
+) -> TrainedNetwork:
     """Return the model in `base` after training on the assistant's turns of all conversations but the held-out ones.
 
     Args:
@@ -116,7 +116,9 @@ def train_chat(
     if not keeps_adapter(options):
         trained = merge_method(trained)
         trained.to(saved_dtype)
-    return TrainedModel(trained, tokenizer, history, parameters, len(held_out), _find_canary(trained, examples))
+    return TrainedNetwork(
+        trained, tokenizer, history, parameters, len(held_out), _find_reference_output(trained, examples)
+    )
 
 
 class _Network(nn.Module):
@@ -201,15 +203,15 @@ def _rows(groups: Sequence[Sequence[ChatExample]], options: "ChatTrainingOptions
     return pack_examples(examples, max_tokens=options.max_tokens) if options.packing else rows_of(examples)
 
 
-def _find_canary(model: Any, examples: Sequence[ChatExample]) -> TokenCanary | None:
+def _find_reference_output(model: Any, examples: Sequence[ChatExample]) -> TokenReference | None:
     """Return the longest run of clear choices after the beginning of an example; None where no choice is clear."""
-    best: TokenCanary | None = None
-    for example in examples[:_CANARY_EXAMPLES]:
+    best: TokenReference | None = None
+    for example in examples[:_REFERENCE_EXAMPLES]:
         start = next(place for place, label in enumerate(example.labels) if label >= 0)
-        prompt = example.input_ids[max(0, start - _CANARY_PROMPT_TOKENS) : start] or example.input_ids[:1]
+        prompt = example.input_ids[max(0, start - _REFERENCE_PROMPT_TOKENS) : start] or example.input_ids[:1]
         chosen = _clear_choices(model, prompt)
         if chosen and (best is None or len(chosen) > len(best.next_ids)):
-            best = TokenCanary(prompt_ids=tuple(prompt), next_ids=chosen)
+            best = TokenReference(prompt_ids=tuple(prompt), next_ids=chosen)
     return best
 
 
@@ -217,7 +219,7 @@ def _clear_choices(model: Any, prompt: Sequence[int]) -> tuple[int, ...]:
     ids = list(prompt)
     ends = np.atleast_1d(model.generation_config.eos_token_id).tolist()
     with torch.inference_mode():
-        while len(ids) < len(prompt) + _CANARY_NEXT_TOKENS:
+        while len(ids) < len(prompt) + _REFERENCE_NEXT_TOKENS:
             (first, second), (choice, _) = model(input_ids=torch.tensor([ids])).logits[0, -1].float().topk(2)
             if choice in ends or not first - second >= _CLEAR_MARGIN:
                 break

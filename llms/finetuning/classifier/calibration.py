@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, log_softmax, softmax
 
 from llms.arrays import FloatArray
-from llms.classifier.head import ScoreParts, sigmoid, softmax
+from llms.classifier.head import ScoreParts
 from llms.classifier.out_of_scope import ScopeModel
-from llms.metrics import classification_metrics, clopper_pearson_lower_bound
+from llms.metrics import classification_metrics, clopper_pearson_lower_bound, micro_f1
 
 _SCOPE_LOSS_SHARE = 0.02  # of in-scope texts that may be taken for out of scope
 # few held-out rows must not lead to absurd certainty; cosines of examples differ by tenths, hence their scale
@@ -71,7 +72,7 @@ def fit_calibration(
     scales = _fit_scales(parts, targets)
     if targets.ndim == 2:
         return _calibrate_several(parts, targets, scales)
-    probabilities = softmax(parts.combine(scales))
+    probabilities = softmax(parts.combine(scales), axis=-1)
     predicted, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     outside = len(labels) - 1 if has_outside else len(labels)
     is_inside = targets != outside
@@ -109,9 +110,7 @@ def _fit_scales(parts: ScoreParts, targets: npt.NDArray[Any]) -> tuple[float, fl
 
 
 def _likelihood_of_one(logits: FloatArray, label_ids: npt.NDArray[Any]) -> float:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    logs = shifted[np.arange(len(label_ids)), label_ids] - np.log(np.exp(shifted).sum(axis=1))
-    return float(logs.sum())
+    return float(log_softmax(logits, axis=1)[np.arange(len(label_ids)), label_ids].sum())
 
 
 def _likelihood_of_several(logits: FloatArray, targets: npt.NDArray[Any]) -> float:
@@ -122,22 +121,17 @@ def _likelihood_of_several(logits: FloatArray, targets: npt.NDArray[Any]) -> flo
 def _calibrate_several(parts: ScoreParts, targets: npt.NDArray[Any], scales: tuple[float, float, float]) -> Calibration:
     scope = ScopeModel.fit(parts.signs)
     min_in_scope = float(np.quantile(scope.score(parts.signs), _SCOPE_LOSS_SHARE))
-    threshold, metrics = _fit_several(sigmoid(parts.combine(scales)), targets)
+    threshold, metrics = _fit_several(expit(parts.combine(scales)), targets)
     return Calibration(scales, scope, threshold, min_in_scope, metrics, {"min_probability": threshold})
 
 
 def _fit_several(probabilities: FloatArray, targets: npt.NDArray[Any]) -> tuple[float, dict[str, float]]:
     """Return the threshold with the best micro-F1 on the held-out rows, and the figures at it."""
     thresholds = np.linspace(0.05, 0.95, 19)
-    scores = [_micro_f1(probabilities >= threshold, targets > 0) for threshold in thresholds]
+    scores = [micro_f1(probabilities >= threshold, targets > 0) for threshold in thresholds]
     best = int(np.argmax(scores))
     exact = ((probabilities >= thresholds[best]) == (targets > 0)).all(axis=1).mean()
     return float(thresholds[best]), {"held_out_micro_f1": scores[best], "held_out_subset_accuracy": float(exact)}
-
-
-def _micro_f1(predicted: npt.NDArray[np.bool_], expected: npt.NDArray[np.bool_]) -> float:
-    total = int(predicted.sum()) + int(expected.sum())
-    return 2 * int((predicted & expected).sum()) / total if total else 1.0
 
 
 def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool_], promise: Promise) -> float:

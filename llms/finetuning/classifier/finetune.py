@@ -1,11 +1,9 @@
-"""Labelled texts in, a folder for `LocalClassifier` out."""
+"""`finetune_classifier`: labelled texts in, a folder for `LocalClassifier` out."""
 
-import importlib.metadata
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,27 +26,22 @@ from llms.finetuning.data.examples import (
 )
 from llms.finetuning.data.labelled_files import check_training_rows
 from llms.finetuning.data.splits import split_rows
-from llms.finetuning.trainer.adapted_models import keeps_adapter, merge_body, save_body
+from llms.finetuning.trainer.adapted_models import keeps_adapter, manifest_fields, merge_body, save_body
 from llms.finetuning.trainer.checkpoints import discard_checkpoints
-from llms.finetuning.trainer.saving import alone_in_folder, replace_folder
+from llms.finetuning.trainer.saving import TrainedModel, alone_in_folder, replace_folder
 from llms.loading import folder_fingerprint, resolve_model
-from llms.manifest import ClassifierManifest, LabelCanary, save_manifest
+from llms.manifest import ClassifierManifest, LabelReference, save_manifest
 
 if TYPE_CHECKING:
     from llms.finetuning.classifier.data import TrainedEncoder
 
 
-_NUM_CANARIES = 3
+_NUM_REFERENCES = 3
 _CROSS_FITTED_ROWS = 3_000  # above that, a tenth held out says enough and five fits take too long
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedClassifier:
-    """Where the model lies and how it did on its held-out rows, epoch by epoch."""
-
-    folder: Path
-    metrics: dict[str, float]
-    history: list[dict[str, float]] = field(default_factory=list)
+TrainedClassifier = TrainedModel
+"""The outcome of `finetune_classifier`."""
 
 
 @alone_in_folder
@@ -95,12 +88,17 @@ def finetune_classifier(
     # what was held out has done its work; now head, n-grams and examples may know it, too
     head = build_head(trained, everything, labels, options)
     head.scales, head.scope = calibration.scales, calibration.scope
-    manifest = _describe(train, head, trained, calibration, options).model_copy(
-        update={
-            "base_fingerprint": folder_fingerprint(base),
-            "canaries": _canaries(head, [row.text for row in held_out]),
-        }
+    described = manifest_fields(
+        options,
+        base_fingerprint=folder_fingerprint(base),
+        data_sha256=train.sha256,
+        max_tokens=int(trained.encoder.model.max_seq_length or 0),
+        parameters=trained.parameters,
+        libraries=("torch", "transformers", "sentence-transformers", "scikit-learn", "peft"),
+        metrics=calibration.metrics,
     )
+    outputs = _reference_outputs(head, [row.text for row in held_out])
+    manifest = _describe(head, calibration, options.outside_label, described, outputs)
     _write(folder, trained.encoder, head, manifest, options)
     return TrainedClassifier(folder, calibration.metrics, trained.history)
 
@@ -166,14 +164,14 @@ def _tune_contrastively(rows: Sequence[ClassifierRow], folder: Path, options: Cl
     single = LabelledTexts(
         [row for row in rows if isinstance(row, LabelledText) and row.label != options.outside_label]
     )
-    place = _contrastive_folder(folder)
+    tuned = _contrastive_folder(folder)
     shared = {
         name: getattr(options, name)
         for name in ("base", "batch_size", "max_tokens", "seed", "device", "precision", "show_progress", "resume")
     }
     tuning = EmbeddingsOptions(epochs=options.contrastive_epochs, track="none", **shared)
-    finetune_embeddings(single, place, tuning)
-    return place
+    finetune_embeddings(single, tuned, tuning)
+    return tuned
 
 
 def _contrastive_folder(folder: Path) -> Path:
@@ -213,34 +211,32 @@ def _train_encoder(
     return trained
 
 
-def _canaries(head: ClassifierHead, texts: Sequence[str]) -> tuple[LabelCanary, ...]:
+def _reference_outputs(head: ClassifierHead, texts: Sequence[str]) -> tuple[LabelReference, ...]:
     """Return the surest answers on some texts: what loading must find again."""
     asked = list(texts[:64])
     probabilities, _ = head.predict(asked, batch_size=64)
-    surest = np.argsort(-probabilities.max(axis=1), kind="stable")[:_NUM_CANARIES]
+    surest = np.argsort(-probabilities.max(axis=1), kind="stable")[:_NUM_REFERENCES]
     return tuple(
-        LabelCanary(
-            text=asked[place],
-            label=head.labels[int(probabilities[place].argmax())],
-            probability=round(float(probabilities[place].max()), 6),
+        LabelReference(
+            text=asked[row],
+            label=head.labels[int(probabilities[row].argmax())],
+            probability=round(float(probabilities[row].max()), 6),
         )
-        for place in surest
+        for row in surest
     )
 
 
 def _describe(
-    train: LabelledTexts | MultiLabelTexts,
     head: ClassifierHead,
-    trained: "TrainedEncoder",
     calibration: Calibration,
-    options: ClassifierOptions,
+    outside_label: str | None,
+    described: Mapping[str, Any],
+    outputs: tuple[LabelReference, ...],
 ) -> ClassifierManifest:
-    libraries = ("torch", "transformers", "sentence-transformers", "scikit-learn", "peft")
-    num_trained, num_total = trained.parameters
     return ClassifierManifest(
         labels=head.labels,
         multi_label=head.is_multi_label,
-        outside_label=options.outside_label,
+        outside_label=outside_label,
         encoder_scale=calibration.scales[0],
         lexical_scale=calibration.scales[1],
         neighbour_scale=calibration.scales[2],
@@ -249,17 +245,9 @@ def _describe(
         scope_spread=calibration.scope.spread,
         min_probability=calibration.min_probability,
         min_in_scope=calibration.min_in_scope,
-        base_model=options.base,
-        adapter=keeps_adapter(options),
-        method=options.method,
-        seed=options.seed,
-        max_tokens=int(trained.encoder.model.max_seq_length or 0),
-        data_sha256=train.sha256,
-        trained_parameters=num_trained,
-        total_parameters=num_total,
-        versions={name: importlib.metadata.version(name) for name in libraries},
-        metrics=calibration.metrics,
         calibration=calibration.facts,
+        reference_outputs=outputs,
+        **described,
     )
 
 

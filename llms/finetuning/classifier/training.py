@@ -19,6 +19,7 @@ from llms.finetuning.classifier.head import fit_linear_layer
 from llms.finetuning.trainer.adapted_models import apply_to_body
 from llms.finetuning.trainer.methods import count_parameters, orthogonality_loss
 from llms.finetuning.trainer.trainer import TrainingRun, num_training_steps, run_training, training_fingerprint
+from llms.metrics import micro_f1
 
 if TYPE_CHECKING:
     from llms.finetuning.classifier.options import ClassifierOptions
@@ -116,5 +117,4 @@ def _accuracy(prediction: EvalPrediction) -> dict[str, float]:
 
 def _micro_f1(prediction: EvalPrediction) -> dict[str, float]:
     predicted, expected = np.asarray(prediction.predictions) > 0, np.asarray(prediction.label_ids) > 0
-    both = int((predicted & expected).sum())
-    return {"micro_f1": 2 * both / max(int(predicted.sum()) + int(expected.sum()), 1)}
+    return {"micro_f1": micro_f1(predicted, expected)}

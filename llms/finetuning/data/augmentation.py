@@ -9,9 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from llms.errors import OptionValueError
-from llms.finetuning.data.duplicates import is_chinese
+from llms.finetuning.data.duplicates import CHINESE_SHARE
 from llms.finetuning.data.examples import ClassifierRow
 from llms.finetuning.data.splits import draw
+from llms.texts.scripts import is_chinese, is_han
 
 R = TypeVar("R", bound=ClassifierRow)
 _Edit = Callable[[str, np.random.Generator], str]
@@ -72,7 +73,7 @@ def _noisy_copies(text: str, copies: int, seed: int) -> list[str]:
 
 
 def _add_noise(text: str, random: np.random.Generator) -> str:
-    if is_chinese(text):
+    if is_chinese(text, min_share=CHINESE_SHARE):
         edits: tuple[_Edit, ...] = (_drop_chinese,)
     elif len(text.split()) >= _MIN_WORDS_TO_DROP_ONE:
         edits = (_swap, _drop, _double, _drop_word)
@@ -131,7 +132,7 @@ def _drop_chinese(text: str, random: np.random.Generator) -> str:
     places = [
         place
         for place, character in enumerate(text)
-        if place not in untouched and is_chinese(character) and character not in _CHINESE_NEGATIONS
+        if place not in untouched and is_han(character) and character not in _CHINESE_NEGATIONS
     ]
     if len(places) < 2:
         return text
@@ -146,9 +147,7 @@ def _places(text: str) -> set[int]:
     for word in re.finditer(r"[^\W\d_]+", text):
         if len(word.group()) >= _MIN_WORD_CHARS and not _is_negation(word.group()):
             places.update(range(*word.span()))
-    return {
-        place for place in places - untouched if not (_is_mark(text[place + 1 : place + 2]) or is_chinese(text[place]))
-    }
+    return {place for place in places - untouched if not (_is_mark(text[place + 1 : place + 2]) or is_han(text[place]))}
 
 
 def _is_mark(character: str) -> bool:

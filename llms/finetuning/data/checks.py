@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from llms.errors import TrainingDataError
-from llms.finetuning.data.duplicates import NearTextIndex, NearTwin, is_chinese, text_key
+from llms.finetuning.data.duplicates import CHINESE_SHARE, NearTextIndex, NearTwin, text_key
 from llms.finetuning.data.examples import ClassifierRow, LabelledTexts, MultiLabelTexts, labels_of
 from llms.finetuning.data.labelled_files import check_training_rows
 from llms.finetuning.data.report import DataReport, LabelConflict, Leakage, RepeatedText, TextLengths
 from llms.finetuning.data.splits import draw
+from llms.texts.scripts import is_chinese
 
 _NUM_EXAMPLES = 20
 _FEW_ROWS = 10  # below it a label is learnt by chance
@@ -65,7 +66,7 @@ def check_labelled_texts(
         num_near_looked_at=len(looked_at),
         near=near[:_NUM_EXAMPLES],
         lengths=_lengths(rows),
-        chinese_share=round(sum(is_chinese(row.text) for row in rows) / max(1, len(rows)), 3),
+        chinese_share=round(sum(is_chinese(row.text, min_share=CHINESE_SHARE) for row in rows) / max(1, len(rows)), 3),
         leakage=_leakage(by_key, rows, test.rows) if test else None,
         errors=_errors(rows),
     )

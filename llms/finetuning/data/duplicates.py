@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from llms.texts.scripts import is_chinese
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 MIN_SIMILARITY = 0.8
 _NGRAM_LENGTHS = (4,)
 _CHINESE_NGRAM_LENGTHS = (2, 3)  # a word has about two characters
+CHINESE_SHARE = 0.5  # of its letters, from which on a text is taken for Chinese
 _BLOCK_CELLS = 2**22  # bounds the memory of one product where all texts are alike
 
 
@@ -42,17 +45,6 @@ def text_key(text: str) -> str:
     if not any(character.isalpha() for character in folded):
         return text.strip()
     return "".join(character for character in folded if character.isalnum() or _is_mark(character))
-
-
-def is_chinese(text: str) -> bool:
-    """Return whether at least half of the letters are Chinese characters.
-
-    Example:
-        >>> is_chinese("我的 Visa 卡丢了"), is_chinese("my card")
-        (True, False)
-    """
-    letters = [character for character in text if character.isalpha()]
-    return bool(letters) and 2 * sum("\u3400" <= letter <= "\u9fff" for letter in letters) >= len(letters)
 
 
 class NearTextIndex:
@@ -101,7 +93,7 @@ class NearTextIndex:
 
 
 def _first_largest(similarities: npt.NDArray[np.float32], columns: npt.NDArray[np.int32]) -> int:
-    """Return the place of the largest similarity; of equals the one with the lowest column."""
+    """Return the index of the largest similarity; of equals the one with the lowest column."""
     largest = np.flatnonzero(similarities == similarities.max())
     return int(largest[np.argmin(columns[largest])])
 
@@ -116,7 +108,7 @@ def _products(left: "csr_matrix", right: "csr_matrix") -> Iterator[tuple[int, An
 
 def _ngrams(text: str) -> list[str]:
     folded = " ".join(text.casefold().split())
-    lengths = _CHINESE_NGRAM_LENGTHS if is_chinese(folded) else _NGRAM_LENGTHS
+    lengths = _CHINESE_NGRAM_LENGTHS if is_chinese(folded, min_share=CHINESE_SHARE) else _NGRAM_LENGTHS
     ngrams = [folded[start : start + length] for length in lengths for start in range(len(folded) - length + 1)]
     return ngrams or [folded]  # a text shorter than an n-gram is one
 

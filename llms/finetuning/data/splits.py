@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, TypeVar, get_args
 
-from llms.errors import OptionValueError, TrainingDataError, UnknownOptionError
+from llms.errors import OptionValueError, TrainingDataError
 from llms.finetuning.data.examples import ClassifierRow, MultiLabelText, labels_of
 
 SplitBy = Literal["label", "group", "time"]
@@ -35,7 +35,7 @@ def split_rows(
     Raises:
         OptionValueError: if `held_out_share` does not lie between 0 and 1.
         TrainingDataError: if rows lack the group or the time, or no such split is possible.
-        UnknownOptionError: if `by` is another word.
+        OptionValueError: if `by` is another word.
 
     Example:
         >>> from llms.finetuning.data.examples import LabelledText
@@ -49,7 +49,7 @@ def split_rows(
         raise OptionValueError(msg)
     if by not in get_args(SplitBy):
         msg = f"by must be 'label', 'group' or 'time', got {by!r}"
-        raise UnknownOptionError(msg)
+        raise OptionValueError(msg)
     if by == "group":
         return _split_by_group(rows, held_out_share, seed)
     if by == "time":

@@ -1,7 +1,5 @@
 """Files of records to checked rows: what cannot be used is set aside with its line number, never dropped."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from typing import Any
 
 from llms.errors import DataFileError, InputTextError
 from llms.texts.checks import check_text
+from llms.texts.csv_cells import open_csv
 
 MAX_CELL_CHARS = 20_000
 MAX_REJECTED_SHARE = 0.5
@@ -156,8 +155,7 @@ def _refuse_missing_column(path: Path, header: Sequence[str], columns: Sequence[
 
 def _csv_records(path: Path, text: str, columns: Sequence[str]) -> Iterator[_Record]:
     # a cell larger than the csv module's default limit is reported as a row, not raised as an error
-    csv.field_size_limit(max(len(text), csv.field_size_limit()))
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = open_csv(text)
     header = [name.strip() for name in next(reader, [])]
     _refuse_missing_column(path, header, columns)
     line = reader.line_num + 1

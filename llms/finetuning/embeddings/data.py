@@ -12,7 +12,7 @@ from llms.finetuning.data.labelled_files import check_training_rows
 from llms.finetuning.data.pair_relations import KnownPositives, merge_pairs, same_text, split_pairs
 from llms.finetuning.data.pairs import TextPair, TextPairs, pairs_from_labels
 from llms.finetuning.data.splits import split_rows
-from llms.finetuning.embeddings.evaluation import Judge, ScoreJudge, judge_labels, judge_pairs
+from llms.finetuning.embeddings.evaluation import Evaluator, ScoreEvaluator, evaluator_of_labels, evaluator_of_pairs
 
 if TYPE_CHECKING:
     from llms.encoder.text_encoder import Role, TextEncoder
@@ -42,8 +42,8 @@ class ContrastiveRows:
     known: KnownPositives
 
 
-def prepare_rows(train: TextPairs | LabelledTexts, options: "EmbeddingsOptions") -> tuple[ContrastiveRows, Judge]:
-    """Return what is learnt from, and the judge of what was held out.
+def prepare_rows(train: TextPairs | LabelledTexts, options: "EmbeddingsOptions") -> tuple[ContrastiveRows, Evaluator]:
+    """Return what is learnt from, and the evaluator of what was held out.
 
     Raises:
         TrainingDataError: if rows contradict each other or there are too few.
@@ -58,13 +58,13 @@ def prepare_rows(train: TextPairs | LabelledTexts, options: "EmbeddingsOptions")
     loss = ("cosent" if is_graded else "ranking") if options.loss == "auto" else options.loss
     if loss == "ranking":
         rows = ContrastiveRows(examples=_with_rivals(kept), loss=loss, known=known)
-        return rows, judge_pairs(held_out, kept, known, seed=options.seed)
+        return rows, evaluator_of_pairs(held_out, kept, known, seed=options.seed)
     _refuse_hard_negatives(options, f"rows for the loss {loss!r}")
     examples = [
         ContrastiveExample(query=pair.query, document=pair.document, score=1.0 if pair.score is None else pair.score)
         for pair in kept
     ]
-    return ContrastiveRows(examples=examples, loss=loss, known=known), ScoreJudge(held_out)
+    return ContrastiveRows(examples=examples, loss=loss, known=known), ScoreEvaluator(held_out)
 
 
 def _with_rivals(pairs: Sequence[TextPair]) -> list[ContrastiveExample]:
@@ -85,7 +85,7 @@ def _with_rivals(pairs: Sequence[TextPair]) -> list[ContrastiveExample]:
     ]
 
 
-def _prepare_labels(train: LabelledTexts, options: "EmbeddingsOptions") -> tuple[ContrastiveRows, Judge]:
+def _prepare_labels(train: LabelledTexts, options: "EmbeddingsOptions") -> tuple[ContrastiveRows, Evaluator]:
     _refuse_hard_negatives(options, "labelled texts")
     if options.loss != "auto":
         msg = f"labelled texts have a loss of their own, got loss={options.loss!r}; give pairs_from_labels(...) instead"
@@ -103,7 +103,7 @@ def _prepare_labels(train: LabelledTexts, options: "EmbeddingsOptions") -> tuple
         raise TrainingDataError(msg)
     both = ([(row.text, row.label) for row in rows] for rows in (held_out, kept))
     rows = ContrastiveRows(examples=examples, loss="labels", known=KnownPositives.from_pairs([]))
-    return rows, judge_labels(*both, seed=options.seed)
+    return rows, evaluator_of_labels(*both, seed=options.seed)
 
 
 def _refuse_hard_negatives(options: "EmbeddingsOptions", what: str) -> None:

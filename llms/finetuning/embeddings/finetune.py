@@ -1,11 +1,9 @@
-"""Pairs of texts, or labelled texts, in; a folder for `LocalEmbeddings` out."""
+"""`finetune_embeddings`: pairs of texts, or labelled texts, in; a folder for `LocalEmbeddings` out."""
 
-import importlib.metadata
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from llms.arrays import FloatArray
 from llms.device import choose_device
@@ -14,35 +12,26 @@ from llms.errors import ModelFolderError
 from llms.finetuning.data.examples import LabelledTexts
 from llms.finetuning.data.pairs import TextPairs
 from llms.finetuning.embeddings.data import ContrastiveRows, prepare_rows, with_hard_negatives
-from llms.finetuning.embeddings.evaluation import Judge
+from llms.finetuning.embeddings.evaluation import Evaluator
 from llms.finetuning.embeddings.options import EmbeddingsOptions
-from llms.finetuning.trainer.adapted_models import keeps_adapter, merge_body, save_body
+from llms.finetuning.trainer.adapted_models import keeps_adapter, manifest_fields, merge_body, save_body
 from llms.finetuning.trainer.checkpoints import discard_checkpoints
-from llms.finetuning.trainer.saving import alone_in_folder, replace_folder
+from llms.finetuning.trainer.saving import TrainedModel, alone_in_folder, replace_folder
 from llms.loading import folder_fingerprint, resolve_model
-from llms.manifest import EmbeddingsManifest, VectorCanary, save_manifest
+from llms.manifest import EmbeddingsManifest, VectorReference, save_manifest
 
-if TYPE_CHECKING:
-    from llms.finetuning.embeddings.training import TrainedVectors
-
-_CANARY_NUMBERS = 8
+_REFERENCE_NUMBERS = 8
 _ROLES: tuple[Literal["query", "document"], ...] = ("query", "document")
 # their vectors mean nothing before training, or their layers only look back
 _OTHER_KINDS = ("ForCausalLM", "ForConditionalGeneration", "ForSequenceClassification", "ForTokenClassification")
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedEmbeddings:
-    """Where the model lies, and how it and its base did on the held-out rows.
+TrainedEmbeddings = TrainedModel
+"""The outcome of `finetune_embeddings`.
 
-    Attributes:
-        metrics: `held_out_` and `base_` figures: `mrr_at_10` and `accuracy_at_1` of held-out queries among all
-            documents, or `spearman` and `mean_error` for the losses that learn scores.
-    """
-
-    folder: Path
-    metrics: dict[str, float]
-    history: list[dict[str, float]] = field(default_factory=list)
+`metrics` are `held_out_` and `base_` figures: `mrr_at_10` and `accuracy_at_1` of held-out queries among all documents,
+or `spearman` and `mean_error` for the losses that learn scores.
+"""
 
 
 @alone_in_folder
@@ -68,24 +57,37 @@ def finetune_embeddings(
     options = options or EmbeddingsOptions()
     base = resolve_model(options.base)
     _refuse_other_kinds(base)
-    rows, judge = prepare_rows(train, options)
+    rows, evaluator = prepare_rows(train, options)
     device = choose_device(options.device)
     model = open_sentence_transformer(base, device=device)
     model.max_seq_length = min(options.max_tokens, model.max_seq_length or options.max_tokens)
     encoder = SentenceEncoder(model, device=device, precision=options.precision)
-    before = judge.measure(_judged_vectors(encoder, judge))
+    before = evaluator.measure(_evaluated_vectors(encoder, evaluator))
     if options.hard_negatives:
         rows = with_hard_negatives(rows, encoder, options)
     from llms.finetuning.embeddings.training import train_vectors
 
     fingerprint = f"{folder_fingerprint(base)} {train.sha256}"
-    trained = train_vectors(encoder, rows, judge, options=options, folder=folder, fingerprint=fingerprint)
+    trained = train_vectors(encoder, rows, evaluator, options=options, folder=folder, fingerprint=fingerprint)
     if not keeps_adapter(options):
         merge_body(model)
-    after = judge.measure(_judged_vectors(encoder, judge))
+    after = evaluator.measure(_evaluated_vectors(encoder, evaluator))
     metrics = {f"held_out_{name}": value for name, value in after.items()}
     metrics |= {f"base_{name}": value for name, value in before.items()}
-    manifest = _describe(train, base, rows, trained, metrics, options)
+    manifest = EmbeddingsManifest(
+        dimension=encoder.dimension,
+        loss=rows.loss,
+        reference_outputs=_reference_outputs(trained.encoder, rows),
+        **manifest_fields(
+            options,
+            base_fingerprint=folder_fingerprint(base),
+            data_sha256=train.sha256,
+            max_tokens=int(trained.encoder.model.max_seq_length or 0),
+            parameters=trained.parameters,
+            libraries=("torch", "transformers", "sentence-transformers", "peft"),
+            metrics=metrics,
+        ),
+    )
     with replace_folder(folder) as new:
         save_body(model, new, options)
         save_manifest(manifest, new)
@@ -103,55 +105,27 @@ def _refuse_other_kinds(base: Path) -> None:
         raise ModelFolderError(msg)
 
 
-def _judged_vectors(encoder: SentenceEncoder, judge: Judge) -> "FloatArray":
+def _evaluated_vectors(encoder: SentenceEncoder, evaluator: Evaluator) -> "FloatArray":
     import numpy as np
 
-    vectors = np.zeros((len(judge.texts), encoder.dimension), dtype=np.float32)
+    vectors = np.zeros((len(evaluator.texts), encoder.dimension), dtype=np.float32)
     for role in _ROLES:
-        texts = [text for text in judge.texts if text.role == role]
-        vectors[[text.place for text in texts]] = encoder.encode([text.text for text in texts], role=role)
+        texts = [text for text in evaluator.texts if text.role == role]
+        vectors[[text.row for text in texts]] = encoder.encode([text.text for text in texts], role=role)
     return vectors
 
 
-def _describe(
-    train: TextPairs | LabelledTexts,
-    base: Path,
-    rows: ContrastiveRows,
-    trained: "TrainedVectors",
-    metrics: dict[str, float],
-    options: EmbeddingsOptions,
-) -> EmbeddingsManifest:
-    libraries = ("torch", "transformers", "sentence-transformers", "peft")
-    num_trained, num_total = trained.parameters
-    return EmbeddingsManifest(
-        base_model=options.base,
-        base_fingerprint=folder_fingerprint(base),
-        adapter=keeps_adapter(options),
-        method=options.method,
-        seed=options.seed,
-        data_sha256=train.sha256,
-        max_tokens=int(trained.encoder.model.max_seq_length or 0),
-        trained_parameters=num_trained,
-        total_parameters=num_total,
-        versions={name: importlib.metadata.version(name) for name in libraries},
-        metrics=metrics,
-        dimension=trained.encoder.dimension,
-        loss=rows.loss,
-        canaries=_canaries(trained.encoder, rows),
-    )
-
-
-def _canaries(encoder: SentenceEncoder, rows: ContrastiveRows) -> tuple[VectorCanary, ...]:
+def _reference_outputs(encoder: SentenceEncoder, rows: ContrastiveRows) -> tuple[VectorReference, ...]:
     example = rows.examples[0]
-    canaries: Sequence[tuple[str, Literal["query", "document"]]] = (
+    asked: Sequence[tuple[str, Literal["query", "document"]]] = (
         (example.query, "query"),
         (example.document, "document"),
     )
     return tuple(
-        VectorCanary(
+        VectorReference(
             text=text,
             role=role,
-            numbers=tuple(round(float(x), 6) for x in encoder.encode([text], role=role)[0][:_CANARY_NUMBERS]),
+            numbers=tuple(round(float(x), 6) for x in encoder.encode([text], role=role)[0][:_REFERENCE_NUMBERS]),
         )
-        for text, role in canaries
+        for text, role in asked
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from llms.errors import OptionValueError, UnknownOptionError, UnsupportedOptionError
+from llms.errors import OptionValueError, UnsupportedOptionError
 from llms.finetuning.trainer.methods import Method
 from llms.finetuning.trainer.options import TrainingOptions
 
@@ -45,7 +45,7 @@ class EmbeddingsOptions(TrainingOptions):
         TrainingOptions.__post_init__(self)
         if self.loss not in _LOSSES:
             msg = f"loss must be one of {', '.join(_LOSSES)}, got {self.loss!r}"
-            raise UnknownOptionError(msg)
+            raise OptionValueError(msg)
         if self.temperature <= 0 or self.hard_negatives < 0 or not 0 < self.max_negative_similarity <= 1:
             msg = (
                 "temperature must be positive, hard_negatives at least 0 and max_negative_similarity in (0, 1], got "

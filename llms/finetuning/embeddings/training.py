@@ -1,4 +1,4 @@
-"""A sentence encoder in training: batches of pairs or labelled texts, and held-out rankings that judge it."""
+"""A sentence encoder in training: batches of pairs or labelled texts, and held-out rankings that evaluator it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from llms.finetuning.trainer.trainer import TrainingRun, num_training_steps, run
 
 if TYPE_CHECKING:
     from llms.encoder.text_encoder import Role
-    from llms.finetuning.embeddings.evaluation import Judge, JudgedText
+    from llms.finetuning.embeddings.evaluation import EvaluatedText, Evaluator
     from llms.finetuning.embeddings.options import EmbeddingsOptions
 
 
@@ -39,13 +39,13 @@ class TrainedVectors:
 def train_vectors(
     encoder: SentenceEncoder,
     rows: ContrastiveRows,
-    judge: "Judge",
+    evaluator: "Evaluator",
     *,
     options: "EmbeddingsOptions",
     folder: Path,
     fingerprint: str,
 ) -> TrainedVectors:
-    """Return the encoder trained on `rows`, with the weights that `judge` found best.
+    """Return the encoder trained on `rows`, with the weights that `evaluator` found best.
 
     Args:
         folder: where the model will be saved; checkpoints and logs lie beside it.
@@ -58,12 +58,12 @@ def train_vectors(
     run = TrainingRun(
         network=network,
         train=rows.examples,
-        held_out=judge.texts,
+        held_out=evaluator.texts,
         collate=_Collator(model, rows),
         lengths=_lengths(encoder, rows.examples),
         fingerprint=training_fingerprint(options, fingerprint),
-        measure=_measure(judge),
-        metric=judge.metric,
+        measure=_measure(evaluator),
+        metric=evaluator.metric,
     )
     parameters = count_parameters(network)
     history = run_training(run, options, folder)
@@ -149,14 +149,14 @@ class _Collator:
             "excluded": self._excluded(examples, documents),
         }
 
-    def _judged(self, texts: "list[JudgedText]") -> dict[str, Any]:
+    def _judged(self, texts: "list[EvaluatedText]") -> dict[str, Any]:
         by_role = {role: [text for text in texts if text.role == role] for role in ("query", "document")}
         tokens = {
             role: self._tokens([text.text for text in of_role], cast("Role", role)) if of_role else None
             for role, of_role in by_role.items()
         }
-        places = [text.place for of_role in by_role.values() for text in of_role]  # the order of the vectors
-        return {"labels": torch.tensor(places), "queries": tokens["query"], "documents": tokens["document"]}
+        rows = [text.row for of_role in by_role.values() for text in of_role]  # the order of the vectors
+        return {"labels": torch.tensor(rows), "queries": tokens["query"], "documents": tokens["document"]}
 
     def _labels(self, example: ContrastiveExample) -> list[int]:
         return [example.label, *(self.text_ids[same_text(text)] for text in (example.query, example.document))]
@@ -191,11 +191,11 @@ def _lengths(encoder: SentenceEncoder, examples: Sequence[ContrastiveExample]) -
     return [max(a.num_tokens, b.num_tokens) for a, b in zip(queries, documents, strict=True)]
 
 
-def _measure(judge: "Judge") -> Callable[[EvalPrediction], dict[str, float]]:
+def _measure(evaluator: "Evaluator") -> Callable[[EvalPrediction], dict[str, float]]:
     def measure(prediction: EvalPrediction) -> dict[str, float]:
         vectors, places = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
         in_place = np.zeros_like(vectors)
         in_place[places] = vectors
-        return judge.measure(in_place)
+        return evaluator.measure(in_place)
 
     return measure

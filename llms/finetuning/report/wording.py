@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from llms.finetuning.report.report import Task, TrainingReport
+from llms.texts.visible import visible_text
 
 TASK_WORDS: dict[Task, str] = {
     "classifier": "text classifier",
@@ -31,8 +32,6 @@ _METRIC_WORDS = {
 _LOWER_IS_BETTER = frozenset({"ece", "aurc", "perplexity", "brier"})
 _FEW_TEST_ROWS = 20  # test rows of a label; below, one row moves its recall by more than five points
 _MAX_NAMED = 5
-# what no eye sees or what turns the direction of writing; zero-width joiners stay, words of some scripts need them
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
@@ -43,7 +42,7 @@ def plain_text(text: str) -> str:
         >>> plain_text("pay\u202epal\x07")
         'paypal'
     """
-    return _INVISIBLE.sub("", text)
+    return visible_text(text, keep_joiners=True)
 
 
 def show_base_model(base_model: str) -> tuple[str, bool]:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from llms.finetuning.reranker.data import CandidateList, measure_lists
+    from llms.finetuning.reranker.data import CandidateList
+    from llms.finetuning.reranker.evaluation import measure_lists
     from llms.finetuning.reranker.finetune import TrainedReranker, finetune_reranker
     from llms.finetuning.reranker.options import RerankerOptions
 
@@ -20,7 +21,8 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "data": ["CandidateList", "measure_lists"],
+        "data": ["CandidateList"],
+        "evaluation": ["measure_lists"],
         "finetune": ["TrainedReranker", "finetune_reranker"],
         "options": ["RerankerOptions"],
     },

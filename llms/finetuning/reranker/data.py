@@ -1,17 +1,12 @@
-"""Pairs to lists of candidates for a reranker: what answers a query among what does not."""
+"""Candidate lists for rerankers, made of pairs: what answers a query among what does not."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from llms.arrays import FloatArray
 from llms.finetuning.data.hard_negatives import pick_negatives
 from llms.finetuning.data.pair_relations import KnownPositives, merge_pairs, same_text, split_pairs, unique_texts
 from llms.finetuning.data.pairs import TextPair, TextPairs
-from llms.finetuning.embeddings.evaluation import first_ranks
 
 if TYPE_CHECKING:
     from llms.finetuning.reranker.options import RerankerOptions
@@ -54,41 +49,6 @@ def prepare_lists(train: TextPairs, options: "RerankerOptions", *, mine: Miner |
     judging = _Picker(known, pairs=held_out, pool=unique_texts(pair.document for pair in pairs), mine=mine, seed=0)
     queries = unique_texts(pair.query for pair in held_out if pair.is_positive)
     return RerankerRows(train=lists, held_out=[judging.around_query(query) for query in queries])
-
-
-def measure_lists(lists: Sequence[CandidateList], logits: FloatArray) -> dict[str, float]:
-    """Return MRR@10 and accuracy@1 from the outputs for all candidates of all lists, one after the other."""
-    inverse, first = [], []
-    start = 0
-    for candidates in lists:
-        own = logits[None, start : start + len(candidates.documents)]
-        start += len(candidates.documents)
-        rank = int(first_ranks(own, np.array([candidates.targets]) > 0.5)[0])
-        inverse.append(1 / rank if rank <= 10 else 0.0)
-        first.append(rank == 1)
-    return {"mrr_at_10": float(np.mean(inverse)), "accuracy_at_1": float(np.mean(first))}
-
-
-def fit_score_scale(logits: FloatArray, targets: FloatArray) -> tuple[float, float]:
-    """Return (scale, shift) with which the sigmoid of an output says how often such a candidate is an answer.
-
-    The scale is positive, so no order changes.
-
-    References:
-        Platt, "Probabilistic outputs for support vector machines", 1999, with its softened targets.
-    """
-    from scipy.optimize import minimize
-
-    is_answer = targets > 0.5
-    num_right, num_wrong = int(is_answer.sum()), int((~is_answer).sum())
-    softened = np.where(is_answer, (num_right + 1) / (num_right + 2), 1 / (num_wrong + 2))
-
-    def loss(parameters: npt.NDArray[np.float64]) -> float:
-        scores = np.exp(parameters[0]) * logits.astype(np.float64) + parameters[1]
-        return float((np.logaddexp(0, scores) - softened * scores).mean())
-
-    found = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[(-7, 7), (-30, 30)])
-    return float(np.exp(found.x[0])), float(found.x[1])
 
 
 class _Picker:

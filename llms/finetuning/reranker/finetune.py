@@ -1,34 +1,29 @@
-"""Pairs of texts in, a folder for `LocalReranker` out."""
+"""`finetune_reranker`: pairs of texts in, a folder for `LocalReranker` out."""
 
-import importlib.metadata
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit
 
 from llms.device import choose_device
 from llms.finetuning.data.pairs import TextPairs
-from llms.finetuning.reranker.data import Miner, RerankerRows, fit_score_scale, measure_lists, prepare_lists
+from llms.finetuning.reranker.data import Miner, RerankerRows, prepare_lists
+from llms.finetuning.reranker.evaluation import fit_score_scale, measure_lists
 from llms.finetuning.reranker.options import RerankerOptions
-from llms.finetuning.trainer.adapted_models import keeps_adapter, save_body
+from llms.finetuning.trainer.adapted_models import manifest_fields, save_body
 from llms.finetuning.trainer.checkpoints import discard_checkpoints
-from llms.finetuning.trainer.saving import alone_in_folder, replace_folder
+from llms.finetuning.trainer.saving import TrainedModel, alone_in_folder, replace_folder
 from llms.loading import folder_fingerprint, quiet_loading, resolve_model
-from llms.manifest import PairCanary, RerankerManifest, save_manifest
+from llms.manifest import PairReference, RerankerManifest, save_manifest
 
 if TYPE_CHECKING:
     from llms.finetuning.reranker.training import TrainedNetwork
     from llms.reranker.cross_encoder import CrossEncoder
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedReranker:
-    """Where the model lies, and how high the answers of held-out queries stand among about twenty candidates."""
-
-    folder: Path
-    metrics: dict[str, float]
-    history: list[dict[str, float]] = field(default_factory=list)
+TrainedReranker = TrainedModel
+"""The outcome of `finetune_reranker`; its figures are of held-out queries among about twenty candidates each."""
 
 
 @alone_in_folder
@@ -86,28 +81,24 @@ def _describe(
     targets = np.array([target for each in rows.held_out for target in each.targets], dtype=np.float32)
     scale, shift = fit_score_scale(logits, targets)
     asked = rows.held_out[0]
-    canaries = tuple(
-        PairCanary(query=asked.query, document=document, score=round(1 / (1 + float(np.exp(-scale * x - shift))), 6))
+    reference_outputs = tuple(
+        PairReference(query=asked.query, document=document, score=round(float(expit(scale * x + shift)), 6))
         for document, x in list(zip(asked.documents, outputs[0].tolist(), strict=True))[:2]
     )
-    libraries = ("torch", "transformers", "peft")
-    num_trained, num_total = trained.parameters
     return RerankerManifest(
-        base_model=options.base,
-        base_fingerprint=folder_fingerprint(base),
-        adapter=keeps_adapter(options),
-        method=options.method,
-        seed=options.seed,
-        data_sha256=train.sha256,
-        max_tokens=trained.max_tokens,
-        trained_parameters=num_trained,
-        total_parameters=num_total,
-        versions={name: importlib.metadata.version(name) for name in libraries},
-        metrics={f"held_out_{name}": value for name, value in measure_lists(rows.held_out, logits).items()},
         loss=options.loss,
         scale=scale,
         shift=shift,
-        canaries=canaries,
+        reference_outputs=reference_outputs,
+        **manifest_fields(
+            options,
+            base_fingerprint=folder_fingerprint(base),
+            data_sha256=train.sha256,
+            max_tokens=trained.max_tokens,
+            parameters=trained.parameters,
+            libraries=("torch", "transformers", "peft"),
+            metrics={f"held_out_{name}": value for name, value in measure_lists(rows.held_out, logits).items()},
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from llms.errors import OptionValueError, UnknownOptionError
+from llms.errors import OptionValueError
 from llms.finetuning.trainer.options import TrainingOptions
 
 
@@ -33,7 +33,7 @@ class RerankerOptions(TrainingOptions):
         TrainingOptions.__post_init__(self)
         if self.loss not in ("bce", "listwise"):
             msg = f"loss must be bce or listwise, got {self.loss!r}"
-            raise UnknownOptionError(msg)
+            raise OptionValueError(msg)
         if self.num_negatives < 0:
             msg = f"num_negatives must be at least 0, got {self.num_negatives}"
             raise OptionValueError(msg)

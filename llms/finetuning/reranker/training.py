@@ -15,11 +15,13 @@ from llms.arrays import IntArray
 from llms.device import choose_device
 from llms.encoder.adapters import body_of
 from llms.encoder.token_batches import pad_rows
-from llms.finetuning.reranker.data import CandidateList, RerankerRows, measure_lists
+from llms.encoder.tokenizer import longest_input
+from llms.finetuning.reranker.data import CandidateList, RerankerRows
+from llms.finetuning.reranker.evaluation import measure_lists
 from llms.finetuning.trainer.adapted_models import apply_to_body, keeps_adapter, merge_body
 from llms.finetuning.trainer.methods import count_parameters, orthogonality_loss
 from llms.finetuning.trainer.trainer import TrainingRun, num_training_steps, run_training, training_fingerprint
-from llms.reranker.cross_encoder import head_parameters, longest_pair, open_base, pair_tokenizer, takes_types
+from llms.reranker.cross_encoder import head_parameters, open_base, pair_tokenizer, takes_types
 
 if TYPE_CHECKING:
     from llms.finetuning.reranker.options import RerankerOptions
@@ -61,7 +63,7 @@ def train_cross_encoder(
     apply_to_body(model, options, num_steps=num_training_steps(options, len(rows.train)))
     for weight in head.values():  # the method froze the pooler with the body
         weight.requires_grad_(requires_grad=True)
-    max_tokens = min(options.max_tokens, longest_pair(tokenizer, model.config))
+    max_tokens = min(options.max_tokens, longest_input(tokenizer, model.config))
     tokenize = _PairTokens(tokenizer, max_tokens)
     examples = [tokenize.as_list(candidates) for candidates in rows.train]
     network = _Network(model, options.loss)

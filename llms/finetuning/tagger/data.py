@@ -11,9 +11,9 @@ from typing import Any
 from llms.errors import DataFileError, InputTextError, OptionValueError, TrainingDataError
 from llms.finetuning.data.splits import draw
 from llms.finetuning.data.tables import MAX_CELL_CHARS, RejectedRow, read_table, refuse_bad_file
-from llms.tagger.metrics import bio_spans
+from llms.tagger.scheme import bio_spans
 from llms.texts.checks import check_text
-from llms.texts.words import is_han
+from llms.texts.scripts import is_chinese
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -279,9 +279,7 @@ def _sentences(text: str) -> Iterator[_Sentence]:
 def _separator(given: str | None, tokens: Sequence[str]) -> str:
     if given is not None:
         return given
-    letters = [character for token in tokens for character in token if character.isalpha()]
-    num_han = sum(is_han(character) for character in letters)
-    return "" if letters and num_han > _HAN_SHARE * len(letters) else " "
+    return "" if is_chinese("".join(tokens), min_share=_HAN_SHARE) else " "
 
 
 def _join_tokens(tokens: Sequence[str], tags: Sequence[str], separator: str, line: int) -> TaggedText:

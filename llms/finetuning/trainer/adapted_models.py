@@ -1,5 +1,7 @@
 """A network in training: the method applied to its body, and what of it is saved afterwards."""
 
+import importlib.metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,38 @@ def keeps_adapter(options: TrainingOptions) -> bool:
     if options.method in ("full", "head"):
         return options.keep_adapter
     return options.keep_adapter or not METHODS[options.method].can_merge
+
+
+def manifest_fields(
+    options: TrainingOptions,
+    *,
+    base_fingerprint: str,
+    data_sha256: str,
+    max_tokens: int,
+    parameters: tuple[int, int],
+    libraries: Sequence[str],
+    metrics: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return what every manifest says of its model's training, by the fields of `ModelManifest`.
+
+    Args:
+        parameters: how many weights were trained, and how many there are.
+        libraries: the packages whose versions decide what the model computes.
+    """
+    num_trained, num_total = parameters
+    return {
+        "base_model": options.base,
+        "base_fingerprint": base_fingerprint,
+        "adapter": keeps_adapter(options),
+        "method": options.method,
+        "seed": options.seed,
+        "data_sha256": data_sha256,
+        "max_tokens": max_tokens,
+        "trained_parameters": num_trained,
+        "total_parameters": num_total,
+        "versions": {name: importlib.metadata.version(name) for name in libraries},
+        "metrics": dict(metrics),
+    }
 
 
 def merge_body(model: Any) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llms.errors import OptionValueError, UnknownOptionError, UnsupportedOptionError
+from llms.errors import OptionValueError, UnsupportedOptionError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,18 +52,18 @@ def check_method(method: str, *, allowed: Sequence[str], keep_adapter: bool) -> 
     """Refuse a method that does not exist, or not for this task.
 
     Raises:
-        UnknownOptionError: if there is no such method.
+        OptionValueError: if there is no such method.
         UnsupportedOptionError: if the task does not offer it.
         OptionValueError: if `keep_adapter` is set where the base itself is changed.
 
     Example:
         >>> check_method("lroa", allowed=["full", "lora"], keep_adapter=False)
         Traceback (most recent call last):
-        llms.errors.UnknownOptionError: method must be one of full, lora, got 'lroa'
+        llms.errors.OptionValueError: method must be one of full, lora, got 'lroa'
     """
     if method not in METHODS:
         msg = f"method must be one of {', '.join(allowed)}, got {method!r}"
-        raise UnknownOptionError(msg)
+        raise OptionValueError(msg)
     if method not in allowed:
         msg = f"method {method!r} makes no sense for this task; it offers {', '.join(allowed)}"
         raise UnsupportedOptionError(msg)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from llms.device import Precision
-from llms.errors import OptionValueError, UnknownOptionError, UnsupportedOptionError
+from llms.errors import OptionValueError, UnsupportedOptionError
 from llms.finetuning.trainer.methods import METHODS, Method, check_method
 from llms.loading import DEFAULT_ENCODER
 
@@ -68,10 +68,10 @@ class TrainingOptions:
         check_method(self.method, allowed=self.methods, keep_adapter=self.keep_adapter)
         if self.precision not in ("auto", "float32", "bfloat16"):
             msg = f"precision must be auto, float32 or bfloat16, got {self.precision!r}"
-            raise UnknownOptionError(msg)
+            raise OptionValueError(msg)
         if self.track not in _TRACKERS:
             msg = f"track must be one of {', '.join(_TRACKERS)}, got {self.track!r}"
-            raise UnknownOptionError(msg)
+            raise OptionValueError(msg)
         if self.track != "none" and importlib.util.find_spec(self.track) is None:
             msg = f"track={self.track!r} needs the library {self.track}, which is not installed; or set track='none'"
             raise UnsupportedOptionError(msg)

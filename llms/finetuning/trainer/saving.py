@@ -1,4 +1,4 @@
-"""A model folder appears complete or not at all, and never in the place of something else."""
+"""Saving of models: a folder appears complete or not at all, and never replaces something else."""
 
 import contextlib
 import functools
@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,20 @@ from llms.finetuning.trainer.files import is_main_process, main_process_first, s
 from llms.manifest import MANIFEST_NAME
 
 Training = TypeVar("Training", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """Where a trained model lies, its figures, and how they came about.
+
+    Attributes:
+        metrics: figures on the rows that were held out, and where those of the base are known, these too.
+        history: the learning curve, a row for each time something was logged.
+    """
+
+    folder: Path
+    metrics: dict[str, float]
+    history: list[dict[str, float]] = field(default_factory=list)
 
 
 def alone_in_folder(train: Training) -> Training:
@@ -43,8 +58,8 @@ def alone_in_folder(train: Training) -> Training:
 def _held(folder: Path) -> Iterator[None]:
     # not beside the model: the file stays, since removing it would let a third one in. Of each user another one, as
     # nobody can open those of others there.
-    place = f"{os.path.expanduser('~')}\0{folder.resolve()}"  # noqa: PTH111  # Path.home() may raise
-    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
+    owner_and_folder = f"{os.path.expanduser('~')}\0{folder.resolve()}"  # noqa: PTH111  # Path.home() may raise
+    name = hashlib.sha256(os.fsencode(owner_and_folder)).hexdigest()[:32]
     lock = FileLock(Path(tempfile.gettempdir(), f"tunechain-training-{name}.lock"), timeout=0)
     try:
         lock.acquire()

@@ -6,7 +6,6 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 from chains.customer_service import ServiceReply, ServiceRequest, build_language_router
-from chains.customer_service.languages import is_chinese
 from chains.errors import ChainInputError
 from tests.chains.customer_service.shops import make_chain
 
@@ -46,7 +45,3 @@ def test_what_is_no_message_is_refused_by_the_chain(articles):
 def test_a_default_without_a_chain_is_refused():
     with pytest.raises(ChainInputError, match="no chain for the default language 'en', only for zh"):
         build_language_router({"zh": _answer("中文")}, default="en")
-
-
-def test_an_empty_text_is_in_no_language():
-    assert not is_chinese("")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chains.customer_service.links import find_unlisted_link, visible_text
+from chains.customer_service.links import find_unlisted_link
+from llms.texts import visible_text
 
 HOSTS = ("shop.example",)
 

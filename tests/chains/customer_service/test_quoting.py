@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from chains.customer_service import ServiceOptions
-from chains.customer_service.quoting import SentenceVectors, best_sentences, split_sentences
+from chains.customer_service.quoting import SentenceVectors, best_sentences, split_passage
 from llms.fakes import HashedEmbeddings
 from retrievers import read_documents, split_documents
 from tests.chains.customer_service.shops import ARTICLES, FixedRetriever, make_chain
@@ -22,7 +22,7 @@ QUESTIONS = [
 
 
 def _texts(text, **metadata):
-    return [sentence.text for sentence in split_sentences(Document(text, metadata=metadata))]
+    return [sentence.text for sentence in split_passage(Document(text, metadata=metadata))]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ _PIECES = st.lists(st.sampled_from([*"aZ1.!?。！？；”\"')| \n\t\r　#-`", 
 def test_sentences_of_any_text_stand_where_they_say_in_order_and_apart(text, body_start):
     passage = Document(text, metadata={"body_start": body_start, "start": 100, "source": "a.md"})
     end = body_start
-    for sentence in split_sentences(passage):
+    for sentence in split_passage(passage):
         assert sentence.text == sentence.text.strip() != ""
         assert text[sentence.offset : sentence.offset + len(sentence.text)] == sentence.text
         assert sentence.offset >= end
@@ -92,7 +92,7 @@ def test_no_word_is_lost(text):
 @pytest.mark.parametrize("chunk_chars", [800, 60])
 def test_every_sentence_of_every_article_is_found_at_its_place_in_the_file(articles, chunk_chars):
     chunks = split_documents(read_documents([articles]), chunk_chars=chunk_chars)
-    citations = [sentence.citation() for chunk in chunks for sentence in split_sentences(chunk)]
+    citations = [sentence.citation() for chunk in chunks for sentence in split_passage(chunk)]
     assert {citation.source for citation in citations} == set(ARTICLES)
     for citation in citations:
         text = (articles / citation.source).read_text(encoding="utf-8")

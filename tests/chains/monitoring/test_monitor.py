@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chains.errors import ChainInputError
-from chains.monitoring import MonitoringOptions, OpinionMonitor, Reading
+from chains.monitoring import MonitoringOptions, OpinionMonitor, Reading, Trend
 from chains.monitoring.windows import NUM_HOURS
 from llms.classifier.results import Classification
 from tests.chains.monitoring.streams import MONDAY, make_posts, read_posts
@@ -12,10 +12,18 @@ from tests.chains.monitoring.streams import MONDAY, make_posts, read_posts
 SURGE_AT_H = 17 * 24 + 6  # Thursday, 06:00
 
 
+def observe(monitor, readings):
+    """What was admitted of the posts, and what their readings brought."""
+    by_id = {reading.post.id: reading for reading in readings}
+    admitted = monitor.admit([reading.post for reading in readings])
+    return admitted, monitor.process([by_id[post.id] for post in admitted.posts])
+
+
 def run(readings, **options):
+    """What was admitted of a whole stream, and its alerts."""
     monitor = OpinionMonitor(MonitoringOptions(**options))
-    events = monitor.observe(readings) + monitor.finish()
-    return monitor, events
+    admitted, progress = observe(monitor, readings)
+    return admitted, [*progress.alerts, *monitor.finish().alerts]
 
 
 def opened(events):
@@ -94,38 +102,37 @@ def test_order_within_the_lateness_does_not_matter(surge_readings, surge_events)
     chance = random.Random(4)
     jittered = sorted(surge_readings, key=lambda reading: reading.post.time.timestamp() + chance.uniform(0, 600))
     assert jittered != surge_readings
-    monitor, events = run(jittered)
-    assert (events, monitor.late) == (surge_events, 0)
+    admitted, events = run(jittered)
+    assert (events, admitted.set_aside) == (surge_events, ())
 
 
 def test_repeats_are_counted_and_change_nothing(surge_readings, surge_events):
     doubled = [reading for reading in surge_readings for _ in range(2)]
-    monitor, events = run(doubled)
+    admitted, events = run(doubled)
     assert events == surge_events
-    assert monitor.duplicates == len(surge_readings)
+    assert admitted.duplicates == len(surge_readings)
 
 
 def test_a_late_post_is_set_aside_and_counted():
     early, *_, last = read_posts(make_posts(days=1))
-    monitor = OpinionMonitor()
-    monitor.observe([last, early])
-    assert monitor.late == 1
-    assert [(item.post, item.reason) for item in monitor.set_aside()] == [(early.post, "late")]
+    admitted = OpinionMonitor().admit([last.post, early.post])
+    assert [(item.post, item.reason) for item in admitted.set_aside] == [(early.post, "late")]
 
 
 def test_a_post_from_the_future_is_set_aside_and_does_not_make_others_late():
     first, second, *_ = read_posts(make_posts(days=1))
     ahead = first.model_copy(update={"post": first.post.model_copy(update={"time": MONDAY + timedelta(days=400)})})
     monitor = OpinionMonitor(clock=lambda: datetime(2026, 3, 4, tzinfo=UTC))
-    monitor.observe([ahead, first, second])
-    assert (monitor.future, monitor.late) == (1, 0)
+    admitted = monitor.admit([ahead.post, first.post, second.post])
+    assert [item.reason for item in admitted.set_aside] == ["future"]
+    assert admitted.posts == (first.post, second.post)
 
 
 def test_a_classifier_without_the_negative_label_is_named():
     post = make_posts(days=1)[0]
     kind = Classification(label="bad", probability=1.0, probabilities={"bad": 1.0})
     with pytest.raises(ChainInputError, match='"negative", but it knows bad; set MonitoringOptions'):
-        OpinionMonitor().observe([Reading(post=post, topic=kind, sentiment=kind)])
+        OpinionMonitor().process([Reading(post=post, topic=kind, sentiment=kind)])
 
 
 def test_a_new_surge_waits_for_the_end_of_the_cool_down():
@@ -159,9 +166,9 @@ def test_memory_does_not_grow_with_the_stream():
         start = MONDAY - timedelta(weeks=20) + timedelta(weeks=week)
         posts = make_posts(days=7, per_hour=1, seed=week, start=start)
         named = [post.model_copy(update={"id": f"{week}-{post.id}"}) for post in posts]
-        monitor.observe(read_posts(named))
-    assert len(monitor.trend()) <= NUM_HOURS / 6
-    assert len(monitor.fresh_trend()) <= 7 * 4 + 1
+        _, progress = observe(monitor, read_posts(named))
+        assert len(progress.trend) <= 7 * 4 + 1
+    assert set(monitor._trend._current) == {"app"}
     assert len(monitor._intake._held) < 10
     topic = monitor._topics["app"]
     assert topic._history._counts.shape == (NUM_HOURS, 4)
@@ -170,9 +177,11 @@ def test_memory_does_not_grow_with_the_stream():
 
 def test_trend_counts_posts_by_window_and_label():
     posts = make_posts(days=2)
-    monitor, _ = run(read_posts(posts))
-    assert sum(point.posts for point in monitor.trend()) == len(posts)
-    for point in monitor.trend():
+    monitor = OpinionMonitor()
+    _, progress = observe(monitor, read_posts(posts))
+    trend = Trend([*progress.trend, *monitor.finish().trend]).collect()
+    assert sum(point.posts for point in trend) == len(posts)
+    for point in trend:
         inside = [post for post in posts if point.start <= post.time < point.start + timedelta(hours=1)]
         assert point.posts == len(inside) == point.negative + point.neutral + point.positive
         assert point.negative == sum("terrible" in post.text for post in inside)

@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llms.chat.streaming import StopFilter
@@ -11,7 +11,6 @@ _texts = st.text(alphabet="ab", max_size=14)  # two letters, so that beginnings 
 _stops = st.lists(st.text(alphabet="ab", min_size=1, max_size=4), max_size=3)
 
 
-@settings(max_examples=300)
 @given(text=_texts, stops=_stops, cuts=st.lists(st.integers(0, 14)))
 def test_what_is_shown_is_what_stands_before_the_first_stop_text(text, stops, cuts):
     borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]

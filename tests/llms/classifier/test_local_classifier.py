@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llms import LocalClassifier
-from llms.errors import ModelFolderError, ModelNotFoundError, TuneChainError, UnknownOptionError
+from llms.errors import ModelFolderError, ModelNotFoundError, OptionValueError, TuneChainError
 from llms.finetuning.classifier.finetune import finetune_classifier
 from llms.finetuning.data.examples import LabelledText, LabelledTexts
 from tests.contracts import ClassifierContract
@@ -130,7 +130,7 @@ def test_a_missing_folder_is_refused_at_construction(tmp_path):
 
 
 def test_an_unknown_precision_is_refused(trained):
-    with pytest.raises(UnknownOptionError, match="float16"):
+    with pytest.raises(OptionValueError, match="float16"):
         LocalClassifier(trained.folder, precision="float16").invoke("card")
 
 

@@ -13,7 +13,7 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from llms import LocalEmbeddings
 from llms.encoder.sentence_encoder import load_encoder
-from llms.errors import InputTextError, ModelFolderError, ModelNotFoundError, OptionValueError, UnknownOptionError
+from llms.errors import InputTextError, ModelFolderError, ModelNotFoundError, OptionValueError
 from llms.loading import quiet_loading
 from tests.contracts import EmbeddingsContract
 from tests.llms.pipelines import build_pipeline
@@ -134,7 +134,7 @@ def test_a_text_that_comes_twice_is_embedded_once(encoder_folder, monkeypatch):
 
 
 def test_an_unknown_role_is_refused(encoder_folder):
-    with pytest.raises(UnknownOptionError, match="'passage'"):
+    with pytest.raises(OptionValueError, match="'passage'"):
         LocalEmbeddings(encoder_folder).embed_array(["card"], role="passage")
 
 
@@ -243,7 +243,7 @@ def test_a_missing_model_is_refused_at_construction():
 
 
 def test_an_unknown_precision_is_refused(encoder_folder):
-    with pytest.raises(UnknownOptionError, match="'float16'"):
+    with pytest.raises(OptionValueError, match="'float16'"):
         LocalEmbeddings(encoder_folder, precision="float16").embed_query("card")
 
 

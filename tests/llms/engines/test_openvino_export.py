@@ -1,5 +1,6 @@
 """An export is accepted only when its tokens are torch's, is kept, and is made anew when it must be."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from llms.engines.openvino_backend import export as openvino_export
 from llms.engines.openvino_backend.export import export_openvino
 from llms.errors import EngineError
 from llms.loading import folder_fingerprint, folder_stamp, resolve_model
-from llms.openvino_export import read_manifest
+from llms.openvino_export import export_once, read_manifest
 from tests.llms.engines.decoders import build_decoder
 from tests.tiny_models import build_chat_model, build_chat_tokenizer
 
@@ -89,7 +90,7 @@ def test_an_export_without_its_manifest_is_not_used(folder, count_exports):
 
 def test_exports_at_the_same_time_do_not_break_each_other(folder, count_exports, monkeypatch):
     shutil.rmtree(folder / "openvino")
-    monkeypatch.setattr(openvino_export, "_EXPORT_LOCK", openvino_export.contextlib.nullcontext())  # as if processes
+    monkeypatch.setattr("llms.openvino_export._EXPORTING", contextlib.nullcontext())  # as if processes
     with ThreadPoolExecutor(8) as pool:
         places = list(pool.map(lambda _: export_openvino(folder, dtype="int8"), range(16)))
     assert set(places) == {folder / "openvino" / "int8"}
@@ -103,10 +104,9 @@ def test_a_folder_that_cannot_be_written_is_exported_elsewhere(folder, count_exp
     assert place == tmp_path / ".cache" / "tunechain" / "openvino" / folder_fingerprint(folder) / "float32"
 
 
-def test_a_missing_package_names_the_install_line(folder, monkeypatch):
-    monkeypatch.setattr(openvino_export, "_PACKAGES", ("no_such_package",))
+def test_a_missing_package_names_the_install_line(tmp_path):
     with pytest.raises(EngineError, match=r'needs the package no_such_package; run: pip install "tunechain\[openvino'):
-        export_openvino(folder)
+        export_once(tmp_path, pytest.fail, is_current=lambda _: True, packages=["openvino", "no_such_package"])
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8"])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 
-from llms.classifier.head import ScoreParts, softmax
+from llms.classifier.head import ScoreParts
 from llms.finetuning.classifier.calibration import (
     Calibration,
     Promise,
@@ -54,7 +55,7 @@ def test_the_fitted_scales_make_certainty_match_what_was_right():
     # twenty times too certain
     parts = ScoreParts(20 * logits, noise, np.zeros_like(noise), np.zeros((400, 4), np.float32))
     scales = _fit_scales(parts, label_ids)
-    probabilities = softmax(parts.combine(scales))
+    probabilities = softmax(parts.combine(scales), axis=-1)
     accuracy = (probabilities.argmax(axis=1) == label_ids).mean()
     assert probabilities.max(axis=1).mean() == pytest.approx(accuracy, abs=0.05)
     assert scales[1] < 0.15

@@ -7,7 +7,7 @@ from llms.finetuning.data.pair_relations import KnownPositives
 from llms.finetuning.data.pairs import TextPair, TextPairs
 from llms.finetuning.embeddings import training as embeddings_training
 from llms.finetuning.embeddings.data import ContrastiveExample, ContrastiveRows, prepare_rows, with_hard_negatives
-from llms.finetuning.embeddings.evaluation import judge_labels, judge_pairs
+from llms.finetuning.embeddings.evaluation import evaluator_of_labels, evaluator_of_pairs
 from llms.finetuning.embeddings.options import EmbeddingsOptions
 
 PAIRS = TextPairs([TextPair(f"where is my {word}", f"the {word} is back") for word in "abcdefghijklmnopqrst"])
@@ -32,10 +32,10 @@ def test_documents_that_answer_a_query_are_masked_in_its_batch(encoder_folder):
 def test_pairs_with_a_low_score_are_hard_negatives():
     rows = [TextPair(f"q{i}", f"d{i}", score=1.0) for i in range(8)]
     rows += [TextPair(f"q{i}", f"wrong{i}", score=0.0) for i in range(8)]
-    prepared, judge = prepare_rows(TextPairs(rows), EmbeddingsOptions())
+    prepared, evaluator = prepare_rows(TextPairs(rows), EmbeddingsOptions())
     assert prepared.loss == "ranking"
     assert all(row.hard_negatives == (f"wrong{row.query[1:]}",) for row in prepared.examples)
-    assert judge.metric == "mrr_at_10"
+    assert evaluator.metric == "mrr_at_10"
 
 
 def test_mined_negatives_are_near_and_no_answers(encoder_folder):
@@ -55,17 +55,19 @@ def test_mined_negatives_are_near_and_no_answers(encoder_folder):
 
 def test_held_out_queries_are_ranked_among_all_documents():
     kept, held_out = PAIRS.rows[2:], [*PAIRS.rows[:2], TextPair("where is my a", "second answer")]
-    judge = judge_pairs(held_out, kept, KnownPositives.from_pairs([*kept, *held_out]), seed=0)
-    assert judge.relevant.shape == (2, 21)
-    assert judge.relevant.sum(axis=1).tolist() == [2, 1]
-    assert sorted(text.place for text in judge.texts) == list(range(23))
+    evaluator = evaluator_of_pairs(held_out, kept, KnownPositives.from_pairs([*kept, *held_out]), seed=0)
+    assert evaluator.relevant.shape == (2, 21)
+    assert evaluator.relevant.sum(axis=1).tolist() == [2, 1]
+    assert sorted(text.row for text in evaluator.texts) == list(range(23))
 
 
 def test_a_text_is_not_ranked_for_itself():
     rows = [("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")]
-    judge = judge_labels(rows[:1], [*rows[1:], ("A", "x")], seed=0)
-    texts = [text.text for text in sorted(judge.texts, key=lambda text: text.place)[1:]]
-    found = dict(zip(texts, zip(judge.relevant[0].tolist(), judge.hidden[0].tolist(), strict=True), strict=True))
+    evaluator = evaluator_of_labels(rows[:1], [*rows[1:], ("A", "x")], seed=0)
+    texts = [text.text for text in sorted(evaluator.texts, key=lambda text: text.row)[1:]]
+    found = dict(
+        zip(texts, zip(evaluator.relevant[0].tolist(), evaluator.hidden[0].tolist(), strict=True), strict=True)
+    )
     assert found["a"] == found["A"] == (False, True)
     assert found["b"] == (True, False)
     assert found["c"] == (False, False)

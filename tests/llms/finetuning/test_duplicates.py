@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llms.finetuning.data.duplicates import NearTextIndex, is_chinese, text_key
+from llms.finetuning.data.duplicates import NearTextIndex, text_key
 
 _letters = st.text(alphabet=st.characters(codec="utf-8", categories=("L", "N", "P", "Z")), max_size=12)
 
@@ -31,11 +31,6 @@ def test_texts_that_say_different_things_are_different(one, other):
 @given(_letters)
 def test_a_key_is_the_key_of_itself(text):
     assert text_key(text_key(text)) == text_key(text)
-
-
-def test_chinese_is_told_from_texts_with_a_few_chinese_words():
-    texts = ["我的卡", "我的 card 丢了吗", "my 卡 is lost", "", "123"]
-    assert [is_chinese(text) for text in texts] == [True, True, False, False, False]
 
 
 def test_near_twins_are_found_in_both_scripts_and_others_are_not():

@@ -12,7 +12,6 @@ from llms.errors import (
     OptionValueError,
     TrainingDataError,
     TrainingDivergedError,
-    UnknownOptionError,
     UnsupportedOptionError,
 )
 from llms.finetuning.chat import finetune as training
@@ -327,7 +326,7 @@ def test_impossible_training_options_are_refused(changes):
 
 @pytest.mark.parametrize("changes", [{"method": "half"}, {"precision": "float8"}])
 def test_unknown_choices_are_refused(changes):
-    with pytest.raises(UnknownOptionError):
+    with pytest.raises(OptionValueError):
         ChatTrainingOptions(base="org/name", **changes)
 
 
@@ -500,10 +499,10 @@ def test_a_folder_that_goes_on_in_another_way_than_when_it_was_saved_is_refused(
 
     folder = shutil.copytree(trained_chat_folder, tmp_path / "chat", ignore=shutil.ignore_patterns("openvino"))
     manifest = load_chat_manifest(folder)
-    assert len(manifest.canary.next_ids) > 2
+    assert len(manifest.reference_output.next_ids) > 2
     assert LocalChatModel(model=str(folder), engine="torch").invoke("Hello").text
-    other = manifest.canary.model_copy(update={"next_ids": manifest.canary.next_ids[::-1]})
-    save_manifest(manifest.model_copy(update={"canary": other}), folder)
+    other = manifest.reference_output.model_copy(update={"next_ids": manifest.reference_output.next_ids[::-1]})
+    save_manifest(manifest.model_copy(update={"reference_output": other}), folder)
     with pytest.raises(ModelFolderError, match="when it was saved"):
         LocalChatModel(model=str(folder), engine="torch").invoke("Hello")
 

@@ -13,7 +13,6 @@ from llms.errors import (
     ModelFolderError,
     OptionValueError,
     TrainingDataError,
-    UnknownOptionError,
     UnsupportedOptionError,
 )
 from llms.finetuning.data.examples import LabelledText, LabelledTexts
@@ -83,7 +82,7 @@ def test_the_manifest_says_what_was_trained(trained_embeddings, options):
     assert (manifest.task, manifest.base_model, manifest.method) == ("embeddings", options.base, "full")
     assert (manifest.data_sha256, manifest.loss, manifest.dimension) == (PAIRS.sha256, "ranking", 32)
     assert (manifest.max_tokens, manifest.metrics) == (16, trained_embeddings.metrics)
-    assert [canary.role for canary in manifest.canaries] == ["query", "document"]
+    assert [output.role for output in manifest.reference_outputs] == ["query", "document"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -99,10 +98,10 @@ def test_every_method_gives_a_folder_that_loads(method, keep_adapter, options, e
     vectors = _vectors(result.folder)
     assert vectors.shape == (len(TEXTS), 32)
     assert np.abs(vectors - _vectors(encoder_folder)).max() > 1e-4
-    for canary in manifest.canaries:
+    for output in manifest.reference_outputs:
         embeddings = LocalEmbeddings(result.folder, device="cpu", precision="float32")
-        found = embeddings.embed_array([canary.text], role=canary.role)[0][:8]
-        assert found == pytest.approx(canary.numbers, abs=1e-4)
+        found = embeddings.embed_array([output.text], role=output.role)[0][:8]
+        assert found == pytest.approx(output.numbers, abs=1e-4)
 
 
 def test_an_adapter_leaves_its_base_as_it_is_and_shares_its_weights(options, encoder_folder, tmp_path):
@@ -199,8 +198,10 @@ def test_a_changed_file_is_refused_at_construction(trained_embeddings, tmp_path)
 def test_a_model_that_gives_other_vectors_is_refused_at_the_first_text(trained_embeddings, tmp_path):
     folder = shutil.copytree(trained_embeddings.folder, tmp_path / "copy")
     manifest = load_manifest_of(folder, EmbeddingsManifest)
-    wrong = manifest.canaries[0].model_copy(update={"numbers": tuple(-x for x in manifest.canaries[0].numbers)})
-    save_manifest(manifest.model_copy(update={"canaries": (wrong,)}), folder)
+    wrong = manifest.reference_outputs[0].model_copy(
+        update={"numbers": tuple(-x for x in manifest.reference_outputs[0].numbers)}
+    )
+    save_manifest(manifest.model_copy(update={"reference_outputs": (wrong,)}), folder)
     embeddings = LocalEmbeddings(folder)
     with pytest.raises(ModelFolderError, match=r"cosine is -\d\.\d+, at least 0\.99 is needed"):
         embeddings.embed_query("card")
@@ -258,7 +259,7 @@ def test_labelled_texts_take_no_options_of_pairs(labelled_texts, options, tmp_pa
     ("changes", "error"),
     [
         ({"method": "head"}, UnsupportedOptionError),
-        ({"loss": "triplet"}, UnknownOptionError),
+        ({"loss": "triplet"}, OptionValueError),
         ({"temperature": 0.0}, OptionValueError),
         ({"hard_negatives": -1}, OptionValueError),
         ({"max_negative_similarity": 1.5}, OptionValueError),

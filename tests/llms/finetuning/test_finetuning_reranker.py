@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from llms import LocalReranker
-from llms.errors import ModelFolderError, OptionValueError, TrainingDataError, UnknownOptionError
+from llms.errors import ModelFolderError, OptionValueError, TrainingDataError
 from llms.finetuning.data.pairs import TextPair, TextPairs
 from llms.finetuning.reranker import training as reranker_training
-from llms.finetuning.reranker.data import CandidateList, fit_score_scale, measure_lists, prepare_lists
+from llms.finetuning.reranker.data import CandidateList, prepare_lists
+from llms.finetuning.reranker.evaluation import fit_score_scale, measure_lists
 from llms.finetuning.reranker.finetune import finetune_reranker
 from llms.finetuning.reranker.options import RerankerOptions
 from llms.manifest import RerankerManifest, load_manifest_of, save_manifest
@@ -93,9 +94,9 @@ def test_every_method_gives_a_folder_that_loads(method, keep_adapter, options, e
     manifest = load_manifest_of(result.folder, RerankerManifest)
     assert manifest.adapter == (keep_adapter or method in ("adapter", "prefix"))
     assert (result.folder / "model.safetensors").exists() != manifest.adapter
-    for canary in manifest.canaries:
-        found = LocalReranker(result.folder, device="cpu", precision="float32").score(canary.query, [canary.document])
-        assert found == pytest.approx([canary.score], abs=1e-4)
+    for output in manifest.reference_outputs:
+        found = LocalReranker(result.folder, device="cpu", precision="float32").score(output.query, [output.document])
+        assert found == pytest.approx([output.score], abs=1e-4)
 
 
 def test_the_outputs_after_loading_are_those_before_saving(options, tmp_path, monkeypatch):
@@ -245,10 +246,10 @@ def test_a_changed_file_is_refused_at_construction(trained_reranker, tmp_path):
 def test_a_model_that_scores_otherwise_is_refused_at_the_first_call(trained_reranker, tmp_path):
     folder = shutil.copytree(trained_reranker.folder, tmp_path / "copy")
     manifest = load_manifest_of(folder, RerankerManifest)
-    canary = manifest.canaries[0]
-    wrong = canary.model_copy(update={"score": (canary.score + 0.5) % 1})
-    save_manifest(manifest.model_copy(update={"canaries": (wrong,)}), folder)
-    with pytest.raises(ModelFolderError, match="does not score as it did"):
+    output = manifest.reference_outputs[0]
+    wrong = output.model_copy(update={"score": (output.score + 0.5) % 1})
+    save_manifest(manifest.model_copy(update={"reference_outputs": (wrong,)}), folder)
+    with pytest.raises(ModelFolderError, match="does not answer as it did"):
         LocalReranker(folder).score("card", ["lost"])
 
 
@@ -275,7 +276,7 @@ def test_rows_nothing_can_be_learnt_from_are_refused_before_training(train, opti
 
 
 def test_impossible_options_are_refused():
-    with pytest.raises(UnknownOptionError, match="'hinge'"):
+    with pytest.raises(OptionValueError, match="'hinge'"):
         RerankerOptions(loss="hinge")
     with pytest.raises(OptionValueError, match="num_negatives"):
         RerankerOptions(num_negatives=-1)

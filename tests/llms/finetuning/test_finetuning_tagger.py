@@ -96,8 +96,8 @@ def test_the_manifest_says_what_was_trained(rows, base, tmp_path):
     assert manifest.data_sha256 == rows.sha256
     assert manifest.reads_shapes
     assert {"model.safetensors", "tokenizer.json", "config.json"} <= set(manifest.files)
-    assert len(manifest.canaries) == 3
-    assert manifest.canaries[0].spans
+    assert len(manifest.reference_outputs) == 3
+    assert manifest.reference_outputs[0].spans
     assert manifest.temperature == manifest.calibration["temperature"]
     assert result.metrics["held_out_entity_f1"] > 0.9
     assert [entry["epoch"] for entry in result.history] == [1.0, 2.0, 3.0, 4.0]

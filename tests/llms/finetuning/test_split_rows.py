@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llms.errors import OptionValueError, TrainingDataError, UnknownOptionError
+from llms.errors import OptionValueError, TrainingDataError
 from llms.finetuning.data.examples import LabelledText, MultiLabelText
 from llms.finetuning.data.labelled_files import check_training_rows
 from llms.finetuning.data.splits import split_rows
@@ -179,5 +179,5 @@ def test_an_impossible_share_and_an_unknown_rule_are_refused():
     rows = [LabelledText("a", "x"), LabelledText("b", "x")]
     with pytest.raises(OptionValueError, match="held_out_share"):
         split_rows(rows, held_out_share=20, seed=0)
-    with pytest.raises(UnknownOptionError, match="'author'"):
+    with pytest.raises(OptionValueError, match="'author'"):
         split_rows(rows, held_out_share=0.2, seed=0, by="author")

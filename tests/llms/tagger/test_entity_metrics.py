@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from llms.errors import OptionValueError
 from llms.metrics import multi_label_report, per_class_report
-from llms.tagger.metrics import bio_spans, entity_report, format_report
+from llms.tagger.metrics import entity_report, format_report
+from llms.tagger.scheme import bio_spans
 
 _spans = st.lists(
     st.tuples(st.integers(0, 6), st.integers(1, 3), st.sampled_from("xyz")).map(lambda s: (s[0], s[0] + s[1], s[2])),

@@ -214,7 +214,7 @@ def test_labels_of_words_become_spans(tmp_path):
 def test_impossible_options_are_refused_at_construction(trained, tmp_path):
     with pytest.raises(ModelNotFoundError, match="no model folder"):
         LocalTagger(tmp_path / "nothing")
-    with pytest.raises(UnknownOptionError, match="float16"):
+    with pytest.raises(OptionValueError, match="float16"):
         LocalTagger(trained.folder, precision="float16")
     with pytest.raises(OptionValueError, match="batch_size"):
         LocalTagger(trained.folder, batch_size=0)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llms.tagger.tokenizer import TaggerTokenizer, plan_windows
-from llms.texts.words import split_words
+from llms.texts.words import token_spans
 
 NAMES = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -19,14 +19,14 @@ def tokenizer(encoder_folder):
 
 @given(st.text(max_size=40))
 def test_words_stand_in_order_and_hold_all_but_white_space(text):
-    words = split_words(text)
+    words = token_spans(text)
     ends = [0, *(end for _, end in words)]
     assert all(end <= start < end_ for end, (start, end_) in zip(ends, words, strict=False))
     assert all(text[start:end].strip() for start, end in words)
 
 
 def test_a_vowel_sign_belongs_to_its_word():
-    assert split_words("हिन्दी में") == [(0, 6), (7, 10)]
+    assert token_spans("हिन्दी में") == [(0, 6), (7, 10)]
 
 
 @given(st.integers(0, 400), st.integers(1, 60))
@@ -59,7 +59,7 @@ def test_words_of_tokens_hold_the_characters_they_say(tokenizer, text):
     assert [word[:2] for word in words] == sorted(word[:2] for word in words)
     firsts = [first for *_, first in words]
     assert firsts == sorted(set(firsts))
-    assert set(map(tuple, prepared.words[:, :2].tolist())) <= set(split_words(text))
+    assert set(map(tuple, prepared.words[:, :2].tolist())) <= set(token_spans(text))
 
 
 def test_chinese_characters_are_words(tokenizer):

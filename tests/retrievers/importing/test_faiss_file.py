@@ -5,7 +5,7 @@ import struct
 import faiss
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retrievers.errors import OldStoreError
@@ -117,7 +117,6 @@ def test_a_file_cut_anywhere_or_gone_on_is_refused(vectors, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["flat l2", "hnsw", "ivf", "ivf with a table", "ivf with few full lists"])
-@settings(max_examples=150)
 @given(data=st.data())
 def test_changed_bytes_give_vectors_or_a_typed_error(vectors, tmp_path_factory, name, data):
     path = save(INDEXES[name](vectors), tmp_path_factory.mktemp("changed"))

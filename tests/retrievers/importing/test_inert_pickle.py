@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path, PureWindowsPath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
@@ -259,7 +259,6 @@ def test_a_genuine_pickle_gives_its_documents(genuine, tmp_path):
     assert (list(places.values()), skipped) == (list(documents), {})
 
 
-@settings(max_examples=400)
 @given(st.data())
 def test_a_changed_pickle_gives_documents_or_a_typed_error(genuine, tmp_path_factory, data):
     changed = bytearray(genuine)

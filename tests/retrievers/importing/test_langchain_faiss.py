@@ -13,9 +13,8 @@ from langchain_core.documents import Document
 
 from llms.errors import TuneChainError
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore
+from retrievers import FaissStore, import_langchain_faiss, read_langchain_faiss
 from retrievers.errors import NamespaceError, OldStoreError, StoreMismatchError, UnsafePickleError
-from retrievers.importing.langchain_faiss import import_langchain_faiss, read_langchain_faiss
 from tests.retrievers.community import LongEmbeddings, load_old, old_class
 
 TEXTS = [f"text number {number}" for number in range(12)]
@@ -121,29 +120,27 @@ def test_a_metric_that_changes_the_order_is_noted(tmp_path):
     assert "compared them by l2" in note
     assert "metric='l2' keeps it" in note
     with pytest.warns(UserWarning, match="keeps it"):
-        FaissStore.import_langchain_faiss(tmp_path, folder=None, embedding=embedding)
+        import_langchain_faiss(store, tmp_path).warn()
 
 
-def test_the_class_method_gives_the_open_store_and_warns_of_nothing_if_all_is_well(old, embedding, tmp_path):
+def test_the_documents_lie_in_the_namespace_and_no_warning_is_given_if_all_is_well(old, embedding, tmp_path):
     old.save_local(str(tmp_path / "old"), index_name="shop")
-    with warnings.catch_warnings():
+    with FaissStore(tmp_path / "new", embedding=embedding, namespace="a") as store, warnings.catch_warnings():
         warnings.simplefilter("error")
-        store = FaissStore.import_langchain_faiss(
-            tmp_path / "old", folder=tmp_path / "new", embedding=embedding, index_name="shop", namespace="a"
-        )
-    store.close()
+        import_langchain_faiss(store, tmp_path / "old", index_name="shop").warn()
     with FaissStore(tmp_path / "new", embedding=embedding, namespace="a") as store:
         assert (len(store), store.metric) == (12, "cosine")
     with pytest.raises(NamespaceError):
         FaissStore(tmp_path / "new", embedding=embedding)
 
 
-def test_the_class_method_warns_of_what_was_skipped(old, embedding, tmp_path):
+def test_the_report_warns_of_what_was_skipped(old, embedding, tmp_path):
     for number in range(5):
         old.docstore._dict[f"id{number}"].metadata = {"x": b"bytes"}
     old.save_local(str(tmp_path))
+    store = FaissStore(embedding=embedding)
     with pytest.warns(UserWarning, match=r"7 documents were imported, 5 skipped \('id0': metadata cannot.*, \.\.\.\)"):
-        store = FaissStore.import_langchain_faiss(tmp_path, folder=None, embedding=embedding)
+        import_langchain_faiss(store, tmp_path).warn()
     assert len(store) == 7
 
 
@@ -169,9 +166,10 @@ def test_more_documents_than_a_batch_come_over(embedding, import_saved):
 @pytest.mark.parametrize("other", [HashedEmbeddings(dimension=8), OtherEmbeddings(dimension=16)])
 def test_another_embedding_is_refused_before_anything_is_written(old, tmp_path, other):
     old.save_local(str(tmp_path / "old"))
+    store = FaissStore(embedding=other)
     with pytest.raises(StoreMismatchError, match="reembed=True, or --reembed"):
-        FaissStore.import_langchain_faiss(tmp_path / "old", folder=tmp_path / "new", embedding=other)
-    assert not (tmp_path / "new").exists()
+        import_langchain_faiss(store, tmp_path / "old")
+    assert len(store) == 0
 
 
 def test_another_dimension_names_both(old, tmp_path):
@@ -194,7 +192,8 @@ def test_texts_are_embedded_again_if_asked_whatever_the_index_is(old, tmp_path):
     old.save_local(str(tmp_path))
     (tmp_path / "index.faiss").unlink()
     other = OtherEmbeddings(dimension=8)
-    store = FaissStore.import_langchain_faiss(tmp_path, folder=None, embedding=other, reembed=True)
+    store = FaissStore(embedding=other)
+    import_langchain_faiss(store, tmp_path, reembed=True)
     assert store.info().dimension == 8
     assert store.similarity_search_with_score(TEXTS[3], k=1)[0][1] == pytest.approx(1)
 
@@ -385,7 +384,8 @@ def test_files_of_earlier_years_are_read(old, embedding, tmp_path, module, docst
     )
     (tmp_path / "index.pkl").write_bytes(b"\x80\x04" + store_pickle)
     faiss.write_index(_one_vector(embedding.embed_query(text.decode())), str(tmp_path / "index.faiss"))
-    store = FaissStore.import_langchain_faiss(tmp_path, folder=None, embedding=embedding)
+    store = FaissStore(embedding=embedding)
+    import_langchain_faiss(store, tmp_path)
     assert store.all_documents() == [Document("red shoe", id="a", metadata={"price": 40})]
 
 
@@ -435,18 +435,18 @@ def test_a_quantised_index_is_refused_before_anything_is_written_and_its_texts_c
 ):
     use_index(old, faiss.index_factory(16, "SQ8"))
     old.save_local(str(tmp_path / "old"))
+    store = FaissStore(embedding=embedding)
     with pytest.raises(OldStoreError, match=r"scalar-quantised vectors.*reembed=True"):
-        FaissStore.import_langchain_faiss(tmp_path / "old", folder=tmp_path / "new", embedding=embedding)
-    assert not (tmp_path / "new").exists()
-    assert (
-        len(FaissStore.import_langchain_faiss(tmp_path / "old", folder=None, embedding=embedding, reembed=True)) == 12
-    )
+        import_langchain_faiss(store, tmp_path / "old")
+    assert len(store) == 0
+    import_langchain_faiss(store, tmp_path / "old", reembed=True)
+    assert len(store) == 12
 
 
 def test_the_old_folder_stays_as_it_was(old, tmp_path, embedding):
     old.save_local(str(tmp_path))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    FaissStore.import_langchain_faiss(tmp_path, folder=None, embedding=embedding)
+    import_langchain_faiss(FaissStore(embedding=embedding), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert len(load_old(tmp_path, embedding).index_to_docstore_id) == 12
 

@@ -11,7 +11,7 @@ from langchain_core.indexing import InMemoryRecordManager, index
 
 from llms.errors import UnknownOptionError
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore
+from retrievers import FaissStore, import_langchain_faiss
 from retrievers.errors import FilterError, StoreMismatchError
 from tests.retrievers.community import LongEmbeddings, load_old, old_class
 
@@ -237,7 +237,7 @@ def test_loading_the_old_store_runs_what_its_pickle_names_and_importing_it_does_
     old_class().from_texts(["one"], embedding).save_local(str(tmp_path))
     (tmp_path / "index.pkl").write_bytes(b"cbuiltins\nopen\n(V%b\nVw\ntR." % str(tmp_path / "marker").encode())
     with pytest.raises(ValueError, match=r"builtins\.open"):
-        FaissStore.import_langchain_faiss(tmp_path, folder=None, embedding=embedding)
+        import_langchain_faiss(FaissStore(embedding=embedding), tmp_path)
     assert not (tmp_path / "marker").exists()
     with pytest.raises(Exception):  # noqa: B017  # whatever unpacking a file object raises; the file is made by then
         load_old(tmp_path, embedding)

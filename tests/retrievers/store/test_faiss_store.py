@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 from llms.errors import InputTextError
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
-from retrievers.errors import StoreMismatchError, VectorError
+from retrievers.errors import SearchArgumentError, StoreMismatchError, VectorError
 
 
 class TableEmbeddings(HashedEmbeddings):
@@ -100,7 +100,7 @@ def test_adding_nothing_is_allowed(store):
 @pytest.mark.parametrize("k", [0, -1])
 def test_a_search_for_fewer_than_one_is_refused(store, k):
     for search in (store.similarity_search, store.max_marginal_relevance_search):
-        with pytest.raises(VectorError, match=f"k must be at least 1, got {k}"):
+        with pytest.raises(SearchArgumentError, match=f"k must be at least 1, got {k}"):
             search("shoe", k=k)
 
 

@@ -5,8 +5,7 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests, Vector
 from langchain_tests.integration_tests.indexer import AsyncDocumentIndexTestSuite, DocumentIndexerTestSuite
 
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore, HybridRetriever
-from retrievers.document_index import FaissDocumentIndex
+from retrievers import FaissDocumentIndex, FaissStore, HybridRetriever
 
 
 class TestStoreInMemory(VectorStoreIntegrationTests):

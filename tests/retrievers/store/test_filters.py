@@ -4,7 +4,7 @@ import math
 import operator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llms.errors import InputTextError
@@ -73,7 +73,6 @@ def _compares(metadata, field, word, wanted):
     return any(isinstance(entry, str) == isinstance(wanted, str) and ORDERS[word](entry, wanted) for entry in entries)
 
 
-@settings(max_examples=200)
 @given(st.lists(st.dictionaries(_fields, _values, max_size=4), min_size=1, max_size=8), st.lists(_filters, max_size=4))
 def test_a_filtered_search_finds_what_a_scan_finds(metadatas, conditions):
     store = FaissStore(embedding=HashedEmbeddings(dimension=4))

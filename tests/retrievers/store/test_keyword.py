@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
-from retrievers.store.keyword_index import DocumentFrequencies, search_words, split_words, word_shares
+from retrievers.store.keyword_index import DocumentFrequencies, keyword_terms, search_words, word_shares
 
 WORDS = ["red", "blue", "shoe", "sky", "退货", "包裹"]
 
@@ -54,17 +54,17 @@ def test_chinese_is_found_by_its_words():
 
 def test_chinese_that_is_cut_differently_in_question_and_text_is_found_by_pairs_of_characters():
     text, question = "乒乓球拍卖完了", "球拍"
-    assert not set(split_words(text)) & set(split_words(question))
+    assert not set(keyword_terms(text)) & set(keyword_terms(question))
     assert _found([text, "天空很蓝"], question) == [1]
 
 
 def test_chinese_beside_latin_letters_and_digits_is_cut_too():
-    assert set(split_words("用iPhone15手机7天退货")) >= {"iphone15", "手机", "7", "天", "退货"}
+    assert set(keyword_terms("用iPhone15手机7天退货")) >= {"iphone15", "手机", "7", "天", "退货"}
     assert _found(["买了iPhone手机", "天空"], "手机") == [1]
 
 
 def test_a_single_chinese_character_is_a_word():
-    assert list(split_words("7天")) == ["7", "天"]
+    assert list(keyword_terms("7天")) == ["7", "天"]
 
 
 def test_rarer_words_count_more():
@@ -195,7 +195,7 @@ def test_threads_do_not_mix_their_stems():
     wrong = []
 
     def cut(text):
-        wrong.extend(text for _ in range(50) if list(split_words(text)) != texts[text])
+        wrong.extend(text for _ in range(50) if list(keyword_terms(text)) != texts[text])
 
     threads = [threading.Thread(target=cut, args=(text,)) for text in texts]
     for thread in threads:

