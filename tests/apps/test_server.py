@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 
 import pytest
 from fastapi.testclient import TestClient
@@ -18,13 +17,11 @@ from chains.monitoring import build_monitoring_chain
 from chains.recommendation import Recommendation
 from llms.classifier.results import Classification
 from tests.apps.conftest import SENTIMENT, TOPIC, make_post
+from tests.waiting import wait_until
 
 
 def wait_until_loaded(client):
-    deadline = time.monotonic() + 20
-    while client.get("/v1/alerts").json()["loading"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not client.get("/v1/alerts").json()["loading"])
 
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])
@@ -144,11 +141,8 @@ def test_a_workspace_without_models_is_served_without_scenarios(settings, caplog
     assert chains.available == ()
     assert "monitoring is not available" in caplog.text  # it has records, but no model was trained on them
     with TestClient(create_app(settings)) as client:
-        deadline = time.monotonic() + 20
-        while (health := client.get("/readyz").json())["status"] == "starting":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert health["status"] == "unavailable"
+        wait_until(lambda: client.get("/readyz").json()["status"] != "starting")
+        assert client.get("/readyz").json()["status"] == "unavailable"
 
 
 def test_one_broken_part_does_not_take_the_others_with_it(tmp_path, monkeypatch, caplog):
@@ -209,8 +203,7 @@ def test_chains_that_fail_to_build_leave_a_living_server(settings, monkeypatch):
 
     monkeypatch.setattr("apps.server.serving.build_chains", fail)
     with TestClient(create_app(settings)) as client:
-        while client.get("/readyz").json()["status"] == "starting":
-            time.sleep(0.02)
+        wait_until(lambda: client.get("/readyz").json()["status"] != "starting")
         assert client.get("/health").json()["status"] == "unavailable"
 
 

@@ -20,9 +20,11 @@ from apps.server.owners import CurrentOwner
 from apps.server.problems import ProblemError
 from apps.server.request_validation import MAX_BODY_BYTES
 from apps.server.schemas import Problem
+from apps.server.serving import Serving
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceReply
 from tests.apps.conftest import make_post
+from tests.waiting import wait_for, wait_until
 
 QUESTION = {"text": "my refund?"}
 
@@ -163,7 +165,7 @@ async def test_the_rate_is_looked_at_before_the_queue(tmp_path):
     go_on = threading.Event()
 
     def answer(_):
-        go_on.wait(20)
+        go_on.wait(60)
         return ServiceReply(text="done", route="answer", reason="")
 
     admission = Admission(max_running=1, max_waiting=0)
@@ -257,22 +259,16 @@ def tenants(tenants_folder, monkeypatch):
         yield client, lambda owner: bearer(keys.add(owner, role="customer")[1])
 
 
-async def wait_for(condition):
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
-
-
 def ask(client, headers):
     """Ask until the workspace is built."""
-    for _ in range(500):
-        reply = client.post("/v1/ask", json=QUESTION, headers=headers)
-        if reply.status_code != 503:
-            return reply
-        threading.Event().wait(0.01)
-    raise TimeoutError
+    replies = []
+
+    def is_built():
+        replies.append(client.post("/v1/ask", json=QUESTION, headers=headers))
+        return replies[-1].status_code != 503
+
+    wait_until(is_built)
+    return replies[-1]
 
 
 def test_each_tenant_is_answered_from_its_own_workspace(tenants, tmp_path):
@@ -289,17 +285,22 @@ def test_an_owner_whose_tenant_is_gone_is_not_answered_from_another_workspace(te
 
 
 def test_a_server_that_stops_builds_no_more_workspaces(tenants_folder, monkeypatch):
-    built = []
+    built, stopping, stop = [], threading.Event(), Serving.stop
 
     def build(settings):
         built.append(settings.workspace.name)
-        threading.Event().wait(0.2)
+        stopping.wait(60)
         return Chains()
 
+    async def note_and_stop(serving):
+        # the first step of stopping runs to its wait for the build under way; only then may that end
+        asyncio.get_running_loop().call_soon(stopping.set)
+        await stop(serving)
+
     monkeypatch.setattr("apps.server.serving.build_chains", build)
+    monkeypatch.setattr(Serving, "stop", note_and_stop)
     with TestClient(create_app(load_settings(tenants_folder))):
-        while not built:
-            threading.Event().wait(0.01)
+        wait_until(lambda: built)
     assert built == [tenants_folder.name]
 
 

@@ -22,6 +22,7 @@ from apps.server.schemas import Problem
 from chains.customer_service import Conversations, ServiceReply
 from chains.errors import ConversationBusyError, ConversationStorageError
 from tests.apps.service_worlds import make_service_chain, write_service_workspace
+from tests.waiting import wait_for
 
 SECRET = "canary4711"
 JSON = {"Content-Type": "application/json"}
@@ -229,20 +230,12 @@ def waiting_chain(go_on, calls):
     def answer(_, config):
         calls.append("begun")
         dispatch_custom_event("customer_service", {"text": "one "}, config=config)
-        go_on.wait(20)
+        go_on.wait(60)
         dispatch_custom_event("customer_service", {"text": "two"}, config=config)
         calls.append("ended")
         return ServiceReply(text="one two", route="template", reason="")
 
     return Chains(customer_service=RunnableLambda(answer))
-
-
-async def wait_for(condition):
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
 
 
 async def run_stream(app, body, *, leave):

@@ -1,6 +1,7 @@
 """Load is bounded and refused at once, life shows through it, and nothing leaks into headers, logs or errors."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 
@@ -19,6 +20,7 @@ from chains.customer_service import ServiceReply
 from chains.monitoring import Post, build_monitoring_chain
 from llms.errors import ModelFolderError
 from tests.apps.conftest import SENTIMENT, TOPIC, make_post
+from tests.waiting import wait_for, wait_until
 
 QUESTION = {"text": "canary4711"}
 
@@ -34,19 +36,11 @@ def raise_error(error):
     return make_service(answer)
 
 
-async def wait_for(condition):
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
-
-
 async def test_a_full_queue_refuses_at_once_while_life_shows(settings):
     go_on = threading.Event()
 
     def answer(_):
-        go_on.wait(20)
+        go_on.wait(60)
         return ServiceReply(text="done", route="answer", reason="")
 
     admission = Admission(max_running=1, max_waiting=1)
@@ -195,9 +189,12 @@ def test_the_state_of_the_monitor_is_bounded(monkeypatch):
 
 def observe(monitor, post):
     """Give a post as soon as the recorded stream is read."""
-    for _ in range(500):
-        try:
-            return monitor.observe([post])
-        except ProblemError:
-            threading.Event().wait(0.01)
-    raise TimeoutError
+    observed = []
+
+    def is_read():
+        with contextlib.suppress(ProblemError):
+            observed.append(monitor.observe([post]))
+        return observed
+
+    wait_until(is_read)
+    return observed[0]
