@@ -265,7 +265,7 @@ def _open_chat_model_once(models: ModelSettings) -> BaseChatModel:
     return LocalChatModel(
         model=str(STARTER_FOLDER) if is_starter else models.chat,
         engine=engine,
-        dtype=models.chat_dtype,
+        precision=models.chat_precision,
         device=models.device,
         allow_download=models.allow_download,
     )

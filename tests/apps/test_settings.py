@@ -46,6 +46,13 @@ def test_a_whole_section_may_be_given_as_json(write, monkeypatch):
     assert load_settings(write()).server.port == 9
 
 
+def test_the_precision_of_the_chat_model_has_its_earlier_name_too(write, monkeypatch):
+    folder = write('[models]\nchat_dtype = "int8"')
+    assert load_settings(folder).models.chat_precision == "int8"
+    monkeypatch.setenv("TUNECHAIN_MODELS__CHAT_PRECISION", "float32")
+    assert load_settings(folder).models.chat_precision == "float32"
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 def test_a_chinese_file_with_or_without_a_byte_order_mark_is_read(write, mark):
     content = "# 设置\r\n[customer_service]\r\nhandover_text = \"转人工。\"\r\nfolder = '客服'\r\n".encode()

@@ -105,10 +105,15 @@ def test_an_option_with_an_impossible_value_is_our_error_at_construction_too(cha
         LocalChatModel(model=str(chat_folder), temperature=-1)
     with pytest.raises(OptionValueError, match="at least 1 MiB"):
         LocalChatModel(model=str(chat_folder), max_kv_cache_mb=0)
-    with pytest.raises(OptionValueError, match="dtype must be one of"):
-        LocalChatModel(model=str(chat_folder), engine="torch", dtype="int4").invoke("hi")
+    with pytest.raises(OptionValueError, match="precision must be one of"):
+        LocalChatModel(model=str(chat_folder), engine="torch", precision="int4").invoke("hi")
     with pytest.raises(ModelNotFoundError):
         LocalChatModel(model="no-such-folder")
+
+
+def test_the_precision_has_its_earlier_name_too(chat_folder):
+    assert LocalChatModel(model=str(chat_folder), dtype="float32").precision == "float32"
+    assert LocalChatModel(model=str(chat_folder)).precision == "auto"
 
 
 def test_weights_that_are_no_numbers_are_refused_and_named(folder):
