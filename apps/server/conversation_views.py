@@ -1,24 +1,24 @@
-"""Conversations on the wire: what customers send, and what they and the staff see of it."""
+"""Wire format of conversations: requests, and their views for customers and for staff."""
 
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from apps.feedback import Thumb
-from apps.server.agent_inbox import ServiceDesk
 from apps.server.schemas import MAX_MESSAGE_CHARS
 from chains.customer_service import (
+    MAX_CHOICE_CHARS,
     Citation,
     ConversationOverview,
     HandOver,
     OpenQuestion,
     ServiceReply,
     StepTime,
+    TemplateBook,
     Turn,
     WaitingConversation,
 )
 
-_MAX_CHOICE_CHARS = 40  # longer answers choose nothing by their number
 MessageId = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -170,23 +170,23 @@ def turn_id(inner_id: str) -> str:
     return inner_id.replace("/", ".")
 
 
-def view_turn(turn: Turn, desk: ServiceDesk, *, is_staff: bool) -> TurnView:
+def view_turn(turn: Turn, templates: TemplateBook, *, is_staff: bool) -> TurnView:
     """Return a turn as customers or staff see it."""
     view = TurnView(id=turn_id(turn.id), speaker=turn.speaker, text=turn.text, time=turn.time)
     if turn.reply is None:
         return view
     details = _details(turn.reply, question=turn.question) if is_staff else None
-    choices = _choices(turn.reply.open_question, desk)
+    choices = _choices(turn.reply.open_question, templates)
     return view.model_copy(update={"citations": turn.reply.citations, "choices": choices, "details": details})
 
 
-def view_reply(reply: ServiceReply, desk: ServiceDesk, *, message_id: str, is_staff: bool) -> ReplyView:
+def view_reply(reply: ServiceReply, templates: TemplateBook, *, message_id: str, is_staff: bool) -> ReplyView:
     """Return a reply as customers or staff see it."""
     return ReplyView(
         turn=turn_id(f"{message_id}/reply") if reply.text else None,
         text=reply.text,
         citations=reply.citations,
-        choices=_choices(reply.open_question, desk),
+        choices=_choices(reply.open_question, templates),
         awaits_person=reply.route == "handover",
         details=_details(reply, question=None) if is_staff else None,
     )
@@ -204,12 +204,12 @@ def _details(reply: ServiceReply, *, question: str | None) -> ReplyDetails:
     )
 
 
-def _choices(question: OpenQuestion | None, desk: ServiceDesk) -> tuple[Choice, ...]:
+def _choices(question: OpenQuestion | None, templates: TemplateBook) -> tuple[Choice, ...]:
     """Return the intents to choose between; none where a slot is asked for."""
     if question is None or question.slot is not None or len(question.intents) < 2:
         return ()
-    titles = [desk.title(intent) for intent in question.intents]
+    titles = [templates.title(intent) for intent in question.intents]
     return tuple(
-        Choice(title=title, text=f"{number}. {title}"[:_MAX_CHOICE_CHARS].rstrip())
+        Choice(title=title, text=f"{number}. {title}"[:MAX_CHOICE_CHARS].rstrip())
         for number, title in enumerate(titles, start=1)
     )

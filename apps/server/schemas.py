@@ -1,15 +1,15 @@
-"""The wire format: what requests may hold and what replies look like, with limits and examples."""
+"""Wire format of the applications: requests with their limits, replies, and examples of both."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from chains.monitoring import Alert, Post, TrendPoint
+from apps.applications import ClassifierName
+from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
 from retrievers import Event
-
-ModelName = Literal["intent", "topic", "sentiment"]
 
 MAX_MESSAGE_CHARS = 4_000
 MAX_TEXT_CHARS = 10_000
@@ -45,7 +45,7 @@ class ClassifyRequest(BaseModel):
 
     model_config = _config({"model": "sentiment", "texts": ["The new fees are a bad joke"]})
 
-    model: ModelName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
+    model: ClassifierName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
     texts: tuple[Annotated[str, Field(max_length=MAX_TEXT_CHARS)], ...] = Field(
         min_length=1, max_length=64, description="One to 64 texts; the replies come in the same order."
     )
@@ -90,6 +90,21 @@ class PostOutcome(BaseModel):
     )
     topic: str | None = Field(default=None, description="Only of a post that was counted.")
     sentiment: str | None = Field(default=None, description="Only of a post that was counted.")
+
+    @classmethod
+    def of_all(cls, posts: Sequence[Post], report: MonitoringReport) -> "tuple[PostOutcome, ...]":
+        """Return what became of each post; of an id sent twice the first one counts."""
+        readings = {reading.post.id: reading for reading in report.readings}
+        set_aside = {item.post.id: item.reason for item in report.set_aside}
+        outcomes = []
+        for post in posts:
+            reading = readings.pop(post.id, None)
+            if reading is not None:
+                labels = {"topic": reading.topic.label, "sentiment": reading.sentiment.label}
+                outcomes.append(cls(id=post.id, outcome="counted", **labels))
+            else:
+                outcomes.append(cls(id=post.id, outcome=set_aside.get(post.id, "duplicate")))
+        return tuple(outcomes)
 
 
 class PostsReply(BaseModel):

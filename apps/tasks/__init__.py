@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any, get_args
 
-from llms.finetuning.report.report import Task
+from llms.finetuning.report import Task
 
 if TYPE_CHECKING:
     from apps.tasks.task import FinetuningTask

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from typing_extensions import override
 
@@ -17,12 +18,13 @@ from llms.finetuning.tagger import TaggedText, TaggedTexts, check_tagged_texts, 
 from llms.manifest import TaggerManifest
 from llms.metrics import expected_calibration_error, reliability_bins
 from llms.tagger import entity_report
-from llms.tagger.metrics import Span
 from llms.texts import split_words
 
 _MAX_ERRORS = 50
 _LONGEST_WORDS = 12  # of a span that is looked up; a Chinese character is a word
 _NONE = "(none)"
+
+Span: TypeAlias = tuple[int, int, str]  # start and end (exclusive) in characters, label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
