@@ -1,4 +1,4 @@
-"""Models, chains and recommenders to figures, each beside its simple baselines."""
+"""Evaluation of models, chains and recommenders, each beside its simple baselines."""
 
 import time
 from collections import Counter

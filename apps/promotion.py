@@ -1,4 +1,4 @@
-"""From reviewed entries to a better customer service: train beside the one in use, compare, promote or leave it."""
+"""Promotion of reviewed entries: train beside the model in use, compare, promote or leave it."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From records to running applications in one call: train, index, run, report."""
+"""Quickstart: train, index, run and report over a workspace in one call."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Real conversations to reviewed entries: which answers to look at, and what a person makes of each."""
+"""Review of real conversations: which answers to look at, and what a person makes of each."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""The commands of `tunechain service`: learn from conversations, compare, and go back."""
+"""Commands of `tunechain service`: learn from conversations, compare, and go back."""
 
 from typing import TYPE_CHECKING
 

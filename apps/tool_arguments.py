@@ -1,4 +1,4 @@
-"""What agents may pass to the tools, with limits that keep every call short."""
+"""Arguments of the tools, with limits that keep every call short."""
 
 from typing import Annotated, Literal
 

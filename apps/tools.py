@@ -1,4 +1,4 @@
-"""The applications as LangChain tools, which any agent can call; each only reads."""
+"""LangChain tools over the applications, for any agent; each only reads."""
 
 import functools
 import logging

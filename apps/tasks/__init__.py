@@ -1,4 +1,4 @@
-"""What each kind of model needs from its rows to its figures; `apps/finetuning.py` runs any of them the same way."""
+"""Training tasks, one per kind of model; `apps/finetuning.py` runs any of them the same way."""
 
 import importlib
 from typing import TYPE_CHECKING, Any, get_args

@@ -1,4 +1,4 @@
-"""Tagged texts to a tagger and its figures."""
+"""Task `tagger`: tagged texts to a tagger and its figures."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -142,14 +142,14 @@ def _look_up(train: Sequence[TaggedText], texts: Sequence[str]) -> list[list[Spa
 def _look_up_in(text: str, label_of: dict[str, str]) -> list[Span]:
     words = split_words(text)
     spans: list[Span] = []
-    place = 0
-    while place < len(words):
-        start = words[place][0]
-        ends = [end for _, end in words[place : place + _LONGEST_WORDS]]
+    index = 0
+    while index < len(words):
+        start = words[index][0]
+        ends = [end for _, end in words[index : index + _LONGEST_WORDS]]
         size = next((size for size in range(len(ends), 0, -1) if text[start : ends[size - 1]] in label_of), 0)
         if size:
             spans.append((start, ends[size - 1], label_of[text[start : ends[size - 1]]]))
-        place += size or 1
+        index += size or 1
     return spans
 
 
