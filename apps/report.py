@@ -127,7 +127,8 @@ def _words(language: str) -> Mapping[str, str]:
         return {}
     english, words = (json.loads(file.read_text("utf-8")) for file in (_WEB / "words.en.json", path))
     shared: dict[str, str] = {text: words["page"][key] for key, text in english["page"].items()}
-    return shared | words.get("report", {})
+    shared.update(words.get("report", {}))
+    return shared
 
 
 def _translate(words: Mapping[str, str], text: str, **values: object) -> str:

@@ -99,7 +99,7 @@ def read_conversation(
 ) -> views.ConversationView:
     """Return the latest turns, oldest first; `skip` leaves out so many of the latest."""
     turns = conversations.turns(owner, str(conversation))
-    hand_over = conversations.hand_over(owner, str(conversation))
+    handover = conversations.hand_over(owner, str(conversation))
     end = max(0, len(turns) - skip)
     return views.ConversationView(
         id=str(conversation),
@@ -108,8 +108,8 @@ def read_conversation(
             for turn in turns[max(0, end - limit) : end]
         ),
         num_turns=len(turns),
-        awaits_person=hand_over is not None,
-        hand_over=hand_over if caller.is_staff else None,
+        awaits_person=handover is not None,
+        hand_over=handover if caller.is_staff else None,
     )
 
 
