@@ -38,12 +38,12 @@ from chains.customer_service import (
     ServiceOptions,
     ServiceReply,
     ServiceRequest,
+    Transcripts,
     build_customer_service_chain,
     build_language_router,
     build_service_conversation,
     fit_known_questions,
 )
-from chains.customer_service.transcript import Transcripts
 from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
 from chains.recommendation import (
     FeatureOptions,

@@ -1,4 +1,4 @@
-"""Making a workspace: a folder of records and settings that its owner replaces by their own."""
+"""Creation of a workspace: a folder of records and settings that its owner replaces by their own."""
 
 import shutil
 from pathlib import Path

@@ -10,11 +10,11 @@ from fastapi.testclient import TestClient
 from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.runnables import RunnableLambda
 
+from apps.applications import Applications
 from apps.server.admission import Admission
 from apps.server.app import create_app
-from apps.server.chains import Chains
-from apps.server.event_stream import EventStream, encode_event
 from apps.server.service_run import ServiceRun
+from apps.server.streaming import EventStream, encode_event
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
 from llms.errors import ModelFolderError
@@ -40,7 +40,7 @@ def answer(_):
 
 
 def make_app(settings, chain, **options):
-    return create_app(settings, chains=Chains(customer_service=RunnableLambda(chain)), **options)
+    return create_app(settings, applications=Applications(customer_service=RunnableLambda(chain)), **options)
 
 
 def read_events(body):
@@ -204,8 +204,8 @@ async def test_a_place_stays_taken_until_the_thread_has_ended():
         return REPLY
 
     admission = Admission(max_running=1, max_waiting=0)
-    run = ServiceRun(RunnableLambda(answer_deafly), ServiceRequest(text="hello"))
-    reading = asyncio.ensure_future(anext(run.events(admission)))
+    run = ServiceRun.of_question(RunnableLambda(answer_deafly), ServiceRequest(text="hello"))
+    reading = asyncio.ensure_future(anext(run.steps(admission)))
     await wait_for(lambda: admission.num_admitted == 1)
     await asyncio.sleep(0.05)
     reading.cancel()
@@ -230,9 +230,9 @@ async def test_a_chain_cannot_take_the_end_for_a_failure_to_make_good_for():
             num_fallbacks += 1
         return REPLY
 
-    run = ServiceRun(RunnableLambda(answer_in_any_case), ServiceRequest(text="hello"))
+    run = ServiceRun.of_question(RunnableLambda(answer_in_any_case), ServiceRequest(text="hello"))
     admission = Admission()
-    reading = asyncio.ensure_future(anext(run.events(admission)))
+    reading = asyncio.ensure_future(anext(run.steps(admission)))
     await asyncio.to_thread(ready.wait, 10)
     reading.cancel()
     await asyncio.sleep(0.05)
@@ -254,8 +254,8 @@ async def test_a_model_that_streams_stops_at_its_next_token():
         return REPLY
 
     admission = Admission()
-    run = ServiceRun(RunnableLambda(compose), ServiceRequest(text="hello"))
-    reading = asyncio.ensure_future(anext(run.events(admission)))
+    run = ServiceRun.of_question(RunnableLambda(compose), ServiceRequest(text="hello"))
+    reading = asyncio.ensure_future(anext(run.steps(admission)))
     await wait_for(lambda: num_tokens > 3)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)

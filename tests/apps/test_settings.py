@@ -1,9 +1,12 @@
 """Where settings come from, which wins, and how every mistake is named."""
 
+import dataclasses
+
 import pytest
 
 from apps.errors import SettingsError, WorkspaceError
-from apps.settings import SETTINGS_NAME, Settings, find_workspace, load_settings
+from apps.settings import SETTINGS_NAME, CustomerServiceSettings, Settings, find_workspace, load_settings
+from chains.customer_service import ServiceOptions
 
 
 @pytest.fixture
@@ -158,3 +161,11 @@ def test_settings_are_values_equal_hashable_and_unchangeable(write):
     with pytest.raises(ValueError, match="frozen"):
         first.models = None
     assert isinstance(first, Settings)
+
+
+def test_defaults_of_settings_and_of_the_chain_are_the_same():
+    # written twice, so that reading settings does not load the chains
+    settings = CustomerServiceSettings()
+    for field in dataclasses.fields(ServiceOptions):
+        if field.name in CustomerServiceSettings.model_fields:
+            assert getattr(settings, field.name) == field.default, field.name
