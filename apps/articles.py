@@ -1,4 +1,4 @@
-"""The knowledge articles of a workspace, opened where an answer cites them."""
+"""Knowledge articles of a workspace, and the passage around a citation."""
 
 import functools
 from pathlib import Path

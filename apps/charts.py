@@ -1,4 +1,4 @@
-"""Charts as SVG text: pure functions from figures to markup, coloured by the classes of the page around them."""
+"""Charts of posts, confusion matrices and scores, as SVG text: pure functions from figures to markup."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup
 
+from apps.svg import WIDTH, line, polyline, rect, svg, text
 from chains.monitoring import Alert, TrendPoint
 
 _HOUR = timedelta(hours=1)
@@ -14,15 +15,10 @@ _MAX_BARS = 130  # more of them cannot be told apart at this width
 _SMOOTHING = timedelta(hours=24)  # a share of the few posts of one bar jumps; of a day's posts it does not
 _MIN_POSTS = 5
 
-_WIDTH, _LEFT, _RIGHT = 560, 44, 8
+_LEFT, _RIGHT = 44, 8
 _TOP, _POSTS_HEIGHT, _GAP, _SHARE_HEIGHT, _BOTTOM = 34, 100, 26, 76, 20  # above _TOP: a caption and the alert labels
 
 # constants, so that whatever comes from data is escaped when it is put in
-_HEAD = Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">')
-_RECT = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>')
-_LINE = Markup('<line x1="{}" y1="{}" x2="{}" y2="{}"/>')
-_POLYLINE = Markup('<polyline class="{}" points="{}"/>')
-_TEXT = Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>')
 _TILTED_TEXT = Markup('<text transform="translate({} {}) rotate(-50)">{}</text>')
 _CELL = Markup(
     '<g><rect class="cell" x="{0}" y="{1}" width="{2}" height="{2}" rx="3"/>'
@@ -88,9 +84,9 @@ class _TimeAxis:
     first: datetime
     last: datetime
 
-    def place(self, moment: datetime) -> float:
+    def position(self, moment: datetime) -> float:
         share = (min(max(moment, self.first), self.last) - self.first) / (self.last - self.first)
-        return round(_LEFT + share * (_WIDTH - _LEFT - _RIGHT), 1)
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
 
 
 def draw_trend(
@@ -124,14 +120,14 @@ def draw_trend(
         *_draw_shares(bars, axis, said),
         *_draw_days(axis, height),
     ]
-    return _svg(parts, width=_WIDTH, height=height, label=label)
+    return svg(parts, width=WIDTH, height=height, label=label)
 
 
 def _shade_alert(alert: Alert, axis: _TimeAxis, height: int, word: str) -> Markup:
-    start, end = axis.place(alert.since), axis.place(alert.closed_at or axis.last)
-    shade = _rect("surge", start, _TOP, max(3.0, round(end - start, 1)), height - _TOP - _BOTTOM, alert.reason)
-    at_edge = start > _WIDTH * 0.75
-    return shade + _text(
+    start, end = axis.position(alert.since), axis.position(alert.closed_at or axis.last)
+    shade = rect("surge", start, _TOP, max(3.0, round(end - start, 1)), height - _TOP - _BOTTOM, alert.reason)
+    at_edge = start > WIDTH * 0.75
+    return shade + text(
         end if at_edge else start,
         _TOP - 6,
         f"{word}: {alert.since:%m-%d}",
@@ -142,13 +138,13 @@ def _shade_alert(alert: Alert, axis: _TimeAxis, height: int, word: str) -> Marku
 
 def _draw_posts(bars: Sequence[TrendBar], width: timedelta, axis: _TimeAxis, word: str) -> list[Markup]:
     highest, floor = max(bar.posts for bar in bars), _TOP + _POSTS_HEIGHT
-    parts = [_line(_LEFT, floor, _WIDTH - _RIGHT, floor)]
-    parts += [_text(_LEFT - 6, _TOP + 9, str(highest)), _text(_LEFT - 6, floor, "0")]
+    parts = [line(_LEFT, floor, WIDTH - _RIGHT, floor)]
+    parts += [text(_LEFT - 6, _TOP + 9, str(highest)), text(_LEFT - 6, floor, "0")]
     hours = int(width / _HOUR)
-    parts.append(_text(_LEFT, 11, f"{word} / {hours} h", anchor="start"))
+    parts.append(text(_LEFT, 11, f"{word} / {hours} h", anchor="start"))
     for bar in bars:
-        left = axis.place(bar.start)
-        thickness = max(1.0, round(axis.place(bar.start + width) - left - 0.8, 1))
+        left = axis.position(bar.start)
+        thickness = max(1.0, round(axis.position(bar.start + width) - left - 0.8, 1))
         below = 0
         for kind in ("negative", "neutral", "positive"):
             count = getattr(bar, kind)
@@ -156,7 +152,7 @@ def _draw_posts(bars: Sequence[TrendBar], width: timedelta, axis: _TimeAxis, wor
                 top = round(floor - (below + count) / highest * (_POSTS_HEIGHT - 4), 1)
                 tall = round(count / highest * (_POSTS_HEIGHT - 4), 1)
                 title = f"{bar.start:%Y-%m-%d %H:%M}: {count} {kind} / {bar.posts}"
-                parts.append(_rect(kind, left, top, thickness, tall, title))
+                parts.append(rect(kind, left, top, thickness, tall, title))
                 below += count
     return parts
 
@@ -165,23 +161,26 @@ def _draw_shares(bars: Sequence[TrendBar], axis: _TimeAxis, said: Mapping[str, s
     floor = _TOP + _POSTS_HEIGHT + _GAP + _SHARE_HEIGHT
     days = [(bar.start, _share_of_day(bars, at)) for at, bar in enumerate(bars)]
     shares = [(start, share) for start, share in days if share is not None]
-    usual = [(bar.start, bar.baseline_share) for bar in bars if bar.baseline_share is not None]
-    highest = max([0.1, *(share for _, share in [*shares, *usual])])
+    baseline = [(bar.start, bar.baseline_share) for bar in bars if bar.baseline_share is not None]
+    highest = max([0.1, *(share for _, share in [*shares, *baseline])])
 
     def path(kind: str, values: Sequence[tuple[datetime, float]]) -> Markup:
-        places = " ".join(
-            f"{axis.place(start)},{round(floor - share / highest * (_SHARE_HEIGHT - 4), 1)}" for start, share in values
+        return polyline(
+            kind,
+            [
+                (axis.position(start), round(floor - share / highest * (_SHARE_HEIGHT - 4), 1))
+                for start, share in values
+            ],
         )
-        return _POLYLINE.format(kind, places)
 
     caption = f"{said['negative share']} (24 h) ┄ {said['usual']}"
     return [
-        _line(_LEFT, floor, _WIDTH - _RIGHT, floor),
-        _text(_LEFT - 6, floor - _SHARE_HEIGHT + 9, f"{highest:.0%}".replace("%", " %")),
-        _text(_LEFT - 6, floor, "0 %"),
-        path("usual", usual),
+        line(_LEFT, floor, WIDTH - _RIGHT, floor),
+        text(_LEFT - 6, floor - _SHARE_HEIGHT + 9, f"{highest:.0%}".replace("%", " %")),
+        text(_LEFT - 6, floor, "0 %"),
+        path("usual", baseline),
         path("share", shares),
-        _text(_LEFT, floor - _SHARE_HEIGHT - 8, caption, anchor="start"),
+        text(_LEFT, floor - _SHARE_HEIGHT - 8, caption, anchor="start"),
     ]
 
 
@@ -199,7 +198,7 @@ def _draw_days(axis: _TimeAxis, height: int) -> list[Markup]:
     moments = [axis.first, axis.first + span / 2, axis.last]
     anchors = ["start", "middle", "end"]
     return [
-        _text(axis.place(moment), height - 5, f"{moment:{style}}", anchor=anchor)
+        text(axis.position(moment), height - 5, f"{moment:{style}}", anchor=anchor)
         for moment, anchor in zip(moments, anchors, strict=True)
     ]
 
@@ -220,25 +219,25 @@ def draw_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], *, la
     parts: list[Markup] = []
     for row, (expected, counts) in enumerate(zip(labels, matrix, strict=True)):
         middle = top + row * cell + cell / 2
-        parts.append(_text(left - 6, middle + 4, _shorten(expected)))
+        parts.append(text(left - 6, middle + 4, _shorten(expected)))
         parts.append(_tilted(left + row * cell + cell / 2 + 3, top - 6, _shorten(expected)))
         total = max(1, sum(counts))
         for column, (predicted, count) in enumerate(zip(labels, counts, strict=True)):
             kind = "right" if row == column else "wrong"
             title = f"expected {expected}, predicted {predicted}: {count}"
-            place = (left + column * cell, top + row * cell)
-            parts.append(_cell(place, cell, kind, count / total, title))
+            corner = (left + column * cell, top + row * cell)
+            parts.append(_cell(corner, cell, kind, count / total, title))
             if count:
                 strong = "number on" if count / total > 0.55 else "number"
-                parts.append(_text(place[0] + cell / 2, middle + 4, str(count), anchor="middle", kind=strong))
+                parts.append(text(corner[0] + cell / 2, middle + 4, str(count), anchor="middle", kind=strong))
     size = cell * len(labels)
     right = round(4.4 * longest)  # the last column's tilted name leans over the edge
-    return _svg(parts, width=left + size + right, height=top + size + 6, label=label, kind="confusion")
+    return svg(parts, width=left + size + right, height=top + size + 6, label=label, kind="confusion")
 
 
-def _cell(place: tuple[float, float], size: int, kind: str, share: float, title: str) -> Markup:
+def _cell(corner: tuple[float, float], size: int, kind: str, share: float, title: str) -> Markup:
     visible = 0.0 if share == 0 else 0.15 + 0.85 * share
-    return _CELL.format(place[0], place[1], size - 2, kind, round(visible, 2), title)
+    return _CELL.format(corner[0], corner[1], size - 2, kind, round(visible, 2), title)
 
 
 def draw_bars(values: Mapping[str, float], *, label: str, ours: str = "", decimals: int = 3) -> Markup:
@@ -254,39 +253,22 @@ def draw_bars(values: Mapping[str, float], *, label: str, ours: str = "", decima
     highest = max([*values.values(), 1e-9])
     parts = []
     for at, (name, value) in enumerate(values.items()):
-        width = round(max(0.0, value) / highest * (_WIDTH - left - 64), 1)
+        width = round(max(0.0, value) / highest * (WIDTH - left - 64), 1)
         kind = "ours" if name == ours else "other"
-        parts.append(_text(left - 8, at * row + 19, name, kind="strong" if name == ours else ""))
-        parts.append(_rect(kind, left, at * row + 5, max(1.0, width), row - 8, f"{name}: {value:.{decimals}f}"))
-        parts.append(_text(left + width + 6, at * row + 19, f"{value:.{decimals}f}", anchor="start"))
-    return _svg(parts, width=_WIDTH, height=max(1, len(values)) * row + 4, label=label)
+        parts.append(text(left - 8, at * row + 19, name, kind="strong" if name == ours else ""))
+        parts.append(rect(kind, left, at * row + 5, max(1.0, width), row - 8, f"{name}: {value:.{decimals}f}"))
+        parts.append(text(left + width + 6, at * row + 19, f"{value:.{decimals}f}", anchor="start"))
+    return svg(parts, width=WIDTH, height=max(1, len(values)) * row + 4, label=label)
 
 
-def _visible_length(text: str) -> int:
-    """Return how many narrow letters wide a text is; Chinese characters are two wide."""
-    return sum(2 if ord(letter) >= 0x2E80 else 1 for letter in text)
+def _visible_length(words: str) -> int:
+    """Return how many narrow letters wide some words are; Chinese characters are two wide."""
+    return sum(2 if ord(letter) >= 0x2E80 else 1 for letter in words)
 
 
-def _shorten(text: str, limit: int = 24) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+def _shorten(words: str, limit: int = 24) -> str:
+    return words if len(words) <= limit else f"{words[: limit - 1]}…"
 
 
-def _svg(parts: Sequence[Markup], *, width: float, height: float, label: str, kind: str = "") -> Markup:
-    classes = f"chart {kind}".strip()
-    return _HEAD.format(classes, width, height, width, label) + Markup("").join(parts) + Markup("</svg>")
-
-
-def _rect(kind: str, left: float, top: float, width: float, height: float, title: str) -> Markup:
-    return _RECT.format(kind, left, top, width, height, title)
-
-
-def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
-    return _LINE.format(x1, y1, x2, y2)
-
-
-def _text(left: float, top: float, text: str, *, anchor: str = "end", kind: str = "") -> Markup:
-    return _TEXT.format(kind, round(left, 1), round(top, 1), anchor, text)
-
-
-def _tilted(left: float, top: float, text: str) -> Markup:
-    return _TILTED_TEXT.format(round(left, 1), round(top, 1), text)
+def _tilted(left: float, top: float, words: str) -> Markup:
+    return _TILTED_TEXT.format(round(left, 1), round(top, 1), words)

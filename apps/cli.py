@@ -1,4 +1,4 @@
-"""The command line: each command is a few lines over `apps/wiring.py`."""
+"""Command line of `tunechain`: each command is a few lines over `apps/wiring.py`."""
 
 import io
 import sys

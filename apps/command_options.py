@@ -1,4 +1,4 @@
-"""Options that commands share."""
+"""Options of the command line that several commands share."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Where conversations are kept: one SQLite file for one process, or a PostgreSQL database for several."""
+"""Storage of conversations: one SQLite file for one process, or a PostgreSQL database for several."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Models, chains and recommenders to figures, each beside its simple baselines."""
+"""Evaluation of models, chains and recommenders, each beside its simple baselines."""
 
 import time
 from collections import Counter
@@ -12,7 +12,7 @@ from apps.readers import read_known_surges, read_posts
 from apps.settings import Settings
 from apps.training import CLASSIFIERS, fit_interest, labelled_rows
 from apps.wiring import build_customer_service, build_monitoring, open_classifier, open_embeddings, read_behaviour
-from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
+from chains.customer_service import ServiceQuestion, ServiceScores, evaluate_service
 from chains.monitoring import AlertScores, MonitoringReport, MonitoringRequest, score_alerts
 from chains.recommendation import (
     EvaluationOptions,

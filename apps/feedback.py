@@ -1,4 +1,4 @@
-"""What people thought of single answers, kept for a later review."""
+"""Feedback on single answers, in one SQLite file, for a later review."""
 
 import contextlib
 import sqlite3

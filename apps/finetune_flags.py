@@ -1,4 +1,4 @@
-"""The flags of `tunechain finetune`: one for each key of a recipe, under the same name."""
+"""Flags of `tunechain finetune`: one for each key of a recipe, under the same name."""
 
 import inspect
 import shlex

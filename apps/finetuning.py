@@ -1,4 +1,4 @@
-"""A recipe to a model: rows read and checked, a model trained and measured, and all that is known written beside it."""
+"""Fine-tuning from a recipe: rows read and checked, a model trained, measured and described."""
 
 import time
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""What a fine-tuning run says in the terminal: what is wrong with the rows, and how good the model is."""
+"""Terminal output of a fine-tuning run: faults of the rows, and figures of the model."""
 
 from collections.abc import Sequence
 from typing import Any

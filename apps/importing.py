@@ -1,4 +1,4 @@
-"""Old vector stores to ours: which encoder is meant, and the import itself."""
+"""Import of langchain-community's FAISS folders: choice of the encoder, and the import itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Documents to an index that holds exactly them; only what changed is read and embedded again."""
+"""Indexing of files: an index that holds exactly them; only what changed is read and embedded again."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""The commands of `tunechain keys`: who may use the server."""
+"""Commands of `tunechain keys`: add, list and remove keys of the server."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -1,4 +1,4 @@
-"""The keys that let people and programs use the server: who they belong to, and what they may do."""
+"""API keys of the server: owners, roles, and the file that holds them."""
 
 import contextlib
 import hashlib

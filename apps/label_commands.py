@@ -1,4 +1,4 @@
-"""The commands of `tunechain label`: which texts to label, and labelling them in the terminal."""
+"""Commands of `tunechain label`: suggestions of texts to label, and labelling in the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files that people label in: what is labelled already, and each new answer on the disk before the next question."""
+"""Files of labels: reading what is labelled, and durable appending of each new answer."""
 
 import csv
 import errno
@@ -143,8 +143,8 @@ class LabelFile:
         cells = {self.columns.text: text, self.columns.label: label}
         return self._write(_to_line([cells.get(name, "") for name in self.header], self.line_end))
 
-    def remove_from(self, place: int, *, text: str, label: str) -> None:
-        """Take back the row that `append` put at this place.
+    def remove_from(self, offset: int, *, text: str, label: str) -> None:
+        """Take back the row that `append` put at this offset.
 
         Raises:
             DataFileError: if other rows came after it, or it is no longer there.
@@ -153,11 +153,11 @@ class LabelFile:
         line = _to_line([cells.get(name, "") for name in self.header], self.line_end)
         try:
             with self.path.open("r+b") as file:
-                file.seek(place)
+                file.seek(offset)
                 if file.read() != line.encode():
                     msg = f"{self.path} was changed by another program since that answer; correct it there"
                     raise DataFileError(msg)
-                file.truncate(place)
+                file.truncate(offset)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -173,13 +173,13 @@ class LabelFile:
 def _append(path: Path, line: str) -> int:
     """Return where the line begins once it is on the disk."""
     with path.open("ab", buffering=0) as file:  # one write for the whole row, so that no half of it is seen
-        place = file.seek(0, os.SEEK_END)
+        offset = file.seek(0, os.SEEK_END)
         data = line.encode()
         if file.write(data) < len(data):  # the disk is full: half a row would spoil the next one
-            file.truncate(place)
+            file.truncate(offset)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(file.fileno())
-    return place
+    return offset
 
 
 def _to_line(cells: Sequence[str], line_end: str) -> str:

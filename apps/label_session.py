@@ -1,4 +1,4 @@
-"""Labelling text after text: what is asked next, what an answer means, and how one is taken back."""
+"""Labelling session: the next question, the meaning of an answer, and undo."""
 
 import difflib
 from collections import Counter, deque
@@ -20,11 +20,11 @@ Suggest = Callable[[Sequence[LabelledText], Sequence[str]], list[Suggestion]]
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What was done with a text; a skipped one has no label and no place in the file."""
+    """What was done with a text; a skipped one has no label and no offset in the file."""
 
     suggestion: Suggestion
     label: str | None = None
-    place: int = 0
+    offset: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,11 +73,11 @@ class LabelSession:
     def answer(self, label: str) -> None:
         """Give the current text a label, which is in the file before this returns."""
         suggestion = self._queue[0]
-        place = self.file.append(suggestion.text, label)
+        offset = self.file.append(suggestion.text, label)
         self._queue.popleft()
         self.labelled.append(LabelledText(suggestion.text, label))
         self.remaining.remove(suggestion.text)
-        self._steps.append(_Step(suggestion, label, place))
+        self._steps.append(_Step(suggestion, label, offset))
 
     def skip(self) -> None:
         """Leave the current text out for this session."""
@@ -91,7 +91,7 @@ class LabelSession:
             return False
         step = self._steps[-1]
         if step.label is not None:
-            self.file.remove_from(step.place, text=step.suggestion.text, label=step.label)
+            self.file.remove_from(step.offset, text=step.suggestion.text, label=step.label)
             self.labelled.pop()
         self._steps.pop()
         self.remaining.append(step.suggestion.text)

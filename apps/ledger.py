@@ -1,4 +1,4 @@
-"""What an index holds of which file, so that a file that did not change is not even parsed again."""
+"""Ledger of an index: which file gave which documents, so that unchanged files are not parsed again."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Tables of the operator as tools that know pieces of approved answers, such as the state of an order."""
+"""Lookup tables of the operator, as tools that know pieces of approved answers."""
 
 from pathlib import Path
 from typing import Any

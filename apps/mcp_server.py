@@ -1,4 +1,4 @@
-"""The tools of `apps/tools.py` over the Model Context Protocol: a translation of messages, and nothing else."""
+"""MCP server over the tools of `apps/tools.py`: a translation of messages, and nothing else."""
 
 import asyncio
 import contextlib

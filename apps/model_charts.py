@@ -1,4 +1,4 @@
-"""Charts of a training run as SVG text, in the manner of `apps.charts`: pure functions from figures to markup."""
+"""Charts of a training run as SVG text: learning curves and reliability diagrams."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,20 +6,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from apps.svg import WIDTH, line, polyline, rect, svg, text
 from llms.metrics import ReliabilityBin
 
-_WIDTH, _LEFT, _RIGHT = 560, 52, 16
+_LEFT, _RIGHT = 52, 16
 _HEIGHT, _BOTTOM, _LEGEND_ROW = 180, 34, 18
 _MAX_STYLES = 4  # lines of the page's style sheet that can be told apart without colour
 _SIDE, _COUNTS = 240, 44  # of the square of a reliability diagram, and of the rows' numbers below it
 
-# constants, so that whatever comes from data is escaped when it is put in
-_HEAD = Markup('<svg class="chart {}" viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">')
-_LINE = Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>')
-_POLYLINE = Markup('<polyline class="{}" points="{}"/>')
 _DOT = Markup('<circle class="{}" cx="{}" cy="{}" r="3"><title>{}</title></circle>')
-_TEXT = Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>')
-_BAR = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>')
 
 
 def pick_confused(
@@ -34,8 +29,8 @@ def pick_confused(
         (['a', 'c'], [[2, 1], [1, 3]])
     """
 
-    def mistakes(place: int) -> int:
-        return sum(matrix[place]) + sum(row[place] for row in matrix) - 2 * matrix[place][place]
+    def mistakes(index: int) -> int:
+        return sum(matrix[index]) + sum(row[index] for row in matrix) - 2 * matrix[index][index]
 
     most = sorted(range(len(labels)), key=mistakes, reverse=True)[:limit]
     kept = sorted(most)
@@ -44,14 +39,14 @@ def pick_confused(
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Where a value lies between two places of a chart."""
+    """Where a value lies between two edges of a chart."""
 
     low: float
     high: float
     start: float
     end: float
 
-    def place(self, value: float) -> float:
+    def position(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return round(self.start + share * (self.end - self.start), 1)
 
@@ -59,7 +54,7 @@ class _Scale:
 def draw_lines(
     entries: Sequence[Mapping[str, float]], names: Mapping[str, str], *, along: str = "epoch", label: str
 ) -> Markup:
-    """Return one line per name over the course of a training; an entry without a value leaves its place out.
+    """Return one line per name over the course of a training; an entry without a value is left out of it.
 
     Args:
         entries: in any order; those without `along` are left out, and so are values that are no number.
@@ -78,17 +73,17 @@ def draw_lines(
     top = 10 + _LEGEND_ROW * len(names)
     height = top + _HEIGHT + _BOTTOM
     if not everything:
-        return _svg([], width=_WIDTH, height=1, label=label)
+        return svg([], width=WIDTH, height=1, label=label, kind="lines")
     xs, ys = sorted({x for x, _ in everything}), [y for _, y in everything]
     margin = (max(ys) - min(ys)) * 0.08 or 0.05 * abs(ys[0]) or 0.05
-    across = _Scale(xs[0], xs[-1], _LEFT, _WIDTH - _RIGHT)
+    across = _Scale(xs[0], xs[-1], _LEFT, WIDTH - _RIGHT)
     upwards = _Scale(min(ys) - margin, max(ys) + margin, top + _HEIGHT, top)
     parts = [*_draw_axes(across, upwards, xs, along)]
     for number, (name, points) in enumerate(series.items()):
         style = f"line-{number % _MAX_STYLES + 1}"
         parts += _draw_legend(number, style, names[name])
         parts += _draw_line(points, across, upwards, style, words=(along, names[name]))
-    return _svg(parts, width=_WIDTH, height=height, label=label)
+    return svg(parts, width=WIDTH, height=height, label=label, kind="lines")
 
 
 def _points(entries: Sequence[Mapping[str, float]], along: str, name: str) -> list[tuple[float, float]]:
@@ -100,32 +95,31 @@ def _draw_axes(across: _Scale, upwards: _Scale, xs: Sequence[float], along: str)
     parts = []
     for share in (0.0, 0.5, 1.0):
         value = upwards.low + share * (upwards.high - upwards.low)
-        y = upwards.place(value)
-        parts += [_line("", across.start, y, across.end, y), _text(across.start - 6, y + 4, f"{value:.3g}")]
+        y = upwards.position(value)
+        parts += [line(across.start, y, across.end, y), text(across.start - 6, y + 4, f"{value:.3g}")]
     floor = upwards.start
     step = math.ceil(len(xs) / 8)  # more numbers than eight run into each other
     for x in xs[::step]:
-        parts.append(_text(across.place(x), floor + 15, f"{x:g}", anchor="middle"))
-    parts.append(_text((across.start + across.end) / 2, floor + 30, along, anchor="middle"))
+        parts.append(text(across.position(x), floor + 15, f"{x:g}", anchor="middle"))
+    parts.append(text((across.start + across.end) / 2, floor + 30, along, anchor="middle"))
     return parts
 
 
 def _draw_legend(number: int, style: str, words: str) -> list[Markup]:
     y = 12 + number * _LEGEND_ROW
-    sample = _POLYLINE.format(style, f"{_LEFT},{y - 4} {_LEFT + 28},{y - 4}")
-    return [sample, _text(_LEFT + 36, y, words, anchor="start")]
+    sample = polyline(style, [(_LEFT, y - 4), (_LEFT + 28, y - 4)])
+    return [sample, text(_LEFT + 36, y, words, anchor="start")]
 
 
 def _draw_line(
     points: Sequence[tuple[float, float]], across: _Scale, upwards: _Scale, style: str, *, words: tuple[str, str]
 ) -> list[Markup]:
-    places = [(across.place(x), upwards.place(y)) for x, y in points]
+    spots = [(across.position(x), upwards.position(y)) for x, y in points]
     along, name = words
     dots = [
-        _DOT.format(style, *place, f"{along} {x:g}, {name}: {y:.3f}")
-        for place, (x, y) in zip(places, points, strict=True)
+        _DOT.format(style, *spot, f"{along} {x:g}, {name}: {y:.3f}") for spot, (x, y) in zip(spots, points, strict=True)
     ]
-    return [_POLYLINE.format(style, " ".join(f"{x},{y}" for x, y in places)), *dots]
+    return [polyline(style, spots), *dots]
 
 
 def draw_reliability(bins: Sequence[ReliabilityBin], *, label: str) -> Markup:
@@ -146,28 +140,16 @@ def draw_reliability(bins: Sequence[ReliabilityBin], *, label: str) -> Markup:
     counted = _Scale(0, most, base, floor + gap)
     parts: list[Markup] = []
     for share in (0.0, 0.5, 1.0):
-        y = upwards.place(share)
-        parts += [_line("", _LEFT, y, _LEFT + _SIDE, y), _text(_LEFT - 6, y + 4, f"{100 * share:.0f} %")]
-        parts.append(_text(across.place(share), base + 15, f"{100 * share:.0f} %", anchor="middle"))
+        y = upwards.position(share)
+        parts += [line(_LEFT, y, _LEFT + _SIDE, y), text(_LEFT - 6, y + 4, f"{100 * share:.0f} %")]
+        parts.append(text(across.position(share), base + 15, f"{100 * share:.0f} %", anchor="middle"))
     for bin_ in bins:
         title = f"{bin_.mean_confidence:.2f} sure on average, {bin_.accuracy:.2f} right, {bin_.num_rows} rows"
-        left, width = across.place(bin_.low), round((bin_.high - bin_.low) * _SIDE - 1, 1)
+        left, width = across.position(bin_.low), round((bin_.high - bin_.low) * _SIDE - 1, 1)
         for kind, scale, value in (("right", upwards, bin_.accuracy), ("other", counted, float(bin_.num_rows))):
-            tall = round(max(1.0, scale.start - scale.place(value)), 1)
-            parts.append(_BAR.format(kind, left, round(scale.start - tall, 1), width, tall, title))
-    parts += [_line("ideal", _LEFT, floor, _LEFT + _SIDE, top), _line("", _LEFT, base, _LEFT + _SIDE, base)]
-    parts.append(_text(_LEFT - 6, floor + gap + 9, f"{most:,}"))
-    parts.append(_text(_LEFT + _SIDE / 2, base + 30, "probability that was given", anchor="middle"))
-    return _svg(parts, width=_LEFT + _SIDE + 24, height=base + 36, label=label, kind="square")
-
-
-def _svg(parts: Sequence[Markup], *, width: float, height: float, label: str, kind: str = "lines") -> Markup:
-    return _HEAD.format(kind, width, height, width, label) + Markup("").join(parts) + Markup("</svg>")
-
-
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> Markup:
-    return _LINE.format(kind, x1, y1, x2, y2)
-
-
-def _text(left: float, top: float, text: str, *, anchor: str = "end") -> Markup:
-    return _TEXT.format("", round(left, 1), round(top, 1), anchor, text)
+            tall = round(max(1.0, scale.start - scale.position(value)), 1)
+            parts.append(rect(kind, left, round(scale.start - tall, 1), width, tall, title))
+    parts += [line(_LEFT, floor, _LEFT + _SIDE, top, kind="ideal"), line(_LEFT, base, _LEFT + _SIDE, base)]
+    parts.append(text(_LEFT - 6, floor + gap + 9, f"{most:,}"))
+    parts.append(text(_LEFT + _SIDE / 2, base + 30, "probability that was given", anchor="middle"))
+    return svg(parts, width=_LEFT + _SIDE + 24, height=base + 36, label=label, kind="square")

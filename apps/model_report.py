@@ -1,4 +1,4 @@
-"""A fine-tuning run as one HTML file that needs nothing else: no script, no remote resource."""
+"""Report of a fine-tuning run as one HTML file: no script, no remote resource."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,6 @@ def render_model_report(report: TrainingReport) -> str:
     environment.filters["shares"] = _shares
     page: str = environment.get_template("model_report.html").render(
         report=report,
-        style=_style(),
         base=show_base_model(report.base_model)[0],
         kind=TASK_WORDS[report.task],
         duration=describe_duration(report.seconds),
@@ -100,12 +99,6 @@ def _shares(words: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
     """Return each word with its weight as a share of the strongest one's, -1 to 1."""
     strongest = max((abs(weight) for _, weight in words), default=0.0) or 1.0
     return [(word, round(weight / strongest, 2)) for word, weight in words]
-
-
-def _style() -> Markup:
-    """Return the style sheet of the quickstart's report, so that both pages look alike."""
-    source = (_WEB / "report.html").read_text("utf-8")
-    return Markup(source[source.index("<style>") + len("<style>") : source.index("</style>")])  # noqa: S704  # our file
 
 
 def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
@@ -212,7 +205,7 @@ def _show_confusion(table: ScoreTable) -> tuple[Markup | None, str, int]:
 
 
 def _count_mistakes(matrix: Any) -> int:
-    return sum(sum(row) - row[place] for place, row in enumerate(matrix))
+    return sum(sum(row) - row[index] for index, row in enumerate(matrix))
 
 
 def _warnings(data: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -229,7 +222,7 @@ def _show_data(data: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tup
         if isinstance(value, Mapping):
             group = [(plain_text(str(key)), _show_value(part)) for key, part in value.items()]  # keys may be labels
         elif isinstance(value, list | tuple):
-            group = [_show_entry(place, part) for place, part in enumerate(value, start=1)]
+            group = [_show_entry(number, part) for number, part in enumerate(value, start=1)]
         else:
             facts.append((words, _show_value(value)))
             continue
@@ -238,11 +231,11 @@ def _show_data(data: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tup
     return facts, groups
 
 
-def _show_entry(place: int, entry: Any) -> tuple[str, str]:
+def _show_entry(number: int, entry: Any) -> tuple[str, str]:
     """Return an example of a data report as its text and what is said about it."""
     if isinstance(entry, Mapping) and "text" in entry:
         return plain_text(str(entry["text"])), _show_value({key: part for key, part in entry.items() if key != "text"})
-    return str(place), _show_value(entry)
+    return str(number), _show_value(entry)
 
 
 def _show_value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""From reviewed entries to a better customer service: train beside the one in use, compare, promote or leave it."""
+"""Promotion of reviewed entries: train beside the model in use, compare, promote or leave it."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from apps.review_entries import Reviews
 from apps.settings import Settings
 from apps.training import classifier_options, labelled_rows, with_reviewed_rows
 from apps.wiring import build_reviewed_service
-from chains.customer_service.evaluation import ServiceScores, evaluate_service
+from chains.customer_service import ServiceScores, evaluate_service
 from llms import LocalClassifier
 from llms.finetuning import finetune_classifier
 from llms.finetuning.trainer import replace_folder

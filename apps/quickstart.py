@@ -1,4 +1,4 @@
-"""From records to running applications in one call: train, index, run, report."""
+"""Quickstart: train, index, run and report over a workspace in one call."""
 
 import time
 from collections.abc import Iterator
@@ -42,8 +42,7 @@ from apps.training import (
 )
 from apps.wiring import build_customer_service, build_monitoring, build_recommendation, read_behaviour, scenarios
 from apps.workspace import Language, create_workspace
-from chains.customer_service import ServiceReply, ServiceRequest
-from chains.customer_service.evaluation import ServiceScores, evaluate_service
+from chains.customer_service import ServiceReply, ServiceRequest, ServiceScores, evaluate_service
 from chains.monitoring import MonitoringReport, MonitoringRequest
 from chains.recommendation import Recommendation, RecommendationRequest
 

@@ -1,4 +1,4 @@
-"""The files of a workspace to checked objects; a row that cannot be used is set aside with its line number."""
+"""Readers of a workspace's files: checked objects; unusable rows are set aside with their line number."""
 
 import json
 from collections.abc import Callable, Hashable, Iterator, Sequence

@@ -1,8 +1,7 @@
-"""What a training is, in one TOML file or in flags: task, files and columns, and how it is trained."""
+"""Recipes: all that decides a training, from one TOML file or from flags, checked and written back in full."""
 
 import dataclasses
 import difflib
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from apps.errors import SettingsError
@@ -110,18 +110,17 @@ def write_recipe(recipe: Recipe, folder: Path) -> Path:
     from llms.finetuning.report import replace_text
 
     path = folder / RECIPE_NAME
-    sections = [f"task = {_toml(recipe.task)}\nout = {_toml('.')}\n"]
+    content: dict[str, Any] = {"task": recipe.task, "out": "."}
     for section, options in (("data", recipe.data), ("training", recipe.training)):
         values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
         if "base" in values and Path(values["base"]).is_dir():
             values["base"] = Path(values["base"])
-        lines = [
-            f"{name} = {_toml(_seen_from(folder, value))}"
+        content[section] = {
+            name: _seen_from(folder, value)
             for name, value in values.items()
             if value is not None and name != _NOT_OFFERED
-        ]
-        sections.append("\n".join([f"[{section}]", *lines]) + "\n")
-    replace_text(path, "\n".join([_HEADING, *sections]))
+        }
+    replace_text(path, f"{_HEADING}\n{tomli_w.dumps(content)}")
     return path
 
 
@@ -163,8 +162,8 @@ def _relative_to(folder: Path, name: str, choice: Choice) -> Choice:
     is_folder_here = name == "base" and isinstance(value, str) and (folder / value).is_dir()
     if not isinstance(value, str) or not (is_path or is_folder_here):
         return choice
-    place = Path(os.path.normpath(folder / value))
-    return dataclasses.replace(choice, value=place if is_path else str(place))
+    path = Path(os.path.normpath(folder / value))
+    return dataclasses.replace(choice, value=path if is_path else str(path))
 
 
 def _task_of(choices: Mapping[str, Choice]) -> Task:
@@ -207,17 +206,3 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def _seen_from(folder: Path, value: Any) -> Any:
     return Path(os.path.relpath(value, folder)).as_posix() if isinstance(value, Path) else value
-
-
-def _toml(value: Any) -> str:
-    r"""Return a value as TOML writes it.
-
-    Example:
-        >>> print(_toml(True), _toml(1e-5), _toml("a\t中"))
-        true 1e-05 "a\t中"
-    """
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value)

@@ -1,4 +1,4 @@
-"""The posts that a workspace has recorded."""
+"""Recorded posts of a workspace, in a file that other programs may go on writing."""
 
 import logging
 from collections.abc import Sequence

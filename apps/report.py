@@ -1,21 +1,19 @@
-"""The result of a whole run as one HTML file that needs nothing else: no script, no remote resource."""
+"""Report of a quickstart as one HTML file: no script, no remote resource."""
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.charts import draw_bars, draw_confusion, draw_trend, sum_trend
 from apps.evaluate import ClassifierEvaluation
-from chains.customer_service import ServiceReply
-from chains.customer_service.evaluation import ServiceScores
-from chains.customer_service.schema import Route
+from chains.customer_service import Route, ServiceReply, ServiceScores
 from chains.monitoring import Alert, MonitoringReport
 from chains.recommendation import Recommendation
 from llms.texts import visible_text
@@ -118,11 +116,17 @@ def _template() -> Any:
 
 
 def _words(language: str) -> Mapping[str, str]:
-    """Return the translations of a language; none for a language without them."""
-    if language != "zh":
+    """Return the translation of each English text; none for a language without a file of words.
+
+    What the page says, too, is translated there; a file's own words for reports come first.
+    """
+    path = _WEB / f"words.{language}.json"
+    if not path.exists():
         return {}
-    words: dict[str, str] = yaml.safe_load((_WEB / "report.zh.yaml").read_text("utf-8"))
-    return words
+    english, words = (json.loads(file.read_text("utf-8")) for file in (_WEB / "words.en.json", path))
+    shared: dict[str, str] = {text: words["page"][key] for key, text in english["page"].items()}
+    shared.update(words.get("report", {}))
+    return shared
 
 
 def _translate(words: Mapping[str, str], text: str, **values: object) -> str:

@@ -1,4 +1,4 @@
-"""Real conversations to reviewed entries: which answers to look at, and what a person makes of each."""
+"""Review of real conversations: which answers to look at, and what a person makes of each."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.feedback import Feedback
 from apps.review_entries import ReviewedAnswer, ReviewedEntry, ReviewedIntent, ReviewedWording, Reviews
-from chains.customer_service import Turn
-from chains.customer_service.messages import ConversationKey
+from chains.customer_service import ConversationKey, Turn
 
 Verdict: TypeAlias = tuple[Literal["intent", "wording", "answer", "skip", "stop"], str]
 """What a person decides, and the intent, the id of the known question or the answer that goes with it."""

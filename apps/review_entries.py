@@ -1,4 +1,4 @@
-"""What a review of real conversations taught: entries that only ever grow, and how many of them are in use."""
+"""Entries of past reviews, append-only, and how many of them are in use."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The commands of `tunechain service`: learn from conversations, compare, and go back."""
+"""Commands of `tunechain service`: learn from conversations, compare, and go back."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def review(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
     from apps.review_entries import Reviews
     from apps.settings import load_settings
     from apps.wiring import read_conversations
-    from chains.customer_service.messages import ConversationKey
+    from chains.customer_service import ConversationKey
 
     settings = load_settings(workspace)
     reviews = Reviews(settings.records_folder(settings.customer_service))

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -39,9 +39,17 @@ class ModelSettings(_Section):
     encoder_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     chat: str = ""  # empty: answers quote the knowledge base; "starter": the small model in this package
     chat_engine: Literal["auto", "torch", "openvino"] = "auto"
-    chat_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    chat_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     device: str = "auto"
     allow_download: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_earlier_name(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "chat_dtype" in values:  # of chat_precision, which comes first
+            values = {"chat_precision": values["chat_dtype"], **values}
+            del values["chat_dtype"]
+        return values
 
 
 class FinetuningSettings(_Section):

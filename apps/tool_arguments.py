@@ -1,10 +1,11 @@
-"""What agents may pass to the tools, with limits that keep every call short."""
+"""Arguments of the tools, with limits that keep every call short."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.server.schemas import MAX_MESSAGE_CHARS, Id, ModelName, WirePost
+from apps.applications import ClassifierName
+from apps.server.schemas import MAX_MESSAGE_CHARS, Id, WirePost
 
 _ShortText = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
 
@@ -51,5 +52,5 @@ class RecommendArguments(_Arguments):
 class ClassifyArguments(_Arguments):
     """Texts for one classifier."""
 
-    model: ModelName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
+    model: ClassifierName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
     texts: tuple[_ShortText, ...] = Field(min_length=1, max_length=32)

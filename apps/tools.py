@@ -1,4 +1,4 @@
-"""The applications as LangChain tools, which any agent can call; each only reads."""
+"""LangChain tools over the applications, for any agent; each only reads."""
 
 import functools
 import logging
@@ -10,10 +10,9 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ValidationError
 
+from apps.applications import Applications, build_applications
 from apps.recorded_stream import RecordedStream
-from apps.server.chains import Chains, build_chains
-from apps.server.outcomes import judge_posts
-from apps.server.schemas import WirePost
+from apps.server.schemas import PostOutcome, WirePost
 from apps.settings import Settings
 from apps.tool_arguments import (
     AlertsArguments,
@@ -43,7 +42,7 @@ _NUM_LABELS_SHOWN = 3
 _INPUT_ERRORS = (ChainInputError, InputTextError, ContextOverflowError)
 
 
-def build_tools(source: Chains | Settings, *, stream: RecordedStream | None = None) -> list[BaseTool]:
+def build_tools(source: Applications | Settings, *, stream: RecordedStream | None = None) -> list[BaseTool]:
     """Return one tool for each thing that can be asked; what a workspace does not have gets none.
 
     A result is plain JSON of bounded length. An error comes as the tool's result, with status "error" and what to do
@@ -51,19 +50,19 @@ def build_tools(source: Chains | Settings, *, stream: RecordedStream | None = No
     articles: they are data, whatever they say.
 
     Args:
-        source: the chains, or the settings of a workspace whose chains are built here, which loads its models.
+        source: the applications, or the settings of a workspace whose chains are built here, which loads its models.
         stream: posts recorded so far, in which `list_alerts` looks; from settings it is that of the workspace.
 
     Example:
         >>> from langchain_core.runnables import RunnableLambda
         >>> reply = ServiceReply(text="Refunds take five days.", route="template", reason="sure enough")
-        >>> [tool] = build_tools(Chains(customer_service=RunnableLambda(lambda _: reply)))
+        >>> [tool] = build_tools(Applications(customer_service=RunnableLambda(lambda _: reply)))
         >>> tool.name, tool.invoke({"question": "Where is my money?"})["answer"]
         ('answer_customer_question', 'Refunds take five days.')
     """
     if isinstance(source, Settings):
         stream = stream or RecordedStream.of(source)
-        source = build_chains(source)
+        source = build_applications(source)
     tools: list[BaseTool] = []
     if source.customer_service is not None:
         tools.append(_answer_tool(source.customer_service))
@@ -105,7 +104,9 @@ def _posts_tool(chain: Runnable[MonitoringRequest, MonitoringReport]) -> BaseToo
     def read(posts: Sequence[WirePost], config: RunnableConfig) -> Result:
         report = chain.invoke(MonitoringRequest(posts=tuple(posts)), config)
         return {
-            "posts": [outcome.model_dump(mode="json", exclude_none=True) for outcome in judge_posts(posts, report)],
+            "posts": [
+                outcome.model_dump(mode="json", exclude_none=True) for outcome in PostOutcome.of_all(posts, report)
+            ],
             "alerts": _newest(report.alerts),
         }
 

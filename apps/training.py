@@ -1,4 +1,4 @@
-"""The records of a workspace to its models and indexes."""
+"""Training and indexing of a workspace's records."""
 
 from collections.abc import Sequence
 from dataclasses import replace

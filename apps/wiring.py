@@ -3,18 +3,22 @@
 import contextlib
 import functools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
+from numpy.typing import NDArray
 
 from apps.conversation_storage import ConversationStorage, keep_in_memory, open_postgres, open_sqlite
 from apps.errors import NotBuiltError, SettingsError
+from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
 from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
@@ -30,23 +34,27 @@ from apps.settings import (
 from chains.customer_service import (
     Conversations,
     KnownMatch,
+    KnownQuestions,
     ServiceOptions,
     ServiceReply,
     ServiceRequest,
+    Transcripts,
     build_customer_service_chain,
     build_language_router,
     build_service_conversation,
     fit_known_questions,
 )
-from chains.customer_service.transcript import Transcripts
 from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
 from chains.recommendation import (
+    FeatureOptions,
     InterestModel,
+    ItemModels,
     RankingOptions,
     Recommendation,
     RecommendationOptions,
     RecommendationRequest,
     build_recommendation_chain,
+    learn_item_models,
 )
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
 from llms.finetuning import read_labelled_texts
@@ -54,9 +62,13 @@ from retrievers import FaissStore, HybridRetriever, Interactions, ItemCatalogue
 from retrievers.errors import StoreMismatchError
 
 INTEREST_NAME = "interest.json"
+KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
+ITEM_MODELS_NAME = "item_models.safetensors"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
-_NUM_STRANGERS = 400  # enough to prove a budget of 1 %, read in a second
+_NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
+_KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
+_ITEM_MODELS_VERSION = 1  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -125,20 +137,31 @@ def _open_known_questions(
     questions = with_reviewed(written, entries)
     if not questions:
         return None
-    fitted = fit_known_questions(
-        questions,
-        embeddings=embeddings,
-        strangers=_sample_messages(settings),
-        budget=section.false_hit_budget,
-    )
-    return fitted.book.as_runnable()
+    budget = section.false_hit_budget
+    labelled = settings.records_folder(section) / "intents.csv"
+
+    def learn() -> Mapping[str, NDArray[np.floating]]:
+        messages = _sample_messages(labelled)
+        fitted = fit_known_questions(questions, embeddings=embeddings, out_of_scope=messages, budget=budget)
+        return {"vectors": fitted.book.vectors, "min_score": np.array([fitted.book.min_score])}
+
+    origin = {
+        "version": _KNOWN_QUESTIONS_VERSION,
+        "questions": [question.model_dump(mode="json") for question in questions],
+        "intents": file_digest(labelled),
+        "budget": budget,
+        "encoder": open_embeddings(settings).fingerprint,
+    }
+    learnt = load_or_learn(settings.models_folder / KNOWN_QUESTIONS_NAME, origin, learn)
+    return KnownQuestions(
+        questions, embeddings=embeddings, vectors=learnt["vectors"], min_score=float(learnt["min_score"][0])
+    ).as_runnable()
 
 
-def _sample_messages(settings: Settings) -> list[str]:
+def _sample_messages(labelled: Path) -> list[str]:
     """Return messages about intents, which ask no known question."""
-    path = settings.records_folder(settings.customer_service) / "intents.csv"
-    rows = read_labelled_texts(path, label_column="intent").rows if path.exists() else []
-    chosen = random.Random(0).sample(rows, min(_NUM_STRANGERS, len(rows)))  # noqa: S311  # no secret
+    rows = read_labelled_texts(labelled, label_column="intent").rows if labelled.exists() else []
+    chosen = random.Random(0).sample(rows, min(_NUM_OUT_OF_SCOPE, len(rows)))  # noqa: S311  # no secret
     return [row.text for row in chosen]
 
 
@@ -214,16 +237,40 @@ def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, 
     if not path.exists():
         raise NotBuiltError(_not_built(path, settings))
     section = settings.recommendation
+    interest = InterestModel.load(path)
     return build_recommendation_chain(
         catalogue=catalogue,
         embeddings=open_embeddings(settings),
         store=open_store(settings, "items"),
         interactions=interactions,
-        interest=InterestModel.load(path),
+        interest=interest,
+        item_models=_open_item_models(settings, catalogue, interactions, interest.feature_options),
         options=RecommendationOptions(
             ranking=RankingOptions(diversity=section.diversity), filter_already_seen=section.filter_already_seen
         ),
     )
+
+
+def _open_item_models(
+    settings: Settings, catalogue: ItemCatalogue, interactions: Interactions, options: FeatureOptions
+) -> ItemModels:
+    embeddings = open_embeddings(settings)
+
+    def learn() -> Mapping[str, NDArray[np.floating]]:
+        models = learn_item_models(
+            catalogue=catalogue, embeddings=embeddings, interactions=interactions, options=options
+        )
+        return asdict(models)
+
+    folder = settings.records_folder(settings.recommendation)
+    origin = {
+        "version": _ITEM_MODELS_VERSION,
+        "items": file_digest(folder / "items.csv"),
+        "events": file_digest(folder / "events.csv"),
+        "options": asdict(options),
+        "encoder": embeddings.fingerprint,
+    }
+    return ItemModels(**load_or_learn(settings.models_folder / ITEM_MODELS_NAME, origin, learn))
 
 
 def open_embeddings(settings: Settings) -> LocalEmbeddings:
@@ -265,7 +312,7 @@ def _open_chat_model_once(models: ModelSettings) -> BaseChatModel:
     return LocalChatModel(
         model=str(STARTER_FOLDER) if is_starter else models.chat,
         engine=engine,
-        dtype=models.chat_dtype,
+        precision=models.chat_precision,
         device=models.device,
         allow_download=models.allow_download,
     )

@@ -119,7 +119,8 @@ def _findings(suggested: Mapping[int, Sequence[float]], drawn: Mapping[int, Sequ
     found = f"{enough[0]:,} labels on average, {least[0]:,} in the worst seed" if enough and least else "not reached"
     lines = [f"- {WANTED:.2f} with suggested texts: {found}."]
     beyond = ", ".join(f"{np.mean(drawn[count]):.4f} with {count:,}" for count in sorted(drawn) if count > 1_200)
-    first = f"first reached with {at_random[0]:,}" if at_random else "not reached"
+    before = [count for count in sorted(drawn) if at_random and count < at_random[0]]
+    first = f"reached between {max(before, default=0):,} and {at_random[0]:,}" if at_random else "not reached"
     lines.append(f"- {WANTED:.2f} with random texts: {first} (one seed beyond 1,200 labels: {beyond}).")
     return lines
 

@@ -188,7 +188,7 @@ def _genai(folder: Path, dtype: str = "bfloat16", *, step_tokens: int | None = N
     scheduler.cache_size = 1
     if step_tokens:
         scheduler.max_num_batched_tokens = step_tokens
-    exported = export_openvino(folder, dtype=dtype)
+    exported = export_openvino(folder, precision=dtype)
     hints = {"INFERENCE_PRECISION_HINT": "bf16"}
     pipe = genai.ContinuousBatchingPipeline(str(exported), scheduler, "CPU", hints)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -255,7 +255,7 @@ _RUNNERS = {
     "ours": _ours,
     "ours async": _ours_async,
     "ours torch": lambda folder: _ours(folder, engine="torch"),
-    "ours int8": lambda folder: _ours(folder, dtype="int8"),
+    "ours int8": lambda folder: _ours(folder, precision="int8"),
 }
 
 
@@ -310,7 +310,7 @@ def _lookup_figures(folder: Path, rounds: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     answers = {}
     for name, lookup in (("lookup", True), ("no_lookup", False)):
-        chat = _local(folder, prompt_lookup=lookup, dtype="float32")
+        chat = _local(folder, prompt_lookup=lookup, precision="float32")
         question = "quote: " + "the quick brown fox jumps over the lazy dog " * 12
         chat.invoke("warm up")
         seconds = []

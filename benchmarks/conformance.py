@@ -53,6 +53,10 @@ def _report() -> str:
         f"`python -m benchmarks.conformance`, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"{datetime.now(UTC):%Y-%m-%d}; " + ", ".join(f"{name} {version(name)}" for name in packages) + ".",
         "",
+        "All models here are tiny. LangChain's suites run on a two-layer Qwen3 that the tests train on the prompts of "
+        "these suites (`tests/trained_chat.py`), the checks they leave out on one with random weights. They show what "
+        "the class does, not how well a model answers; no pretrained chat model has been measured yet.",
+        "",
         "ChatHuggingFace runs over a HuggingFacePipeline with the same weights. It is set up as well as it can be: "
         "greedy, with `return_full_text=False` (by default it repeats the prompt), and with the limit of tokens set "
         "on its pipeline. A dash is a check that was skipped: media the model does not read, and adapters where "

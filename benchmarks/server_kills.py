@@ -34,14 +34,14 @@ import uvicorn
 from langchain_core.runnables import RunnableLambda
 
 from apps.server.app import create_app
-from apps.server.chains import Chains
+from apps.applications import Applications
 from apps.settings import load_settings
 from chains.customer_service import ServiceReply
 
 def answer(request):
     return ServiceReply(text=f"{request.text} / {uuid.uuid4()}", route="template", reason="")
 
-app = create_app(load_settings(Path(sys.argv[1])), chains=Chains(customer_service=RunnableLambda(answer)))
+app = create_app(load_settings(Path(sys.argv[1])), applications=Applications(customer_service=RunnableLambda(answer)))
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
 """
 

@@ -52,13 +52,18 @@ def _report(arguments: argparse.Namespace, folder: Path) -> list[str]:
         "| While it | kills | acknowledged writes | lost or changed | duplicates | slowest reopening, s |",
         "|---|---|---|---|---|---|",
     ]
+    reports = []
     for kind in KINDS:
         report = run_kills(folder / kind, kind, count=arguments.kills, seed=arguments.seed)
+        reports.append(report)
         lines.append(
             f"| {kind} | {report.kills} | {report.acknowledged:,} | {report.lost} | {report.duplicates} | "
             f"{report.slowest_reopening_s:.2f} |"
         )
         _tell(lines)
+    names = ("kills", "acknowledged", "lost", "duplicates")
+    totals = [sum(getattr(report, name) for report in reports) for name in names]
+    lines.append(f"| **all** | {' | '.join(f'{total:,}' for total in totals)} | |")
     lines += ["", "## Damaged files", "", "| File | damage | named | rebuilt | no byte that matters | wrong answers |"]
     lines += ["|---|---|---|---|---|---|"]
     for name, damage, counts in run_damage(

@@ -1,4 +1,4 @@
-"""How a model may answer, checked once when it is said."""
+"""Options of text generation, checked once when they are given."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -93,6 +93,16 @@ def _holds(is_right: Callable[[Any], bool], value: Any) -> bool:
         return is_right(value)
     except TypeError:  # a text where a number belongs
         return False
+
+
+def is_option(name: str) -> bool:
+    """Return whether a call may set an option of this name, or of this other name for one.
+
+    Example:
+        >>> is_option("max_tokens"), is_option("device")
+        (True, False)
+    """
+    return _OTHER_NAMES.get(name, name) in {field.name for field in fields(GenerationOptions)}
 
 
 def merge_options(

@@ -1,4 +1,4 @@
-"""The blocks of a Markdown-like text: headings, paragraphs, tables, code and list items, each with its place."""
+"""Blocks of a Markdown-like text: headings, paragraphs, tables, code and list items, each with its offsets."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Documents to chunks that a sentence encoder can read whole, each knowing where in its file it stands."""
+"""Chunking of documents: pieces that a sentence encoder can read whole, each with its offsets in the file."""
 
 import bisect
 import hashlib
@@ -33,7 +33,7 @@ def split_documents(
       chunks with the same source, row and `parent_start` are all that a parent holds.
     - `page`: where `page_starts` of the document says so, the page on which the body begins, counted from 1.
 
-    Its id depends on source, row, place and text: the same document always gives the same ids.
+    Its id depends on source, row, offset and text: the same document always gives the same ids.
 
     Args:
         documents: each is cut for itself.

@@ -1,4 +1,4 @@
-"""Recommenders that learn from who used what, behind one protocol; none of them looks at texts."""
+"""Collaborative recommenders behind one protocol; none of them looks at texts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""A store seen through LangChain's interface for document indexes."""
+"""LangChain's `DocumentIndex` over a store."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files to documents: which files are read, what they are called, and how large they may be."""
+"""Loading of files as documents: which files, their names, and limits of size."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -170,9 +170,9 @@ def _given_file(path: Path) -> SourceFile:
 
 def _files_in(folder: Path) -> list[SourceFile]:
     found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=_refuse_folder):
+    for directory, folders, names in os.walk(folder, onerror=_refuse_folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if not name.startswith((".", "~$"))]  # ~$ are Word's locks
+        found += [Path(directory, name) for name in names if not name.startswith((".", "~$"))]  # ~$ are Word's locks
     root = folder.resolve()
     files = [path for path in found if path.suffix.lower() in _SUFFIXES and _is_file_below(root, path)]
     return [SourceFile(path, path.relative_to(folder).as_posix()) for path in sorted(files)]

@@ -1,4 +1,4 @@
-"""A durable LangChain vector store: SQLite is the truth, FAISS finds the neighbours."""
+"""Durable LangChain vector store: SQLite is the truth, FAISS finds the neighbours."""
 
 import math
 import weakref
@@ -243,7 +243,7 @@ class FaissStore(VectorStore):
         self._index.compact(report)
 
     def _store(self, texts: Sequence[str], metadata: Sequence[str], ids: Sequence[str], vectors: FloatArray) -> None:
-        last = {id_: place for place, id_ in enumerate(ids)}  # of an id given twice, the later one counts
+        last = {id_: index for index, id_ in enumerate(ids)}  # of an id given twice, the later one counts
         self._index.replace([NewDocument(id_, texts[i], metadata[i], vectors[i]) for id_, i in last.items()])
 
     # --- reading
@@ -425,7 +425,7 @@ class FaissStore(VectorStore):
             return []
         _, vectors = snapshot.vectors_of(rows)
         chosen = maximal_marginal_relevance(query[0], list(vectors), lambda_mult=lambda_mult, k=k)
-        return [documents[int(rows[place])] for place in chosen]
+        return [documents[int(rows[index])] for index in chosen]
 
     @override
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
@@ -480,14 +480,14 @@ class FaissStore(VectorStore):
         snapshot = self._index.snapshot()
         answers: list[Found] = [[] for _ in requests]
         groups: dict[int, list[int]] = {}
-        for place, request in enumerate(requests):
-            groups.setdefault(id(request.allowed), []).append(place)
-        for places in groups.values():
-            queries = np.stack([requests[place].vector for place in places])
-            k = max(requests[place].k for place in places)
-            found = snapshot.search(queries, k, self.metric, requests[places[0]].allowed)
-            for place, rows in zip(places, found, strict=True):
-                answers[place] = rows[: requests[place].k]
+        for index, request in enumerate(requests):
+            groups.setdefault(id(request.allowed), []).append(index)
+        for indices in groups.values():
+            queries = np.stack([requests[index].vector for index in indices])
+            k = max(requests[index].k for index in indices)
+            found = snapshot.search(queries, k, self.metric, requests[indices[0]].allowed)
+            for index, rows in zip(indices, found, strict=True):
+                answers[index] = rows[: requests[index].k]
         return answers
 
     def _score(self, near: float) -> float:

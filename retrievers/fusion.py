@@ -1,4 +1,4 @@
-"""Several rankings to one, by places alone."""
+"""Reciprocal rank fusion."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def fuse_rankings(
     Args:
         rankings: one list of document ids per search, best first; an id at most once per list.
         weights: how much each ranking counts, positive, in their order; None counts them alike.
-        damping: how little the first place weighs (the `k` of the paper); larger is flatter.
+        damping: how little the first rank weighs (the `k` of the paper); larger is flatter.
 
     Returns:
         Each id once. Ties keep the order in which the ids were first seen.
@@ -35,8 +35,8 @@ def fuse_rankings(
     _check(rankings, factors, damping)
     score: dict[str, float] = {}
     for ranking, factor in zip(rankings, factors, strict=True):
-        for place, doc_id in enumerate(ranking, start=1):
-            score[doc_id] = score.get(doc_id, 0.0) + factor / (damping + place)
+        for rank, doc_id in enumerate(ranking, start=1):
+            score[doc_id] = score.get(doc_id, 0.0) + factor / (damping + rank)
     return sorted(score, key=score.__getitem__, reverse=True)  # sorted() is stable: ties keep order
 
 
@@ -52,6 +52,6 @@ def _check(rankings: Sequence[Sequence[str]], weights: Sequence[float], damping:
         raise ValueError(msg)
     for ranking in rankings:
         if len(set(ranking)) < len(ranking):
-            twice = next(doc_id for place, doc_id in enumerate(ranking) if doc_id in ranking[:place])
-            msg = f"{twice!r} comes twice in one ranking; keep its best place only"
+            twice = next(doc_id for index, doc_id in enumerate(ranking) if doc_id in ranking[:index])
+            msg = f"{twice!r} comes twice in one ranking; keep its best rank only"
             raise ValueError(msg)

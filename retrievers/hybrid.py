@@ -1,4 +1,4 @@
-"""Search by meaning and by words at once, as one LangChain retriever."""
+"""Hybrid LangChain retriever: search by meaning and by words at once."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Literal
@@ -51,7 +51,7 @@ class HybridRetriever(BaseRetriever):
             and its answers are. The best of them stands for all, with the mean relevance of the two best found, of
             which the best counts twice.
         parents: return the parent of a chunk instead of the chunk (see `retrievers.chunking`): each parent once, at
-            the place of its best chunk, whose span stays in `start`, `end` and `body_start`.
+            the rank of its best chunk, whose span stays in `start`, `end` and `body_start`.
         reranker: puts the first `rerank_k` candidates into its own order, such as `LocalReranker`; it may leave some
             out. The relevance stays what it was.
         min_relevance: documents below it are left out; in [0, 1].
@@ -200,12 +200,12 @@ class HybridRetriever(BaseRetriever):
             (trust * near + self.word_weight * share) / (trust + self.word_weight)
             for near, share in zip(closeness, shares, strict=True)
         ]
-        order = sorted(range(len(values)), key=lambda place: -values[place])
+        order = sorted(range(len(values)), key=lambda index: -values[index])
         if self.fusion == "rank":
-            places = {document.id or "": place for place, (document, _) in enumerate(scored)}
+            indices = {document.id or "": index for index, (document, _) in enumerate(scored)}
             ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
-            order = [places[id_] for id_ in ranking if id_ in places]
-        return [_with_relevance(scored[place][0], min(1.0, values[place])) for place in order[:limit]]
+            order = [indices[id_] for id_ in ranking if id_ in indices]
+        return [_with_relevance(scored[index][0], min(1.0, values[index])) for index in order[:limit]]
 
     def _nearest(self, queries: Sequence[str], fetch: int, condition: Filter) -> _Nearest:
         vectors = self.store.embed_queries(queries)

@@ -1,4 +1,4 @@
-"""What users did with items, as events in time and as a user-item matrix."""
+"""User-item interactions: events in time, and the matrix of them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

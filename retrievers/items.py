@@ -1,4 +1,4 @@
-"""The things that are recommended, with their attributes, as one catalogue."""
+"""Catalogue of the items that are recommended, with their attributes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date

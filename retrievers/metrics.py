@@ -1,8 +1,8 @@
-"""How good rankings of ids are: pure functions, each tested against values worked out by hand.
+"""Ranking metrics: pure functions on ids, each tested against values worked out by hand.
 
 A ranking is a sequence of ids, best first. Where scores are tied, the caller has already put the ids into an
 order; no function here sees scores, so none can hide a tie. An id that stands twice in a ranking earns once,
-at its first place, and still takes up both places.
+at its first rank, and still takes up both ranks.
 """
 
 import math
@@ -54,7 +54,7 @@ def hit_at_k(ranked: Sequence[str], relevant: Collection[str], k: int) -> float:
 
 
 def reciprocal_rank(ranked: Sequence[str], relevant: Collection[str]) -> float:
-    """Return one over the place of the first relevant id; its mean over queries is the MRR.
+    """Return one over the rank of the first relevant id; its mean over queries is the MRR.
 
     Returns:
         0 to 1; 0 if no relevant id was ranked.
@@ -67,7 +67,7 @@ def reciprocal_rank(ranked: Sequence[str], relevant: Collection[str]) -> float:
         0.5
     """
     _check(relevant, 1)
-    return next((1.0 / place for place, found in enumerate(ranked, start=1) if found in relevant), 0.0)
+    return next((1.0 / rank for rank, found in enumerate(ranked, start=1) if found in relevant), 0.0)
 
 
 def ndcg_at_k(ranked: Sequence[str], relevant: Collection[str], k: int) -> float:
@@ -76,7 +76,7 @@ def ndcg_at_k(ranked: Sequence[str], relevant: Collection[str], k: int) -> float
     Args:
         ranked: ids, best first.
         relevant: ids that count 1 each, or a mapping id -> gain (positive) for graded relevance.
-        k: how many places count; the best possible list is cut at `k` too.
+        k: how many ranks count; the best possible list is cut at `k` too.
 
     Returns:
         0 to 1; 0 for an empty ranking.
@@ -85,7 +85,7 @@ def ndcg_at_k(ranked: Sequence[str], relevant: Collection[str], k: int) -> float
         ValueError: if nothing is relevant, a gain is not positive, or `k` is below 1.
 
     Example:
-        One of two relevant ids, at place 2, earns 1/log2(3) of the 1 + 1/log2(3) that were possible.
+        One of two relevant ids, at rank 2, earns 1/log2(3) of the 1 + 1/log2(3) that were possible.
 
         >>> round(ndcg_at_k(["x", "a"], {"a", "b"}, k=2), 4)
         0.3869
@@ -98,7 +98,7 @@ def ndcg_at_k(ranked: Sequence[str], relevant: Collection[str], k: int) -> float
     if min(gains.values()) <= 0:
         msg = f"every gain must be positive, got {min(gains.values())}; leave irrelevant ids out"
         raise ValueError(msg)
-    # an id seen before earns nothing, but keeps its place
+    # an id seen before earns nothing, but keeps its rank
     earned = [gains.get(found, 0.0) if found not in ranked[:at] else 0.0 for at, found in enumerate(ranked[:k])]
     return _discounted_sum(earned) / _discounted_sum(sorted(gains.values(), reverse=True)[:k])
 
@@ -189,4 +189,4 @@ def _check(relevant: Collection[str], k: int) -> None:
 
 
 def _discounted_sum(gains: Sequence[float]) -> float:
-    return sum(gain / math.log2(place + 1) for place, gain in enumerate(gains, start=1))
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))

@@ -1,4 +1,4 @@
-"""From a chunk found to the part of the document around it, put together from the chunks it was cut into."""
+"""Parent documents of chunks, put together from the chunks they were cut into."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any

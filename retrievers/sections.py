@@ -1,4 +1,4 @@
-"""The sections of a document by its headings, and which of them to show around a chunk."""
+"""Sections of a document by its headings, and which of them to show around a chunk."""
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
@@ -85,7 +85,7 @@ def _subtree_ends(sections: Sequence[Section]) -> list[int]:
 def _parents_of(chunks: Sequence[Chunk], max_chars: int) -> Iterator[Span]:
     """Yield for each chunk of one section the neighbours that fit together."""
     first = 0
-    for place in range(1, len(chunks) + 1):
-        if place == len(chunks) or chunks[place].end - chunks[first].start > max_chars:
-            yield from [(chunks[first].start, chunks[place - 1].end)] * (place - first)
-            first = place
+    for index in range(1, len(chunks) + 1):
+        if index == len(chunks) or chunks[index].end - chunks[first].start > max_chars:
+            yield from [(chunks[first].start, chunks[index - 1].end)] * (index - first)
+            first = index

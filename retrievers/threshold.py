@@ -1,4 +1,4 @@
-"""The relevance below which an answer is better not given, fitted on questions whose right document is known."""
+"""Relevance threshold, fitted on questions whose right document is known."""
 
 import math
 from collections.abc import Sequence

@@ -68,11 +68,22 @@ def test_every_file_and_target_named_is_there(name):
     assert set(re.findall(r"^make (\w+)", text, flags=re.MULTILINE)) <= targets
 
 
-def test_both_languages_show_the_same_commands_and_figures():
-    english, chinese = (read(name) for name in READMES)
-    assert blocks(english, "python") == blocks(chinese, "python")
-    figures = [re.findall(r"\d+\.\d+", text.split("## ")[-3]) for text in (english, chinese)]
-    assert figures[0] == figures[1]
+def commands(text):
+    """Return the lines of all blocks without comments; those of the tree have its folders only."""
+    found = "".join(re.findall(r"^```\w*\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE))
+    return [re.sub(r"^(\w+/) .*|\s+# .*", r"\1", line) for line in found.splitlines()]
+
+
+def test_both_languages_show_the_same_commands():
+    english, chinese = (commands(read(name)) for name in READMES)
+    assert english == chinese
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_two_commands_are_two_commands(name):
+    assert commands(read(name))[:2] == ["make quickstart", "make test"]
+    first = re.search(r"^```\n(.*?)^```$", read(name), flags=re.DOTALL | re.MULTILINE)[1]
+    assert len(first.splitlines()) == 2
 
 
 def test_the_markers_of_unfinished_text_are_gone():

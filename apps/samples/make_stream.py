@@ -137,10 +137,10 @@ def draw_sentiment(topic: str, time: datetime, *, surge: Surge | None, rng: rand
     negative, neutral = negative_share(topic, time), TOPIC_SHARES[topic][2]
     if surge is not None and surge.covers(topic, time):
         negative, neutral = surge.negative_share, surge.neutral_share
-    place = rng.random()
-    if place < negative:
+    draw = rng.random()
+    if draw < negative:
         return "negative"
-    return "neutral" if place < negative + neutral else "positive"
+    return "neutral" if draw < negative + neutral else "positive"
 
 
 def fill_slots(pattern: str, slots: dict[str, list[str]], rng: random.Random) -> str:

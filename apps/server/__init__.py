@@ -1,1 +1,1 @@
-"""The HTTP service over the chains: `create_app(settings)` in `app.py`, one module per concern beside it."""
+"""HTTP server over the applications: `create_app(settings)` in `app.py`, one module per concern beside it."""

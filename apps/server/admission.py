@@ -1,4 +1,4 @@
-"""Who may use the models now: a few at once, a few more waiting, everyone else is told to come back."""
+"""Admission control: a bound on the model calls that run and on those that wait."""
 
 import asyncio
 import contextlib
@@ -33,11 +33,11 @@ class Admission:
         return self._num_admitted
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for a place and hold it.
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot and hold it.
 
         Raises:
-            ProblemError: with status 429, if all places are taken.
+            ProblemError: with status 429, if all slots are taken.
         """
         if self._num_admitted >= self._max_admitted:
             raise ProblemError(
@@ -51,16 +51,16 @@ class Admission:
             self._num_admitted -= 1
 
     async def run(self, work: Callable[[], T], *, on_cancel: Callable[[], None] = lambda: None) -> T:
-        """Return what `work` returns in a thread; a place is held until the thread is done, also after a cancellation.
+        """Return what `work` returns in a thread; a slot is held until the thread is done, also after a cancellation.
 
         Args:
             work: the model call.
             on_cancel: called at a cancellation, to let the thread know that nobody waits any more.
 
         Raises:
-            ProblemError: with status 429, if all places are taken.
+            ProblemError: with status 429, if all slots are taken.
         """
-        async with self.place():
+        async with self.slot():
             running = asyncio.ensure_future(anyio.to_thread.run_sync(work))
             try:
                 return await asyncio.shield(running)

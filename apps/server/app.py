@@ -1,4 +1,4 @@
-"""The application: `create_app(settings)` puts routes, limits and state together."""
+"""The ASGI application: `create_app(settings)` joins state, routes and middleware."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -6,40 +6,43 @@ from collections.abc import AsyncIterator
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
+from apps.applications import Applications
 from apps.keys import KeyStore
-from apps.server import ask_stream, conversation_routes, health, pages, routes
+from apps.server import conversation_routes, health, pages, routes
 from apps.server.admission import Admission
+from apps.server.aliases import alias_router
 from apps.server.auth import AccessMiddleware
-from apps.server.chains import Chains
 from apps.server.middleware import BodyMiddleware, EdgeMiddleware, JsonMiddleware
 from apps.server.openai_api import routes as openai_routes
 from apps.server.openai_api.turns import TurnMemory
 from apps.server.problems import add_problem_handlers
 from apps.server.rate_limit import RateLimiter
-from apps.server.tenants import Tenants
+from apps.server.state import Server
 from apps.settings import Settings
 
 # for the description of the interface; the key itself is checked before any route, by `AccessMiddleware`
 _SHOWS_KEY = [Depends(HTTPBearer(auto_error=False, description="A key of `tunechain keys add`."))]
 
 
-def create_app(settings: Settings, *, chains: Chains | None = None, admission: Admission | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, *, applications: Applications | None = None, admission: Admission | None = None
+) -> FastAPI:
     """Return the HTTP service of a workspace and its tenants; it builds its chains when it is started.
 
     Args:
         settings: of the workspace to serve.
-        chains: served instead of those that the settings describe.
+        applications: served instead of those that the settings describe.
         admission: how many model calls run and wait; the default suits two processor cores.
     """
-    tenants = Tenants(settings, chains=chains, admission=admission)
+    server = Server(settings, applications=applications, admission=admission)
     keys = KeyStore.of(settings)
     limiter = RateLimiter(per_minute=settings.server.requests_per_minute, burst=settings.server.burst)
 
     @contextlib.asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
-        await tenants.start()
+        await server.start()
         yield
-        await tenants.stop()
+        await server.stop()
         keys.close()
 
     app = FastAPI(
@@ -51,14 +54,12 @@ def create_app(settings: Settings, *, chains: Chains | None = None, admission: A
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.state.tenants = tenants
+    app.state.server = server
     app.state.turns = TurnMemory()
-    app.include_router(routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
-    app.include_router(ask_stream.router, prefix="/v1", dependencies=_SHOWS_KEY)
-    app.include_router(openai_routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
-    app.include_router(conversation_routes.router, prefix="/v1", dependencies=_SHOWS_KEY)
-    app.include_router(routes.router, include_in_schema=False)
+    for router in (routes.router, openai_routes.router, conversation_routes.router):
+        app.include_router(router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(health.router)
+    app.include_router(alias_router([("/v1", routes.router), ("", health.router)]))
     app.include_router(pages.router)
     add_problem_handlers(app)
     # passed from the last one to the first: headers and log, size, key and rate, then what the body says

@@ -1,22 +1,19 @@
-"""Conversations over HTTP: customers write and read their own, staff see and answer those that wait."""
+"""Routes of conversations: customers write and read their own, staff see and answer those that wait."""
 
-import functools
 import uuid
-from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from apps.articles import Passage
 from apps.server import conversation_views as views
-from apps.server.agent_inbox import ServiceDesk
-from apps.server.event_stream import EventStream
-from apps.server.message_events import Event, Step, stream_steps
-from apps.server.owners import CurrentOwner, Owner, require_staff
+from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.routes import describe_replies
-from apps.server.tenants import CurrentServing, CurrentTenants
-from chains.customer_service import ServiceReply, Turn
+from apps.server.service_run import ServiceRun
+from apps.server.state import CurrentServer, CurrentWorkspace, Workspace
+from apps.server.streaming import EventStream, named_events, stream_service_run
+from chains.customer_service import Conversations, ServiceReply, Turn
 
 router = APIRouter(tags=["conversations"])
 
@@ -29,17 +26,17 @@ Limit = Annotated[int, Query(ge=1, le=200, description="How many are returned at
 Skip = Annotated[int, Query(ge=0, le=10**9, description="How many are left out before.")]
 
 
-def _find_desk(serving: CurrentServing) -> ServiceDesk:
-    return serving.require_desk()
+def _find_conversations(workspace: CurrentWorkspace) -> Conversations:
+    return workspace.conversations()
 
 
-CurrentDesk = Annotated[ServiceDesk, Depends(_find_desk)]
+CurrentConversations = Annotated[Conversations, Depends(_find_conversations)]
 StaffOwner = Annotated[Owner, Depends(require_staff)]
 
 
 def _find_conversation_owner(
     owner: CurrentOwner,
-    tenants: CurrentTenants,
+    server: CurrentServer,
     named: Annotated[
         str | None, Query(alias="owner", max_length=200, description="Staff only: whose it is, if not their own.")
     ] = None,
@@ -47,7 +44,7 @@ def _find_conversation_owner(
     """Return whose conversation is meant; somebody else's is there for staff of the same workspace alone."""
     if named is None or named == owner.name:
         return owner.name
-    if not (owner.is_staff and tenants.share(owner, named)):
+    if not (owner.is_staff and server.share_workspace(owner, named)):
         raise ProblemError(404, "There is no such conversation.")
     return named
 
@@ -56,9 +53,9 @@ ConversationOwner = Annotated[str, Depends(_find_conversation_owner)]
 
 
 @router.get("/me", responses=describe_replies(only=(401, 403)), summary="Who am I?")
-def show_identity(owner: CurrentOwner, serving: CurrentServing) -> views.Identity:
+def show_identity(owner: CurrentOwner, workspace: CurrentWorkspace) -> views.Identity:
     """Return whom the key belongs to, whether it is of staff, and the language of the workspace."""
-    return views.Identity(owner=owner.name, is_staff=owner.is_staff, language=serving.settings.language)
+    return views.Identity(owner=owner.name, is_staff=owner.is_staff, language=workspace.settings.language)
 
 
 # --- customers
@@ -74,8 +71,8 @@ def begin(_: views.NewConversationRequest, owner: CurrentOwner) -> views.NewConv
 @router.get("/conversations", responses=describe_replies(only=_READING), summary="List conversations")
 def list_conversations(
     owner: CurrentOwner,
-    desk: CurrentDesk,
-    tenants: CurrentTenants,
+    conversations: CurrentConversations,
+    server: CurrentServer,
     *,
     limit: Limit = 50,
     skip: Skip = 0,
@@ -84,8 +81,8 @@ def list_conversations(
     """Return one's own conversations, or for staff those of all owners, the latest first."""
     if everyone and not owner.is_staff:
         raise ProblemError(403, "Only staff see the conversations of everyone.")
-    found = desk.conversations.list(None if everyone else owner.name)
-    found = [overview for overview in found if tenants.share(owner, overview.owner)]
+    found = conversations.list(None if everyone else owner.name)
+    found = [overview for overview in found if server.share_workspace(owner, overview.owner)]
     return views.ConversationList(conversations=tuple(found[skip : skip + limit]), num_conversations=len(found))
 
 
@@ -94,21 +91,25 @@ def read_conversation(
     conversation: uuid.UUID,
     caller: CurrentOwner,
     owner: ConversationOwner,
-    desk: CurrentDesk,
+    conversations: CurrentConversations,
+    workspace: CurrentWorkspace,
     *,
     limit: Limit = 100,
     skip: Skip = 0,
 ) -> views.ConversationView:
     """Return the latest turns, oldest first; `skip` leaves out so many of the latest."""
-    turns = desk.conversations.turns(owner, str(conversation))
-    hand_over = desk.conversations.hand_over(owner, str(conversation))
+    turns = conversations.turns(owner, str(conversation))
+    handover = conversations.hand_over(owner, str(conversation))
     end = max(0, len(turns) - skip)
     return views.ConversationView(
         id=str(conversation),
-        turns=tuple(views.view_turn(turn, desk, is_staff=caller.is_staff) for turn in turns[max(0, end - limit) : end]),
+        turns=tuple(
+            views.view_turn(turn, workspace.templates, is_staff=caller.is_staff)
+            for turn in turns[max(0, end - limit) : end]
+        ),
         num_turns=len(turns),
-        awaits_person=hand_over is not None,
-        hand_over=hand_over if caller.is_staff else None,
+        awaits_person=handover is not None,
+        hand_over=handover if caller.is_staff else None,
     )
 
 
@@ -118,26 +119,26 @@ def read_conversation(
     responses=describe_replies(only=_READING),
     summary="Delete a conversation",
 )
-def delete_conversation(conversation: uuid.UUID, owner: ConversationOwner, desk: CurrentDesk) -> None:
+def delete_conversation(
+    conversation: uuid.UUID, owner: ConversationOwner, conversations: CurrentConversations, workspace: CurrentWorkspace
+) -> None:
     """Delete everything that was said in a conversation and about it."""
-    desk.feedback.delete(owner, str(conversation))  # first: the conversation is what a second try looks for
-    desk.conversations.delete(owner, str(conversation))
+    workspace.feedback.delete(owner, str(conversation))  # first: the conversation is what a second try looks for
+    conversations.delete(owner, str(conversation))
 
 
 @router.post(
     "/conversations/{conversation}/messages", responses=describe_replies(also=(409,)), summary="Send a message"
 )
 async def send_message(
-    conversation: uuid.UUID, body: views.MessageRequest, owner: CurrentOwner, serving: CurrentServing
+    conversation: uuid.UUID, body: views.MessageRequest, owner: CurrentOwner, workspace: CurrentWorkspace
 ) -> views.ReplyView:
     """Return the reply to a customer's message, once both are stored.
 
     The same `message_id` with the same text brings the same reply and stores nothing again.
     """
-    desk = serving.require_desk()
-    send = functools.partial(desk.conversations.send, **_message(conversation, body, owner.name))
-    reply = await serving.admission.run(send)
-    return views.view_reply(reply, desk, message_id=body.message_id, is_staff=owner.is_staff)
+    run = _run_of(conversation, body, owner, workspace)
+    return _view_reply(await run.reply(workspace.admission), body, owner, workspace)
 
 
 @router.post(
@@ -147,27 +148,20 @@ async def send_message(
     summary="Send a message and follow the reply",
 )
 async def stream_message(
-    conversation: uuid.UUID, body: views.MessageRequest, owner: CurrentOwner, serving: CurrentServing
+    conversation: uuid.UUID, body: views.MessageRequest, owner: CurrentOwner, workspace: CurrentWorkspace
 ) -> EventStream:
     """Return server-sent events: `text` (a part of the answer), `reply` (all of it, at the end), `error` (a problem).
 
     Staff get `step` and `route` as well. A client that leaves ends the run; the message is finished when it is sent
     again, or before the next one.
     """
-    desk = serving.require_desk()
-    message = _message(conversation, body, owner.name)
 
-    def make_steps(is_wanted: Callable[[], bool]) -> Iterator[Step]:
-        return desk.conversations.stream(**message, is_wanted=is_wanted)
+    def show_reply(reply: ServiceReply) -> dict[str, Any]:
+        return _view_reply(reply, body, owner, workspace).model_dump(mode="json")
 
-    def show(step: Step) -> Event | None:
-        if isinstance(step, ServiceReply):
-            view = views.view_reply(step, desk, message_id=body.message_id, is_staff=owner.is_staff)
-            return "reply", view.model_dump(mode="json")
-        name = next(name for name in ("step", "route", "text") if name in step)
-        return (name, step) if name == "text" or owner.is_staff else None
-
-    return stream_steps(make_steps, show=show, admission=serving.admission)
+    show = named_events(show_reply) if owner.is_staff else named_events(show_reply, ["text"])
+    run = _run_of(conversation, body, owner, workspace)
+    return stream_service_run(run, admission=workspace.admission, show=show)
 
 
 @router.get(
@@ -176,19 +170,19 @@ async def stream_message(
     summary="Open a citation",
 )
 async def open_citation(
-    conversation: uuid.UUID, turn: str, number: int, owner: ConversationOwner, serving: CurrentServing
+    conversation: uuid.UUID, turn: str, number: int, owner: ConversationOwner, workspace: CurrentWorkspace
 ) -> Passage:
     """Return the quote of a citation, counted from 0, with what stands around it in its article."""
-    desk = serving.require_desk()
+    conversations = workspace.conversations()
 
     def find() -> Passage:
-        reply = _find_answer(desk, owner, conversation, turn).reply
+        reply = _find_answer(conversations, owner, conversation, turn).reply
         citations = () if reply is None else reply.citations
         if not 0 <= number < len(citations):
             raise ProblemError(404, "This answer has no such citation.")
-        return desk.articles.passage(citations[number])
+        return workspace.articles.passage(citations[number])
 
-    return await serving.admission.run(find)  # a large article is work like a model's
+    return await workspace.admission.run(find)  # a large article is work like a model's
 
 
 @router.post(
@@ -203,11 +197,12 @@ def give_feedback(
     body: views.FeedbackRequest,
     caller: CurrentOwner,
     owner: ConversationOwner,
-    desk: CurrentDesk,
+    conversations: CurrentConversations,
+    workspace: CurrentWorkspace,
 ) -> None:
     """Keep a thumb for an answer of the assistant, and what would be right; of one person the last one counts."""
-    answer = _find_answer(desk, owner, conversation, turn)
-    desk.feedback.put(
+    answer = _find_answer(conversations, owner, conversation, turn)
+    workspace.feedback.put(
         owner=owner,
         conversation=str(conversation),
         turn=answer.id,
@@ -222,10 +217,10 @@ def give_feedback(
 
 @router.get("/inbox", responses=describe_replies(only=(401, 403, 422, 503)), summary="Who waits for a person?")
 def show_inbox(
-    owner: StaffOwner, desk: CurrentDesk, tenants: CurrentTenants, *, limit: Limit = 50, skip: Skip = 0
+    owner: StaffOwner, conversations: CurrentConversations, server: CurrentServer, *, limit: Limit = 50, skip: Skip = 0
 ) -> views.Inbox:
     """Return the conversations of all owners in which a person is awaited, the longest waiting first."""
-    found = [waiting for waiting in desk.conversations.waiting(None) if tenants.share(owner, waiting.owner)]
+    found = [waiting for waiting in conversations.waiting(None) if server.share_workspace(owner, waiting.owner)]
     return views.Inbox(waiting=tuple(found[skip : skip + limit]), num_waiting=len(found))
 
 
@@ -236,27 +231,36 @@ def show_inbox(
     summary="Answer as staff",
 )
 def answer_as_staff(
-    conversation: uuid.UUID, body: views.AnswerRequest, _: StaffOwner, owner: ConversationOwner, desk: CurrentDesk
+    conversation: uuid.UUID,
+    body: views.AnswerRequest,
+    _: StaffOwner,
+    owner: ConversationOwner,
+    conversations: CurrentConversations,
 ) -> None:
     """Say something where a person is awaited; with `close` the assistant answers from then on."""
-    place = {"owner": owner, "conversation": str(conversation), "message_id": body.message_id or uuid.uuid4().hex}
+    message = {"owner": owner, "conversation": str(conversation), "message_id": body.message_id or uuid.uuid4().hex}
     if body.close and not body.text:
-        desk.conversations.close(**place)
+        conversations.close(**message)
     else:
-        desk.conversations.answer_as_staff(**place, text=body.text, close=body.close)
+        conversations.answer_as_staff(**message, text=body.text, close=body.close)
 
 
-def _message(conversation: uuid.UUID, body: views.MessageRequest, owner: str) -> dict[str, str]:
-    return {
-        "owner": owner,
-        "conversation": str(conversation),
-        "message_id": body.message_id,
-        "text": body.text,
-    }
+def _run_of(conversation: uuid.UUID, body: views.MessageRequest, owner: Owner, workspace: Workspace) -> ServiceRun:
+    return ServiceRun.of_message(
+        workspace.conversations(),
+        owner=owner.name,
+        conversation=str(conversation),
+        message_id=body.message_id,
+        text=body.text,
+    )
 
 
-def _find_answer(desk: ServiceDesk, owner: str, conversation: uuid.UUID, turn: str) -> Turn:
-    for found in desk.conversations.turns(owner, str(conversation)):
+def _view_reply(reply: ServiceReply, body: views.MessageRequest, owner: Owner, workspace: Workspace) -> views.ReplyView:
+    return views.view_reply(reply, workspace.templates, message_id=body.message_id, is_staff=owner.is_staff)
+
+
+def _find_answer(conversations: Conversations, owner: str, conversation: uuid.UUID, turn: str) -> Turn:
+    for found in conversations.turns(owner, str(conversation)):
         if found.reply is not None and views.turn_id(found.id) == turn:
             return found
     raise ProblemError(404, "The conversation has no such answer.")

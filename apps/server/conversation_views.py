@@ -1,35 +1,31 @@
-"""Conversations on the wire: what customers send, and what they and the staff see of it."""
+"""Wire format of conversations: requests, and their views for customers and for staff."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from apps.feedback import Thumb
-from apps.server.agent_inbox import ServiceDesk
-from apps.server.schemas import MAX_MESSAGE_CHARS
+from apps.server.schemas import MAX_MESSAGE_CHARS, wire_config
 from chains.customer_service import (
+    MAX_CHOICE_CHARS,
     Citation,
     ConversationOverview,
     HandOver,
     OpenQuestion,
     ServiceReply,
     StepTime,
+    TemplateBook,
     Turn,
     WaitingConversation,
 )
 
-_MAX_CHOICE_CHARS = 40  # longer answers choose nothing by their number
 MessageId = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
-
-
-def _config(example: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class Identity(BaseModel):
     """Who asks, and what to show to them."""
 
-    model_config = _config({"owner": "anna", "is_staff": False, "language": "en"})
+    model_config = wire_config({"owner": "anna", "is_staff": False, "language": "en"})
 
     owner: str
     is_staff: bool
@@ -39,13 +35,13 @@ class Identity(BaseModel):
 class NewConversationRequest(BaseModel):
     """Nothing needs to be said about a conversation that begins."""
 
-    model_config = _config({})
+    model_config = wire_config({})
 
 
 class NewConversation(BaseModel):
     """The id of a conversation that has not begun: nothing is kept before its first message."""
 
-    model_config = _config({"id": "0b6f1c1e-6b7e-4d1f-9a52-0d0d6a2a2f11"})
+    model_config = wire_config({"id": "0b6f1c1e-6b7e-4d1f-9a52-0d0d6a2a2f11"})
 
     id: str
 
@@ -53,7 +49,7 @@ class NewConversation(BaseModel):
 class MessageRequest(BaseModel):
     """One message of a customer."""
 
-    model_config = _config({"message_id": "m1", "text": "Where is my parcel?"})
+    model_config = wire_config({"message_id": "m1", "text": "Where is my parcel?"})
 
     message_id: MessageId = Field(description="Chosen by the client; sent again, it brings the same reply.")
     text: str = Field(min_length=1, max_length=MAX_MESSAGE_CHARS)
@@ -62,7 +58,7 @@ class MessageRequest(BaseModel):
 class AnswerRequest(BaseModel):
     """What a person of the staff says to a customer."""
 
-    model_config = _config({"text": "We have found it; it comes tomorrow.", "close": True})
+    model_config = wire_config({"text": "We have found it; it comes tomorrow.", "close": True})
 
     text: str = Field(max_length=MAX_MESSAGE_CHARS, description="May be empty if `close` is true.")
     close: bool = Field(default=False, description="The assistant answers again from now on.")
@@ -72,7 +68,7 @@ class AnswerRequest(BaseModel):
 class FeedbackRequest(BaseModel):
     """What somebody thinks of an answer."""
 
-    model_config = _config({"thumb": "down", "correction": "Refunds take five days."})
+    model_config = wire_config({"thumb": "down", "correction": "Refunds take five days."})
 
     thumb: Thumb
     correction: str | None = Field(default=None, max_length=MAX_MESSAGE_CHARS, description="What would be right.")
@@ -81,7 +77,7 @@ class FeedbackRequest(BaseModel):
 class Choice(BaseModel):
     """One of the intents that the assistant asks about."""
 
-    model_config = _config({"title": "Refunds", "text": "1. Refunds"})
+    model_config = wire_config({"title": "Refunds", "text": "1. Refunds"})
 
     title: str
     text: str = Field(description="The message that chooses it.")
@@ -90,7 +86,7 @@ class Choice(BaseModel):
 class ReplyDetails(BaseModel):
     """How a reply came about; only staff see it."""
 
-    model_config = _config({"route": "template", "intent": "refund_status", "probability": 0.97, "reason": "sure"})
+    model_config = wire_config({"route": "template", "intent": "refund_status", "probability": 0.97, "reason": "sure"})
 
     route: str
     intent: str | None = None
@@ -104,7 +100,7 @@ class ReplyDetails(BaseModel):
 class TurnView(BaseModel):
     """One thing that was said."""
 
-    model_config = _config(
+    model_config = wire_config(
         {"id": "m1", "speaker": "customer", "text": "Where is my parcel?", "time": "2026-03-02T09:30:00Z"}
     )
 
@@ -120,7 +116,7 @@ class TurnView(BaseModel):
 class ReplyView(BaseModel):
     """The reply to a message, as the customer reads it."""
 
-    model_config = _config({"turn": "m1.reply", "text": "Refunds take five days.", "awaits_person": False})
+    model_config = wire_config({"turn": "m1.reply", "text": "Refunds take five days.", "awaits_person": False})
 
     turn: str | None = Field(description="The id of the assistant's turn; null where it says nothing.")
     text: str = Field(description="Empty while a person is awaited.")
@@ -133,7 +129,7 @@ class ReplyView(BaseModel):
 class ConversationView(BaseModel):
     """A conversation, oldest turn first."""
 
-    model_config = _config({"id": "0b6f1c1e-6b7e-4d1f-9a52-0d0d6a2a2f11", "turns": [], "num_turns": 0})
+    model_config = wire_config({"id": "0b6f1c1e-6b7e-4d1f-9a52-0d0d6a2a2f11", "turns": [], "num_turns": 0})
 
     id: str
     turns: tuple[TurnView, ...]
@@ -145,7 +141,7 @@ class ConversationView(BaseModel):
 class ConversationList(BaseModel):
     """Conversations, the latest first."""
 
-    model_config = _config({"conversations": [], "num_conversations": 0})
+    model_config = wire_config({"conversations": [], "num_conversations": 0})
 
     conversations: tuple[ConversationOverview, ...]
     num_conversations: int = Field(description="All there are; `skip` leads to older ones.")
@@ -154,7 +150,7 @@ class ConversationList(BaseModel):
 class Inbox(BaseModel):
     """Conversations in which a person is awaited, the longest waiting first."""
 
-    model_config = _config({"waiting": [], "num_waiting": 0})
+    model_config = wire_config({"waiting": [], "num_waiting": 0})
 
     waiting: tuple[WaitingConversation, ...]
     num_waiting: int = Field(description="All there are; `skip` leads to later ones.")
@@ -170,23 +166,23 @@ def turn_id(inner_id: str) -> str:
     return inner_id.replace("/", ".")
 
 
-def view_turn(turn: Turn, desk: ServiceDesk, *, is_staff: bool) -> TurnView:
+def view_turn(turn: Turn, templates: TemplateBook, *, is_staff: bool) -> TurnView:
     """Return a turn as customers or staff see it."""
     view = TurnView(id=turn_id(turn.id), speaker=turn.speaker, text=turn.text, time=turn.time)
     if turn.reply is None:
         return view
     details = _details(turn.reply, question=turn.question) if is_staff else None
-    choices = _choices(turn.reply.open_question, desk)
+    choices = _choices(turn.reply.open_question, templates)
     return view.model_copy(update={"citations": turn.reply.citations, "choices": choices, "details": details})
 
 
-def view_reply(reply: ServiceReply, desk: ServiceDesk, *, message_id: str, is_staff: bool) -> ReplyView:
+def view_reply(reply: ServiceReply, templates: TemplateBook, *, message_id: str, is_staff: bool) -> ReplyView:
     """Return a reply as customers or staff see it."""
     return ReplyView(
         turn=turn_id(f"{message_id}/reply") if reply.text else None,
         text=reply.text,
         citations=reply.citations,
-        choices=_choices(reply.open_question, desk),
+        choices=_choices(reply.open_question, templates),
         awaits_person=reply.route == "handover",
         details=_details(reply, question=None) if is_staff else None,
     )
@@ -204,12 +200,12 @@ def _details(reply: ServiceReply, *, question: str | None) -> ReplyDetails:
     )
 
 
-def _choices(question: OpenQuestion | None, desk: ServiceDesk) -> tuple[Choice, ...]:
+def _choices(question: OpenQuestion | None, templates: TemplateBook) -> tuple[Choice, ...]:
     """Return the intents to choose between; none where a slot is asked for."""
     if question is None or question.slot is not None or len(question.intents) < 2:
         return ()
-    titles = [desk.title(intent) for intent in question.intents]
+    titles = [templates.title(intent) for intent in question.intents]
     return tuple(
-        Choice(title=title, text=f"{number}. {title}"[:_MAX_CHOICE_CHARS].rstrip())
+        Choice(title=title, text=f"{number}. {title}"[:MAX_CHOICE_CHARS].rstrip())
         for number, title in enumerate(titles, start=1)
     )

@@ -1,11 +1,11 @@
-"""Whether the server lives and whether it is ready; neither waits for a model."""
+"""Health checks: liveness and readiness; neither waits for a model."""
 
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from apps.server.schemas import Health
-from apps.server.tenants import CurrentServing
+from apps.server.state import CurrentWorkspace
 
 router = APIRouter(tags=["health"])
 
@@ -19,14 +19,8 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=_NOT_READY, summary="Can questions be asked?")
-async def readyz(response: Response, serving: CurrentServing) -> Health:
+async def readyz(response: Response, workspace: CurrentWorkspace) -> Health:
     """Answer 200 once the chains are built, with what is available; 503 before."""
-    health = serving.health()
+    health = workspace.health()
     response.status_code = 200 if health.status == "ready" else 503
     return health
-
-
-@router.get("/health", responses=_NOT_READY, summary="The same as /readyz")
-async def health(response: Response, serving: CurrentServing) -> Health:
-    """Answer as /readyz does."""
-    return await readyz(response, serving)

@@ -1,4 +1,4 @@
-"""What every request passes before the routes: limits on the body, a log line, security headers, a last net."""
+"""ASGI middleware: body limits, access log, security headers, catch-all 500."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The monitor that lives as long as the server: it reads the recorded stream first, then what clients send."""
+"""Live monitor: one endless run of the monitoring chain, over the recorded stream first, then over requests."""
 
 import logging
 import queue

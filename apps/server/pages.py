@@ -1,4 +1,4 @@
-"""The web page, its files from a fixed list, and the description of the interface."""
+"""Routes of the web page: its files, from a fixed list, and the interface's documentation."""
 
 import functools
 import json
@@ -14,6 +14,8 @@ from apps.server.problems import ProblemError
 _WEB = Path(__file__).parent.parent / "web"
 _SCRIPTS = ("app", "charts", "chat", "monitoring", "page", "recommendation", "server", "staff", "turns", "words")
 _STATIC = {f"{name}.js": "text/javascript" for name in _SCRIPTS} | {
+    "words.en.json": "application/json",
+    "words.zh.json": "application/json",
     "style.css": "text/css",
     "icon.svg": "image/svg+xml",
 }

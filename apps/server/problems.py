@@ -1,7 +1,12 @@
-"""Refusals as RFC 9457 problem documents, in which a client never reads its own input again."""
+"""Refusals: one table from errors to statuses, shown as RFC 9457 problem documents or in OpenAI's form.
+
+A client never reads its own input again in them, nor anything of this machine.
+"""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,7 +15,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from apps.server.openai_api.errors import error_response, speaks_openai
 from apps.server.schemas import FieldProblem, Problem
 from chains.errors import (
     ChainInputError,
@@ -20,7 +24,16 @@ from chains.errors import (
     NoPersonAwaitedError,
     UnknownConversationError,
 )
-from llms.errors import ContextOverflowError, InputTextError, TuneChainError
+from llms.errors import (
+    ContextOverflowError,
+    EngineBusyError,
+    GenerationTimeoutError,
+    InputTextError,
+    OptionValueError,
+    TuneChainError,
+    UnknownOptionError,
+    UnsupportedOptionError,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,19 +51,14 @@ _TITLES = {
     429: "Too busy",
     500: "Something went wrong on the server",
     503: "Not available now",
-}
-_INPUT_ERRORS = (ChainInputError, InputTextError, ContextOverflowError)
-_CONVERSATION_ERRORS: Mapping[type[TuneChainError], tuple[int, str]] = {
-    UnknownConversationError: (404, "There is no such conversation."),
-    NoPersonAwaitedError: (409, "No person is awaited in this conversation; the assistant answers it."),
-    MessageIdError: (409, "This id belongs to another message of the conversation; give each message its own."),
-    ConversationBusyError: (429, "Too many messages of this conversation wait already; send this one again later."),
-    ConversationStorageError: (
-        503,
-        "Conversations cannot be stored now; what was answered is intact. Try again later.",
-    ),
+    504: "The answer took too long",
 }
 _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; it must not hold a page
+
+_OPENAI_PATHS = ("/v1/chat/", "/v1/embeddings", "/v1/models")
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_OPENAI_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
 
 
 class ProblemError(Exception):
@@ -81,12 +89,110 @@ class ProblemError(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a client is told about an error.
+
+    Attributes:
+        kinds: the errors that are meant.
+        status: of the response.
+        detail: None if the error's own words are for the client.
+        param: as of `ProblemError`; so is `code`.
+    """
+
+    kinds: tuple[type[TuneChainError], ...]
+    status: int
+    detail: str | None = None
+    param: str | None = None
+    code: str | None = None
+
+
+# the first that fits counts; what fits none is for the operator alone
+_RULES = (
+    _Rule((UnknownConversationError,), 404, "There is no such conversation."),
+    _Rule((NoPersonAwaitedError,), 409, "No person is awaited in this conversation; the assistant answers it."),
+    _Rule((MessageIdError,), 409, "This id belongs to another message of the conversation; give each message its own."),
+    _Rule(
+        (ConversationBusyError,),
+        429,
+        "Too many messages of this conversation wait already; send this one again later.",
+    ),
+    _Rule(
+        (ConversationStorageError,),
+        503,
+        "Conversations cannot be stored now; what was answered is intact. Try again later.",
+    ),
+    _Rule((ContextOverflowError,), 422, param="messages", code="context_length_exceeded"),
+    _Rule((ChainInputError, InputTextError), 422),
+    _Rule((EngineBusyError,), 429, "The model has too many requests; try again soon."),
+    _Rule((GenerationTimeoutError,), 504, "The answer took too long; ask for a shorter one."),
+)
+_CHOSEN_OPTIONS = _Rule((OptionValueError, UnknownOptionError, UnsupportedOptionError), 422)
+_NOT_USABLE = _Rule((TuneChainError,), 503, "A part of the service cannot be used; the log of the server says why.")
+
+
+def explain_error(error: Exception, *, client_chooses_options: bool = False) -> ProblemError:
+    """Return what a client is told about an error.
+
+    What is wrong with its input is said; what is wrong with us, such as folder names, is kept for the log.
+
+    Args:
+        error: of any kind.
+        client_chooses_options: whether the options of models come from the client; else a wrong one is ours.
+
+    Example:
+        >>> explain_error(MessageIdError("the id m1 ...")).status
+        409
+    """
+    if isinstance(error, ProblemError):
+        return error
+    if not isinstance(error, TuneChainError):
+        _log.error("an answer broke off", exc_info=error)
+        return ProblemError(500, "The answer broke off; the log of the server says why.")
+    rules = (*_RULES, _CHOSEN_OPTIONS, _NOT_USABLE) if client_chooses_options else (*_RULES, _NOT_USABLE)
+    rule = next(rule for rule in rules if isinstance(error, rule.kinds))
+    if rule.status == 503:
+        _log.error("a part of the service cannot be used: %s", error)
+    headers = {"Retry-After": "1"} if rule.status == 429 else None
+    detail = str(error) if rule.detail is None else rule.detail
+    return ProblemError(rule.status, detail, headers=headers, param=rule.param, code=rule.code)
+
+
+# --- the two forms
+
+
+def speaks_openai(path: str) -> bool:
+    """Return whether the clients of an address expect OpenAI's form.
+
+    Example:
+        >>> speaks_openai("/v1/chat/completions"), speaks_openai("/v1/ask")
+        (True, False)
+    """
+    return path.startswith(_OPENAI_PATHS)
+
+
 def refuse(scope: Scope, error: ProblemError) -> JSONResponse:
     """Return the response for a refusal, in the form that clients of the address read."""
     if speaks_openai(scope.get("path", "")):
-        detail = error.detail[:_MAX_DETAIL_CHARS]
-        return error_response(error.status, detail, param=error.param, code=error.code, headers=error.headers)
+        # what does not fit is 400 there, not 422
+        status = 400 if error.status == 422 else error.status
+        return JSONResponse(openai_error(error), status_code=status, headers=dict(error.headers or {}))
     return problem_response(error.status, error.detail, headers=error.headers)
+
+
+def openai_error(error: ProblemError) -> dict[str, Any]:
+    """Return a refusal as OpenAI's clients read it.
+
+    Its `param` is left out where it is no plain name, since it may be any text of a client.
+
+    Example:
+        >>> openai_error(ProblemError(404, "no such model", param="model"))["error"]["type"]
+        'invalid_request_error'
+    """
+    kind = _OPENAI_TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    named = error.param if error.param and _PLAIN_NAME.fullmatch(error.param) else None
+    code = error.code or _OPENAI_CODES.get(error.status)
+    return {"error": {"message": error.detail[:_MAX_DETAIL_CHARS], "type": kind, "param": named, "code": code}}
 
 
 def problem_response(
@@ -126,33 +232,11 @@ def problem_document(status: int, detail: str, *, errors: Sequence[FieldProblem]
     return problem.model_dump(exclude_none=True)
 
 
-def explain_error(error: Exception) -> ProblemError:
-    """Return what a client is told about an error.
-
-    What is wrong with its input is said; what is wrong with us, such as folder names, is kept for the log.
-
-    Example:
-        >>> explain_error(MessageIdError("the id m1 ...")).status
-        409
-    """
-    if isinstance(error, ProblemError):
-        return error
-    for kind, (status, detail) in _CONVERSATION_ERRORS.items():
-        if isinstance(error, kind):
-            if status == 503:
-                _log.error("%s", error)
-            return ProblemError(status, detail, headers={"Retry-After": "1"} if status == 429 else None)
-    if isinstance(error, _INPUT_ERRORS):
-        return ProblemError(422, str(error))
-    if isinstance(error, TuneChainError):
-        _log.error("a part of the service cannot be used: %s", error)
-        return ProblemError(503, "A part of the service cannot be used; its log says why.")
-    _log.error("an answer broke off", exc_info=error)
-    return ProblemError(500, "The answer broke off; the log of the server says why.")
+# --- what reaches the application
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Let every refusal leave the app as a problem document."""
+    """Let every refusal leave the app in the form that its client reads."""
     app.add_exception_handler(ProblemError, _show_error)
     app.add_exception_handler(RequestValidationError, _show_schema_errors)
     app.add_exception_handler(HTTPException, _show_http_error)
@@ -160,7 +244,8 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 async def _show_error(request: Request, error: Exception) -> JSONResponse:
-    return refuse(request.scope, explain_error(error))
+    is_openai = speaks_openai(request.url.path)
+    return refuse(request.scope, explain_error(error, client_chooses_options=is_openai))
 
 
 async def _show_schema_errors(request: Request, error: Exception) -> JSONResponse:
@@ -189,8 +274,8 @@ def _openai_problem(error: RequestValidationError) -> ProblemError:
 
 
 def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
-    """Return place and message; the last place of an unknown field is the client's own text and is left out."""
+    """Return field and message; the last part of an unknown field's path is the client's own text and is left out."""
     unknown = entry["type"] == "extra_forbidden"
-    place = entry["loc"][:-1] if unknown else entry["loc"]
+    path = entry["loc"][:-1] if unknown else entry["loc"]
     message = "holds a field that is not known; /docs lists the fields" if unknown else str(entry["msg"])
-    return FieldProblem(field=".".join(str(part) for part in place), message=message)
+    return FieldProblem(field=".".join(str(part) for part in path), message=message)

@@ -1,4 +1,4 @@
-"""How often a key may ask: a token bucket each."""
+"""Rate limit: a token bucket per key."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What counts as a usable request body, decided on its bytes before any schema sees it."""
+"""Checks of a request body's bytes, before any schema sees it."""
 
 import json
 

@@ -1,24 +1,26 @@
-"""The interface to the chains: each route is one call of one chain."""
+"""Routes of the applications: each is one call of one chain or model."""
 
 import functools
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
-from apps.server.outcomes import judge_posts
-from apps.server.owners import CurrentOwner, require_staff
+from apps.server.auth import CurrentOwner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.schemas import (
     AlertsReply,
     AskRequest,
     ClassifyRequest,
+    PostOutcome,
     PostsReply,
     PostsRequest,
     Problem,
     RecommendRequest,
 )
-from apps.server.tenants import CurrentServing
+from apps.server.service_run import ServiceRun
+from apps.server.state import CurrentWorkspace, Workspace
+from apps.server.streaming import EventStream, named_events, stream_service_run
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.recommendation import Recommendation
 from llms import Classification
@@ -62,6 +64,24 @@ _ASK_EXAMPLE = {
     ],
     "reason": "no approved answer fits for sure; phone-battery-care.md does",
 }
+_EVENTS_EXAMPLE = """event: step
+data: {"step": "intent", "milliseconds": 8.1}
+
+event: route
+data: {"route": "answer"}
+
+event: text
+data: {"text": "Let the battery rest between 20 % and 80 %."}
+
+event: reply
+data: {"text": "Let the battery rest between 20 % and 80 %.", "route": "answer", ...}
+"""
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events: step, route, text, and last reply or error.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS_EXAMPLE}},
+    }
+}
 _CLASSIFY_EXAMPLE = [
     {
         "label": "negative",
@@ -90,18 +110,33 @@ _STAFF = [Depends(require_staff)]
 
 
 @router.post("/ask", responses=describe_replies(_ASK_EXAMPLE), summary="Answer a customer")
-async def ask(body: AskRequest, serving: CurrentServing) -> ServiceReply:
+async def ask(body: AskRequest, workspace: CurrentWorkspace) -> ServiceReply:
     """Return an approved answer, one quoted from the knowledge base, a question back, or a hand-over to a person."""
-    chain = serving.require("customer_service")
-    reply: ServiceReply = await serving.admission.run(functools.partial(chain.invoke, ServiceRequest(text=body.text)))
-    return reply
+    return await _run_of(body, workspace).reply(workspace.admission)
+
+
+@router.post(
+    "/ask/stream",
+    response_class=Response,
+    responses=describe_replies() | _EVENTS,
+    summary="Answer a customer step by step",
+)
+async def ask_step_by_step(body: AskRequest, workspace: CurrentWorkspace) -> EventStream:
+    """Send what happens while an answer is made: each `step` with its time, the `route`, each part of the `text`.
+
+    The last event is the whole `reply`, or an `error` in the form of a refusal; the parts of the text joined are the
+    text of the reply. A request that is refused before the first event gets an ordinary status code. When the client
+    leaves, the work ends.
+    """
+    show = named_events(functools.partial(ServiceReply.model_dump, mode="json"))
+    return stream_service_run(_run_of(body, workspace), admission=workspace.admission, show=show)
 
 
 @router.post("/classify", responses=describe_replies(_CLASSIFY_EXAMPLE), dependencies=_STAFF, summary="Label texts")
-async def classify(body: ClassifyRequest, serving: CurrentServing) -> list[Classification]:
+async def classify(body: ClassifyRequest, workspace: CurrentWorkspace) -> list[Classification]:
     """Return a label with its calibrated probability for each text, in order."""
-    classifier = serving.require_classifier(body.model)
-    replies: list[Classification] = await serving.admission.run(functools.partial(classifier.batch, list(body.texts)))
+    classifier = workspace.classifier(body.model)
+    replies: list[Classification] = await workspace.admission.run(functools.partial(classifier.batch, list(body.texts)))
     return replies
 
 
@@ -111,29 +146,33 @@ async def classify(body: ClassifyRequest, serving: CurrentServing) -> list[Class
     dependencies=_STAFF,
     summary="Watch posts",
 )
-async def watch(body: PostsRequest, serving: CurrentServing) -> PostsReply:
+async def watch(body: PostsRequest, workspace: CurrentWorkspace) -> PostsReply:
     """Give posts to the live monitor; return what became of each, and the alerts they opened or closed.
 
     The monitor holds a post back for ten minutes of the stream's time, so an alert may come with a later request.
     """
-    monitor = serving.require_live_monitor()
-    report = await serving.admission.run(functools.partial(monitor.observe, body.posts))
-    return PostsReply(posts=judge_posts(body.posts, report), alerts=report.alerts)
+    monitor = workspace.monitor()
+    report = await workspace.admission.run(functools.partial(monitor.observe, body.posts))
+    return PostsReply(posts=PostOutcome.of_all(body.posts, report), alerts=report.alerts)
 
 
 @router.get(
     "/alerts", responses=describe_replies(only=[401, 403, 503]), dependencies=_STAFF, summary="Show alerts and trend"
 )
-def alerts(serving: CurrentServing) -> AlertsReply:
+def alerts(workspace: CurrentWorkspace) -> AlertsReply:
     """Return the alerts and the hourly trend of the recorded stream and of all posts received since."""
-    return serving.require_live_monitor().snapshot()
+    return workspace.monitor().snapshot()
 
 
 @router.post("/recommend", responses=describe_replies(_RECOMMEND_EXAMPLE), summary="Recommend items")
-async def recommend(body: RecommendRequest, serving: CurrentServing, owner: CurrentOwner) -> Recommendation:
+async def recommend(body: RecommendRequest, workspace: CurrentWorkspace, owner: CurrentOwner) -> Recommendation:
     """Return a list of items for a user, best first, each with its reason; for a customer's key, of its owner only."""
     if not owner.is_staff and body.user != owner.person:  # reasons tell what a user did
         raise ProblemError(404, "This key shows no such user.")
-    chain = serving.require("recommendation")
-    result: Recommendation = await serving.admission.run(functools.partial(chain.invoke, body))
+    chain = workspace.chain("recommendation")
+    result: Recommendation = await workspace.admission.run(functools.partial(chain.invoke, body))
     return result
+
+
+def _run_of(body: AskRequest, workspace: Workspace) -> ServiceRun:
+    return ServiceRun.of_question(workspace.chain("customer_service"), ServiceRequest(text=body.text))

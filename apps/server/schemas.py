@@ -1,15 +1,15 @@
-"""The wire format: what requests may hold and what replies look like, with limits and examples."""
+"""Wire format of the applications: requests with their limits, replies, and examples of both."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from chains.monitoring import Alert, Post, TrendPoint
+from apps.applications import ClassifierName
+from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
 from retrievers import Event
-
-ModelName = Literal["intent", "topic", "sentiment"]
 
 MAX_MESSAGE_CHARS = 4_000
 MAX_TEXT_CHARS = 10_000
@@ -28,14 +28,15 @@ Moment = Annotated[AwareDatetime, AfterValidator(_check_year)]
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-def _config(example: dict[str, Any]) -> ConfigDict:
+def wire_config(example: dict[str, Any]) -> ConfigDict:
+    """Return the configuration of a wire object, with an example for its documentation."""
     return ConfigDict(frozen=True, extra="forbid", json_schema_extra={"examples": [example]})
 
 
 class AskRequest(BaseModel):
     """One message of a customer."""
 
-    model_config = _config({"text": "Where is my parcel? The order number is 1048213."})
+    model_config = wire_config({"text": "Where is my parcel? The order number is 1048213."})
 
     text: str = Field(min_length=1, max_length=MAX_MESSAGE_CHARS, description="What the customer wrote.")
 
@@ -43,9 +44,9 @@ class AskRequest(BaseModel):
 class ClassifyRequest(BaseModel):
     """Texts for one of the workspace's classifiers."""
 
-    model_config = _config({"model": "sentiment", "texts": ["The new fees are a bad joke"]})
+    model_config = wire_config({"model": "sentiment", "texts": ["The new fees are a bad joke"]})
 
-    model: ModelName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
+    model: ClassifierName = Field(description="intent: what a customer wants; topic and sentiment: of a post.")
     texts: tuple[Annotated[str, Field(max_length=MAX_TEXT_CHARS)], ...] = Field(
         min_length=1, max_length=64, description="One to 64 texts; the replies come in the same order."
     )
@@ -54,7 +55,7 @@ class ClassifyRequest(BaseModel):
 class WirePost(Post):
     """One text from one source, dated by when it was written."""
 
-    model_config = _config(
+    model_config = wire_config(
         {"id": "p1", "source": "forum", "text": "The app is down again", "time": "2026-03-02T09:30:00+01:00"}
     )
 
@@ -67,7 +68,7 @@ class WirePost(Post):
 class PostsRequest(BaseModel):
     """Posts for the monitor, in any order."""
 
-    model_config = _config(
+    model_config = wire_config(
         {
             "posts": [
                 {"id": "p1", "source": "forum", "text": "The app is down again", "time": "2026-03-02T09:30:00+01:00"}
@@ -81,7 +82,7 @@ class PostsRequest(BaseModel):
 class PostOutcome(BaseModel):
     """What became of one post."""
 
-    model_config = _config({"id": "p1", "outcome": "counted", "topic": "app", "sentiment": "negative"})
+    model_config = wire_config({"id": "p1", "outcome": "counted", "topic": "app", "sentiment": "negative"})
 
     id: str
     outcome: Literal["counted", "duplicate", "late", "future"] = Field(
@@ -91,11 +92,26 @@ class PostOutcome(BaseModel):
     topic: str | None = Field(default=None, description="Only of a post that was counted.")
     sentiment: str | None = Field(default=None, description="Only of a post that was counted.")
 
+    @classmethod
+    def of_all(cls, posts: Sequence[Post], report: MonitoringReport) -> "tuple[PostOutcome, ...]":
+        """Return what became of each post; of an id sent twice the first one counts."""
+        readings = {reading.post.id: reading for reading in report.readings}
+        set_aside = {item.post.id: item.reason for item in report.set_aside}
+        outcomes = []
+        for post in posts:
+            reading = readings.pop(post.id, None)
+            if reading is not None:
+                labels = {"topic": reading.topic.label, "sentiment": reading.sentiment.label}
+                outcomes.append(cls(id=post.id, outcome="counted", **labels))
+            else:
+                outcomes.append(cls(id=post.id, outcome=set_aside.get(post.id, "duplicate")))
+        return tuple(outcomes)
+
 
 class PostsReply(BaseModel):
     """What became of the posts, and the alerts they opened or closed."""
 
-    model_config = _config(
+    model_config = wire_config(
         {"posts": [{"id": "p1", "outcome": "counted", "topic": "app", "sentiment": "negative"}], "alerts": []}
     )
 
@@ -106,7 +122,7 @@ class PostsReply(BaseModel):
 class AlertsReply(BaseModel):
     """What the monitor has seen so far."""
 
-    model_config = _config({"alerts": [], "trend": [], "num_posts": 0, "loading": False})
+    model_config = wire_config({"alerts": [], "trend": [], "num_posts": 0, "loading": False})
 
     alerts: tuple[Alert, ...] = Field(description="The latest alerts, each in its last state, oldest first.")
     trend: tuple[TrendPoint, ...] = Field(description="Posts by topic and hour, of the last eight weeks.")
@@ -117,7 +133,7 @@ class AlertsReply(BaseModel):
 class WireEvent(Event):
     """One user did one thing with one item at one time."""
 
-    model_config = _config({"user": "u558", "item": "i001", "event": "click", "time": "2026-03-02T09:30:00+01:00"})
+    model_config = wire_config({"user": "u558", "item": "i001", "event": "click", "time": "2026-03-02T09:30:00+01:00"})
 
     user: Id
     item: Id
@@ -127,7 +143,7 @@ class WireEvent(Event):
 class RecommendRequest(RecommendationRequest):
     """Whom to recommend to, and what this one list must respect."""
 
-    model_config = _config({"user": "u558", "k": 5, "max_price": 200.0})
+    model_config = wire_config({"user": "u558", "k": 5, "max_price": 200.0})
 
     user: Id = Field(description="May be unknown: then the list is for a newcomer.")
     events: tuple[WireEvent, ...] = Field(
@@ -139,7 +155,7 @@ class RecommendRequest(RecommendationRequest):
 class ScenarioHealth(BaseModel):
     """Whether one use case can be asked."""
 
-    model_config = _config({"available": True})
+    model_config = wire_config({"available": True})
 
     available: bool
     detail: str | None = Field(default=None, description="What to do where it is not.")
@@ -148,7 +164,7 @@ class ScenarioHealth(BaseModel):
 class Health(BaseModel):
     """Whether the service is ready, and for what."""
 
-    model_config = _config({"status": "ready", "scenarios": {"customer_service": {"available": True}}})
+    model_config = wire_config({"status": "ready", "scenarios": {"customer_service": {"available": True}}})
 
     status: Literal["starting", "ready", "unavailable"]
     scenarios: dict[str, ScenarioHealth] = Field(default_factory=dict)
@@ -158,7 +174,7 @@ class Health(BaseModel):
 class FieldProblem(BaseModel):
     """One field of a request that does not fit."""
 
-    model_config = _config({"field": "body.text", "message": "Field required"})
+    model_config = wire_config({"field": "body.text", "message": "Field required"})
 
     field: str
     message: str
@@ -167,7 +183,7 @@ class FieldProblem(BaseModel):
 class Problem(BaseModel):
     """A refusal, as in RFC 9457."""
 
-    model_config = _config(
+    model_config = wire_config(
         {"type": "about:blank", "title": "Too busy", "status": 429, "detail": "Try again in a second."}
     )
 

@@ -1,9 +1,9 @@
-"""What each kind of model needs from its rows to its figures; `apps/finetuning.py` runs any of them the same way."""
+"""Training tasks, one per kind of model; `apps/finetuning.py` runs any of them the same way."""
 
 import importlib
 from typing import TYPE_CHECKING, Any, get_args
 
-from llms.finetuning.report.report import Task
+from llms.finetuning.report import Task
 
 if TYPE_CHECKING:
     from apps.tasks.task import FinetuningTask

@@ -1,4 +1,4 @@
-"""Conversations to a chat model, and how well it foresees the assistant's words before and after."""
+"""Task `chat`: conversations to a chat model, and its loss on the assistant's words before and after."""
 
 import math
 from collections.abc import Sequence

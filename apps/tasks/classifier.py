@@ -1,4 +1,4 @@
-"""Labelled texts to a classifier and its figures."""
+"""Task `classifier`: labelled texts to a classifier and its figures."""
 
 import dataclasses
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Pairs, or labelled texts, to embeddings, and how high answers rank before and after."""
+"""Task `embeddings`: pairs or labelled texts to embeddings, and their ranking before and after."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Mistakes of a classifier with what explains them: the words that misled it and the nearest training texts."""
+"""Explanations of a classifier's mistakes: the words that misled it and the nearest training texts."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ def explain_errors(errors: Sequence[ErrorExample], classifier: LocalClassifier) 
         return list(errors)
     vectors = head.encoder.encode([error.text for error in errors])
     explained: list[ErrorExample] = []
-    for place, (error, vector) in enumerate(zip(errors, vectors, strict=True)):
+    for index, (error, vector) in enumerate(zip(errors, vectors, strict=True)):
         near = find_near_examples(head, vector, num_examples=_NUM_NEIGHBOURS)
         neighbours = tuple(Neighbour(example.text, example.label or "", example.similarity) for example in near)
-        words = _weigh(error, classifier) if place < _NUM_WITH_WORDS else ()
+        words = _weigh(error, classifier) if index < _NUM_WITH_WORDS else ()
         explained.append(error.model_copy(update={"neighbours": neighbours, "words": words}))
     return explained
 

@@ -1,4 +1,4 @@
-"""Pairs of texts, as files, for embeddings and rerankers."""
+"""Files of text pairs, for embeddings and rerankers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

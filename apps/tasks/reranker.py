@@ -1,4 +1,4 @@
-"""Pairs to a reranker, and how high answers stand among candidates before and after."""
+"""Task `reranker`: pairs to a reranker, and its ranking of candidates before and after."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -155,14 +155,14 @@ def _errors(lists: Sequence[CandidateList], scores: Sequence[FloatArray]) -> lis
     for each, own in zip(lists, scores, strict=True):
         best = int(own.argmax())
         if each.targets[best] <= 0.5:
-            place = 1 + int((own > own[0]).sum())
+            rank = 1 + int((own > own[0]).sum())
             examples.append(
                 ErrorExample(
                     text=each.query,
                     expected=each.documents[0],
                     predicted=each.documents[best],
                     probability=float(own[best]),
-                    reason=f"the answer stands at place {place} of {len(own)}",
+                    reason=f"the answer stands at place {rank} of {len(own)}",
                 )
             )
     return examples

@@ -1,9 +1,10 @@
-"""Tagged texts to a tagger and its figures."""
+"""Task `tagger`: tagged texts to a tagger and its figures."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from typing_extensions import override
 
@@ -22,6 +23,8 @@ from llms.texts import token_spans
 _MAX_ERRORS = 50
 _LONGEST_WORDS = 12  # of a span that is looked up; a Chinese character is a word
 _NONE = "(none)"
+
+Span: TypeAlias = tuple[int, int, str]  # start and end (exclusive) in characters, label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,14 +142,14 @@ def _look_up(train: Sequence[TaggedText], texts: Sequence[str]) -> list[list[Tag
 def _look_up_in(text: str, label_of: dict[str, str]) -> list[TagSpan]:
     words = token_spans(text)
     spans: list[TagSpan] = []
-    place = 0
-    while place < len(words):
-        start = words[place][0]
-        ends = [end for _, end in words[place : place + _LONGEST_WORDS]]
+    index = 0
+    while index < len(words):
+        start = words[index][0]
+        ends = [end for _, end in words[index : index + _LONGEST_WORDS]]
         size = next((size for size in range(len(ends), 0, -1) if text[start : ends[size - 1]] in label_of), 0)
         if size:
             spans.append((start, ends[size - 1], label_of[text[start : ends[size - 1]]]))
-        place += size or 1
+        index += size or 1
     return spans
 
 

@@ -1,4 +1,4 @@
-"""The interface of a task, and what its evaluation returns."""
+"""Interface of a training task, and the types of its results."""
 
 from abc import ABC, abstractmethod
 from collections import Counter

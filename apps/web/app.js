@@ -35,7 +35,7 @@ function moveTab(event) {
 
 async function loadHealth() {
   try {
-    health = await (await fetch("/health")).json();
+    health = await (await fetch("/readyz")).json();
   } catch {
     health = { status: "offline" };
   }

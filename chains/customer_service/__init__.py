@@ -5,17 +5,32 @@ texts are passed in.
 """
 
 from chains.customer_service.chain import build_customer_service_chain
+from chains.customer_service.clarifying import MAX_CHOICE_CHARS
 from chains.customer_service.conversation import build_service_conversation
 from chains.customer_service.conversations import Conversations
+from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
 from chains.customer_service.known_questions import KnownMatch, KnownQuestion, KnownQuestions, fit_known_questions
 from chains.customer_service.languages import build_language_router
-from chains.customer_service.messages import ConversationOverview, HandOver, Turn, WaitingConversation
+from chains.customer_service.messages import ConversationKey, ConversationOverview, HandOver, Turn, WaitingConversation
 from chains.customer_service.options import ServiceOptions
-from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest, StepTime
+from chains.customer_service.schema import (
+    Citation,
+    OpenQuestion,
+    Route,
+    ServiceEvent,
+    ServiceReply,
+    ServiceRequest,
+    StepTime,
+)
+from chains.customer_service.steps import EVENT_NAME
 from chains.customer_service.templates import Lookup, Slot, TemplateBook
+from chains.customer_service.transcript import Transcripts
 
 __all__ = [
+    "EVENT_NAME",
+    "MAX_CHOICE_CHARS",
     "Citation",
+    "ConversationKey",
     "ConversationOverview",
     "Conversations",
     "HandOver",
@@ -24,16 +39,22 @@ __all__ = [
     "KnownQuestions",
     "Lookup",
     "OpenQuestion",
+    "Route",
+    "ServiceEvent",
     "ServiceOptions",
+    "ServiceQuestion",
     "ServiceReply",
     "ServiceRequest",
+    "ServiceScores",
     "Slot",
     "StepTime",
     "TemplateBook",
+    "Transcripts",
     "Turn",
     "WaitingConversation",
     "build_customer_service_chain",
     "build_language_router",
     "build_service_conversation",
+    "evaluate_service",
     "fit_known_questions",
 ]

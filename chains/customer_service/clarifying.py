@@ -10,7 +10,7 @@ from retrievers import keyword_terms
 
 _FIRST = re.compile(r"^\W*(?:(?:1|one|(?:the )?(?:first|former)|一)(?!\w)|第一|前者|前一)", flags=re.IGNORECASE)
 _SECOND = re.compile(r"^\W*(?:(?:2|two|(?:the )?(?:second|latter)|二)(?!\w)|第二|后者|后一)", flags=re.IGNORECASE)
-_MAX_CHOICE_CHARS = 40  # "First, let me tell you how ..." chooses nothing
+MAX_CHOICE_CHARS = 40  # "First, let me tell you how ..." chooses nothing
 
 
 def two_likeliest(guess: Classification, templates: TemplateBook, options: ServiceOptions) -> tuple[str, str] | None:
@@ -32,7 +32,7 @@ def chosen_intent(message: str, question: OpenQuestion, guess: Classification, t
     """
     first, second = question.intents[0], question.intents[-1]
     for pattern, intent in ((_FIRST, first), (_SECOND, second)):
-        if len(message) <= _MAX_CHOICE_CHARS and pattern.match(message):
+        if len(message) <= MAX_CHOICE_CHARS and pattern.match(message):
             return intent
     words = set(keyword_terms(message))
     shared = {intent: len(words & _own_words(intent, question, templates)) for intent in question.intents}

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chains.errors import ChainInputError
+from llms.arrays import FloatArray
 from llms.errors import OptionValueError
 from llms.metrics import clopper_pearson_lower_bound
 from retrievers import FaissStore, HybridRetriever
@@ -17,7 +19,7 @@ _GROUP = "known_question"
 # how a match is scored; docs/benchmarks/customer_service.md says how this was chosen
 _WORD_WEIGHT = 0.15  # questions share fewer words with their wordings than passages do with questions
 _NUM_OTHERS = 10
-_LEAD_WEIGHT = 2.0
+_MARGIN_WEIGHT = 2.0
 
 
 class KnownQuestion(BaseModel):
@@ -54,20 +56,20 @@ class KnownMatch:
 
     Attributes:
         relevance: how alike, in [0, 1].
-        lead: how much more relevant it is than the ten next ones are on average, in [0, 1]. A message that many
+        margin: how much more relevant it is than the ten next ones are on average, in [0, 1]. A message that many
             questions resemble asks none of them.
         accepted: whether `score` is enough to send its answer.
     """
 
     question: KnownQuestion
     relevance: float
-    lead: float
+    margin: float
     accepted: bool
 
     @property
     def score(self) -> float:
-        """Relevance plus twice the lead, in [0, 3]: what is compared with the threshold."""
-        return _score(self.relevance, self.lead)
+        """Relevance plus twice the margin, in [0, 3]: what is compared with the threshold."""
+        return _score(self.relevance, self.margin)
 
 
 class KnownQuestions:
@@ -80,6 +82,7 @@ class KnownQuestions:
         questions: at least one, each with an id of its own.
         embeddings: turns texts into vectors.
         min_score: the least `KnownMatch.score` of an accepted match, in [0, 3]; see `fit_known_questions`.
+        vectors: what `vectors` of a book with the same questions and embeddings was, so that nothing is embedded.
 
     Raises:
         ChainInputError: if there is no question, or two have one id.
@@ -94,7 +97,14 @@ class KnownQuestions:
         ('After five years.', True)
     """
 
-    def __init__(self, questions: Sequence[KnownQuestion], *, embeddings: Embeddings, min_score: float = 1.5) -> None:
+    def __init__(
+        self,
+        questions: Sequence[KnownQuestion],
+        *,
+        embeddings: Embeddings,
+        min_score: float = 1.5,
+        vectors: FloatArray | None = None,
+    ) -> None:
         if not questions:
             msg = "there is no known question; pass at least one, or no book at all"
             raise ChainInputError(msg)
@@ -103,12 +113,17 @@ class KnownQuestions:
             msg = "two known questions have one id; give each its own"
             raise ChainInputError(msg)
         self.min_score = min_score
+        rows = [(question.id, index, text) for question in questions for index, text in enumerate(_texts(question))]
+        texts = [text for _, _, text in rows]
+        if vectors is None:
+            vectors = np.asarray(embeddings.embed_documents(texts), dtype=np.float32)
+        self.vectors = vectors  # (texts, dimension) float32
         store = FaissStore(embedding=embeddings)
-        rows = [(question.id, place, text) for question in questions for place, text in enumerate(_texts(question))]
-        store.add_texts(
-            [text for _, _, text in rows],
+        store.add_vectors(
+            texts,
+            vectors,
             [{_GROUP: name} for name, _, _ in rows],
-            ids=[f"{name}/{place}" for name, place, _ in rows],
+            ids=[f"{name}/{index}" for name, index, _ in rows],
         )
         self._retriever = HybridRetriever(store=store, k=1 + _NUM_OTHERS, group_by=_GROUP, word_weight=_WORD_WEIGHT)
 
@@ -134,9 +149,9 @@ class KnownQuestions:
         if not found:
             return None
         first, *others = [float(document.metadata["relevance"]) for document in found]
-        lead = first - (sum(others) / len(others) if others else 0.0)
-        is_accepted = _score(first, lead) >= self.min_score
-        return KnownMatch(self.questions[found[0].metadata[_GROUP]], first, lead, is_accepted)
+        margin = first - (sum(others) / len(others) if others else 0.0)
+        is_accepted = _score(first, margin) >= self.min_score
+        return KnownMatch(self.questions[found[0].metadata[_GROUP]], first, margin, is_accepted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +160,7 @@ class FittedQuestions:
 
     Attributes:
         false_hit_rate: share of messages that get an answer although their question was taken out of the book, or
-            although they are strangers.
+            although they are out of scope.
         false_hit_bound: one-sided Clopper-Pearson bound on it, at `confidence`; above the budget where there are too
             few messages to prove that.
         hit_rate: share of messages that got the answer of their own question.
@@ -165,21 +180,21 @@ def fit_known_questions(
     *,
     embeddings: Embeddings,
     asked: Sequence[tuple[str, str]] = (),
-    strangers: Sequence[str] = (),
+    out_of_scope: Sequence[str] = (),
     budget: float = 0.02,
     confidence: float = 0.95,
 ) -> FittedQuestions:
     """Return a book with the lowest threshold whose false hits stay under `budget`, shown by leaving questions out.
 
     A message whose own question is taken out of the book has no right answer there, so whatever it still matches is
-    a false hit; a small book should be shown `strangers` beside.
+    a false hit; a small book should be shown `out_of_scope` messages beside.
 
     Args:
         questions: the book.
         embeddings: turns texts into vectors.
         asked: messages of customers with the id of their question. Without any, the questions and wordings of the
             book stand for them, which tells nothing of the hit rate: each finds itself.
-        strangers: messages that ask none of the questions, such as those of the intents; whatever they match is a
+        out_of_scope: messages that ask none of the questions, such as those of the intents; whatever they match is a
             false hit, too.
         budget: the largest share of false hits, in (0, 1).
         confidence: of the bound, in (0, 1).
@@ -201,7 +216,7 @@ def fit_known_questions(
         msg = f"a message names the question {unknown[0]!r}, which is not in the book; add it, or leave the message out"
         raise ChainInputError(msg)
     messages = list(asked) or [(text, q.id) for q in questions for text in (q.question, *q.wordings)]
-    scores = [*_scores_without_own(book, messages), *(match.score for match in book.batch_match(strangers))]
+    scores = [*_scores_without_own(book, messages), *(match.score for match in book.batch_match(out_of_scope))]
     false_hits = sorted(scores, reverse=True)
     allowed = _most_false_hits(len(false_hits), budget=budget, confidence=confidence)
     # just above the first that may not match; equal scores cannot be parted
@@ -230,8 +245,8 @@ def _scores_without_own(book: KnownQuestions, messages: Sequence[tuple[str, str]
     return scores
 
 
-def _score(relevance: float, lead: float) -> float:
-    return relevance + _LEAD_WEIGHT * lead
+def _score(relevance: float, margin: float) -> float:
+    return relevance + _MARGIN_WEIGHT * margin
 
 
 def _most_false_hits(count: int, *, budget: float, confidence: float) -> int:

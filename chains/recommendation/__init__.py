@@ -1,11 +1,11 @@
 """Recommend items to a user, with a reason each: personal at the first event, sensible before it.
 
-Here belongs what "a good list" means: taste, interest, order, variety, reasons, and how they are measured. The
+Here belongs what "a good list" means: user profile, interest, order, variety, reasons, and how they are measured. The
 matrices, item-item models and ranking metrics underneath know nothing of it and live in `retrievers`; settings and
 files are for `apps`.
 """
 
-from chains.recommendation.chain import RecommendationOptions, build_recommendation_chain, embed_catalogue
+from chains.recommendation.chain import RecommendationOptions, build_recommendation_chain
 from chains.recommendation.click_model import InterestModel
 from chains.recommendation.evaluation import (
     EvaluationOptions,
@@ -15,6 +15,7 @@ from chains.recommendation.evaluation import (
     rank_with_chain,
 )
 from chains.recommendation.features import FeatureOptions
+from chains.recommendation.item_models import ItemModels, embed_catalogue, learn_item_models
 from chains.recommendation.ranking import RankingOptions
 from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
 from chains.recommendation.training import InterestOptions, train_interest_model
@@ -24,6 +25,7 @@ __all__ = [
     "FeatureOptions",
     "InterestModel",
     "InterestOptions",
+    "ItemModels",
     "RankedItem",
     "RankingOptions",
     "Recommendation",
@@ -34,6 +36,7 @@ __all__ = [
     "build_recommendation_chain",
     "embed_catalogue",
     "evaluate_recommender",
+    "learn_item_models",
     "rank_with_chain",
     "train_interest_model",
 ]

@@ -1,6 +1,6 @@
-"""The recommendation chain: user -> taste -> candidates -> interest -> order -> reasons."""
+"""The recommendation chain: user profile -> candidates -> interest model -> ranking -> reasons."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from chains.errors import ChainInputError
-from chains.recommendation.candidates import collect_candidates, collect_facts
+from chains.recommendation.candidates import collect_candidates
 from chains.recommendation.click_model import InterestModel
-from chains.recommendation.explanation import ReasonPhrases, explain_item
-from chains.recommendation.features import FeatureTable
+from chains.recommendation.explanation import ReasonFacts, ReasonPhrases, collect_facts, explain_item
+from chains.recommendation.features import FeatureTable, UserScores
+from chains.recommendation.item_models import ItemModels, learn_item_models
 from chains.recommendation.ranking import RankingOptions, combine_scores, group_parts, select_diverse
 from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
 from chains.recommendation.user_profile import UserProfile, build_profile
-from retrievers import Interactions, ItemCatalogue
-from retrievers.errors import VectorError
+from retrievers import Interactions, Item, ItemCatalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +42,11 @@ def build_recommendation_chain(
     interactions: Interactions,
     interest: InterestModel,
     options: RecommendationOptions | None = None,
+    item_models: ItemModels | None = None,
 ) -> "Runnable[RecommendationRequest | dict[str, Any], Recommendation]":
     """Return the chain request -> list of items with reasons.
 
-    Item vectors and the collaborative model are computed here, once. Time is the data's own: a list is made at the
+    Without `item_models` these are learnt here, once. Time is the data's own: a list is made at the
     moment of the last event, of the record or of the request, whichever is later.
 
     Args:
@@ -55,6 +56,7 @@ def build_recommendation_chain(
         interactions: what all users did so far.
         interest: the trained model.
         options: how lists are made.
+        item_models: what `learn_item_models` returns for the same items, events, embeddings and feature options.
 
     Raises:
         DataFileError: if the interactions name an item the catalogue lacks.
@@ -62,41 +64,25 @@ def build_recommendation_chain(
         ChainInputError: on invoke, if the request is malformed, names unknown items, or brings another user's events.
     """
     axis = Interactions(interactions.events, interactions.weights, items=list(catalogue))
-    table = FeatureTable(
-        catalogue=catalogue,
-        vectors=embed_catalogue(catalogue, embeddings),
-        interactions=axis,
-        options=interest.feature_options,
+    features = interest.feature_options
+    models = item_models or learn_item_models(
+        catalogue=catalogue, embeddings=embeddings, interactions=axis, options=features
     )
-    maker = _ListMaker(
-        table=table, store=store, interactions=axis, interest=interest, options=options or RecommendationOptions()
+    chain = _RecommendationChain(
+        table=models.make_table(catalogue=catalogue, interactions=axis, options=features),
+        store=store,
+        interactions=axis,
+        interest=interest,
+        options=options or RecommendationOptions(),
     )
     parse: Runnable[RecommendationRequest | dict[str, Any], RecommendationRequest] = RunnableLambda(_parse_request)
-    return (parse | RunnableLambda(maker.recommend)).with_types(
+    return (parse | RunnableLambda(chain.recommend)).with_types(
         input_type=RecommendationRequest, output_type=Recommendation
     )
 
 
-def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray[np.float32]:
-    """Return `(num_items, dim)` float32 unit vectors of the items' texts, in catalogue order, from one call.
-
-    Raises:
-        VectorError: if the catalogue is empty, or the vectors are not one finite, non-zero vector per item.
-    """
-    vectors = np.array(embeddings.embed_documents([item.text for item in catalogue.values()]), dtype=np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(catalogue) or not len(catalogue):
-        msg = f"expected one vector for each of the {len(catalogue)} items, got an array of shape {vectors.shape}"
-        raise VectorError(msg)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(lengths).all() or not (lengths > 0).all():
-        msg = "the embeddings hold zeros only, NaN or infinity for some item; check the model"
-        raise VectorError(msg)
-    unit: NDArray[np.float32] = vectors / lengths
-    return unit
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ListMaker:
+class _RecommendationChain:
     """The parts of a built chain, and the way through them."""
 
     table: FeatureTable
@@ -109,15 +95,16 @@ class _ListMaker:
         """Return the list for one request."""
         self._refuse_unknown(request)
         profile = self._build_profile(request)
+        user = self.table.score_user(profile)
         num_wanted = self.options.num_cold_candidates if profile.is_cold else self.options.num_candidates
         rows = collect_candidates(
             table=self.table,
             store=self.store,
-            profile=profile,
+            user=user,
             allowed=self._find_allowed(request, profile),
             num_per_source=max(num_wanted, request.k),
         )
-        items = self._rank(rows, profile, request.k) if len(rows) else ()
+        items = self._rank(rows, user, request.k) if len(rows) else ()
         return Recommendation(user=request.user, items=items, cold=profile.is_cold)
 
     def _build_profile(self, request: RecommendationRequest) -> UserProfile:
@@ -137,43 +124,43 @@ class _ListMaker:
             ]
         )
 
-    def _rank(self, rows: NDArray[np.intp], profile: UserProfile, k: int) -> tuple[RankedItem, ...]:
+    def _rank(self, rows: NDArray[np.intp], user: UserScores, k: int) -> tuple[RankedItem, ...]:
+        from scipy.special import expit
+
         ranking = self.options.ranking
-        features = self.table.compute(profile, rows)
-        scores = combine_scores(self.interest.predict_log_odds(features), features, ranking)
-        probabilities = 0.5 * (1.0 + np.tanh(0.5 * scores))
+        features = self.table.compute(user, rows)
+        weighed = self.interest.weigh(features)  # (rows, num_features)
+        log_odds = weighed.sum(axis=1) + self.interest.intercept
+        scores = combine_scores(log_odds, features, ranking)
+        probabilities = expit(scores)
         pool = np.argsort(-scores, kind="stable")[: max(ranking.pool_size, k)]
-        # probabilities, not log-odds: far-off best items keep their places and variety moves those that hardly differ
-        places = select_diverse(probabilities[pool], self.table.vectors[rows[pool]], k=k, diversity=ranking.diversity)
-        chosen = pool[places]
-        return self._describe(profile, rows[chosen], features[chosen], probabilities[chosen])
+        # probabilities, not log-odds: far-off best items keep their ranks and variety moves those that hardly differ
+        ranks = select_diverse(probabilities[pool], self.table.vectors[rows[pool]], k=k, diversity=ranking.diversity)
+        chosen = pool[ranks]
+        parts = group_parts(weighed[chosen], features[chosen], ranking)
+        items = list(self.table.catalogue.values())
+        return tuple(
+            self._describe(
+                items[rows[at]],
+                score=float(probabilities[at]),
+                interest=float(expit(log_odds[at])),
+                added={part: float(values[rank]) for part, values in parts.items()},
+                facts=collect_facts(self.table, user.profile, int(rows[at]), features[at]),
+            )
+            for rank, at in enumerate(chosen.tolist())
+        )
 
     def _describe(
-        self,
-        profile: UserProfile,
-        rows: NDArray[np.intp],
-        features: NDArray[np.float32],
-        probabilities: NDArray[np.float64],
-    ) -> tuple[RankedItem, ...]:
-        """Return the chosen items with their parts and reasons."""
-        parts = group_parts(self.interest.weigh(features), features, self.options.ranking)
-        interest = self.interest.predict(features)
-        items = list(self.table.catalogue.values())
-        described = []
-        for at, row in enumerate(rows.tolist()):
-            added = {part: round(float(values[at]), 4) for part, values in parts.items()}
-            facts = collect_facts(self.table, profile, row, features[at])
-            reason = explain_item(added, facts, phrases=self.options.phrases)
-            described.append(
-                RankedItem(
-                    id=items[row].id,
-                    title=items[row].title,
-                    score=float(probabilities[at]),
-                    reason=reason,
-                    parts={"interest": round(float(interest[at]), 4), **added},
-                )
-            )
-        return tuple(described)
+        self, item: Item, *, score: float, interest: float, added: Mapping[str, float], facts: ReasonFacts
+    ) -> RankedItem:
+        rounded = {part: round(value, 4) for part, value in added.items()}
+        return RankedItem(
+            id=item.id,
+            title=item.title,
+            score=score,
+            reason=explain_item(rounded, facts, phrases=self.options.phrases),
+            parts={"interest": round(interest, 4), **rounded},
+        )
 
     def _refuse_unknown(self, request: RecommendationRequest) -> None:
         named: Iterable[str] = (*(event.item for event in request.events), *request.exclude)

@@ -1,4 +1,4 @@
-"""A small model of how likely a user is to take an interest in an item."""
+"""Click model: how likely a user is to take an interest in an item, by logistic regression."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,7 +76,9 @@ class InterestModel(BaseModel):
 
     def predict(self, features: NDArray[np.floating]) -> DoubleArray:
         """Return `(rows,)` probabilities of interest, under the sampling of the training set."""
-        probabilities: DoubleArray = 0.5 * (1.0 + np.tanh(0.5 * self.predict_log_odds(features)))  # never overflows
+        from scipy.special import expit
+
+        probabilities: DoubleArray = expit(self.predict_log_odds(features))
         return probabilities
 
     def save(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How good lists are, ours beside simple methods, over the full catalogue and with intervals."""
+"""Offline evaluation of recommenders over the full catalogue: metrics with intervals, and baselines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chains.errors import ChainInputError
 from chains.recommendation.schema import Recommendation, RecommendationRequest
-from chains.recommendation.user_profile import build_taste
+from chains.recommendation.user_profile import embed_user
 from retrievers import EventKind, Interactions, ItemCatalogue, ItemItemRecommender, PopularityRecommender, sum_strengths
 from retrievers.metrics import catalogue_coverage, intra_list_distance, ndcg_at_k, novelty, recall_at_k
 
@@ -121,7 +121,7 @@ def build_baselines(
         "popularity": PopularityRecommender.train(train).score_items,
         "popularity of 30 days": PopularityRecommender.train(train, days=30).score_items,
         "popularity of 7 days": PopularityRecommender.train(train, days=7).score_items,
-        "text only": lambda history: vectors @ build_taste(vectors, catalogue.positions, history),
+        "text only": lambda history: vectors @ embed_user(vectors, catalogue.positions, history),
         "item-item (EASE)": item_item.score_items,
     }
     return {name: _rank_with_scores(scorer, train) for name, scorer in scorers.items()}
@@ -164,7 +164,15 @@ def _checked(ranked: Sequence[str], user: str, train: Interactions, k: int) -> l
 
 
 def _bootstrap(values: NDArray[np.float64], options: EvaluationOptions) -> tuple[float, float]:
-    rng = np.random.default_rng(options.seed)
-    means = [float(rng.choice(values, size=len(values)).mean()) for _ in range(options.num_resamples)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    from scipy.stats import bootstrap
+
+    if np.ptp(values) == 0:  # of which scipy makes NaN
+        return float(values[0]), float(values[0])
+    interval = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=options.num_resamples,
+        method="percentile",
+        rng=np.random.default_rng(options.seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

@@ -1,9 +1,19 @@
-"""One true sentence on why an item is in the list."""
+"""Reasons: one true sentence on why an item is in the list, and the facts it may rest on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from chains.recommendation.features import FEATURE_NAMES, FeatureTable
+from chains.recommendation.user_profile import UserProfile
 from retrievers import EventKind
+
+# A reason must hold when a reader checks it, so each fact has a floor of its own.
+MIN_SIMILAR_COSINE = 0.35
+MIN_PRICE_MATCH = 0.6
+TRENDING_SHARE = 0.1  # of the catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +85,31 @@ def explain_item(
     return f"{sentence[0].upper()}{sentence[1:]}{words.full_stop}"
 
 
+def collect_facts(table: FeatureTable, profile: UserProfile, row: int, features: NDArray[np.float32]) -> ReasonFacts:
+    """Return what is true of one item for one user.
+
+    Args:
+        table: the items.
+        profile: the user.
+        row: the item's row in the catalogue.
+        features: `(num_features,)`, the item's features.
+    """
+    value = dict(zip(FEATURE_NAMES, features.tolist(), strict=True))
+    recent = profile.recent[: table.options.num_recent]
+    cosines, indices = table.closest_recent(recent, np.array([row]))
+    similar = recent[indices[0]] if recent and cosines[0] >= MIN_SIMILAR_COSINE else None
+    companion = table.find_companion(profile, row)
+    return ReasonFacts(
+        similar_title=table.catalogue[similar].title if similar else "",
+        similar_kind=profile.strongest[similar] if similar else EventKind.VIEW,
+        shared_tag=_find_shared_tag(table, profile, row),
+        companion_title=table.catalogue[companion].title if companion else "",
+        trending_days=table.trending_days(row, share=TRENDING_SHARE),
+        is_new=value["newness"] >= np.exp(-1.0),  # at most `newness_days` old
+        is_usual_price=value["price_match"] >= MIN_PRICE_MATCH,
+    )
+
+
 def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
     """Return the phrase for one part, or nothing where no fact backs it."""
     if part == "taste":
@@ -88,3 +123,15 @@ def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
     if part == "newness" and facts.is_new:
         return words.new
     return words.usual_price if part == "price" and facts.is_usual_price else ""
+
+
+def _find_shared_tag(table: FeatureTable, profile: UserProfile, row: int) -> str:
+    """Return the item's tag that weighs most in the history; nothing if they share none."""
+    items = list(table.catalogue.values())
+    weight = dict.fromkeys(items[row].tags, 0.0)
+    for item, strength in profile.strengths.items():
+        for tag in table.catalogue[item].tags:
+            if tag in weight:
+                weight[tag] += strength
+    best = max(weight, key=weight.__getitem__, default="")
+    return best if weight.get(best, 0.0) > 0 else ""

@@ -1,4 +1,4 @@
-"""Training the interest model on what users did next."""
+"""Training of the interest model on what users did next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -103,7 +103,7 @@ def build_examples(
         touched = {*profile.recent, *(event.item for event in after.history(user))}
         drawn = _draw_unused(table, touched, options.num_negatives * len(positives), rng)
         rows = np.array([*(table.catalogue.positions[item] for item in positives), *drawn], dtype=np.intp)
-        features.append(table.compute(profile, rows))
+        features.append(table.compute(table.score_user(profile), rows))
         labels.append(np.arange(len(rows)) < len(positives))
         users.append(np.full(len(rows), user))
         weights.append(np.full(len(rows), len(positives) ** -0.5))

@@ -1,4 +1,4 @@
-"""A user's taste: what they did, as one point among the items, and the few facts a ranking needs."""
+"""User profile and user embedding: what somebody did, and that as one point among the items."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from retrievers import Event, EventKind, EventWeights, sum_strengths
 
 
-def build_taste(
+def embed_user(
     vectors: NDArray[np.float32], positions: Mapping[str, int], strengths: Mapping[str, float]
 ) -> NDArray[np.float32]:
     """Return the direction of what a user likes: the strength-weighted mean of their items, at unit length.
@@ -24,14 +24,14 @@ def build_taste(
         `(dim,)` float32 of length 1; all zeros if there are no strengths or they cancel out.
 
     Example:
-        >>> build_taste(np.eye(2, dtype=np.float32), {"a": 0, "b": 1}, {"a": 3.0, "b": 4.0})
+        >>> embed_user(np.eye(2, dtype=np.float32), {"a": 0, "b": 1}, {"a": 3.0, "b": 4.0})
         array([0.6, 0.8], dtype=float32)
     """
-    taste = np.zeros(vectors.shape[1], dtype=np.float64)
+    embedding = np.zeros(vectors.shape[1], dtype=np.float64)
     for item, strength in strengths.items():
-        taste += strength * vectors[positions[item]]
-    length = float(np.linalg.norm(taste))
-    unit: NDArray[np.float32] = (taste / length if length > 1e-9 else taste * 0.0).astype(np.float32)
+        embedding += strength * vectors[positions[item]]
+    length = float(np.linalg.norm(embedding))
+    unit: NDArray[np.float32] = (embedding / length if length > 1e-9 else embedding * 0.0).astype(np.float32)
     return unit
 
 

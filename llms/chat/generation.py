@@ -1,4 +1,4 @@
-"""What chat and text models share: a loaded model, its fields, and events to text."""
+"""Shared parts of chat and text models: the loaded model, its fields, and tokens to text."""
 
 import functools
 import threading
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, PrivateAttr, ValidationError
 from typing_extensions import override
 
 from llms.chat.streaming import Detokenizer, StopFilter
@@ -18,7 +18,7 @@ from llms.engines.engine import Engine
 from llms.errors import ModelFolderError, TuneChainError, UnsupportedOptionError
 from llms.loading import folder_stamp, quiet_loading, resolve_model
 from llms.manifest import check_chat_folder
-from llms.options import GenerationOptions
+from llms.options import GenerationOptions, is_option, merge_options
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,7 +62,8 @@ class GenerationFields(BaseModel):
             a call chooses one with `bind(adapter="name")`.
         engine: "auto", "torch" or "openvino"; `engine_reason` says why "auto" took which.
         device: "auto" is the GPU if there is one.
-        dtype: "auto" keeps the precision the weights were saved in; "float32", "bfloat16", or "int8" weights.
+        precision: "auto" keeps that of the saved weights; "float32", "bfloat16", or "int8" weights. `dtype` is
+            understood too, its name in earlier versions.
         max_kv_cache_mb: ceiling for the keys and values of all running and earlier prompts, in MiB.
         prompt_lookup: guess tokens from the context. Answers stay the same; those that quote their context come
             several times faster to one user at a time, while many at once are slowed down on OpenVINO.
@@ -84,7 +85,7 @@ class GenerationFields(BaseModel):
     adapters: dict[str, str] = Field(default_factory=dict)
     engine: str = "auto"
     device: str = "auto"
-    dtype: str = "auto"
+    precision: str = Field(default="auto", validation_alias=AliasChoices("precision", "dtype"))
     max_kv_cache_mb: int = 1024
     prompt_lookup: bool = False
     max_tokens: int = 256
@@ -117,23 +118,12 @@ class GenerationFields(BaseModel):
     @override
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
-        self._options = GenerationOptions(
-            max_new_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            min_p=self.min_p,
-            seed=self.seed,
-            repetition_penalty=self.repetition_penalty,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-            stop=tuple(self.stop or ()),
-            timeout_s=self.timeout,
-        )
+        own = {name: getattr(self, name) for name in GenerationFields.model_fields if is_option(name)}
+        self._options = merge_options(GenerationOptions(), own)
         self._engine_options = EngineOptions(
             engine=self.engine,
             device=self.device,
-            dtype=self.dtype,
+            precision=self.precision,
             kv_cache_bytes=self.max_kv_cache_mb * 2**20,
             prompt_lookup=self.prompt_lookup,
             has_adapters=bool(self.adapters),

@@ -1,4 +1,4 @@
-"""Which engine runs a model, and why."""
+"""Choice of the engine that runs a chat model, and the opening of it."""
 
 import functools
 import importlib.util
@@ -35,7 +35,7 @@ class EngineOptions:
 
     engine: str = "auto"
     device: str = "auto"
-    dtype: str = "auto"
+    precision: str = "auto"
     kv_cache_bytes: int = 2**30
     prompt_lookup: bool = False
     has_adapters: bool = False
@@ -100,7 +100,7 @@ def _torch_engine(folder: Path, tokenizer: "PreTrainedTokenizerBase", options: E
     from llms.engines.torch_backend.loading import load_network
 
     return TorchEngine(
-        load_network(folder, device=options.device, dtype=options.dtype),
+        load_network(folder, device=options.device, precision=options.precision),
         tokenizer,
         kv_cache_bytes=options.kv_cache_bytes,
         prompt_lookup=options.prompt_lookup,
@@ -112,16 +112,16 @@ def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
 
     return load_openvino_engine(
         folder,
-        dtype=_openvino_dtype(folder, options.dtype),
+        precision=_openvino_precision(folder, options.precision),
         kv_cache_bytes=options.kv_cache_bytes,
         prompt_lookup=options.prompt_lookup,
     )
 
 
-def _openvino_dtype(folder: Path, dtype: str) -> "ExportPrecision":
+def _openvino_precision(folder: Path, precision: str) -> "ExportPrecision":
     """Return the precision to export to; "auto" keeps that of the weights where this CPU multiplies it."""
-    if dtype in ("float32", "bfloat16", "int8"):
-        return cast("ExportPrecision", dtype)
+    if precision in ("float32", "bfloat16", "int8"):
+        return cast("ExportPrecision", precision)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     is_16_bit = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")
     return "bfloat16" if is_16_bit and wants_bfloat16("cpu") else "float32"

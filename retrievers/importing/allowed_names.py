@@ -1,4 +1,4 @@
-"""The only names a pickle of documents may use, and the plain values that stand in for what they name."""
+"""Allow-list of the names in a pickle of documents, and the plain values that stand in for them."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence

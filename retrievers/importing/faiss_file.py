@@ -1,4 +1,4 @@
-"""The vectors of a FAISS file, read without FAISS: each length is checked against the file before it is used."""
+"""Parser of FAISS files, without FAISS: each length is checked against the file before it is used."""
 
 import struct
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ class FileVectors:
     """The vectors of a file as they were added.
 
     Attributes:
-        places: ascending (n,): the number that the index has for each vector, counted from 0 as they were added.
+        positions: ascending (n,): the number that the index has for each vector, counted from 0 as they were added.
         vectors: (n, dimension) float32.
         metric: how the index compares; cosines look like "l2" there. None for one that no store of ours has.
     """
 
-    places: IntArray
+    positions: IntArray
     vectors: FloatArray
     metric: Literal["inner_product", "l2"] | None
 
     @property
     def is_gapless(self) -> bool:
         """Whether the vectors are numbered 0, 1, 2, ... without a gap or a double."""
-        return bool(np.array_equal(self.places, np.arange(len(self.places))))
+        return bool(np.array_equal(self.positions, np.arange(len(self.positions))))
 
 
 def read_faiss_file(path: Path) -> FileVectors:
@@ -77,7 +77,7 @@ class _Header:
 
 
 class _Reader:
-    """A place in the file that moves on; nothing is read beyond the end."""
+    """An offset in the file that moves on; nothing is read beyond the end."""
 
     def __init__(self, content: npt.NDArray[np.uint8], path: Path) -> None:
         self._content = content
@@ -134,15 +134,15 @@ class _Reader:
         if int(sizes.sum()) != header.num_vectors:
             self._refuse(f"its lists hold {int(sizes.sum()):,} vectors, its head says {header.num_vectors:,}")
         vectors = np.empty((header.num_vectors, header.dimension), dtype=np.float32)
-        places = np.empty(header.num_vectors, dtype=np.int64)
+        positions = np.empty(header.num_vectors, dtype=np.int64)
         start = 0
         for size in sizes[sizes > 0].tolist():
             rows = self._array(size * header.dimension, np.float32)
             vectors[start : start + size] = rows.reshape(size, header.dimension)
-            places[start : start + size] = self._array(size, np.int64)
+            positions[start : start + size] = self._array(size, np.int64)
             start += size
-        order = np.argsort(places, kind="stable")
-        return FileVectors(places[order], vectors[order], _METRICS.get(header.metric))
+        order = np.argsort(positions, kind="stable")
+        return FileVectors(positions[order], vectors[order], _METRICS.get(header.metric))
 
     def _skip_quantizer(self) -> None:
         """Go past the index of the centres of the lists, which is flat or HNSW."""
@@ -155,7 +155,7 @@ class _Reader:
     def _skip_direct_map(self) -> None:
         (kind,) = self._numbers("<B")
         self._skip(self._count(8) * 8)
-        if kind == 2:  # a table from number to place
+        if kind == 2:  # a table from number to position
             self._skip(self._count(16) * 16)
 
     def _list_sizes(self, *, vector_bytes: int) -> IntArray:

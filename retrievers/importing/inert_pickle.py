@@ -1,4 +1,4 @@
-"""A pickle read as data: every instruction is interpreted here, none can run anything."""
+"""Pickle interpreter that runs nothing: a pickle read as data."""
 
 import functools
 import pickletools
@@ -74,12 +74,12 @@ def read_inert_pickle(data: bytes) -> Any:
     reader = _Reader(SizeBudget(len(data)))
     end = -1
     try:
-        for number, (opcode, argument, place) in enumerate(pickletools.genops(data)):
+        for number, (opcode, argument, offset) in enumerate(pickletools.genops(data)):
             if number >= _MAX_INSTRUCTIONS:
                 msg = f"it has more than {_MAX_INSTRUCTIONS:,} instructions; split the store before importing it"
                 raise OldStoreError(msg)
             reader.step(opcode.name, argument)
-            end = (place or 0) + 1
+            end = (offset or 0) + 1
     # what the reader of the instructions raises for bytes that are none
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         if isinstance(error, OldStoreError):

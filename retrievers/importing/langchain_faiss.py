@@ -1,4 +1,4 @@
-"""Taking over the documents of a folder that langchain-community's FAISS store saved, without unpickling it."""
+"""Import of a folder that langchain-community's FAISS store saved, without unpickling it."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -116,7 +116,7 @@ def import_langchain_faiss(
 
     Everything is read and checked before the first document is written. Ids are kept and vectors taken over, so
     nothing is embedded but a few texts that show whether this embedding made the vectors. In a store whose index
-    and documents are out of step, each text is embedded to tell whether the vector at its place is its own; a
+    and documents are out of step, each text is embedded to tell whether the vector at its position is its own; a
     document whose vector is not is skipped. Doing it twice changes nothing.
 
     Args:
@@ -155,12 +155,12 @@ def read_langchain_faiss(
         retrievers.errors.OldStoreError: no such folder/index.pkl cannot be read: No such file or directory...
     """
     folder = Path(old_folder)
-    documents, ids_by_place, skipped = read_documents_pickle(folder / f"{index_name}.pkl")
+    documents, ids_by_position, skipped = read_documents_pickle(folder / f"{index_name}.pkl")
     if reembed:
         return OldStore(list(documents.values()), skipped=list(skipped.items()))
     found = read_faiss_file(folder / f"{index_name}.faiss")
     is_finite, is_unit = look_at_vectors(found.vectors)
-    rows, doubtful = pair_vectors(documents, ids_by_place, found, is_finite, skipped)
+    rows, doubtful = pair_vectors(documents, ids_by_position, found, is_finite, skipped)
     certain = {id_: (documents[id_], row) for id_, row in rows.items()}
     check_embedding(embedding, found.vectors, certain, check_vectors=check_vectors)
     in_doubt = {id_: (documents[id_], candidates) for id_, candidates in doubtful.items()}

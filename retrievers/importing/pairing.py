@@ -1,4 +1,4 @@
-"""Which vector belongs to which document of an old store, as far as that is certain."""
+"""Pairing of an old store's vectors with its documents, as far as it is certain."""
 
 import heapq
 from collections.abc import Mapping, Sequence
@@ -33,23 +33,23 @@ def look_at_vectors(vectors: FloatArray) -> tuple[BoolArray, bool]:
 
 def pair_vectors(
     documents: Mapping[str, OldDocument],
-    ids_by_place: Mapping[int, str],
+    ids_by_position: Mapping[int, str],
     found: FileVectors,
     is_finite: BoolArray,
     skipped: dict[str, str],
 ) -> tuple[dict[str, int], dict[str, list[int]]]:
     """Return the row of each document's vector where that is certain, and the rows it may have where not.
 
-    A refused add leaves vectors without documents, and everything added later stands at a place too low; a removal
+    A refused add leaves vectors without documents, and everything added later stands at a position too low; a removal
     from an IVF index renumbers documents but not vectors. Nothing in the files tells where that began.
     """
     near: dict[str, list[int]] = {id_: [] for id_ in documents}
-    for place, id_ in ids_by_place.items():
+    for position, id_ in ids_by_position.items():
         if id_ in near:
-            near[id_] += _rows_of(place, found)
+            near[id_] += _rows_of(position, found)
         elif id_ not in skipped:
             skipped[id_] = "the index knows it, but there is no document under this id"
-    in_step = found.is_gapless and len(found.places) == len(ids_by_place)
+    in_step = found.is_gapless and len(found.positions) == len(ids_by_position)
     rows: dict[str, int] = {}
     doubtful: dict[str, list[int]] = {}
     for id_, candidates in near.items():
@@ -63,11 +63,14 @@ def pair_vectors(
     return rows, doubtful
 
 
-def _rows_of(place: int, found: FileVectors) -> list[int]:
+def _rows_of(position: int, found: FileVectors) -> list[int]:
     """Return the rows that the index has under a number; more than one after adding to an IVF index it removed from."""
-    if not 0 <= place < 2**63:  # what NumPy can look for
+    if not 0 <= position < 2**63:  # what NumPy can look for
         return []
-    first, last = np.searchsorted(found.places, place, side="left"), np.searchsorted(found.places, place, side="right")
+    first, last = (
+        np.searchsorted(found.positions, position, side="left"),
+        np.searchsorted(found.positions, position, side="right"),
+    )
     return list(range(int(first), int(last)))
 
 
@@ -132,7 +135,7 @@ def confirm_vectors(
     for id_ in doubtful:
         if id_ not in rows:
             skipped[id_] = (
-                "index and documents are out of step and the vector at its place is not that of its text; "
+                "index and documents are out of step and the vector at its position is not that of its text; "
                 "it comes along when texts are embedded again: reembed=True, or --reembed"
             )
     return rows

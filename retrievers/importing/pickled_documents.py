@@ -1,4 +1,4 @@
-"""The documents in the pickle of a langchain-community FAISS store."""
+"""Documents in the pickle of a langchain-community FAISS store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class OldDocument:
 
 
 def read_documents_pickle(path: Path) -> tuple[dict[str, OldDocument], dict[int, str], dict[str, str]]:
-    """Return documents by id, ids by their place in the index, and why documents were left out, by id.
+    """Return documents by id, ids by their position in the index, and why documents were left out, by id.
 
     Raises:
         OldStoreError: if the file cannot be read; as `UnsafePickleError` if it asks for anything but documents.
@@ -33,12 +33,12 @@ def read_documents_pickle(path: Path) -> tuple[dict[str, OldDocument], dict[int,
     data = _read_bytes(path)
     try:
         value = read_inert_pickle(data)
-        records, ids_by_place = _parts(value)
+        records, ids_by_position = _parts(value)
         documents, skipped = _documents(records, SizeBudget(len(data)))
     except OldStoreError as error:
         msg = f"{path} is not imported: {error}"
         raise type(error)(msg) from error
-    return documents, ids_by_place, skipped
+    return documents, ids_by_position, skipped
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -54,19 +54,19 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _parts(value: Any) -> tuple[dict[Any, Any], dict[int, str]]:
-    """Return the documents by id, still stand-ins, and the ids by place."""
+    """Return the documents by id, still stand-ins, and the ids by position."""
     if type(value) is tuple and len(value) == 2:
-        docstore, ids_by_place = value
-        if isinstance(docstore, Record) and docstore.kind == "docstore" and type(ids_by_place) is dict:
+        docstore, ids_by_position = value
+        if isinstance(docstore, Record) and docstore.kind == "docstore" and type(ids_by_position) is dict:
             records = docstore.state.get("_dict") if type(docstore.state) is dict else None
-            if type(records) is dict and _are_places(ids_by_place):
-                return records, {place: str(id_) for place, id_ in ids_by_place.items()}
+            if type(records) is dict and _are_places(ids_by_position):
+                return records, {position: str(id_) for position, id_ in ids_by_position.items()}
     msg = "it holds no in-memory docstore with the ids of an index, as save_local writes them"
     raise OldStoreError(msg)
 
 
-def _are_places(ids_by_place: Mapping[Any, Any]) -> bool:
-    return all(type(place) is int and type(id_) in (str, int) for place, id_ in ids_by_place.items())
+def _are_places(ids_by_position: Mapping[Any, Any]) -> bool:
+    return all(type(position) is int and type(id_) in (str, int) for position, id_ in ids_by_position.items())
 
 
 def _documents(records: Mapping[Any, Any], budget: SizeBudget) -> tuple[dict[str, OldDocument], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""DOCX to Markdown-like text: headings, lists and tables by their styles, in reading order."""
+"""DOCX reader: headings, lists and tables by their styles, in reading order, as Markdown-like text."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Bytes to text: UTF-8 unless a byte-order mark or the file itself says otherwise, never by guessing."""
+"""Text decoding: UTF-8 unless a byte-order mark or the file itself says otherwise, never by guessing."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a reader gives back: one text in which headings, lists, tables and code are marked as in Markdown."""
+"""Result of a reader: one text in which headings, lists, tables and code are marked as in Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""HTML to Markdown-like text: what a reader sees of a page, without its navigation, scripts and styles."""
+"""HTML reader: the visible text of a page as Markdown-like text, without navigation, scripts and styles."""
 
 import re
 from collections.abc import Mapping

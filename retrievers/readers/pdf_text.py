@@ -1,4 +1,4 @@
-"""PDF to text: the pages one after the other, their broken lines joined to paragraphs."""
+"""PDF reader: the pages one after the other, their broken lines joined to paragraphs."""
 
 import contextlib
 import io
@@ -132,9 +132,9 @@ def _is_wide(character: str) -> bool:
 
 def _next_of_empty(starts: list[int], pages: list[str]) -> tuple[int, ...]:
     """Let a page without text begin where the next one does, so that no character lies on it."""
-    for place in range(len(starts) - 2, -1, -1):
-        if not pages[place]:
-            starts[place] = starts[place + 1]
+    for index in range(len(starts) - 2, -1, -1):
+        if not pages[index]:
+            starts[index] = starts[index + 1]
     return tuple(starts)
 
 

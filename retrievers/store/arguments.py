@@ -1,4 +1,4 @@
-"""What a store is given, checked at its edge."""
+"""Argument checks of a store."""
 
 import hashlib
 import json

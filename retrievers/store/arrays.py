@@ -1,4 +1,4 @@
-"""Arrays that grow at their end while others read them."""
+"""Append-only arrays that may be read while they grow."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def is_among(wanted: IntArray, rows: IntArray) -> BoolArray:
     """
     mask = np.zeros(len(rows), dtype=bool)
     if len(rows) and len(wanted):
-        places = np.searchsorted(rows, wanted)
-        places[places == len(rows)] = 0
-        mask[places[rows[places] == wanted]] = True
+        positions = np.searchsorted(rows, wanted)
+        positions[positions == len(rows)] = 0
+        mask[positions[rows[positions] == wanted]] = True
     return mask

@@ -1,4 +1,4 @@
-"""Whether a store's file holds what was written, row by row."""
+"""Integrity check of a store's file, row by row."""
 
 import sqlite3
 import zlib

@@ -354,9 +354,9 @@ def _prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / DATABASE_NAME).exists():
         return
-    strangers = sorted(path.name for path in folder.iterdir() if path.name != _LOCK_NAME)
-    if strangers:
-        msg = f"{folder} is no store: it holds {', '.join(strangers[:3])}; give an empty folder, or that of a store"
+    foreign = sorted(path.name for path in folder.iterdir() if path.name != _LOCK_NAME)
+    if foreign:
+        msg = f"{folder} is no store: it holds {', '.join(foreign[:3])}; give an empty folder, or that of a store"
         raise StoreFolderError(msg)
 
 

@@ -41,7 +41,7 @@ def save_generation(folder: Path, generation: Generation, index: bytes) -> None:
     root.mkdir(exist_ok=True)
     sync_folder(folder)
     number = 1 + max((int(path.name) for path in root.iterdir() if path.name.isdigit()), default=0)
-    place, side = root / f"{number:06d}", root / ".new"
+    target, side = root / f"{number:06d}", root / ".new"
     shutil.rmtree(side, ignore_errors=True)
     side.mkdir()
     try:
@@ -49,14 +49,14 @@ def save_generation(folder: Path, generation: Generation, index: bytes) -> None:
         for name, content in ((_INDEX, index), (_MANIFEST, manifest)):
             _write_durably(side / name, content)
         sync_folder(side)
-        side.rename(place)
+        side.rename(target)
     except BaseException:
         shutil.rmtree(side, ignore_errors=True)
         raise
     sync_folder(root)
-    replace_file(root / _POINTER, f"{place.name} {_sha256(manifest)}".encode())
+    replace_file(root / _POINTER, f"{target.name} {_sha256(manifest)}".encode())
     for path in root.iterdir():
-        if path.is_dir() and path != place:
+        if path.is_dir() and path != target:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""Documents by their words: BM25 in the store's own database, with Chinese cut into words."""
+"""Keyword index: BM25 on SQLite FTS5 in the store's own database, with Chinese cut into words."""
 
 import collections
 import functools

@@ -1,4 +1,4 @@
-"""What a store was made with and how much it holds, in one checked row."""
+"""Manifest of a store: what it was made with and how much it holds, in one checked row."""
 
 import json
 import sqlite3

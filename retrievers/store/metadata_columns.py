@@ -1,4 +1,4 @@
-"""Metadata fields as columns in memory, so that a filter over many documents is a few array operations."""
+"""Metadata fields as columns in memory, so that filters are a few array operations."""
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,8 +33,8 @@ class MetadataColumn:
         first = len(self._states.view())
         self._states.append(np.array([_state(value, missing) for value in values], dtype=np.uint8))
         entries = [
-            (first + place, entry)
-            for place, value in enumerate(values)
+            (first + index, entry)
+            for index, value in enumerate(values)
             if value is not missing
             for entry in (value if isinstance(value, list) else [value])
         ]

@@ -1,4 +1,4 @@
-"""Vectors in memory, searched while they change: immutable snapshots, swapped by reference."""
+"""Vector index in memory: immutable snapshots, swapped by reference, searched while they change."""
 
 import contextlib
 import math
@@ -57,9 +57,9 @@ class Snapshot:
         are_here = np.zeros(len(rows), dtype=bool)
         for segment in (self.base, self.recent):
             if len(segment.rows):
-                places = np.minimum(np.searchsorted(segment.rows, rows), len(segment.rows) - 1)
-                is_here = segment.rows[places] == rows
-                found[is_here] = segment.vectors[places[is_here]]
+                indices = np.minimum(np.searchsorted(segment.rows, rows), len(segment.rows) - 1)
+                is_here = segment.rows[indices] == rows
+                found[is_here] = segment.vectors[indices[is_here]]
                 are_here |= is_here
         return are_here, found
 
@@ -78,8 +78,8 @@ class Snapshot:
                 mask = self._mask(segment, allowed)
                 count = len(segment.rows) if mask is None else int(np.count_nonzero(mask))
                 if count:
-                    closeness, places = _search_segment(segment, queries, min(k, count), mask, count, metric)
-                    parts.append((closeness, np.where(places < 0, -1, segment.rows[places])))
+                    closeness, indices = _search_segment(segment, queries, min(k, count), mask, count, metric)
+                    parts.append((closeness, np.where(indices < 0, -1, segment.rows[indices])))
         if not parts:
             return [[] for _ in queries]
         closeness, rows = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
@@ -137,14 +137,14 @@ class VectorIndex:
 def _search_segment(
     segment: Segment, queries: FloatArray, k: int, mask: BoolArray | None, count: int, metric: Metric
 ) -> tuple[FloatArray, IntArray]:
-    """Return closeness and places, (queries, k); `count` is how many the mask allows."""
+    """Return closeness and indices, (queries, k); `count` is how many the mask allows."""
     total = len(segment.rows)
     if mask is not None and count < max(_SMALL_SHARE * total, 1_000):
         return _scan_some(segment.vectors, queries, k, np.flatnonzero(mask), metric)
     if segment.ann is not None:
-        scores, places = segment.ann.search(queries, k, mask)
-        if (places >= 0).all():
-            return _closeness(scores, metric), places
+        scores, indices = segment.ann.search(queries, k, mask)
+        if (indices >= 0).all():
+            return _closeness(scores, metric), indices
         return _scan_some(
             segment.vectors, queries, k, np.arange(total) if mask is None else np.flatnonzero(mask), metric
         )
@@ -152,12 +152,12 @@ def _search_segment(
         return _scan(segment.vectors, queries, k, metric)
     # few are left out: the nearest of all, and enough of them, hold the nearest of those allowed
     enough = min(total, k + total - count, math.ceil(2 * k * total / count) + 16)
-    closeness, places = _scan(segment.vectors, queries, enough, metric)
-    is_allowed = mask[places]
+    closeness, indices = _scan(segment.vectors, queries, enough, metric)
+    is_allowed = mask[indices]
     if not (is_allowed.sum(axis=1) >= k).all():
         return _scan_some(segment.vectors, queries, k, np.flatnonzero(mask), metric)
     order = np.argsort(~is_allowed, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(closeness, order, axis=1), np.take_along_axis(places, order, axis=1)
+    return np.take_along_axis(closeness, order, axis=1), np.take_along_axis(indices, order, axis=1)
 
 
 def _scan(vectors: FloatArray, queries: FloatArray, k: int, metric: Metric) -> tuple[FloatArray, IntArray]:
@@ -166,17 +166,17 @@ def _scan(vectors: FloatArray, queries: FloatArray, k: int, metric: Metric) -> t
     # FAISS 1.15 takes matrix products from here on; by itself it does so for far larger batches only, though four
     # queries gain by it already, and one loses. It is a setting of the process: another thread costs time, no more.
     faiss.cvar.distance_compute_blas_threshold = _ALWAYS if len(queries) >= _FEW_QUERIES else _HARDLY_EVER
-    scores, places = faiss.knn(queries, vectors, k, metric=faiss_metric(metric))
-    return _closeness(scores, metric), places
+    scores, indices = faiss.knn(queries, vectors, k, metric=faiss_metric(metric))
+    return _closeness(scores, metric), indices
 
 
 def _scan_some(
-    vectors: FloatArray, queries: FloatArray, k: int, places: IntArray, metric: Metric
+    vectors: FloatArray, queries: FloatArray, k: int, indices: IntArray, metric: Metric
 ) -> tuple[FloatArray, IntArray]:
-    """Return the nearest of the vectors at `places`, exactly, copying a block of them at a time."""
+    """Return the nearest of the vectors at `indices`, exactly, copying a block of them at a time."""
     parts = []
-    for start in range(0, len(places), _SCAN_BLOCK):
-        block = places[start : start + _SCAN_BLOCK]
+    for start in range(0, len(indices), _SCAN_BLOCK):
+        block = indices[start : start + _SCAN_BLOCK]
         closeness, found = _scan(vectors[block], queries, min(k, len(block)), metric)
         parts.append((closeness, block[found]))
     closeness, found = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import uvicorn
 
+from apps.applications import Applications
 from apps.keys import KeyStore
 from apps.server.app import create_app
-from apps.server.chains import Chains
 from chains.monitoring import build_monitoring_chain
 from tests.apps.conftest import SENTIMENT, TOPIC, make_stream
 from tests.apps.service_worlds import make_service_chain, write_service_workspace
@@ -35,13 +35,13 @@ def main(folder: str, language: str, *holders: str) -> None:
         for holder in holders
         for owner, role in [holder.split(":")]
     }
-    chains = Chains(
+    chains = Applications(
         customer_service=make_service_chain(settings),
         monitoring=build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT),
         recommendation=make_chain(train_model()),
         classifiers={"topic": TOPIC, "sentiment": SENTIMENT},
     )
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, chains=chains), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, applications=chains), log_level="warning"))
     listener = socket.create_server(("127.0.0.1", 0))
     sys.stdout.write(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}", "keys": keys}) + "\n")
     sys.stdout.flush()

@@ -8,8 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 from langchain_core.documents import Document
 
+from apps.applications import Applications
 from apps.server.app import create_app
-from apps.server.chains import Chains
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import TemplateBook, build_customer_service_chain
 from chains.monitoring import build_monitoring_chain
@@ -74,7 +74,7 @@ def service_chain():
 
 @pytest.fixture(scope="session")
 def chains(service_chain):
-    return Chains(
+    return Applications(
         customer_service=service_chain,
         monitoring=build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT),
         recommendation=make_chain(train_model()),
@@ -84,7 +84,7 @@ def chains(service_chain):
 
 @pytest.fixture(scope="session")
 def app(settings, chains):
-    return create_app(settings, chains=chains)
+    return create_app(settings, applications=chains)
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +97,9 @@ def client(app):
 def serve(settings):
     """A function chains -> address of a real server."""
     with ExitStack() as stack:
-        yield lambda chains, **options: stack.enter_context(serve_here(create_app(settings, chains=chains, **options)))
+        yield lambda chains, **options: stack.enter_context(
+            serve_here(create_app(settings, applications=chains, **options))
+        )
 
 
 @pytest.fixture
@@ -107,8 +109,10 @@ def post(settings):
         asked = [{"role": "user", "content": "hello"}]
 
         def post_to(chains, **body):
-            chains = chains if isinstance(chains, Chains) else Chains(chat=chains)
-            client = stack.enter_context(TestClient(create_app(settings, chains=chains), raise_server_exceptions=False))
+            chains = chains if isinstance(chains, Applications) else Applications(chat=chains)
+            client = stack.enter_context(
+                TestClient(create_app(settings, applications=chains), raise_server_exceptions=False)
+            )
             return client.post("/v1/chat/completions", json={"model": "chat", "messages": asked} | body)
 
         yield post_to

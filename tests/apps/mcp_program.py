@@ -4,8 +4,8 @@ import os
 
 from langchain_core.runnables import RunnableLambda
 
+from apps.applications import Applications
 from apps.mcp_server import serve_tools
-from apps.server.chains import Chains
 from apps.tools import build_tools
 from chains.customer_service import ServiceReply
 from llms.fakes import FixedClassifier
@@ -22,7 +22,7 @@ def answer(request):
 def load():
     print("printed while loading")  # noqa: T201
     topic = FixedClassifier({"fee": "fees"})
-    return build_tools(Chains(customer_service=RunnableLambda(answer), classifiers={"topic": topic}))
+    return build_tools(Applications(customer_service=RunnableLambda(answer), classifiers={"topic": topic}))
 
 
 if __name__ == "__main__":

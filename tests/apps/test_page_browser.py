@@ -100,7 +100,7 @@ class Visitor:
 
     def _look_at_request(self, request):
         path = request.url.removeprefix(self.address)
-        if not re.match(r"/(v1/|static/[\w.]+$|health$|$)", path):
+        if not re.match(r"/(v1/|static/[\w.]+$|readyz$|$)", path):
             self.faults.append(f"request {request.url}")
 
     def say(self, text):

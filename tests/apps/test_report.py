@@ -3,18 +3,20 @@
 import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from apps import report
 from apps.charts import TrendBar, draw_bars, draw_confusion, draw_trend, sum_trend
 from apps.evaluate import ClassifierEvaluation
 from apps.report import QuickstartResult, write_report
-from chains.customer_service import Citation, ServiceReply
-from chains.customer_service.evaluation import ServiceScores
+from chains.customer_service import Citation, ServiceReply, ServiceScores
 from chains.monitoring import Alert, Cause, MonitoringReport, TrendPoint
 from chains.recommendation import RankedItem, Recommendation
 from llms.metrics import per_class_report
 
+WEB = Path(report.__file__).parent / "web"
 START = datetime(2026, 3, 2, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 VOID = {"meta", "br", "link", "img", "rect", "line", "polyline"}
@@ -296,6 +298,16 @@ def test_a_chinese_report_has_chinese_headings(write):
         assert heading in page.text
     assert "Opinion monitoring" not in page.text
     assert "{n}" not in source
+
+
+def test_every_text_of_the_report_is_translated():
+    source = (WEB / "report.html").read_text("utf-8") + Path(report.__file__).read_text("utf-8")
+    texts = set(re.findall(r'(?:\b_|translate)\(\s*"([^"]+)"', source)) | set(report._ROUTES.values())
+    for names in (report._METRICS, report._RECOMMENDATION_METRICS, report._ALERT_FIGURES):
+        texts |= set(names.values())
+    texts |= {name.replace("_", " ") for name in ServiceScores.model_fields if name != "num_messages"}
+    assert len(texts) > 50
+    assert texts <= set(report._words("zh"))
 
 
 def test_a_language_without_words_stays_english(write):

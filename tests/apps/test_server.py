@@ -2,15 +2,15 @@
 
 import contextlib
 import threading
-import time
 
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
-import apps.server.chains
+import apps.applications
+from apps.applications import Applications, build_applications
+from apps.server.aliases import ALIASES
 from apps.server.app import create_app
-from apps.server.chains import Chains, build_chains
 from apps.server.schemas import AlertsReply, Health, PostsReply, Problem
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceReply
@@ -18,13 +18,11 @@ from chains.monitoring import build_monitoring_chain
 from chains.recommendation import Recommendation
 from llms.classifier.results import Classification
 from tests.apps.conftest import SENTIMENT, TOPIC, make_post
+from tests.waiting import wait_until
 
 
 def wait_until_loaded(client):
-    deadline = time.monotonic() + 20
-    while client.get("/v1/alerts").json()["loading"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not client.get("/v1/alerts").json()["loading"])
 
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])
@@ -76,7 +74,7 @@ def test_the_recorded_stream_is_read_at_the_start(client, prefix):
 
 
 def test_new_posts_are_watched_and_repeats_dropped(settings, chains):
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
         wait_until_loaded(client)
         posts = [
             make_post(1501, "a fee, great", id="new"),
@@ -93,7 +91,7 @@ def test_new_posts_are_watched_and_repeats_dropped(settings, chains):
 def test_an_alert_comes_with_the_posts_that_raised_it(tmp_path):
     (tmp_path / SETTINGS_NAME).write_text("")
     chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
-    with TestClient(create_app(load_settings(tmp_path), chains=Chains(monitoring=chain))) as client:
+    with TestClient(create_app(load_settings(tmp_path), applications=Applications(monitoring=chain))) as client:
         alerts = []
         for start in range(0, 1500, 150):
             numbers = range(start, start + 150)
@@ -105,7 +103,7 @@ def test_an_alert_comes_with_the_posts_that_raised_it(tmp_path):
 
 
 def test_posts_wait_until_the_recorded_stream_is_read(settings, chains):
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
         reply = client.post("/v1/posts", json={"posts": [make_post(1, "app")]})
         assert reply.status_code == 503  # the stream takes a second; a post of today would make all of it late
         assert reply.headers["retry-after"] == "10"
@@ -131,7 +129,7 @@ def test_life_and_readiness_are_told(client):
     ],
 )
 def test_a_part_that_was_not_built_says_what_to_run(settings, method, address, body):
-    with TestClient(create_app(settings, chains=Chains())) as client:
+    with TestClient(create_app(settings, applications=Applications())) as client:
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 503
         reply = client.request(method, address, json=body)
@@ -140,15 +138,12 @@ def test_a_part_that_was_not_built_says_what_to_run(settings, method, address, b
 
 
 def test_a_workspace_without_models_is_served_without_scenarios(settings, caplog):
-    chains = build_chains(settings)
+    chains = build_applications(settings)
     assert chains.available == ()
     assert "monitoring is not available" in caplog.text  # it has records, but no model was trained on them
     with TestClient(create_app(settings)) as client:
-        deadline = time.monotonic() + 20
-        while (health := client.get("/readyz").json())["status"] == "starting":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert health["status"] == "unavailable"
+        wait_until(lambda: client.get("/readyz").json()["status"] != "starting")
+        assert client.get("/readyz").json()["status"] == "unavailable"
 
 
 def test_one_broken_part_does_not_take_the_others_with_it(tmp_path, monkeypatch, caplog):
@@ -160,17 +155,17 @@ def test_one_broken_part_does_not_take_the_others_with_it(tmp_path, monkeypatch,
         msg = "half a file"
         raise EOFError(msg)
 
-    monkeypatch.setattr("apps.server.chains.build_customer_service", fail)
+    monkeypatch.setattr("apps.applications.build_customer_service", fail)
     monkeypatch.setattr(
-        "apps.server.chains.build_monitoring", lambda _: build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
+        "apps.applications.build_monitoring", lambda _: build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
     )
     settings = load_settings(tmp_path)
-    real_open = apps.server.chains.open_classifier
+    real_open = apps.applications.open_classifier
     monkeypatch.setattr(
-        "apps.server.chains.open_classifier",
+        "apps.applications.open_classifier",
         lambda settings, name: TOPIC if name == "topic" else real_open(settings, name),
     )
-    chains = build_chains(settings)
+    chains = build_applications(settings)
     assert chains.available == ("monitoring",)
     assert list(chains.classifiers) == ["topic"]
     assert "half a file" in caplog.text
@@ -180,10 +175,10 @@ def test_a_customer_service_that_cannot_answer_once_is_not_offered(tmp_path, mon
     (tmp_path / SETTINGS_NAME).write_text("")
     (tmp_path / "customer_service").mkdir()
     answers = iter([service_chain, service_chain.bind(no_such_option=1)])
-    monkeypatch.setattr("apps.server.chains.build_customer_service", lambda _: next(answers))
+    monkeypatch.setattr("apps.applications.build_customer_service", lambda _: next(answers))
     settings = load_settings(tmp_path)
-    assert build_chains(settings).available == ("customer_service",)
-    assert build_chains(settings).available == ()
+    assert build_applications(settings).available == ("customer_service",)
+    assert build_applications(settings).available == ()
 
 
 def test_the_server_lives_before_it_is_ready(settings, monkeypatch):
@@ -191,9 +186,9 @@ def test_the_server_lives_before_it_is_ready(settings, monkeypatch):
 
     def build_slowly(_):
         asked.wait(60)
-        return Chains(classifiers={"topic": TOPIC})
+        return Applications(classifiers={"topic": TOPIC})
 
-    monkeypatch.setattr("apps.server.serving.build_chains", build_slowly)
+    monkeypatch.setattr("apps.server.state.build_applications", build_slowly)
     with TestClient(create_app(settings)) as client, contextlib.ExitStack() as stack:
         stack.callback(asked.set)  # also where an assertion fails: the server ends after its building
         assert client.get("/livez").status_code == 200
@@ -207,10 +202,9 @@ def test_chains_that_fail_to_build_leave_a_living_server(settings, monkeypatch):
         msg = "no memory left"
         raise MemoryError(msg)
 
-    monkeypatch.setattr("apps.server.serving.build_chains", fail)
+    monkeypatch.setattr("apps.server.state.build_applications", fail)
     with TestClient(create_app(settings)) as client:
-        while client.get("/readyz").json()["status"] == "starting":
-            time.sleep(0.02)
+        wait_until(lambda: client.get("/readyz").json()["status"] != "starting")
         assert client.get("/health").json()["status"] == "unavailable"
 
 
@@ -218,7 +212,10 @@ def test_the_interface_describes_every_object_with_an_example_or_its_fields(clie
     schema = client.get("/openapi.json").json()
     assert schema["openapi"].startswith("3.1")
     assert {"/v1/ask", "/v1/classify", "/v1/posts", "/v1/alerts", "/v1/recommend", "/livez"} <= set(schema["paths"])
-    assert "/ask" not in schema["paths"]  # the short addresses are the same routes
+    for alias, address in ALIASES.items():
+        [(method, route)] = schema["paths"][alias].items()
+        assert route["deprecated"]
+        assert route.get("requestBody") == schema["paths"][address][method].get("requestBody")
     objects = schema["components"]["schemas"]
     assert all(objects[name]["examples"] for name in objects if name.endswith(("Request", "WirePost")))
     assert all(part.get("description") for name, part in objects.items() if "Validation" not in name)

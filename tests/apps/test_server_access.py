@@ -11,18 +11,20 @@ from fastapi.testclient import TestClient
 from httpx import ASGITransport, AsyncClient
 from langchain_core.runnables import RunnableLambda
 
+from apps.applications import Applications
 from apps.errors import SettingsError, WorkspaceError
 from apps.keys import KeyStore
 from apps.server.admission import Admission
 from apps.server.app import create_app
-from apps.server.chains import Chains
-from apps.server.owners import CurrentOwner
+from apps.server.auth import CurrentOwner
 from apps.server.problems import ProblemError
 from apps.server.request_validation import MAX_BODY_BYTES
 from apps.server.schemas import Problem
+from apps.server.state import Workspace
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceReply
 from tests.apps.conftest import make_post
+from tests.waiting import wait_for, wait_until
 
 QUESTION = {"text": "my refund?"}
 
@@ -34,7 +36,7 @@ def guarded(tmp_path, chains):
     settings = load_settings(tmp_path)
     keys = KeyStore.of(settings)
     headers = {role: bearer(keys.add(name, role=role)[1]) for name, role in (("u1", "customer"), ("berta", "staff"))}
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
         yield client, headers["customer"], headers["staff"]
 
 
@@ -146,7 +148,7 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path, chains):
     (tmp_path / SETTINGS_NAME).write_text("[server]\nrequests_per_minute = 2\nburst = 3\n")
     settings = load_settings(tmp_path)
     first, second = (bearer(KeyStore.of(settings).add(name, role="customer")[1]) for name in ("anna", "berta"))
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
         # a body that is no JSON counts too: the rate is looked at first
         bodies = [QUESTION, QUESTION, {}, QUESTION]
         replies = [client.post("/v1/ask", json=body, headers=first) for body in bodies]
@@ -163,11 +165,11 @@ async def test_the_rate_is_looked_at_before_the_queue(tmp_path):
     go_on = threading.Event()
 
     def answer(_):
-        go_on.wait(20)
+        go_on.wait(60)
         return ServiceReply(text="done", route="answer", reason="")
 
     admission = Admission(max_running=1, max_waiting=0)
-    app = create_app(settings, chains=Chains(customer_service=RunnableLambda(answer)), admission=admission)
+    app = create_app(settings, applications=Applications(customer_service=RunnableLambda(answer)), admission=admission)
     async with (
         app.router.lifespan_context(app),
         AsyncClient(transport=ASGITransport(app), base_url="http://test", headers=headers) as client,
@@ -184,7 +186,7 @@ async def test_the_rate_is_looked_at_before_the_queue(tmp_path):
 def test_the_first_key_closes_a_server_that_runs(tmp_path, chains):
     (tmp_path / SETTINGS_NAME).write_text("")
     settings = load_settings(tmp_path)
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
         assert client.post("/v1/ask", json=QUESTION).status_code == 200
         secret = KeyStore.of(settings).add("anna", role="customer")[1]
         assert_refused(client.post("/v1/ask", json=QUESTION), 401)
@@ -194,7 +196,7 @@ def test_the_first_key_closes_a_server_that_runs(tmp_path, chains):
 def test_keys_that_cannot_be_read_open_nothing(tmp_path, chains):
     (tmp_path / SETTINGS_NAME).write_text("")
     (tmp_path / "keys.sqlite").write_bytes(b"no database" * 1000)
-    with TestClient(create_app(load_settings(tmp_path), chains=chains)) as client:
+    with TestClient(create_app(load_settings(tmp_path), applications=chains)) as client:
         assert str(tmp_path) not in client.post("/v1/ask", json=QUESTION).text
         assert_refused(client.post("/v1/ask", json=QUESTION), 503)
         assert client.get("/livez").status_code == 200
@@ -215,7 +217,9 @@ def test_keys_that_cannot_be_read_open_nothing(tmp_path, chains):
     ],
 )
 def test_without_keys_only_this_machine_by_its_own_names_is_answered(settings, chains, client_address, host, status):
-    client = TestClient(create_app(settings, chains=chains), client=(client_address, 5000), headers={"Host": host})
+    client = TestClient(
+        create_app(settings, applications=chains), client=(client_address, 5000), headers={"Host": host}
+    )
     with client:
         assert client.post("/v1/ask", json=QUESTION).status_code == status
         assert client.get("/livez").status_code == 200
@@ -248,31 +252,25 @@ def tenants(tenants_folder, monkeypatch):
 
     def build(settings):
         reply = ServiceReply(text=settings.workspace.name, route="answer", reason="")
-        return Chains(customer_service=RunnableLambda(lambda _: reply))
+        return Applications(customer_service=RunnableLambda(lambda _: reply))
 
-    monkeypatch.setattr("apps.server.serving.build_chains", build)
+    monkeypatch.setattr("apps.server.state.build_applications", build)
     settings = load_settings(tenants_folder)
     keys = KeyStore.of(settings)
     with TestClient(create_app(settings)) as client:
         yield client, lambda owner: bearer(keys.add(owner, role="customer")[1])
 
 
-async def wait_for(condition):
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
-
-
 def ask(client, headers):
     """Ask until the workspace is built."""
-    for _ in range(500):
-        reply = client.post("/v1/ask", json=QUESTION, headers=headers)
-        if reply.status_code != 503:
-            return reply
-        threading.Event().wait(0.01)
-    raise TimeoutError
+    replies = []
+
+    def is_built():
+        replies.append(client.post("/v1/ask", json=QUESTION, headers=headers))
+        return replies[-1].status_code != 503
+
+    wait_until(is_built)
+    return replies[-1]
 
 
 def test_each_tenant_is_answered_from_its_own_workspace(tenants, tmp_path):
@@ -289,17 +287,22 @@ def test_an_owner_whose_tenant_is_gone_is_not_answered_from_another_workspace(te
 
 
 def test_a_server_that_stops_builds_no_more_workspaces(tenants_folder, monkeypatch):
-    built = []
+    built, stopping, stop = [], threading.Event(), Workspace.stop
 
     def build(settings):
         built.append(settings.workspace.name)
-        threading.Event().wait(0.2)
-        return Chains()
+        stopping.wait(60)
+        return Applications()
 
-    monkeypatch.setattr("apps.server.serving.build_chains", build)
+    async def note_and_stop(workspace):
+        # the first step of stopping runs to its wait for the build under way; only then may that end
+        asyncio.get_running_loop().call_soon(stopping.set)
+        await stop(workspace)
+
+    monkeypatch.setattr("apps.server.state.build_applications", build)
+    monkeypatch.setattr(Workspace, "stop", note_and_stop)
     with TestClient(create_app(load_settings(tenants_folder))):
-        while not built:
-            threading.Event().wait(0.01)
+        wait_until(lambda: built)
     assert built == [tenants_folder.name]
 
 

@@ -12,16 +12,17 @@ from httpx import ASGITransport, AsyncClient
 from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.runnables import RunnableLambda
 
+from apps.applications import Applications
 from apps.feedback import FeedbackStore
 from apps.keys import KeyStore
-from apps.server import message_events
+from apps.server import streaming
 from apps.server.admission import Admission
 from apps.server.app import create_app
-from apps.server.chains import Chains
 from apps.server.schemas import Problem
 from chains.customer_service import Conversations, ServiceReply
 from chains.errors import ConversationBusyError, ConversationStorageError
 from tests.apps.service_worlds import make_service_chain, write_service_workspace
+from tests.waiting import wait_for
 
 SECRET = "canary4711"
 JSON = {"Content-Type": "application/json"}
@@ -86,8 +87,8 @@ def workspace_settings(tmp_path):
 
 @pytest.fixture
 def client(workspace_settings):
-    chains = Chains(customer_service=make_service_chain(workspace_settings))
-    with TestClient(create_app(workspace_settings, chains=chains)) as client:
+    chains = Applications(customer_service=make_service_chain(workspace_settings))
+    with TestClient(create_app(workspace_settings, applications=chains)) as client:
         yield client
 
 
@@ -215,7 +216,7 @@ def test_a_failure_in_the_middle_of_a_stream_is_an_error_event(workspace_setting
         dispatch_custom_event("customer_service", {"text": "half an "}, config=config)
         raise ZeroDivisionError
 
-    app = create_app(workspace_settings, chains=Chains(customer_service=RunnableLambda(answer)))
+    app = create_app(workspace_settings, applications=Applications(customer_service=RunnableLambda(answer)))
     with TestClient(app) as client:
         _, events = Person(client).stream(SECRET)
     assert [name for name, _ in events] == ["text", "error"]
@@ -229,20 +230,12 @@ def waiting_chain(go_on, calls):
     def answer(_, config):
         calls.append("begun")
         dispatch_custom_event("customer_service", {"text": "one "}, config=config)
-        go_on.wait(20)
+        go_on.wait(60)
         dispatch_custom_event("customer_service", {"text": "two"}, config=config)
         calls.append("ended")
         return ServiceReply(text="one two", route="template", reason="")
 
-    return Chains(customer_service=RunnableLambda(answer))
-
-
-async def wait_for(condition):
-    for _ in range(1000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
+    return Applications(customer_service=RunnableLambda(answer))
 
 
 async def run_stream(app, body, *, leave):
@@ -270,7 +263,7 @@ async def run_stream(app, body, *, leave):
 async def test_a_client_that_leaves_ends_the_run_and_gives_its_place_back(workspace_settings):
     go_on, calls, leave = threading.Event(), [], asyncio.Event()
     admission = Admission(max_running=1, max_waiting=1)
-    app = create_app(workspace_settings, chains=waiting_chain(go_on, calls), admission=admission)
+    app = create_app(workspace_settings, applications=waiting_chain(go_on, calls), admission=admission)
     body = {"message_id": "m1", "text": "hello"}
     async with app.router.lifespan_context(app):
         running = asyncio.create_task(run_stream(app, body, leave=leave))
@@ -291,9 +284,9 @@ async def test_a_client_that_leaves_ends_the_run_and_gives_its_place_back(worksp
 
 
 async def test_a_slow_reply_sends_heartbeats(workspace_settings, monkeypatch):
-    monkeypatch.setattr(message_events, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(streaming, "HEARTBEAT_S", 0.02)
     go_on, calls = threading.Event(), []
-    app = create_app(workspace_settings, chains=waiting_chain(go_on, calls))
+    app = create_app(workspace_settings, applications=waiting_chain(go_on, calls))
     async with app.router.lifespan_context(app):
         sent = asyncio.create_task(run_stream(app, {"message_id": "m1", "text": "a"}, leave=asyncio.Event()))
         await wait_for(lambda: calls)
@@ -305,7 +298,7 @@ async def test_a_slow_reply_sends_heartbeats(workspace_settings, monkeypatch):
 async def test_messages_and_streams_take_places_like_every_other_work(workspace_settings):
     go_on, calls = threading.Event(), []
     admission = Admission(max_running=1, max_waiting=0)
-    app = create_app(workspace_settings, chains=waiting_chain(go_on, calls), admission=admission)
+    app = create_app(workspace_settings, applications=waiting_chain(go_on, calls), admission=admission)
     address = f"/v1/conversations/{uuid.uuid4()}/messages"
     body = {"message_id": "m1", "text": "hello"}
     async with (
@@ -465,8 +458,8 @@ def test_a_citation_of_an_article_that_changed_still_shows_its_quote(local, work
 def test_a_citation_never_leads_out_of_the_articles(workspace_settings, source):
     citation = {"source": source, "start": 0, "end": 4, "quote": "[ser"}
     reply = ServiceReply(text="See there.", route="answer", reason="", citations=(citation,))
-    chains = Chains(customer_service=RunnableLambda(lambda _: reply))
-    with TestClient(create_app(workspace_settings, chains=chains)) as client:
+    chains = Applications(customer_service=RunnableLambda(lambda _: reply))
+    with TestClient(create_app(workspace_settings, applications=chains)) as client:
         local = Person(client)
         local.say("anything", message_id="m1")
         passage = local.get(f"{local.address}/turns/m1.reply/citations/0").json()
@@ -549,8 +542,8 @@ def test_what_the_storage_says_becomes_a_status(local, monkeypatch, error, statu
 
 def test_conversations_that_another_server_has_leave_single_questions(client, workspace_settings, local, caplog):
     local.say("my refund?")
-    chains = Chains(customer_service=make_service_chain(workspace_settings))
-    with TestClient(create_app(workspace_settings, chains=chains)) as second:
+    chains = Applications(customer_service=make_service_chain(workspace_settings))
+    with TestClient(create_app(workspace_settings, applications=chains)) as second:
         assert_refused(second.get("/v1/conversations"), 503)
         assert second.post("/v1/ask", json={"text": "my refund?"}).json()["route"] == "template"
     assert "another process has" in caplog.text
@@ -558,11 +551,11 @@ def test_conversations_that_another_server_has_leave_single_questions(client, wo
 
 
 def test_conversations_are_there_again_after_a_restart(workspace_settings):
-    chains = Chains(customer_service=make_service_chain(workspace_settings))
-    with TestClient(create_app(workspace_settings, chains=chains)) as client:
+    chains = Applications(customer_service=make_service_chain(workspace_settings))
+    with TestClient(create_app(workspace_settings, applications=chains)) as client:
         local = Person(client)
         local.say("Where is my parcel?")
-    with TestClient(create_app(workspace_settings, chains=chains)) as client:
+    with TestClient(create_app(workspace_settings, applications=chains)) as client:
         again = Person(client, conversation=local.conversation)
         assert again.post(f"{again.address}/messages", {"message_id": "later", "text": "123456"}).json()["text"] == (
             "Order 123456 is on its way."

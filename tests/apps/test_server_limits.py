@@ -1,6 +1,7 @@
 """Load is bounded and refused at once, life shows through it, and nothing leaks into headers, logs or errors."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 
@@ -9,9 +10,9 @@ from fastapi.testclient import TestClient
 from httpx import ASGITransport, AsyncClient
 from langchain_core.runnables import RunnableLambda
 
+from apps.applications import Applications
 from apps.server.admission import Admission
 from apps.server.app import create_app
-from apps.server.chains import Chains
 from apps.server.middleware import BodyMiddleware
 from apps.server.monitor_service import LiveMonitor
 from apps.server.problems import ProblemError
@@ -19,12 +20,13 @@ from chains.customer_service import ServiceReply
 from chains.monitoring import Post, build_monitoring_chain
 from llms.errors import ModelFolderError
 from tests.apps.conftest import SENTIMENT, TOPIC, make_post
+from tests.waiting import wait_for, wait_until
 
 QUESTION = {"text": "canary4711"}
 
 
 def make_service(answer):
-    return Chains(customer_service=RunnableLambda(answer))
+    return Applications(customer_service=RunnableLambda(answer))
 
 
 def raise_error(error):
@@ -34,23 +36,15 @@ def raise_error(error):
     return make_service(answer)
 
 
-async def wait_for(condition):
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
-
-
 async def test_a_full_queue_refuses_at_once_while_life_shows(settings):
     go_on = threading.Event()
 
     def answer(_):
-        go_on.wait(20)
+        go_on.wait(60)
         return ServiceReply(text="done", route="answer", reason="")
 
     admission = Admission(max_running=1, max_waiting=1)
-    app = create_app(settings, chains=make_service(answer), admission=admission)
+    app = create_app(settings, applications=make_service(answer), admission=admission)
     async with (
         app.router.lifespan_context(app),
         AsyncClient(transport=ASGITransport(app), base_url="http://test") as client,
@@ -71,14 +65,14 @@ async def test_a_full_queue_refuses_at_once_while_life_shows(settings):
 def test_a_failing_call_gives_its_place_back(settings):
     admission = Admission(max_running=1, max_waiting=0)
     chains = raise_error(ZeroDivisionError())
-    with TestClient(create_app(settings, chains=chains, admission=admission)) as client:
+    with TestClient(create_app(settings, applications=chains, admission=admission)) as client:
         assert [client.post("/v1/ask", json=QUESTION).status_code for _ in range(3)] == [500] * 3
     assert admission.num_admitted == 0
 
 
 def test_an_error_of_ours_shows_nothing_of_the_inside(settings, caplog):
     chains = raise_error(RuntimeError("/etc/inside"))
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
         reply = client.post("/v1/ask", json=QUESTION)
     assert reply.status_code == 500
     assert reply.headers["content-type"] == "application/problem+json"
@@ -89,7 +83,7 @@ def test_an_error_of_ours_shows_nothing_of_the_inside(settings, caplog):
 
 def test_a_broken_model_is_a_503_without_its_folder(settings):
     chains = raise_error(ModelFolderError("models/intent holds no weights"))
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
         reply = client.post("/v1/ask", json=QUESTION)
     assert reply.status_code == 503
     assert "/home" not in reply.text
@@ -195,9 +189,12 @@ def test_the_state_of_the_monitor_is_bounded(monkeypatch):
 
 def observe(monitor, post):
     """Give a post as soon as the recorded stream is read."""
-    for _ in range(500):
-        try:
-            return monitor.observe([post])
-        except ProblemError:
-            threading.Event().wait(0.01)
-    raise TimeoutError
+    observed = []
+
+    def is_read():
+        with contextlib.suppress(ProblemError):
+            observed.append(monitor.observe([post]))
+        return observed
+
+    wait_until(is_read)
+    return observed[0]

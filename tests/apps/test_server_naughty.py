@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from apps.applications import Applications
 from apps.server.app import create_app
-from apps.server.chains import Chains
 from tests.apps.service_worlds import make_service_chain, write_service_workspace
 
 DATA = Path(os.environ.get("TUNECHAIN_DATA", Path(__file__).parents[3] / "shared" / "data"))  # noqa: TID251
@@ -36,7 +36,7 @@ def _naughty(count):
 def client(tmp_path):
     """A server over the chain of a small shop, with conversations."""
     settings = write_service_workspace(tmp_path)
-    app = create_app(settings, chains=Chains(customer_service=make_service_chain(settings)))
+    app = create_app(settings, applications=Applications(customer_service=make_service_chain(settings)))
     with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1), raise_server_exceptions=False) as client:
         yield client
 

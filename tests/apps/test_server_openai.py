@@ -13,9 +13,9 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
+from apps.applications import Applications
 from apps.server.admission import Admission
 from apps.server.app import create_app
-from apps.server.chains import Chains
 from llms import LocalChatModel
 from llms.errors import ContextOverflowError, EngineBusyError, GenerationTimeoutError, ModelFolderError
 from llms.fakes import HashedEmbeddings, ScriptedChatModel
@@ -44,7 +44,7 @@ def connect(serve):
 
     def connect_to(*answers, **options):
         model = ScriptedChatModel(answers=answers)
-        address = serve(Chains(chat=model))
+        address = serve(Applications(chat=model))
         return ChatOpenAI(model="chat", base_url=f"{address}/v1", api_key="none", max_retries=0, **options), model
 
     return connect_to
@@ -195,7 +195,7 @@ def assert_error(reply, status, *, param=None, code=None):
     ],
 )
 def test_what_does_not_fit_is_refused_in_openais_form(post, body, param, code):
-    chains = Chains(chat=ScriptedChatModel(answers=["a"]), embeddings=HashedEmbeddings())
+    chains = Applications(chat=ScriptedChatModel(answers=["a"]), embeddings=HashedEmbeddings())
     status = 404 if code == "model_not_found" else 400
     error = assert_error(post(chains, **body), status, param=param, code=code)
     assert error["type"] == "invalid_request_error"
@@ -256,7 +256,7 @@ def test_an_error_of_the_model_says_whose_turn_it_is(post, name, stream):
 
 
 def test_an_error_in_the_middle_of_a_stream_is_its_last_event(serve):
-    address = serve(Chains(chat=failing(ModelFolderError("/secret"), after=2)))
+    address = serve(Applications(chat=failing(ModelFolderError("/secret"), after=2)))
     client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
     stream = client.chat.completions.create(model="chat", messages=ASKED, stream=True)
     assert [next(stream).choices[0].delta.content for _ in range(3)] == ["", "one ", "two "]
@@ -294,7 +294,7 @@ async def test_a_model_stops_and_frees_its_place_when_the_client_leaves(serve):
             await self._work()
 
     admission = Admission(max_running=1, max_waiting=0)
-    address = serve(Chains(chat=Endless(answers=["a"])), admission=admission)
+    address = serve(Applications(chat=Endless(answers=["a"])), admission=admission)
     for stream in (False, True):
         for event in events.values():
             event.clear()
@@ -315,8 +315,8 @@ async def test_a_model_stops_and_frees_its_place_when_the_client_leaves(serve):
 
 def test_a_full_queue_is_a_rate_limit_of_openai(settings):
     admission = Admission(max_running=0, max_waiting=0)
-    chains = Chains(chat=ScriptedChatModel(answers=["a"]))
-    with TestClient(create_app(settings, chains=chains, admission=admission)) as client:
+    chains = Applications(chat=ScriptedChatModel(answers=["a"]))
+    with TestClient(create_app(settings, applications=chains, admission=admission)) as client:
         for stream in (False, True):
             reply = client.post("/v1/chat/completions", json={"model": "chat", "messages": ASKED, "stream": stream})
             assert_error(reply, 429, code="rate_limit_exceeded")
@@ -324,7 +324,7 @@ def test_a_full_queue_is_a_rate_limit_of_openai(settings):
 
 
 def test_a_local_model_honours_every_option(serve, chat_folder):
-    address = serve(Chains(chat=LocalChatModel(model=str(chat_folder), engine="torch")))
+    address = serve(Applications(chat=LocalChatModel(model=str(chat_folder), engine="torch")))
     client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
     ask = client.chat.completions.create
     cut = ask(model="chat", messages=ASKED, max_tokens=3)

@@ -6,9 +6,9 @@ from fastapi.testclient import TestClient
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
+from apps.applications import Applications
 from apps.keys import KeyStore
 from apps.server.app import create_app
-from apps.server.chains import Chains
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import OpenQuestion, ServiceReply
 from llms.fakes import HashedEmbeddings, ScriptedChatModel
@@ -42,9 +42,9 @@ def test_customer_service_answers_with_what_stands_behind_it(serve, chains):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_to_a_question_back_is_understood(settings, stream):
-    chains = Chains(customer_service=RunnableLambda(remember))
+    chains = Applications(customer_service=RunnableLambda(remember))
     lines = [{"role": "user", "content": "Where is it?"}]
-    with TestClient(create_app(settings, chains=chains)) as client:
+    with TestClient(create_app(settings, applications=chains)) as client:
 
         def ask():
             body = {"model": "customer-service", "messages": lines, "stream": stream}
@@ -91,7 +91,7 @@ def test_the_models_are_those_that_can_be_asked(serve, chains):
 
 async def test_texts_become_vectors(serve):
     embeddings = HashedEmbeddings(dimension=8)
-    address = serve(Chains(embeddings=embeddings))
+    address = serve(Applications(embeddings=embeddings))
     expected = embeddings.embed_documents(["red shoe", "sky"])
     client = openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
     by_default = await client.embeddings.create(model="embeddings", input=["red shoe", "sky"])
@@ -112,10 +112,10 @@ def test_keys_are_sent_as_openais_clients_send_them(tmp_path):
     (tmp_path / SETTINGS_NAME).write_text("")
     settings = load_settings(tmp_path)
     secrets = {role: KeyStore.of(settings).add("anna", role=role)[1] for role in ("customer", "staff")}
-    chains = Chains(
+    chains = Applications(
         customer_service=RunnableLambda(remember), chat=ScriptedChatModel(answers=["a"]), embeddings=HashedEmbeddings()
     )
-    with serve_here(create_app(settings, chains=chains)) as address:
+    with serve_here(create_app(settings, applications=chains)) as address:
         seen = {}
         for role, secret in secrets.items():
             client = openai.OpenAI(base_url=f"{address}/v1", api_key=secret, max_retries=0)

@@ -1,9 +1,12 @@
 """Where settings come from, which wins, and how every mistake is named."""
 
+import dataclasses
+
 import pytest
 
 from apps.errors import SettingsError, WorkspaceError
-from apps.settings import SETTINGS_NAME, Settings, find_workspace, load_settings
+from apps.settings import SETTINGS_NAME, CustomerServiceSettings, Settings, find_workspace, load_settings
+from chains.customer_service import ServiceOptions
 
 
 @pytest.fixture
@@ -44,6 +47,13 @@ def test_the_environment_wins_over_the_file_setting_by_setting(write, monkeypatc
 def test_a_whole_section_may_be_given_as_json(write, monkeypatch):
     monkeypatch.setenv("TUNECHAIN_SERVER", '{"port": 9}')
     assert load_settings(write()).server.port == 9
+
+
+def test_the_precision_of_the_chat_model_has_its_earlier_name_too(write, monkeypatch):
+    folder = write('[models]\nchat_dtype = "int8"')
+    assert load_settings(folder).models.chat_precision == "int8"
+    monkeypatch.setenv("TUNECHAIN_MODELS__CHAT_PRECISION", "float32")
+    assert load_settings(folder).models.chat_precision == "float32"
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -151,3 +161,11 @@ def test_settings_are_values_equal_hashable_and_unchangeable(write):
     with pytest.raises(ValueError, match="frozen"):
         first.models = None
     assert isinstance(first, Settings)
+
+
+def test_defaults_of_settings_and_of_the_chain_are_the_same():
+    # written twice, so that reading settings does not load the chains
+    settings = CustomerServiceSettings()
+    for field in dataclasses.fields(ServiceOptions):
+        if field.name in CustomerServiceSettings.model_fields:
+            assert getattr(settings, field.name) == field.default, field.name

@@ -9,8 +9,8 @@ from langchain_core.runnables import RunnableLambda
 from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
+from apps.applications import Applications
 from apps.recorded_stream import RecordedStream
-from apps.server.chains import Chains
 from apps.tools import build_tools
 from chains.customer_service import Citation, OpenQuestion, ServiceReply
 from chains.errors import ChainInputError
@@ -133,7 +133,7 @@ def test_what_concerns_the_operator_is_logged_and_not_told(error, caplog):
     def fail(_):
         raise error
 
-    [tool] = build_tools(Chains(customer_service=RunnableLambda(fail)))
+    [tool] = build_tools(Applications(customer_service=RunnableLambda(fail)))
     message = call(tool, question="hello")
     assert (message.status, "go on without it" in message.content) == ("error", True)
     assert "secret" not in message.content
@@ -145,17 +145,17 @@ def test_an_error_of_the_input_is_told():
         msg = "name one order"
         raise ChainInputError(msg)
 
-    [tool] = build_tools(Chains(customer_service=RunnableLambda(refuse)))
+    [tool] = build_tools(Applications(customer_service=RunnableLambda(refuse)))
     assert call(tool, question="hello").content == "name one order"
 
 
 def test_a_classifier_that_is_not_there_is_named_with_those_that_are():
-    [tool] = build_tools(Chains(classifiers={"topic": TOPIC}))
+    [tool] = build_tools(Applications(classifiers={"topic": TOPIC}))
     assert "use one of: topic" in call(tool, model="intent", texts=["a"]).content
 
 
 def test_what_a_workspace_does_not_have_gets_no_tool(chains):
-    assert build_tools(Chains()) == []
+    assert build_tools(Applications()) == []
     assert "list_alerts" not in [tool.name for tool in build_tools(chains)]  # without a recorded stream
 
 
@@ -166,7 +166,7 @@ def test_known_slots_reach_the_chain_and_a_question_back_names_its_slot():
             text=text, route="clarify", reason="", open_question=OpenQuestion(intents=("track",), slot="order")
         )
 
-    [tool] = build_tools(Chains(customer_service=RunnableLambda(reply)))
+    [tool] = build_tools(Applications(customer_service=RunnableLambda(reply)))
     result = tool.invoke({"question": "where?", "slots": {"order": "VT-1"}})
     assert result["answer"] == "Order VT-1"
     assert result["asks_for"] == {"intents": ["track"], "slot": "order"}
@@ -175,7 +175,7 @@ def test_known_slots_reach_the_chain_and_a_question_back_names_its_slot():
 def test_long_results_fit_a_context_window(tools):
     quote = Citation(source="a.md", start=0, end=9_000, quote="q" * 9_000)
     reply = ServiceReply(text="t" * 90_000, route="answer", citations=(quote,) * 50, reason="")
-    [answer] = build_tools(Chains(customer_service=RunnableLambda(lambda _: reply)))
+    [answer] = build_tools(Applications(customer_service=RunnableLambda(lambda _: reply)))
     posts = [make_post(number, "x" * 10_000) for number in range(50)]
     messages = [
         call(answer, question="q"),
@@ -197,7 +197,7 @@ def test_alerts_follow_the_file_and_an_unchanged_file_is_read_once(tmp_path):
 
     stream = RecordedStream(tmp_path / "stream.jsonl")
     chain = build_monitoring_chain(topic=RunnableLambda(count), sentiment=SENTIMENT)
-    tools = {tool.name: tool for tool in build_tools(Chains(monitoring=chain), stream=stream)}
+    tools = {tool.name: tool for tool in build_tools(Applications(monitoring=chain), stream=stream)}
     show = tools["list_alerts"]
     assert show.invoke({})["num_posts"] == 0
     stream.path.write_text(json.dumps(make_post(1, "app")), encoding="utf-8")

@@ -7,6 +7,8 @@ import pytest
 from apps.errors import NotBuiltError, SettingsError, WorkspaceError
 from apps.settings import load_settings
 from apps.wiring import (
+    ITEM_MODELS_NAME,
+    KNOWN_QUESTIONS_NAME,
     build_customer_service,
     build_monitoring,
     build_recommendation,
@@ -64,6 +66,28 @@ def test_every_chain_answers_after_the_quickstart(built):
     chosen = build_recommendation(built).invoke({"user": "u1", "k": 3})
     assert isinstance(chosen, Recommendation)
     assert len(chosen.items) == 3
+
+
+KNOWN = "- id: gift\n  question: Do gift cards expire?\n  answer: After five years.\n"
+
+
+def test_what_is_learnt_from_records_is_learnt_once(copied, monkeypatch):
+    (copied / "customer_service" / "known_questions.yaml").write_text(KNOWN, encoding="utf-8")
+    settings, question = load_settings(copied), "Do gift cards expire?"
+    for name in (KNOWN_QUESTIONS_NAME, ITEM_MODELS_NAME):
+        (settings.models_folder / name).unlink(missing_ok=True)
+    told = build_customer_service(settings).invoke(question)
+    listed = build_recommendation(settings).invoke({"user": "u1", "k": 5})
+    with monkeypatch.context() as patched:
+        for name in ("fit_known_questions", "learn_item_models"):
+            patched.setattr(f"apps.wiring.{name}", None)  # calling it would fail
+        again = build_customer_service(settings).invoke(question)
+        assert again.model_copy(update={"steps": told.steps}) == told
+        assert build_recommendation(settings).invoke({"user": "u1", "k": 5}) == listed
+    known = copied / "customer_service" / "known_questions.yaml"
+    known.write_text(KNOWN.replace("five", "six"), encoding="utf-8")
+    assert told.text == "After five years."
+    assert build_customer_service(settings).invoke(question).text == "After six years."
 
 
 def test_a_workspace_keeps_its_conversations(copied):

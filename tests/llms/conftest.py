@@ -7,6 +7,7 @@ import pytest
 from llms.finetuning.classifier.finetune import finetune_classifier
 from llms.finetuning.classifier.options import ClassifierOptions
 from llms.finetuning.data.examples import LabelledText, LabelledTexts
+from llms.finetuning.trainer import adapted_models
 
 _TEXTS = {
     "card": [
@@ -46,3 +47,23 @@ def trained(labelled_texts, training_options, tmp_path_factory):
 def trained_copy(trained, tmp_path):
     """A copy of the trained folder that a test may damage."""
     return shutil.copytree(trained.folder, tmp_path / "copy")
+
+
+class _AppliedError(Exception):
+    """Ends a training where its method is applied."""
+
+
+@pytest.fixture
+def applied_method(monkeypatch):
+    """A function that starts a training and returns the method it applies; nothing is trained."""
+
+    def find(train):
+        with pytest.raises(_AppliedError) as raised:
+            train()
+        return str(raised.value)
+
+    def apply(body, method, *, rank, num_steps):
+        raise _AppliedError(method)
+
+    monkeypatch.setattr(adapted_models, "apply_method", apply)
+    return find

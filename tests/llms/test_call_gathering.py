@@ -23,7 +23,7 @@ class SlowModel:
         self.passes.append(list(items))
         if len(self.passes) == 1:
             self.begun.set()
-            self.go_on.wait(10)
+            self.go_on.wait(60)
         if "interrupt" in items:
             raise KeyboardInterrupt
         if any(item < 0 for item in items):
@@ -35,7 +35,7 @@ class SlowModel:
         """Start the first call, then the others while it runs, and return their futures."""
         with ThreadPoolExecutor(len(calls)) as pool:
             futures = [pool.submit(self.gatherer.call, calls[0])]
-            self.begun.wait(10)
+            self.begun.wait(60)
             for number, call in enumerate(calls[1:], start=1):
                 futures.append(pool.submit(self.gatherer.call, call))
                 while len(self.gatherer._waiting) < number:  # in the order given
@@ -84,12 +84,12 @@ def test_a_caller_interrupted_while_it_waits_leaves_the_queue_moving():
     model = SlowModel()
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(model.gatherer.call, [1])
-        model.begun.wait(10)
+        model.begun.wait(60)
         interrupted = pool.submit(_interrupted_call, model.gatherer)
-        assert isinstance(interrupted.exception(10), KeyboardInterrupt)
+        assert isinstance(interrupted.exception(60), KeyboardInterrupt)
         last = pool.submit(model.gatherer.call, [3])
         model.go_on.set()
-        assert (first.result(10), last.result(10)) == ([2], [6])
+        assert (first.result(60), last.result(60)) == ([2], [6])
     assert [2] not in model.passes
 
 

@@ -1,1 +1,1 @@
-"""The workspace's customer service and models behind the addresses that OpenAI's clients know."""
+"""OpenAI-compatible API over the workspace's customer service and models."""

@@ -1,4 +1,4 @@
-"""OpenAI's messages and parameters as LangChain's."""
+"""Conversion of OpenAI's messages and parameters to LangChain's."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""LangChain's answers as OpenAI's completions, whole and in chunks."""
+"""Completions in OpenAI's form from LangChain's answers, whole and in chunks, and errors in a stream of them."""
 
 import json
 import time
@@ -9,7 +9,11 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
+from apps.server.problems import explain_error, openai_error
+from apps.server.streaming import encode_event
+
 Body = dict[str, Any]
+END_OF_STREAM = b"data: [DONE]\n\n"
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
@@ -29,15 +33,20 @@ def completion(
     """Return a whole completion with one choice per answer."""
     choices = [
         {
-            "index": place,
+            "index": index,
             "message": _message(answer),
             "finish_reason": _finish_reason(answer),
             "logprobs": answer.response_metadata.get("logprobs"),
         }
-        for place, answer in enumerate(answers)
+        for index, answer in enumerate(answers)
     ]
     body = {**_head(model, "chat.completion"), "choices": choices, "usage": _usage(usage)}
     return body if extension is None else body | {"tunechain": dict(extension)}
+
+
+def show_error(error: Exception) -> bytes:
+    """Return the last event of a stream that breaks off."""
+    return encode_event(openai_error(explain_error(error, client_chooses_options=True)))
 
 
 class ChunkWriter:
@@ -124,7 +133,7 @@ def _call(call_id: str | None, name: str, arguments: str) -> Body:
 
 def _call_deltas(part: AIMessage) -> list[Body]:
     if not isinstance(part, AIMessageChunk):  # a model that cannot stream gives its whole answer
-        return [{"index": place, **call} for place, call in enumerate(_message(part).get("tool_calls", ()))]
+        return [{"index": index, **call} for index, call in enumerate(_message(part).get("tool_calls", ()))]
     deltas = []
     for piece in part.tool_call_chunks:
         delta: Body = {"index": piece["index"] or 0, "function": {"arguments": piece["args"] or ""}}

@@ -1,4 +1,4 @@
-"""What OpenAI's clients send; a parameter that is not here is refused, never ignored."""
+"""Request schemas of OpenAI's API; a parameter that is not here is refused, never ignored."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

@@ -1,26 +1,22 @@
-"""Customer service as if it were a chat model: the last message is answered, the earlier ones give what it needs."""
+"""Completions of customer service: the last message is answered, the earlier ones give what it needs."""
 
-import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from fastapi import Request
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
 from apps.server.admission import Admission
-from apps.server.connection import run_while_connected
-from apps.server.event_stream import encode_event
 from apps.server.openai_api.messages import to_text
-from apps.server.openai_api.model_errors import model_refusals
-from apps.server.openai_api.replies import ChunkWriter, completion
+from apps.server.openai_api.replies import END_OF_STREAM, ChunkWriter, completion, show_error
 from apps.server.openai_api.schemas import ChatRequest
 from apps.server.openai_api.turns import Line, TurnMemory
 from apps.server.problems import ProblemError
-from apps.server.service_run import ServiceRun
+from apps.server.service_run import ServiceRun, Step
+from apps.server.streaming import EventStream, encode_event, run_while_connected, stream_service_run
 from chains.customer_service import ServiceReply, ServiceRequest
-from chains.customer_service.schema import ServiceEvent
 
 _USED = frozenset({"model", "messages", "n", "stream", "stream_options", "user"})
 
@@ -69,51 +65,47 @@ class ServiceCompletion:
             raise ProblemError(400, "The last message must be the user's; it is the one answered.", param="messages")
         turn = memory.find(owner, lines[:-1])
         asked = ServiceRequest(text=lines[-1][1], slots=turn.slots, open_question=turn.open_question)
-        return cls(request, lines, ServiceRun(chain, asked), owner, memory)
+        return cls(request, lines, ServiceRun.of_question(chain, asked), owner, memory)
 
     async def answer(self, connection: Request, admission: Admission) -> dict[str, Any]:
         """Return the whole completion.
 
         Raises:
             ClientGoneError: if the client left before.
-            ProblemError: if it cannot be had.
+            TuneChainError: as the chain; ProblemError, if too many calls wait.
         """
-        with model_refusals():
-            reply = await run_while_connected(connection.receive, self.run.reply(admission))
+        reply = await run_while_connected(connection.receive, self.run.reply(admission))
         self._remember(reply.text, reply)
         return completion(self.request.model, [AIMessage(reply.text)], self.run.usage, _extension(reply))
 
-    async def events(self, admission: Admission) -> AsyncGenerator[bytes, None]:
-        """Yield the chunks of the completion.
-
-        Raises:
-            ProblemError: if it cannot be had.
-        """
+    def stream(self, admission: Admission) -> EventStream:
+        """Return the response that sends the completion in chunks; when the client leaves, the run ends."""
         writer = ChunkWriter(self.request.model, wants_usage=self.request.wants_usage)
-        said = ""
-        with model_refusals():
-            async with contextlib.aclosing(self.run.events(admission)) as events:
-                async for event in events:
-                    text = _new_text(event, said)
-                    said += text
-                    for chunk in writer.write(AIMessage(text)):
-                        yield encode_event(chunk)
-        reply = cast("ServiceReply", event)  # a run ends with it
-        self._remember(said, reply)
-        writer.usage = self.run.usage
-        for chunk in writer.finish(_extension(reply)):
-            yield encode_event(chunk)
-        yield b"data: [DONE]\n\n"
+        said: list[str] = []
+
+        def show(step: Step) -> Iterator[bytes]:
+            said.append(_new_text(step, has_said=any(said)))
+            for chunk in writer.write(AIMessage(said[-1])):
+                yield encode_event(chunk)
+            if not isinstance(step, ServiceReply):
+                return
+            self._remember("".join(said), step)
+            writer.usage = self.run.usage
+            for chunk in writer.finish(_extension(step)):
+                yield encode_event(chunk)
+            yield END_OF_STREAM
+
+        return stream_service_run(self.run, admission=admission, show=show, show_error=show_error)
 
     def _remember(self, said: str, reply: ServiceReply) -> None:
         self.memory.keep(self.owner, [*self.lines, ("assistant", said)], reply)
 
 
-def _new_text(event: ServiceEvent | ServiceReply, said: str) -> str:
-    """Return what an event adds to what was said; a chain that says nothing in parts says all of it in the end."""
-    if isinstance(event, ServiceReply):
-        return "" if said else event.text
-    return event.get("text", "")
+def _new_text(step: Step, *, has_said: bool) -> str:
+    """Return what a step adds to what was said; a chain that says nothing in parts says all of it in the end."""
+    if isinstance(step, ServiceReply):
+        return "" if has_said else step.text
+    return step.get("text", "")
 
 
 def _extension(reply: ServiceReply) -> dict[str, Any]:

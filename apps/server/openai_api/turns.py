@@ -1,4 +1,4 @@
-"""What customer service knew after a turn, so that a client that sends only texts can go on with it."""
+"""Cache of slots and open questions by conversation text, for clients that send only texts."""
 
 import hashlib
 import json

@@ -65,9 +65,9 @@ class OpenVinoEngine(Engine):
             raise EngineError(msg)
         self._export = export
         self._text_end_id: int | None = manifest["text_end_id"]
-        self._dtype: ExportPrecision = manifest["identity"]["dtype"]
+        self._precision: ExportPrecision = manifest["identity"]["dtype"]
         self._prompt_lookup = prompt_lookup
-        self._num_blocks = _num_blocks(manifest["cache_shapes"], self._dtype, kv_cache_bytes)
+        self._num_blocks = _num_blocks(manifest["cache_shapes"], self._precision, kv_cache_bytes)
         super().__init__(
             context_tokens=min(manifest["context_tokens"], self._num_blocks * _BLOCK_TOKENS - _GUESSED_TOKENS),
             end_ids=frozenset(manifest["end_ids"]),
@@ -76,7 +76,7 @@ class OpenVinoEngine(Engine):
         )
         self._handles: dict[Job, genai.GenerationHandle] = {}
         self._num_started = 0
-        self._scorer = _Scorer(export, self._dtype)
+        self._scorer = _Scorer(export, self._precision)
         self._pipeline = self._open_pipeline()
 
     @override
@@ -174,7 +174,7 @@ class OpenVinoEngine(Engine):
         scheduler.max_num_seqs = self.max_running
         scheduler.max_num_batched_tokens = _STEP_TOKENS
         scheduler.enable_prefix_caching = True
-        properties: dict[str, Any] = dict(_properties(self._dtype))
+        properties: dict[str, Any] = dict(_properties(self._precision))
         if self._prompt_lookup:
             properties["prompt_lookup"] = True
         try:
@@ -224,7 +224,7 @@ class OpenVinoEngine(Engine):
 def load_openvino_engine(
     folder: Path,
     *,
-    dtype: ExportPrecision = "bfloat16",
+    precision: ExportPrecision = "bfloat16",
     kv_cache_bytes: int = 1024**3,
     max_running: int = 32,
     prompt_lookup: bool = False,
@@ -234,19 +234,19 @@ def load_openvino_engine(
     Raises:
         EngineError: if OpenVINO is not installed, or cannot run this model with torch's tokens.
     """
-    return _load_openvino_engine(folder, folder_stamp(folder), dtype, kv_cache_bytes, max_running, prompt_lookup)
+    return _load_openvino_engine(folder, folder_stamp(folder), precision, kv_cache_bytes, max_running, prompt_lookup)
 
 
 @functools.lru_cache(maxsize=4)
 def _load_openvino_engine(
     folder: Path,
     _stamp: object,
-    dtype: ExportPrecision,
+    precision: ExportPrecision,
     kv_cache_bytes: int,
     max_running: int,
     prompt_lookup: bool,  # noqa: FBT001 (a cache key)
 ) -> OpenVinoEngine:
-    export = export_openvino(folder, dtype=dtype)
+    export = export_openvino(folder, precision=precision)
     return OpenVinoEngine(export, kv_cache_bytes=kv_cache_bytes, max_running=max_running, prompt_lookup=prompt_lookup)
 
 
@@ -256,9 +256,9 @@ class _Scorer:
     Compiled at the first use; it then holds the weights a second time.
     """
 
-    def __init__(self, export: Path, dtype: ExportPrecision) -> None:
+    def __init__(self, export: Path, precision: ExportPrecision) -> None:
         self._export = export
-        self._dtype = dtype
+        self._precision = precision
         self._lock = threading.Lock()
 
     @functools.cached_property
@@ -266,7 +266,7 @@ class _Scorer:
         import openvino as ov
 
         model = self._export / "openvino_model.xml"
-        return ov.Core().compile_model(model, "CPU", _properties(self._dtype)).create_infer_request()
+        return ov.Core().compile_model(model, "CPU", _properties(self._precision)).create_infer_request()
 
     def score(self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
         """Return the sum of the log probabilities of each continuation's tokens; the prompt is read once."""
@@ -331,19 +331,19 @@ def _batches(continuations: Sequence[Sequence[int]], num_ids: int) -> Iterator[S
         yield continuations[begin : begin + size]
 
 
-def _properties(dtype: ExportPrecision) -> dict[str, str]:
+def _properties(precision: ExportPrecision) -> dict[str, str]:
     """Return how products are computed, and how keys and values are kept.
 
     Both alike: the cache's default, u8, is half as large as bf16 but turns more tokens, and GenAI refuses a bf16
     cache beside float32 products. A CPU that does not multiply bfloat16 natively computes in float32.
     """
-    is_exact = dtype == "float32" or not wants_bfloat16("cpu")
-    precision = "f32" if is_exact else "bf16"
-    return {"INFERENCE_PRECISION_HINT": precision, "KV_CACHE_PRECISION": precision}
+    is_exact = precision == "float32" or not wants_bfloat16("cpu")
+    hint = "f32" if is_exact else "bf16"
+    return {"INFERENCE_PRECISION_HINT": hint, "KV_CACHE_PRECISION": hint}
 
 
-def _num_blocks(cache_shapes: Sequence[Sequence[int]], dtype: ExportPrecision, kv_cache_bytes: int) -> int:
-    bytes_per_value = 4 if _properties(dtype)["KV_CACHE_PRECISION"] == "f32" else 2
+def _num_blocks(cache_shapes: Sequence[Sequence[int]], precision: ExportPrecision, kv_cache_bytes: int) -> int:
+    bytes_per_value = 4 if _properties(precision)["KV_CACHE_PRECISION"] == "f32" else 2
     values_per_token = sum(heads * (key + value) for heads, key, value in cache_shapes)
     blocks = kv_cache_bytes // (values_per_token * bytes_per_value * _BLOCK_TOKENS)
     if blocks < 2:

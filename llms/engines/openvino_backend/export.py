@@ -31,35 +31,35 @@ _TIE = 1e-3  # two logits closer than this are a tie, which float32 sums in anot
 _WINDOW_KEYS = ("sliding_window", "window_size", "attention_window", "attention_chunk_size")
 
 
-def export_openvino(folder: Path, *, dtype: ExportPrecision = "bfloat16") -> Path:
+def export_openvino(folder: Path, *, precision: ExportPrecision = "bfloat16") -> Path:
     """Return a folder that OpenVINO GenAI can run, made from a transformers folder once and then kept.
 
-    It lies beside the model in `openvino/<dtype>`, or under `~/.cache/tunechain` if the model's folder cannot be
+    It lies beside the model in `openvino/<precision>`, or under `~/.cache/tunechain` if the model's folder cannot be
     written. It is made anew when weights, tokenizer, configuration or the libraries change.
 
     Args:
         folder: a checked model folder with a decoder and its tokenizer.
-        dtype: "float32" keeps the weights as they are, "bfloat16" halves them, "int8" quarters them.
+        precision: "float32" keeps the weights as they are, "bfloat16" halves them, "int8" quarters them.
 
     Raises:
         EngineError: if a package is missing, or if this model cannot run there with the tokens that torch gives;
             the message says why.
     """
-    wanted = _identity(folder, dtype)
+    wanted = _identity(folder, precision)
     return export_once(
-        export_folder(folder) / dtype,
-        lambda work: _write_export(folder, work, dtype=dtype, identity=wanted),
+        export_folder(folder) / precision,
+        lambda work: _write_export(folder, work, precision=precision, identity=wanted),
         is_current=lambda export: read_manifest(export).get("identity") == wanted,
         packages=_PACKAGES,
     )
 
 
-def _identity(folder: Path, dtype: str) -> dict[str, str]:
+def _identity(folder: Path, precision: str) -> dict[str, str]:
     libraries = {name: version(name.replace("_", "-")) for name in (*_PACKAGES, "transformers", "torch")}
-    return {"fingerprint": folder_fingerprint(folder), "dtype": dtype, "recipe": _RECIPE, **libraries}
+    return {"fingerprint": folder_fingerprint(folder), "dtype": precision, "recipe": _RECIPE, **libraries}
 
 
-def _write_export(folder: Path, work: Path, *, dtype: ExportPrecision, identity: Mapping[str, str]) -> None:
+def _write_export(folder: Path, work: Path, *, precision: ExportPrecision, identity: Mapping[str, str]) -> None:
     import openvino as ov
 
     model = _load_decoder(folder)
@@ -72,8 +72,8 @@ def _write_export(folder: Path, work: Path, *, dtype: ExportPrecision, identity:
     ov.save_model(graph, path, compress_to_fp16=False)
     verified = _verify(model, work)
     del model
-    if dtype != "float32":
-        _compress(graph, work, dtype=dtype)
+    if precision != "float32":
+        _compress(graph, work, precision=precision)
     manifest = {
         "identity": identity,
         "verified": verified,
@@ -156,10 +156,10 @@ def _blank_control_tokens(detokenizer: "ov.Model", control_ids: Sequence[int]) -
             node.input(2).replace_source_output(ops.constant(ends).output(0))
 
 
-def _compress(graph: "ov.Model", work: Path, *, dtype: ExportPrecision) -> None:
+def _compress(graph: "ov.Model", work: Path, *, precision: ExportPrecision) -> None:
     import openvino as ov
 
-    if dtype == "int8":
+    if precision == "int8":
         import nncf
 
         with quiet_loading("nncf"), contextlib.redirect_stdout(None):  # its progress bar has no switch

@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-DTYPES = ("auto", "float32", "bfloat16", "int8")
+_PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 _LOADING = threading.Lock()  # two threads that ask at once must not both load
 
 
-def load_network(folder: Path, *, device: str, dtype: str = "auto") -> "PreTrainedModel":
+def load_network(folder: Path, *, device: str, precision: str = "auto") -> "PreTrainedModel":
     """Return the network of a model folder; the same files are loaded once and then shared.
 
     Args:
         device: such as "cpu" or "cuda".
-        dtype: "auto" keeps the precision the weights were saved in (16-bit floats become bfloat16 where the CPU
+        precision: "auto" keeps the precision the weights were saved in (16-bit floats become bfloat16 where the CPU
             multiplies it, else float32), "int8" stores the weights of linear layers in 8 bits.
 
     Raises:
         ModelFolderError: if the folder is no causal language model, weights are missing or not finite, or a model
             trained here does not go on as it did when it was saved.
     """
-    if dtype not in DTYPES:
-        msg = f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}"
+    if precision not in _PRECISIONS:
+        msg = f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}"
         raise OptionValueError(msg)
     with _LOADING:
-        return _load_network(folder, folder_stamp(folder), device, dtype)
+        return _load_network(folder, folder_stamp(folder), device, precision)
 
 
 def open_causal_model(folder: Path, *, dtype: Any = "auto") -> "PreTrainedModel":
@@ -62,17 +62,17 @@ def open_causal_model(folder: Path, *, dtype: Any = "auto") -> "PreTrainedModel"
 
 
 @functools.lru_cache(maxsize=4)
-def _load_network(folder: Path, _stamp: object, device: str, dtype: str) -> "PreTrainedModel":
+def _load_network(folder: Path, _stamp: object, device: str, precision: str) -> "PreTrainedModel":
     import torch
 
-    chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(dtype, "auto")
+    chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(precision, "auto")
     model = open_causal_model(folder, dtype=chosen)
     _check_weights(model, folder)
     if device == "cpu" and model.dtype == torch.float16:  # most CPUs multiply it very slowly or not at all
         model.to(torch.bfloat16 if wants_bfloat16(device) else torch.float32)  # type: ignore[arg-type]
     model.eval()  # type: ignore[no-untyped-call]
     model.to(device)  # type: ignore[arg-type]
-    if dtype == "int8":  # whose logits are others by design, so that reference outputs would say nothing
+    if precision == "int8":  # whose logits are others by design, so that reference outputs would say nothing
         from llms.engines.torch_backend.int8_linear import store_weights_in_int8
 
         return store_weights_in_int8(model)

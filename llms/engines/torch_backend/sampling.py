@@ -44,7 +44,7 @@ class Sampler:
 
         raw = logits.float().cpu()
         if raw.isnan().any():
-            msg = "the model's output holds values that are no numbers; use dtype='float32', or another model"
+            msg = "the model's output holds values that are no numbers; use precision='float32', or another model"
             raise EngineError(msg)
         scores = self._penalise(raw.clone()) if self.options.has_penalties else raw
         if self.matcher is not None:

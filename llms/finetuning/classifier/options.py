@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from llms.errors import OptionValueError
-from llms.finetuning.classifier.calibration import Promise
+from llms.finetuning.classifier.evaluation import Promise
 from llms.finetuning.data.examples import ClassifierRow, labels_of
 from llms.finetuning.trainer.options import TrainingOptions
 

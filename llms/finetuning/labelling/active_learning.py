@@ -15,8 +15,8 @@ from llms.classifier.lexical import LexicalModel
 from llms.classifier.out_of_scope import own_closeness
 from llms.encoder.text_encoder import PreparedText, Role, TextEncoder
 from llms.errors import OptionValueError
-from llms.finetuning.classifier.calibration import Promise, fit_calibration
 from llms.finetuning.classifier.data import LabelledRows, to_rows
+from llms.finetuning.classifier.evaluation import Promise, fit_calibration
 from llms.finetuning.classifier.head import fit_linear_layer
 from llms.finetuning.classifier.options import ClassifierOptions
 from llms.finetuning.data.duplicates import text_key

@@ -1,11 +1,8 @@
-"""What a model is, for people and for the hub: a `README.md` beside the weights."""
+"""Model cards: a `README.md` beside the weights, for people and for the Hugging Face hub."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from llms.finetuning.report.report import Task, TrainingReport, replace_text
 from llms.finetuning.report.wording import (
@@ -126,20 +123,20 @@ def _one_line(text: str) -> str:
 
 
 def _front_matter(report: TrainingReport, licence: str | None, languages: Sequence[str]) -> str:
-    content: dict[str, Any] = {}  # without line breaks in texts: some readers end it at any line of dashes
-    if languages:
-        content["language"] = [_one_line(language) for language in languages]
-    if licence:
-        content["license"] = _one_line(licence)
+    from huggingface_hub import ModelCardData
+
+    # without line breaks in texts: some readers end the front matter at any line of dashes
     base, is_hub_id = show_base_model(report.base_model)
-    if is_hub_id:  # the hub refuses anything else
-        content["base_model"] = base
-    content["library_name"] = "tunechain"
-    content["pipeline_tag"] = _PIPELINE_TAGS[report.task]
-    content["tags"] = ["tunechain", _one_line(report.method)]
-    if known := list(dict.fromkeys(_HUB_METRICS[name] for name in report.metrics if name in _HUB_METRICS)):
-        content["metrics"] = known
-    return f"---\n{yaml.safe_dump(content, allow_unicode=True, sort_keys=False)}---\n"
+    data = ModelCardData(
+        language=[_one_line(language) for language in languages] or None,
+        license=_one_line(licence) if licence else None,
+        base_model=base if is_hub_id else None,  # the hub refuses anything else
+        library_name="tunechain",
+        pipeline_tag=_PIPELINE_TAGS[report.task],
+        tags=["tunechain", _one_line(report.method)],
+        metrics=list(dict.fromkeys(_HUB_METRICS[name] for name in report.metrics if name in _HUB_METRICS)) or None,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
 
 
 def _introduction(report: TrainingReport) -> str:

@@ -94,4 +94,4 @@ async def test_a_cancelled_waiter_leaves_its_place():
     await asyncio.sleep(0)
     waiting.cancel()
     first.release()
-    await asyncio.wait_for(wait(third), 1)
+    await asyncio.wait_for(wait(third), 60)

@@ -21,7 +21,7 @@ def _book(**options):
 def test_a_message_finds_the_question_it_resembles():
     match = _book().match("do gift cards ever expire")
     assert match.question.id == "gift"
-    assert 0 < match.lead <= match.relevance <= 1
+    assert 0 < match.margin <= match.relevance <= 1
 
 
 def test_other_wordings_and_further_texts_find_a_question_too():
@@ -74,11 +74,11 @@ def test_too_few_messages_to_prove_the_budget_give_no_false_hit_and_say_so():
 
 def test_strangers_raise_the_threshold_until_they_match_nothing():
     questions = _many(20)
-    strangers = [f"what about w{i}" for i in range(20)] * 10
+    others = [f"what about w{i}" for i in range(20)] * 10
     alone = fit_known_questions(questions, embeddings=HashedEmbeddings())
-    beside = fit_known_questions(questions, embeddings=HashedEmbeddings(), strangers=strangers)
+    beside = fit_known_questions(questions, embeddings=HashedEmbeddings(), out_of_scope=others)
     assert beside.book.min_score > alone.book.min_score
-    assert sum(match.accepted for match in beside.book.batch_match(strangers)) <= 0.02 * len(strangers)
+    assert sum(match.accepted for match in beside.book.batch_match(others)) <= 0.02 * len(others)
     assert beside.false_hit_bound < alone.false_hit_bound
 
 

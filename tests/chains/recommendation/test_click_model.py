@@ -39,7 +39,8 @@ def test_the_model_tells_groups_apart_and_is_calibrated(interest):
 def test_probability_is_higher_for_the_users_group(interest):
     interactions = make_interactions()
     profile = build_profile("u0", interactions.history("u0"), interactions.weights, interactions.now)
-    probabilities = interest.predict(make_table(interactions).compute(profile))
+    table = make_table(interactions)
+    probabilities = interest.predict(table.compute(table.score_user(profile)))
     own = np.array([item.startswith("garden") for item in CATALOGUE])
     assert ((probabilities > 0) & (probabilities < 1)).all()
     assert probabilities[own].mean() > 3 * probabilities[~own].mean()
@@ -59,7 +60,7 @@ def test_extreme_features_give_a_probability_without_overflow(interest):
 def test_examples_take_labels_from_after_and_features_from_before():
     before, after = make_interactions().split_by_time(0.6)
     examples = build_examples(make_table(before), before, after, OPTIONS)
-    start = 0
+    start, table = 0, make_table(before)
     for user in dict.fromkeys(examples.users.tolist()):
         size = int((examples.users == user).sum())
         rows = slice(start, start + size)
@@ -67,7 +68,7 @@ def test_examples_take_labels_from_after_and_features_from_before():
         wanted = {e.item for e in after.history(user) if e.event != "view"} - set(profile.recent)
         assert examples.labels[rows].sum() == len(wanted)
         positions = [CATALOGUE.positions[item] for item in wanted]
-        expected = make_table(before).compute(profile, np.array(positions))
+        expected = table.compute(table.score_user(profile), np.array(positions))
         found = examples.features[rows][examples.labels[rows]]
         np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-5)
         start += size

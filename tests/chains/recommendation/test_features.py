@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 
 from chains.recommendation import embed_catalogue
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
-from chains.recommendation.user_profile import build_profile, build_taste
+from chains.recommendation.user_profile import build_profile, embed_user
 from retrievers.interactions import EventKind, EventWeights, Interactions
 from tests.chains.recommendation.worlds import EMBEDDINGS, START, make_catalogue, make_event, make_events
 
 CATALOGUE = make_catalogue()
 VECTORS = embed_catalogue(CATALOGUE, EMBEDDINGS)
+
+
+def compute(table, profile, rows=None):
+    return table.compute(table.score_user(profile), rows)
 
 
 def make_table(events, now=None):
@@ -33,12 +37,12 @@ def column(features, name):
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(list(CATALOGUE)), st.floats(0.01, 100), max_size=6))
 def test_a_taste_has_length_1_or_is_zero(strengths):
-    length = np.linalg.norm(build_taste(VECTORS, CATALOGUE.positions, strengths))
+    length = np.linalg.norm(embed_user(VECTORS, CATALOGUE.positions, strengths))
     assert length == pytest.approx(1.0 if strengths else 0.0, abs=1e-5)
 
 
 def test_a_taste_leans_towards_what_is_stronger():
-    taste = build_taste(VECTORS, CATALOGUE.positions, {"garden0": 5.0, "music0": 1.0})
+    taste = embed_user(VECTORS, CATALOGUE.positions, {"garden0": 5.0, "music0": 1.0})
     cosines = VECTORS @ taste
     assert cosines[CATALOGUE.positions["garden0"]] > cosines[CATALOGUE.positions["music0"]]
 
@@ -60,13 +64,13 @@ def test_features_are_unaffected_by_later_events():
     events = make_events()
     now = START + timedelta(days=30)
     past = [event for event in events if event.time <= now]
-    with_future = make_table(events, now).compute(make_profile(events, 30))
-    without = make_table(past, now).compute(make_profile(past, 30))
+    with_future = compute(make_table(events, now), make_profile(events, 30))
+    without = compute(make_table(past, now), make_profile(past, 30))
     np.testing.assert_allclose(with_future, without, atol=1e-4)
 
 
 def test_features_are_finite_and_taste_is_0_for_strangers():
-    features = make_table(make_events()).compute(make_profile([], 60))
+    features = compute(make_table(make_events()), make_profile([], 60))
     assert features.shape == (len(CATALOGUE), len(FEATURE_NAMES))
     assert np.isfinite(features).all()
     for name in ("taste_cosine", "recent_cosine", "collaborative", "factors", "price_match", "tag_affinity"):
@@ -76,12 +80,12 @@ def test_features_are_finite_and_taste_is_0_for_strangers():
 def test_some_rows_equal_those_rows_of_all():
     table, profile = make_table(make_events()), make_profile(make_events(), 60)
     rows = np.array([7, 2, 11])
-    np.testing.assert_array_equal(table.compute(profile, rows), table.compute(profile)[rows])
+    np.testing.assert_array_equal(compute(table, profile, rows), compute(table, profile)[rows])
 
 
 def test_features_point_to_the_users_group():
     events = make_events()
-    features = make_table(events).compute(make_profile(events, 60))
+    features = compute(make_table(events), make_profile(events, 60))
     own = np.array([item.startswith("garden") for item in CATALOGUE])
     for name in ("taste_cosine", "recent_cosine", "collaborative", "factors", "price_match", "tag_affinity"):
         values = column(features, name)
@@ -90,7 +94,7 @@ def test_features_point_to_the_users_group():
 
 def test_newness_falls_with_age_and_is_0_before_its_time():
     events = [make_event("u", "garden0", day=-100)]  # 2025-09-23
-    values = column(make_table(events).compute(make_profile([], -100)), "newness")
+    values = column(compute(make_table(events), make_profile([], -100)), "newness")
     by_number = {int(item[-1]): values[at] for item, at in CATALOGUE.positions.items() if item.startswith("music")}
     assert 0 < by_number[0] < by_number[5] <= 1  # number 5 was created on 2025-09-09
     assert by_number[9] == 0  # created on 2025-11-28, not yet there

@@ -5,8 +5,9 @@ import math
 
 import pytest
 
+from llms.chat.generation import GenerationFields
 from llms.errors import TuneChainError, UnknownOptionError
-from llms.options import GenerationOptions, merge_options
+from llms.options import GenerationOptions, is_option, merge_options
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,8 @@ def test_a_lone_stop_text_is_not_taken_apart():
 def test_options_cannot_be_changed_afterwards():
     with pytest.raises(dataclasses.FrozenInstanceError):
         GenerationOptions().temperature = 1.0
+
+
+def test_a_chat_model_has_a_field_for_every_option_of_a_call():
+    own = {name for name in GenerationFields.model_fields if is_option(name)}
+    assert len(own) == len(dataclasses.fields(GenerationOptions)) - 1  # log probabilities are wanted by calls only

@@ -1,7 +1,6 @@
 """Trained folders and plain transformers folders as classifiers."""
 
 import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +10,7 @@ from llms.errors import ModelFolderError, ModelNotFoundError, OptionValueError, 
 from llms.finetuning.classifier.finetune import finetune_classifier
 from llms.finetuning.data.examples import LabelledText, LabelledTexts
 from tests.contracts import ClassifierContract
+from tests.waiting import wait_until
 
 
 class TestTrainedClassifier(ClassifierContract):
@@ -44,7 +44,8 @@ def test_threads_that_ask_at_once_are_answered_in_fewer_passes_each_with_its_own
 
     def counted(texts, **options):
         passes.append(len(texts))
-        time.sleep(0.01)  # long enough for the others to come
+        if len(passes) == 1:
+            wait_until(lambda: len(classifier._gatherer._waiting) > 1)  # others come meanwhile
         return predict(texts, **options)
 
     monkeypatch.setattr(type(classifier.head), "predict", lambda _, texts, **options: counted(texts, **options))

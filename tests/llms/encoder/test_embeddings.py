@@ -197,14 +197,14 @@ def test_threads_that_wait_share_a_forward_pass(encoder_folder, monkeypatch):
 
     def slow_forward(batch):
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
         sizes.append(len(batch))
         return forward(batch)
 
     monkeypatch.setattr(encoder, "_forward", slow_forward)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(encoder.encode, ["first"])
-        begun.wait(10)
+        begun.wait(60)
         others = [pool.submit(encoder.encode, [f"card {i}"]) for i in range(7)]
         while len(encoder._gatherer._waiting) < 7:
             pass
@@ -279,7 +279,7 @@ def test_loading_leaves_logging_levels_as_they_were_even_from_two_threads():
     def hold():
         with quiet_loading():
             inside.set()
-            leave.wait(5)
+            leave.wait(60)
 
     def follow():
         with quiet_loading():
@@ -287,7 +287,7 @@ def test_loading_leaves_logging_levels_as_they_were_even_from_two_threads():
 
     first, second = threading.Thread(target=hold), threading.Thread(target=follow)
     first.start()
-    inside.wait(5)
+    inside.wait(60)
     second.start()
     second.join(0.05)  # without a lock it has come and gone by now, or holds the lowered levels as "before"
     leave.set()

@@ -56,7 +56,7 @@ def folder(model, tmp_path_factory):
 @pytest.fixture(scope="module")
 def engine(folder):
     """A Llama in float32 that several tests share."""
-    return load_openvino_engine(folder, dtype="float32", kv_cache_bytes=CACHE_BYTES)
+    return load_openvino_engine(folder, precision="float32", kv_cache_bytes=CACHE_BYTES)
 
 
 def _saved(model, folder):
@@ -84,7 +84,7 @@ def _ids(engine, *requests):
 def test_greedy_tokens_equal_transformers_whatever_runs_beside(name, model, folder, tmp_path):
     model = model if name == "llama" else build_decoder(name)
     folder = folder if name == "llama" else _saved(model, tmp_path)
-    engine = load_openvino_engine(folder, dtype="float32", kv_cache_bytes=CACHE_BYTES)
+    engine = load_openvino_engine(folder, precision="float32", kv_cache_bytes=CACHE_BYTES)
     asked = prompts(5, 40, 17, 64, 200)
     expected = [expected_ids(model, prompt) for prompt in asked]
     assert greedy_ids(engine, asked) == expected
@@ -92,16 +92,16 @@ def test_greedy_tokens_equal_transformers_whatever_runs_beside(name, model, fold
 
 
 def test_prompt_lookup_changes_no_token(folder, engine):
-    looking = load_openvino_engine(folder, dtype="float32", kv_cache_bytes=CACHE_BYTES, prompt_lookup=True)
+    looking = load_openvino_engine(folder, precision="float32", kv_cache_bytes=CACHE_BYTES, prompt_lookup=True)
     asked = [prompt * 4 for prompt in prompts(12, 15, 18)]
     for options in ({}, {"temperature": 0.8, "seed": 3}, {"repetition_penalty": 1.2}, {"frequency_penalty": 0.5}):
         requests = [_request(prompt, max_new_tokens=40, **options) for prompt in asked]
         assert _ids(looking, *requests) == _ids(engine, *requests)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
-def test_smaller_weights_answer_too(folder, dtype):
-    engine = load_openvino_engine(folder, dtype=dtype, kv_cache_bytes=CACHE_BYTES)
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_smaller_weights_answer_too(folder, precision):
+    engine = load_openvino_engine(folder, precision=precision, kv_cache_bytes=CACHE_BYTES)
     assert [len(ids) for ids in greedy_ids(engine, prompts(5, 40))] == [12, 12]
 
 
@@ -110,7 +110,7 @@ def test_the_end_token_ends_the_answer_and_is_not_shown(model, tmp_path):
     expected = expected_ids(model, prompt)
     twin = build_decoder("llama")
     twin.generation_config.eos_token_id = [expected[5]]
-    engine = load_openvino_engine(_saved(twin, tmp_path), dtype="float32", kv_cache_bytes=CACHE_BYTES)
+    engine = load_openvino_engine(_saved(twin, tmp_path), precision="float32", kv_cache_bytes=CACHE_BYTES)
     (event,) = run_requests(engine, [_request(prompt, max_new_tokens=12)])
     assert list(event.ids) == expected[: expected.index(expected[5])]
     assert event.finish_reason == "stop"
@@ -295,7 +295,7 @@ def test_scores_do_not_depend_on_how_many_fit_into_memory(engine, monkeypatch):
 
 
 def test_a_hundred_requests_of_many_threads_all_end_right(folder, model):
-    engine = OpenVinoEngine(export_openvino(folder, dtype="float32"), kv_cache_bytes=1024**2, max_waiting=100)
+    engine = OpenVinoEngine(export_openvino(folder, precision="float32"), kv_cache_bytes=1024**2, max_waiting=100)
     asked = prompts(*range(5, 15))
     expected = [expected_ids(model, prompt) for prompt in asked]
     with ThreadPoolExecutor(20) as pool:
@@ -304,7 +304,7 @@ def test_a_hundred_requests_of_many_threads_all_end_right(folder, model):
 
 
 def test_a_small_cache_lets_requests_wait_instead_of_breaking_them(folder, model):
-    export = export_openvino(folder, dtype="float32")
+    export = export_openvino(folder, precision="float32")
     engine = OpenVinoEngine(export, kv_cache_bytes=6 * 32 * 2 * 2 * 2 * 16 * 4)  # six blocks of 32 tokens
     assert engine.context_tokens == 6 * 32 - 5  # five may be guessed beyond the end
     asked = prompts(80, 90, 100, 110)
@@ -327,11 +327,11 @@ def test_a_cancelled_request_is_not_computed_any_further(engine):
         _request([5, 6], max_new_tokens=400, wants_pieces=True), lambda event: take(cancelled, event, ended)
     )
     engine.submit(_request([7, 8], max_new_tokens=60), lambda event: take(others, event, done))
-    assert started.wait(10)
+    assert started.wait(60)
     ticket.cancel()
-    assert ended.wait(10)
+    assert ended.wait(60)
     assert cancelled[-1].finish_reason == "cancelled"
-    assert done.wait(10)
+    assert done.wait(60)
     assert len(others[-1].ids) == 60
     metrics = engine._pipeline.get_metrics()
     assert (metrics.scheduled_requests, metrics.requests) == (1, 1)  # in the last step only the other one ran
@@ -346,14 +346,14 @@ def test_a_request_cancelled_alone_leaves_nothing_behind(engine):
             ended.set()
 
     ticket = engine.submit(_request([5, 6], max_new_tokens=400, wants_pieces=True), take)
-    assert started.wait(10)
+    assert started.wait(60)
     ticket.cancel()
-    assert ended.wait(10)
+    assert ended.wait(60)
     assert not engine.run_between_steps(engine._pipeline.has_non_finished_requests).result(10)
 
 
 def test_the_engine_works_on_after_a_step_failed(folder, model, monkeypatch):
-    engine = OpenVinoEngine(export_openvino(folder, dtype="float32"), kv_cache_bytes=CACHE_BYTES)
+    engine = OpenVinoEngine(export_openvino(folder, precision="float32"), kv_cache_bytes=CACHE_BYTES)
     (prompt,) = prompts(9)
 
     class Broken:
@@ -370,7 +370,7 @@ def test_the_engine_works_on_after_a_step_failed(folder, model, monkeypatch):
 
 
 def test_an_engine_is_loaded_once(folder):
-    first, second = (load_openvino_engine(folder, dtype="float32", kv_cache_bytes=CACHE_BYTES) for _ in range(2))
+    first, second = (load_openvino_engine(folder, precision="float32", kv_cache_bytes=CACHE_BYTES) for _ in range(2))
     assert first is second
 
 

@@ -23,7 +23,7 @@ from tests.tiny_models import build_chat_model, build_chat_tokenizer
 def exported(tmp_path_factory):
     """A model folder with a float32 export beside it; do not change it."""
     folder = build_chat_model(tmp_path_factory.mktemp("models") / "chat")
-    export_openvino(folder, dtype="float32")
+    export_openvino(folder, precision="float32")
     return folder
 
 
@@ -38,8 +38,8 @@ def count_exports(monkeypatch):
     """A list of the precisions that were really exported."""
     made = []
 
-    def write(source, work, *, dtype, identity):
-        made.append(dtype)
+    def write(source, work, *, precision, identity):
+        made.append(precision)
         (work / "manifest.json").write_text(json.dumps({"identity": identity}), encoding="utf-8")
 
     monkeypatch.setattr(openvino_export, "_write_export", write)
@@ -62,7 +62,7 @@ def test_an_export_is_no_part_of_the_model(exported, tmp_path):
 
 
 def test_a_right_export_is_used_again(folder, count_exports):
-    assert export_openvino(folder, dtype="float32") == folder / "openvino" / "float32"
+    assert export_openvino(folder, precision="float32") == folder / "openvino" / "float32"
     assert count_exports == []
 
 
@@ -71,20 +71,20 @@ def test_a_changed_model_is_exported_anew(folder, count_exports, name):
     with (folder / name).open("ab") as file:
         file.write(b" ")
     for _ in range(2):
-        export_openvino(folder, dtype="float32")
+        export_openvino(folder, precision="float32")
     assert count_exports == ["float32"]
     assert not list((folder / "openvino").glob(".*"))  # nothing half-done is left
 
 
 def test_other_versions_of_the_libraries_export_anew(folder, count_exports, monkeypatch):
     monkeypatch.setattr(openvino_export, "version", lambda name: "0.0")
-    export_openvino(folder, dtype="float32")
+    export_openvino(folder, precision="float32")
     assert count_exports == ["float32"]
 
 
 def test_an_export_without_its_manifest_is_not_used(folder, count_exports):
     (folder / "openvino" / "float32" / "manifest.json").unlink()
-    export_openvino(folder, dtype="float32")
+    export_openvino(folder, precision="float32")
     assert count_exports == ["float32"]
 
 
@@ -92,7 +92,7 @@ def test_exports_at_the_same_time_do_not_break_each_other(folder, count_exports,
     shutil.rmtree(folder / "openvino")
     monkeypatch.setattr("llms.openvino_export._EXPORTING", contextlib.nullcontext())  # as if processes
     with ThreadPoolExecutor(8) as pool:
-        places = list(pool.map(lambda _: export_openvino(folder, dtype="int8"), range(16)))
+        places = list(pool.map(lambda _: export_openvino(folder, precision="int8"), range(16)))
     assert set(places) == {folder / "openvino" / "int8"}
     assert [path.name for path in (folder / "openvino").iterdir()] == ["int8"]
 
@@ -100,7 +100,7 @@ def test_exports_at_the_same_time_do_not_break_each_other(folder, count_exports,
 def test_a_folder_that_cannot_be_written_is_exported_elsewhere(folder, count_exports, monkeypatch, tmp_path):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    place = export_openvino(folder, dtype="float32")
+    place = export_openvino(folder, precision="float32")
     assert place == tmp_path / ".cache" / "tunechain" / "openvino" / folder_fingerprint(folder) / "float32"
 
 
@@ -109,12 +109,12 @@ def test_a_missing_package_names_the_install_line(tmp_path):
         export_once(tmp_path, pytest.fail, is_current=lambda _: True, packages=["openvino", "no_such_package"])
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "int8"])
-def test_smaller_weights_are_verified_before_they_are_made_small(folder, dtype, capfd):
-    export = export_openvino(folder, dtype=dtype)
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_smaller_weights_are_verified_before_they_are_made_small(folder, precision, capfd):
+    export = export_openvino(folder, precision=precision)
     size = {path.name: path.stat().st_size for path in export.iterdir()}
     full = (folder / "openvino" / "float32" / "openvino_model.bin").stat().st_size
-    assert size["openvino_model.bin"] < full * (0.6 if dtype == "bfloat16" else 0.45)
+    assert size["openvino_model.bin"] < full * (0.6 if precision == "bfloat16" else 0.45)
     assert read_manifest(export)["verified"]["answer_tokens"] == 16
     assert capfd.readouterr().out == ""  # no log, no progress bar
 
@@ -147,7 +147,7 @@ def test_other_tokens_than_those_of_torch_are_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(openvino_export, "_openvino_answers", wrong)
     with pytest.raises(EngineError, match="tokens differ from torch's at position 3 after a prompt of 37 tokens"):
-        export_openvino(tmp_path, dtype="float32")
+        export_openvino(tmp_path, precision="float32")
 
 
 def _save(model, folder):

@@ -86,10 +86,16 @@ def test_the_manifest_says_what_was_trained(trained_embeddings, options):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("keep_adapter", [False, True])
-def test_every_method_gives_a_folder_that_loads(method, keep_adapter, options, encoder_folder, tmp_path):
-    if keep_adapter and method in ("full", "adapter", "prefix"):
-        pytest.skip("always or never kept apart")
+def test_the_method_of_the_options_is_applied(method, options, tmp_path, applied_method):
+    changed = dataclasses.replace(options, method=method)
+    assert applied_method(lambda: finetune_embeddings(PAIRS, tmp_path / "model", changed)) == method
+
+
+# each way a folder can be written; what each method learns is tested with the classifier
+@pytest.mark.parametrize(
+    ("method", "keep_adapter"), [("full", False), ("lora", False), ("lora", True), ("prefix", False)]
+)
+def test_every_kind_of_folder_loads(method, keep_adapter, options, encoder_folder, tmp_path):
     changed = dataclasses.replace(options, method=method, keep_adapter=keep_adapter, epochs=1)
     result = finetune_embeddings(PAIRS, tmp_path / "model", changed)
     manifest = load_manifest_of(result.folder, EmbeddingsManifest)

@@ -1,6 +1,5 @@
 """Suggestions: new texts, each for another reason, the same every time, and better than chance."""
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -19,6 +18,7 @@ from llms.finetuning.labelling.active_learning import (
 )
 from llms.finetuning.labelling.diversity import find_farthest_rows, find_typical_rows
 from tests.llms.finetuning.planted_texts import PlantedEncoder, plant_texts
+from tests.waiting import cpu_seconds
 
 SIZES = [60, 40, 30, 20, 12, 8]
 
@@ -175,6 +175,7 @@ def test_typical_rows_are_in_the_middle_of_their_group():
 def test_ten_thousand_texts_take_less_than_a_minute():
     texts, groups, planted = plant_texts([130] * 77, dimension=384)
     known = _label(texts, groups, range(0, len(texts), 20))
-    started = time.perf_counter()
-    assert len(suggest_rows(known, texts, num_rows=100, encoder=planted)) == 100
-    assert time.perf_counter() - started < 60
+    found = []
+    seconds = cpu_seconds(lambda: found.extend(suggest_rows(known, texts, num_rows=100, encoder=planted)))
+    assert len(found) == 100
+    assert seconds < 60

@@ -76,7 +76,7 @@ def save(index, folder):
 def test_the_vectors_are_those_that_faiss_gives_back(vectors, tmp_path, name):
     index = INDEXES[name](vectors)
     found = read_faiss_file(save(index, tmp_path))
-    assert found.places.tolist() == list(range(index.ntotal))
+    assert found.positions.tolist() == list(range(index.ntotal))
     assert np.array_equal(found.vectors, vectors[: index.ntotal])
     assert found.vectors.shape[1] == DIMENSION
     assert found.is_gapless
@@ -88,7 +88,7 @@ def test_vectors_removed_from_an_ivf_index_leave_gaps(vectors, tmp_path):
     index = INDEXES["ivf"](vectors)
     index.remove_ids(np.array([3, 5]))
     found = read_faiss_file(save(index, tmp_path))
-    assert found.places.tolist() == [place for place in range(NUM_VECTORS) if place not in (3, 5)]
+    assert found.positions.tolist() == [position for position in range(NUM_VECTORS) if position not in (3, 5)]
     assert np.array_equal(found.vectors, np.delete(vectors, [3, 5], axis=0))
     assert not found.is_gapless
 
@@ -122,15 +122,15 @@ def test_changed_bytes_give_vectors_or_a_typed_error(vectors, tmp_path_factory, 
     path = save(INDEXES[name](vectors), tmp_path_factory.mktemp("changed"))
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, min(len(content) - 1, 400)))
-        content[place : place + 1] = bytes([data.draw(st.integers(0, 255))])
+        position = data.draw(st.integers(0, min(len(content) - 1, 400)))
+        content[position : position + 1] = bytes([data.draw(st.integers(0, 255))])
     path.write_bytes(content)
     try:
         found = read_faiss_file(path)
     except OldStoreError:
         return
     assert found.vectors.nbytes <= len(content)
-    assert len(found.places) == len(found.vectors)
+    assert len(found.positions) == len(found.vectors)
 
 
 @pytest.mark.parametrize("num_vectors", [-1, 2**40, 2**62, 2**63 - 1])

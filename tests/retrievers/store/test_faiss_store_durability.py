@@ -189,17 +189,14 @@ def test_a_closed_store_gives_a_typed_error(folder, embedding):
 def test_threads_may_add_delete_and_search_at_once(tmp_path, embedding):
     store = FaissStore(tmp_path / "store", embedding=embedding)
     store.add_texts(TEXTS, ids=[str(i) for i in range(60)])
-    end = time.monotonic() + 1.5
     errors = []
 
     def repeat(work):
-        i = 0
-        while time.monotonic() < end and not errors:
+        for i in range(60):
             try:
                 work(i)
             except Exception as error:  # whatever it is, the test fails with it
                 errors.append(error)
-            i += 1
 
     def add(i):
         store.add_texts([f"fresh {i % 40}"], ids=[f"fresh-{i % 40}"])
@@ -232,7 +229,8 @@ def test_what_was_acknowledged_survives_being_killed(tmp_path, embedding):
             stdout=subprocess.PIPE,
             cwd=Path(__file__).parents[3],
         )
-        assert writer.stdout.readline()  # it writes now
+        for _ in range(5):
+            assert writer.stdout.readline()  # it writes now
         time.sleep(wait_s)
         os.kill(writer.pid, signal.SIGKILL)
         acknowledged = [int(line) for line in writer.stdout.read().split(b"\n")[:-1] if line]

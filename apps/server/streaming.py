@@ -1,16 +1,19 @@
-"""A response of server-sent events that starts soon, shows life, and ends its work when the client leaves."""
+"""Server-sent events: the response, the steps of a customer-service run in it, and work that ends with its client."""
 
 import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from apps.server.connection import ClientGoneError, run_while_connected
+from apps.server.admission import Admission
+from apps.server.problems import explain_error, problem_document
+from apps.server.service_run import ServiceRun, Step
+from chains.customer_service import ServiceReply
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +23,11 @@ _HEADERS = {
 }
 _QUEUE_LENGTH = 16  # events that a slow client may be behind; then the model waits for it
 
-Events = AsyncGenerator[bytes, None]
+HEARTBEAT_S = 10.0  # proxies cut connections on which nothing comes for half a minute
+
+T = TypeVar("T")
+Events: TypeAlias = AsyncGenerator[bytes, None]
+_EVENT_FIELDS = {"step": ("step", "milliseconds"), "route": ("route",), "text": ("text",)}
 
 
 def encode_event(data: Any, *, event: str = "") -> bytes:
@@ -49,7 +56,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: Events, *, show_error: Callable[[Exception], bytes], heartbeat_s: float = 10.0) -> None:
+    def __init__(
+        self, events: Events, *, show_error: Callable[[Exception], bytes], heartbeat_s: float = HEARTBEAT_S
+    ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]  # of the empty body that the base class takes it for
         self._events = events
@@ -102,3 +111,91 @@ class EventStream(Response):
             self._has_started = True
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+
+# --- customer service
+
+
+def stream_service_run(
+    run: ServiceRun,
+    *,
+    admission: Admission,
+    show: Callable[[Step], Iterable[bytes]],
+    show_error: Callable[[Exception], bytes] | None = None,
+) -> EventStream:
+    """Return the response that sends the steps of a run as they happen; when the client leaves, the run ends.
+
+    Args:
+        run: not yet begun.
+        admission: where the run takes a slot, which it gives back at its end.
+        show: the events that the client gets for a step.
+        show_error: turns an error into the last event; without it an `error` event holds a problem document.
+    """
+
+    async def events() -> Events:
+        async with contextlib.aclosing(run.steps(admission)) as steps:
+            async for step in steps:
+                for event in show(step):
+                    yield event
+
+    return EventStream(events(), show_error=show_error or _show_error, heartbeat_s=HEARTBEAT_S)
+
+
+def named_events(
+    show_reply: Callable[[ServiceReply], Mapping[str, Any]], names: Collection[str] = tuple(_EVENT_FIELDS)
+) -> Callable[[Step], Iterator[bytes]]:
+    """Return the function that shows a step as events called `step`, `route`, `text` and `reply`.
+
+    Args:
+        show_reply: the data of the `reply`, which is the last event.
+        names: those of the others that the client may see.
+    """
+
+    def show(step: Step) -> Iterator[bytes]:
+        if isinstance(step, ServiceReply):
+            yield encode_event(show_reply(step), event="reply")
+            return
+        for name, fields in _EVENT_FIELDS.items():
+            if name in step and name in names:
+                yield encode_event({field: value for field, value in step.items() if field in fields}, event=name)
+
+    return show
+
+
+def _show_error(error: Exception) -> bytes:
+    refusal = explain_error(error)
+    return encode_event(problem_document(refusal.status, refusal.detail), event="error")
+
+
+# --- clients that leave
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns; where the client leaves before, the work is cancelled and waited for.
+
+    Args:
+        receive: of the request, whose body has been read.
+        work: what the client waits for.
+
+    Raises:
+        ClientGoneError: if the client left.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_end(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientGoneError
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _wait_for_end(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from llms.classifier.head import ScoreParts
-from llms.finetuning.classifier.calibration import (
+from llms.finetuning.classifier.evaluation import (
     Calibration,
     Promise,
     _fit_scales,

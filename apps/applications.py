@@ -1,16 +1,15 @@
-"""The chains the server offers: built from settings, or passed in."""
+"""The applications of a workspace as one value: every chain and model that could be built from its settings."""
 
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
-from apps.server.schemas import ModelName
 from apps.settings import Settings
 from apps.wiring import (
     build_customer_service,
@@ -29,12 +28,13 @@ from llms.errors import TuneChainError
 
 _log = logging.getLogger(__name__)
 
+ClassifierName = Literal["intent", "topic", "sentiment"]
 SCENARIOS = ("customer_service", "monitoring", "recommendation")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chains:
+class Applications:
     """What can be asked; None where a workspace does not have it.
 
     Attributes:
@@ -59,13 +59,13 @@ class Chains:
         return tuple(name for name in SCENARIOS if getattr(self, name) is not None)
 
 
-def build_chains(settings: Settings) -> Chains:
+def build_applications(settings: Settings) -> Applications:
     """Return every chain and model of the workspace that can be built; all but the encoder have answered once.
 
     What cannot be built is left out and logged with the reason: one broken model must not take the others with it.
     """
     present = scenarios(settings)
-    return Chains(
+    return Applications(
         customer_service=_build("customer_service", lambda: _warm_service(settings), present),
         monitoring=_build("monitoring", lambda: build_monitoring(settings), present),
         recommendation=_build("recommendation", lambda: build_recommendation(settings), present),
@@ -104,10 +104,10 @@ def _warm_chat(settings: Settings) -> BaseChatModel | None:
 
 def _open_classifiers(settings: Settings) -> dict[str, Runnable[str, Classification]]:
     classifiers: dict[str, Runnable[str, Classification]] = {}
-    for name in get_args(ModelName):
+    for name in get_args(ClassifierName):
         if not (settings.models_folder / name).exists():
             continue
-        classifier = _build(name, functools.partial(_warm_classifier, settings, name), get_args(ModelName))
+        classifier = _build(name, functools.partial(_warm_classifier, settings, name), get_args(ClassifierName))
         if classifier is not None:
             classifiers[name] = classifier
     return classifiers

@@ -1,4 +1,4 @@
-"""Held-out rows to scales and thresholds: how scores become probabilities, and probabilities decisions."""
+"""Evaluation of classifiers on held-out rows: how scores become probabilities, and probabilities decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from llms.metrics import classification_metrics, clopper_pearson_lower_bound, mi
 
 _SCOPE_LOSS_SHARE = 0.02  # of in-scope texts that may be taken for out of scope
 # few held-out rows must not lead to absurd certainty; cosines of examples differ by tenths, hence their scale
-_USUAL_LOG_SCALES = np.log([1.0, 1.0, 5.0])
+_PRIOR_LOG_SCALES = np.log([1.0, 1.0, 5.0])
 _PRIOR_SPREAD = 1.5  # of the log scales: a factor of about 4.5 either way is nothing special
 
 
@@ -101,10 +101,10 @@ def _fit_scales(parts: ScoreParts, targets: npt.NDArray[Any]) -> tuple[float, fl
     likelihood = _likelihood_of_several if targets.ndim == 2 else _likelihood_of_one
 
     def loss(log_scales: npt.NDArray[np.float64]) -> float:
-        distance = (log_scales - _USUAL_LOG_SCALES) / _PRIOR_SPREAD
+        distance = (log_scales - _PRIOR_LOG_SCALES) / _PRIOR_SPREAD
         return float(-likelihood(parts.combine(np.exp(log_scales)), targets) + 0.5 * (distance**2).sum())
 
-    best = minimize(loss, _USUAL_LOG_SCALES, method="Nelder-Mead", options={"maxiter": 600})
+    best = minimize(loss, _PRIOR_LOG_SCALES, method="Nelder-Mead", options={"maxiter": 600})
     first, second, third = (float(value) for value in np.exp(best.x))
     return first, second, third
 

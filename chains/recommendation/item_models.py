@@ -1,0 +1,74 @@
+"""All that is learnt about the items before anybody asks: vectors of their texts, and models of who used what."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from langchain_core.embeddings import Embeddings
+from numpy.typing import NDArray
+
+from chains.recommendation.features import BehaviourModels, FeatureOptions, FeatureTable
+from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender
+from retrievers.errors import VectorError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemModels:
+    """What `learn_item_models` learnt, as plain arrays in the order of the catalogue, which can be kept."""
+
+    vectors: NDArray[np.float32]  # (num_items, dim) unit rows
+    item_item: NDArray[np.float32]  # (num_items, num_items), see `ItemItemRecommender`
+    factors: NDArray[np.float32]  # (num_items, num_factors), see `FactorRecommender`
+
+    def make_table(
+        self, *, catalogue: ItemCatalogue, interactions: Interactions, options: FeatureOptions
+    ) -> FeatureTable:
+        """Return the features of the items these were learnt from, at the moment of the last event."""
+        behaviour = BehaviourModels(
+            item_item=ItemItemRecommender(interactions.items, self.item_item),
+            factors=FactorRecommender(interactions.items, self.factors),
+        )
+        return FeatureTable(
+            catalogue=catalogue,
+            vectors=self.vectors,
+            interactions=interactions,
+            options=options,
+            behaviour=behaviour,
+        )
+
+
+def learn_item_models(
+    *, catalogue: ItemCatalogue, embeddings: Embeddings, interactions: Interactions, options: FeatureOptions
+) -> ItemModels:
+    """Return what is to be known of the items; the same records, options and embeddings give the same.
+
+    Args:
+        catalogue: the items.
+        embeddings: gives the item vectors.
+        interactions: all events, on the catalogue's item axis.
+        options: as the interest model was trained with.
+
+    Raises:
+        VectorError: if the embeddings are not one finite vector per item.
+        TrainingDataError: if there are no events.
+    """
+    vectors = embed_catalogue(catalogue, embeddings)
+    behaviour = BehaviourModels.learn(interactions, options, now=interactions.now)
+    return ItemModels(vectors=vectors, item_item=behaviour.item_item.weights, factors=behaviour.factors.factors)
+
+
+def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray[np.float32]:
+    """Return `(num_items, dim)` float32 unit vectors of the items' texts, in catalogue order, from one call.
+
+    Raises:
+        VectorError: if the catalogue is empty, or the vectors are not one finite, non-zero vector per item.
+    """
+    vectors = np.array(embeddings.embed_documents([item.text for item in catalogue.values()]), dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(catalogue) or not len(catalogue):
+        msg = f"expected one vector for each of the {len(catalogue)} items, got an array of shape {vectors.shape}"
+        raise VectorError(msg)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not (lengths > 0).all():
+        msg = "the embeddings hold zeros only, NaN or infinity for some item; check the model"
+        raise VectorError(msg)
+    unit: NDArray[np.float32] = vectors / lengths
+    return unit
