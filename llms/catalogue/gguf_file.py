@@ -90,9 +90,8 @@ def _generation_settings(config: Any, tokenizer: Any) -> Any:
         token_id = tokenizer.convert_tokens_to_ids(name)
         if isinstance(token_id, int) and token_id != tokenizer.unk_token_id and name in str(tokenizer.chat_template):
             ends.add(token_id)
-    return GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id
-    )
+    settings: Any = GenerationConfig
+    return settings(bos_token_id=tokenizer.bos_token_id, eos_token_id=sorted(ends), pad_token_id=tokenizer.pad_token_id)
 
 
 def _write_weights(reader: "GGUFReader", file: Path, config: Any, folder: Path) -> None:
@@ -101,7 +100,8 @@ def _write_weights(reader: "GGUFReader", file: Path, config: Any, folder: Path) 
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config)
+        auto: Any = AutoModelForCausalLM
+        skeleton = auto.from_config(config)
     expected = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
     if config.tie_word_embeddings:
         expected.pop("lm_head.weight", None)
@@ -151,7 +151,8 @@ def _tensors(reader: "GGUFReader", skeleton: Any, config: Any) -> "Iterator[tupl
     )
 
     architecture = str(reader.get_field("general.architecture").contents())  # type: ignore[union-attr]
-    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=config.to_dict())
+    kind: Any = TENSOR_PROCESSORS.get(architecture, TensorProcessor)
+    processor = kind(config=config.to_dict())
     names = get_gguf_hf_weights_map(skeleton, processor)
     for tensor in reader.tensors:
         weights = dequantize(tensor.data, tensor.tensor_type)
