@@ -11,8 +11,8 @@ from llms.classifier.head import ClassifierHead
 from llms.device import choose_device
 from llms.encoder.sentence_encoder import SentenceEncoder, open_sentence_transformer
 from llms.errors import OptionValueError, TrainingDataError
-from llms.finetuning.classifier.evaluation import Calibration, fit_calibration
 from llms.finetuning.classifier.data import LabelledRows, to_rows
+from llms.finetuning.classifier.evaluation import Calibration, fit_calibration
 from llms.finetuning.classifier.head import build_head, cross_fitted_parts, refuse_unlearnable_split
 from llms.finetuning.classifier.options import ClassifierOptions
 from llms.finetuning.data.augmentation import augment_texts
