@@ -96,7 +96,7 @@ class SqliteByteStore(BaseStore[str, bytes]):
             connection.executemany(
                 "INSERT INTO entries (key, size_bytes, value, used_at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
                 "SET size_bytes = excluded.size_bytes, value = excluded.value, used_at = excluded.used_at",
-                [(*entry, now + place) for place, entry in enumerate(sized)],
+                [(*entry, now + index) for index, entry in enumerate(sized)],
             )
             if limit is not None:
                 _make_room(connection, limit)

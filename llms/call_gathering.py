@@ -89,10 +89,10 @@ class CallGatherer(Generic[Item, Answer]):
         if self._max_items is None:
             return len(self._waiting)
         num_items = 0
-        for place, call in enumerate(self._waiting):
+        for index, call in enumerate(self._waiting):
             num_items += len(call.items)
-            if place > 0 and num_items > self._max_items:
-                return place
+            if index > 0 and num_items > self._max_items:
+                return index
         return len(self._waiting)
 
     def _leave(self, call: _Call[Item, Answer]) -> None:

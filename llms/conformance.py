@@ -1,4 +1,4 @@
-"""What LangChain's standard tests leave out for a chat model that runs on this machine, as a pytest class.
+"""Conformance tests of local chat models beyond LangChain's standard ones, as a pytest class.
 
 Inherit `LocalChatModelConformance` and provide its fixtures; nothing here knows how the model is made. Weights need
 not be trained: every check holds for a random model whose answers are long enough.

@@ -1,4 +1,4 @@
-"""Deterministic stand-ins without weights, for tests of this library and of code that uses it."""
+"""Fakes: deterministic stand-ins without weights, for tests of this library and of code that uses it."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Package attributes that are imported when they are first asked for (PEP 562)."""
+"""Lazy package attributes, imported when they are first asked for (PEP 562)."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence

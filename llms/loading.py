@@ -1,4 +1,4 @@
-"""From a model reference (folder, hub id, or the built-in encoder) to a checked folder on this machine."""
+"""Model references (folder, hub id, or the built-in encoder) resolved to checked folders on this machine."""
 
 import contextlib
 import functools
@@ -129,10 +129,10 @@ def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
 def _model_files(folder: Path) -> list[Path]:
     """Return the files of a model; what is derived from it is not looked into, others may be writing there."""
     paths: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        if Path(place) == folder and EXPORT_FOLDER in folders:
+    for index, folders, names in os.walk(folder):
+        if Path(index) == folder and EXPORT_FOLDER in folders:
             folders.remove(EXPORT_FOLDER)
-        paths += [Path(place) / name for name in names]
+        paths += [Path(index) / name for name in names]
     return sorted(paths)
 
 

@@ -1,4 +1,4 @@
-"""The file that says what a saved model is, and proves that nothing in its folder has changed since."""
+"""Manifests of trained models: what they are, their files' hashes, and outputs to compare with."""
 
 import hashlib
 import json

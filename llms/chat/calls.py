@@ -1,4 +1,4 @@
-"""One call of a chat model to what its engine is asked: prompt, options, constraint, tools."""
+"""Calls of a chat model as requests to its engine: prompt, options, constraint, tools."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ def _repeat(request: GenerationRequest, n: Any) -> list[GenerationRequest]:
     seed = request.options.seed
     if n == 1 or seed is None:
         return [request] * n
-    return [replace(request, options=replace(request.options, seed=seed + place)) for place in range(n)]
+    return [replace(request, options=replace(request.options, seed=seed + position)) for position in range(n)]
 
 
 def _with_stop_watch(call: ChatCall) -> ChatCall:

@@ -1,4 +1,4 @@
-"""A local Hugging Face chat model as a complete LangChain chat model: messages in, message out."""
+"""`LocalChatModel`: a local Hugging Face chat model as a LangChain chat model, messages in and a message out."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""How likely each of several texts is as a model's whole answer."""
+"""Probabilities of several texts as a model's whole answer."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Token texts to visible text: ends before a stop text, also where it spans several tokens."""
+"""Streams of visible text: tokens to characters, and the end before a stop text that may span several tokens."""
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,10 @@ class StopFilter:
             return ""
         self._held += text
         # the first to be complete counts, so that the way a text is cut into pieces makes no difference
-        places = [(place + len(stop), place) for stop in self.stops if (place := self._held.find(stop)) >= 0]
-        if places:
+        complete = [(index + len(stop), index) for stop in self.stops if (index := self._held.find(stop)) >= 0]
+        if complete:
             self.found = True
-            shown, self._held = self._held[: min(places)[1]], ""
+            shown, self._held = self._held[: min(complete)[1]], ""
             return shown
         keep = max((_overlap(self._held, stop) for stop in self.stops), default=0)
         shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

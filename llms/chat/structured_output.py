@@ -1,4 +1,4 @@
-"""Which output parser and which call options make a chat model answer in the form of a schema."""
+"""Structured output: call options and output parser for an answer in the form of a schema."""
 
 import json
 from collections.abc import AsyncIterator, Iterator

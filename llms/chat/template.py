@@ -1,4 +1,4 @@
-"""Messages to token ids; the only place that knows a model's chat template."""
+"""Chat templates: messages to token ids; nothing else knows a model's template."""
 
 import functools
 import json

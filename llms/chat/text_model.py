@@ -1,4 +1,4 @@
-"""A local Hugging Face language model as a LangChain LLM: text in, text out."""
+"""`LocalLLM`: a local Hugging Face language model as a LangChain LLM, text in and text out."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator

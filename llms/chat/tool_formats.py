@@ -1,4 +1,4 @@
-"""How families of models write reasoning and tool calls, recognised by their chat template."""
+"""Formats of reasoning and tool calls by family of models, recognised by their chat template."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""Texts to labels with calibrated probabilities.
+"""Classifiers: texts to labels with calibrated probabilities.
 
 Read in this order: `local_classifier`, `head`, `lexical`, `out_of_scope`. Training: `llms.finetuning.classifier`.
 """

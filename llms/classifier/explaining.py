@@ -1,4 +1,4 @@
-"""Which words an answer rests on: integrated gradients through the encoder, and words left out of the n-grams."""
+"""Explanations of labels: integrated gradients through the encoder, words left out of the n-grams, near examples."""
 
 import importlib.util
 import re
@@ -38,18 +38,18 @@ def weigh_words(
         num_steps: points of the integral; more are more exact and take longer.
 
     Raises:
-        UnsupportedOptionError: if captum is not installed, or the encoder's tokens have no places in the text.
+        UnsupportedOptionError: if captum is not installed, or the encoder's tokens have no positions in the text.
 
     References:
         Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017.
     """
-    places, weights, gap = _weigh_tokens(encoder, text, head.weight[label_id], num_steps=num_steps)
+    spans, weights, gap = _weigh_tokens(encoder, text, head.weight[label_id], num_steps=num_steps)
     words = [(match.group(), match.start(), match.end()) for match in _WORDS.finditer(text)]
     by_encoder = np.zeros(len(words))
-    for (start, end), weight in zip(places, weights, strict=True):
-        for place, (_, begin, stop) in enumerate(words):
+    for (start, end), weight in zip(spans, weights, strict=True):
+        for index, (_, begin, stop) in enumerate(words):
             if start < stop and begin < end:
-                by_encoder[place] += weight
+                by_encoder[index] += weight
                 break
     by_ngrams = _losses_without(head, text, words, label_id)
     total = head.scales[0] * by_encoder + head.scales[1] * by_ngrams
@@ -66,11 +66,11 @@ def find_near_examples(head: ClassifierHead, vector: FloatArray, *, num_examples
     cosines = head.examples @ vector
     return tuple(
         NearExample(
-            text=head.example_texts[place],
-            label=head.labels[head.example_labels[place]] if head.example_labels[place] >= 0 else None,
-            similarity=round(float(cosines[place]), 4),
+            text=head.example_texts[index],
+            label=head.labels[head.example_labels[index]] if head.example_labels[index] >= 0 else None,
+            similarity=round(float(cosines[index]), 4),
         )
-        for place in np.argsort(-cosines, kind="stable")[:num_examples]
+        for index in np.argsort(-cosines, kind="stable")[:num_examples]
     )
 
 
@@ -88,7 +88,7 @@ def _losses_without(
 def _weigh_tokens(
     encoder: SentenceEncoder, text: str, direction: FloatArray, *, num_steps: int
 ) -> tuple[list[tuple[int, int]], FloatArray, float]:
-    """Return the places of the tokens in the text, the weight of each, and the gap of the integration."""
+    """Return the spans of the tokens in the text, the weight of each, and the gap of the integration."""
     if importlib.util.find_spec("captum") is None:
         msg = 'explanations need captum, which is not installed; run: pip install "tunechain[explain]"'
         raise UnsupportedOptionError(msg)
@@ -96,9 +96,9 @@ def _weigh_tokens(
     from captum.attr import LayerIntegratedGradients
 
     model = encoder.model.eval()
-    tokens, places = _tokens(model, text)
+    tokens, spans = _tokens(model, text)
     baseline = tokens["input_ids"].clone()
-    is_text = torch.tensor([[end > start for start, end in places]])
+    is_text = torch.tensor([[end > start for start, end in spans]])
     baseline[is_text] = _blank_id(model.tokenizer)
     toward = torch.from_numpy(np.ascontiguousarray(direction))
 
@@ -119,7 +119,7 @@ def _weigh_tokens(
     with torch.inference_mode():
         change = float(logit(tokens["input_ids"])[0] - logit(baseline)[0])
     weights: FloatArray = attributions.sum(dim=-1)[0].detach().numpy()
-    return places, weights, round(abs(float(delta)) / max(abs(change), 1e-6), 4)
+    return spans, weights, round(abs(float(delta)) / max(abs(change), 1e-6), 4)
 
 
 def _tokens(model: Any, text: str) -> tuple[dict[str, "torch.Tensor"], list[tuple[int, int]]]:
@@ -131,8 +131,8 @@ def _tokens(model: Any, text: str) -> tuple[dict[str, "torch.Tensor"], list[tupl
     encoded = model.tokenizer(
         text, truncation=True, max_length=model.max_seq_length, return_offsets_mapping=True, return_tensors="pt"
     )
-    places = [(int(start), int(end)) for start, end in encoded.pop("offset_mapping")[0]]
-    return dict(encoded), places
+    spans = [(int(start), int(end)) for start, end in encoded.pop("offset_mapping")[0]]
+    return dict(encoded), spans
 
 
 def _blank_id(tokenizer: Any) -> int:

@@ -1,4 +1,4 @@
-"""Several classifiers asked at once: those over one encoder read each text once."""
+"""`ClassifierGroup`: several classifiers asked at once; those over one encoder read each text once."""
 
 from collections.abc import Mapping, Sequence
 

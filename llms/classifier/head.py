@@ -1,4 +1,4 @@
-"""What turns texts into probabilities in a classifier; one implementation per kind of model folder."""
+"""Heads of classifiers: sentence vectors, n-grams and near examples to probabilities."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The result type of every classifier."""
+"""Result types of classifiers and their explanations."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -1,4 +1,4 @@
-"""Any transformers model with a classification head, as it is."""
+"""Sequence classification models of transformers that were not trained here, as they are."""
 
 from collections.abc import Sequence
 from pathlib import Path

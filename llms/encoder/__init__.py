@@ -1,4 +1,4 @@
-"""Texts to vectors.
+"""Sentence encoders: texts to vectors.
 
 Read in this order: `local_embeddings`, `text_encoder`, `sentence_encoder`, `openvino`. Training:
 `llms.finetuning.embeddings`; export to OpenVINO: `export`.

@@ -1,4 +1,4 @@
-"""A sentence encoder whose network has an adapter: the base is loaded once, however many adapters use it."""
+"""Encoders with adapters: the base is loaded once, however many adapters use it."""
 
 import copy
 import functools

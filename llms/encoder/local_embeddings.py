@@ -1,4 +1,4 @@
-"""Texts to vectors with a local sentence encoder, as a LangChain embeddings object."""
+"""`LocalEmbeddings`: texts to vectors with a local sentence encoder, as a LangChain embeddings object."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Sentence vectors with OpenVINO: an exported encoder with its own tokenizer, without torch."""
+"""Sentence encoders on OpenVINO: an exported graph with its own tokenizer, without torch."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -69,10 +69,10 @@ class OpenVinoEncoder(TextEncoder):
             self._run(self._requests, batch, parts, vectors)
             return vectors
         max_short = _SHORT_TOKENS if len(batch) <= _FEW_TEXTS else 0
-        short = [place for place, text in enumerate(batch) if text.num_tokens <= max_short]
-        longer = [place for place, text in enumerate(batch) if text.num_tokens > max_short]
+        short = [index for index, text in enumerate(batch) if text.num_tokens <= max_short]
+        longer = [index for index, text in enumerate(batch) if text.num_tokens > max_short]
         if short:
-            self._run(self._short_requests, batch, [[place] for place in short], vectors, token_step=_SHORT_TOKENS)
+            self._run(self._short_requests, batch, [[index] for index in short], vectors, token_step=_SHORT_TOKENS)
         if longer:
             size = min(_PART_TEXTS, -(-len(longer) // _NUM_REQUESTS))  # each request has something to do
             parts = [longer[begin : begin + size] for begin in range(0, len(longer), size)]
@@ -98,7 +98,7 @@ class OpenVinoEncoder(TextEncoder):
         for begin in range(0, len(parts), len(requests)):
             running = list(zip(requests, parts[begin : begin + len(requests)], strict=False))
             for request, part in running:
-                rows = [batch[place] for place in part]
+                rows = [batch[index] for index in part]
                 request.start_async(self._tokenizer.inputs(rows, token_step=token_step))
             for request, part in running:
                 try:

@@ -1,4 +1,4 @@
-"""One loaded sentence encoder, shared by embeddings and classifiers."""
+"""Sentence encoders on torch, loaded once and shared by embeddings and classifiers."""
 
 import functools
 import logging
@@ -80,10 +80,10 @@ class SentenceEncoder(TextEncoder):
         }
         vectors = np.zeros((len(batch), self.dimension), dtype=np.float32)
         for role, encode in methods.items():
-            places = [place for place, text in enumerate(batch) if text.role == role]
-            if places:
-                texts = [batch[place].text for place in places]
-                vectors[places] = encode(texts, batch_size=len(texts), show_progress_bar=False)
+            indices = [index for index, text in enumerate(batch) if text.role == role]
+            if indices:
+                texts = [batch[index].text for index in indices]
+                vectors[indices] = encode(texts, batch_size=len(texts), show_progress_bar=False)
         return vectors
 
 

@@ -1,4 +1,4 @@
-"""Sentences written for this project: some to calibrate integer products with, others to measure vectors on.
+"""Built-in sentences: some to calibrate integer products with, others to measure vectors on.
 
 No sentence stands in both lists, so that the measured closeness is not that of the sentences tuned on.
 """

@@ -1,4 +1,4 @@
-"""What every sentence encoder does, whichever engine runs it: texts in, unit vectors out."""
+"""Interface of sentence encoders on any back end: texts in, unit vectors out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -77,16 +77,16 @@ class TextEncoder(ABC):
         prepared = self.prepare(texts, role)
         lengths = [text.num_tokens for text in prepared]
         batches = plan_batches(lengths, max_texts=batch_size, max_tokens=self.max_tokens)
-        for places in _with_progress(batches, is_shown=show_progress):
-            vectors[places] = self._gatherer.call([prepared[place] for place in places])
+        for indices in _with_progress(batches, is_shown=show_progress):
+            vectors[indices] = self._gatherer.call([prepared[index] for index in indices])
         return vectors
 
     def _answer(self, prepared: Sequence[PreparedText]) -> list[FloatArray]:
         lengths = [text.num_tokens for text in prepared]
         batches = plan_batches(lengths, max_texts=len(prepared), max_tokens=self.max_tokens)
         vectors = np.zeros((len(prepared), self.dimension), dtype=np.float32)
-        for places in batches:
-            vectors[places] = self._forward([prepared[place] for place in places])
+        for indices in batches:
+            vectors[indices] = self._forward([prepared[index] for index in indices])
         # here and not in the network: half precision would leave lengths of 0.998
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return list(vectors / np.maximum(norms, 1e-12))

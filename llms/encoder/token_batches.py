@@ -1,4 +1,4 @@
-"""Token rows of different lengths as padded batches of a bounded size."""
+"""Padded batches of token rows, of a bounded size."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def plan_batches(lengths: Sequence[int], *, max_texts: int, max_tokens: int) -> 
         >>> plan_batches([3, 9, 4, 8], max_texts=64, max_tokens=18)
         [[1, 3], [2, 0]]
     """
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])  # sorted() is stable
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])  # sorted() is stable
     batches: list[list[int]] = []
     begin = 0
     while begin < len(order):
@@ -52,8 +52,8 @@ def pad_rows(
     longest = -(-max(len(row) for row in rows) // token_step) * token_step
     ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
     mask = np.zeros_like(ids)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         where = slice(longest - len(row), longest) if pads_left else slice(len(row))
-        ids[place, where] = row
-        mask[place, where] = 1
+        ids[index, where] = row
+        mask[index, where] = 1
     return ids, mask

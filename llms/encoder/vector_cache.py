@@ -1,4 +1,4 @@
-"""Vectors kept in a LangChain byte store: a damaged entry is a miss, never a wrong vector."""
+"""Caches of vectors: in memory, and in a LangChain byte store where a damaged entry is a miss."""
 
 import hashlib
 import threading
@@ -45,12 +45,12 @@ class VectorCache:
     def _embed_part(self, texts: Sequence[str], make: Callable[[list[str]], FloatArray]) -> FloatArray:
         keys = [self.key(text) for text in texts]
         found = [decode_vector(key, value) for key, value in zip(keys, self.store.mget(keys), strict=True)]
-        missing = [place for place, vector in enumerate(found) if vector is None]
+        missing = [index for index, vector in enumerate(found) if vector is None]
         if missing:
-            made = make([texts[place] for place in missing])
-            self.store.mset([(keys[place], encode_vector(keys[place], made[row])) for row, place in enumerate(missing)])
-            for row, place in enumerate(missing):
-                found[place] = made[row]
+            made = make([texts[index] for index in missing])
+            self.store.mset([(keys[index], encode_vector(keys[index], made[row])) for row, index in enumerate(missing)])
+            for row, index in enumerate(missing):
+                found[index] = made[row]
         return np.stack([vector for vector in found if vector is not None])
 
 

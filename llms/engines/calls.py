@@ -40,19 +40,19 @@ def run_requests(engine: Engine, requests: Sequence[GenerationRequest]) -> list[
     try:
         while len(events) < len(requests):
             new = range(len(tickets), min(len(requests), len(events) + engine.max_running))
-            tickets.extend(engine.submit(requests[place], _put_numbered(done, place)) for place in new)
-            place, event = done.get()
+            tickets.extend(engine.submit(requests[index], _put_numbered(done, index)) for index in new)
+            index, event = done.get()
             if event.error is not None:
                 raise event.error
-            events[place] = event
+            events[index] = event
     finally:
         for ticket in tickets:
             ticket.cancel()
-    return [events[place] for place in range(len(requests))]
+    return [events[index] for index in range(len(requests))]
 
 
-def _put_numbered(done: "queue.SimpleQueue[tuple[int, TokenEvent]]", place: int) -> Callable[[TokenEvent], None]:
-    return lambda event: done.put((place, event))
+def _put_numbered(done: "queue.SimpleQueue[tuple[int, TokenEvent]]", index: int) -> Callable[[TokenEvent], None]:
+    return lambda event: done.put((index, event))
 
 
 async def astream_events(engine: Engine, request: GenerationRequest) -> AsyncGenerator[TokenEvent, None]:

@@ -1,4 +1,4 @@
-"""What an answer must match: text, pattern, JSON schema, or these one after the other or as a choice.
+"""Constraints on answers: text, pattern, JSON schema, sequences and choices of these.
 
 Each engine compiles a constraint for its own library: `to_lark` makes a grammar for llguidance,
 `openvino_grammar.to_ebnf` one for the XGrammar inside OpenVINO GenAI. JSON is written on one line, so that no model can

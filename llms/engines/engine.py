@@ -1,4 +1,4 @@
-"""The interface between models and the libraries that run them, and the one thread behind every engine."""
+"""Interface of the engines that generate tokens, and the one thread behind each of them."""
 
 import atexit
 import threading

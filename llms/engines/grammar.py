@@ -1,4 +1,4 @@
-"""Constraints at work: which tokens may come next, by llguidance."""
+"""Token masks of constraints, by llguidance."""
 
 import functools
 import threading

@@ -1,4 +1,4 @@
-"""Memory that is no longer needed goes back to the system."""
+"""Return of unused memory to the operating system."""
 
 import ctypes
 import functools

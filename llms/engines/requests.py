@@ -1,4 +1,4 @@
-"""What goes into an engine and what comes out of it."""
+"""Requests to engines and the events they answer with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A small chat model that knows nothing yet but how to repeat, and a tokenizer learnt from the texts it shall speak."""
+"""The starter chat model: small, untrained but for copying, with a tokenizer learnt from given texts."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -118,7 +118,7 @@ def _wire_copying(model: Any) -> None:
     for layer in model.model.layers:  # these add nothing at first, but learn from the first step on
         layer.mlp.down_proj.weight.zero_()
         layer.self_attn.o_proj.weight.zero_()
-    first, second = (model.model.layers[place].self_attn for place in (0, 1))
+    first, second = (model.model.layers[index].self_attn for index in (0, 1))
     gain = _SCALE / math.sqrt(2)  # the first layer sees tokens alone, in half of the dimensions, so they are larger
     for back, noted in ((1, one), (2, two)):
         used = slice((back - 1) * quarter, back * quarter)
@@ -129,7 +129,7 @@ def _wire_copying(model: Any) -> None:
 
 
 def _look_back(attention: Any, used: slice, back: int) -> None:
-    """Let the heads with the dimensions `used` see the token `back` places before only, whatever it is."""
+    """Let the heads with the dimensions `used` see the token `back` positions before only, whatever it is."""
     import torch
 
     num_heads, half = (used.stop - used.start) // _HEAD_SIZE, _HEAD_SIZE // 2
@@ -154,12 +154,12 @@ def _match(attention: Any, pairs: Sequence[tuple[Any, Any]]) -> None:
     half = _HEAD_SIZE // 2
     share = half // len(pairs)
     slow = torch.arange(half // 2, half)
-    places = torch.stack([slow, slow + half], dim=1).flatten()  # with the other dimension of each turning pair
+    indices = torch.stack([slow, slow + half], dim=1).flatten()  # with the other dimension of each turning pair
     attention.q_proj.weight.zero_()
     attention.k_proj.weight.zero_()
     for head in range(attention.q_proj.weight.shape[0] // _HEAD_SIZE):
-        for place, (query, key) in enumerate(pairs):
-            rows = head * _HEAD_SIZE + places[place * share : (place + 1) * share]
+        for index, (query, key) in enumerate(pairs):
+            rows = head * _HEAD_SIZE + indices[index * share : (index + 1) * share]
             part = torch.arange(head * share, (head + 1) * share) % len(key)
             attention.q_proj.weight[rows] = _MATCH * query[part]
             attention.k_proj.weight[rows] = _MATCH * key[part]

@@ -1,4 +1,4 @@
-"""Documents in a better order, by a model that reads question and document together.
+"""Rerankers: documents in a better order, by a model that reads question and document together.
 
 Training: `llms.finetuning.reranker`.
 """

@@ -50,14 +50,14 @@ class CrossEncoder:
             for row in self._tokenizer.encode_batch_fast([(query, text) for text in texts])
         ]
         logits = np.zeros(len(rows), dtype=np.float32)
-        for places in plan_batches([len(ids) for ids, _ in rows], max_texts=batch_size, max_tokens=_MAX_TOKENS):
-            logits[places] = self._gatherer.call([rows[place] for place in places])
+        for indices in plan_batches([len(ids) for ids, _ in rows], max_texts=batch_size, max_tokens=_MAX_TOKENS):
+            logits[indices] = self._gatherer.call([rows[index] for index in indices])
         return logits
 
     def _answer(self, rows: Sequence[tuple[IntArray, IntArray]]) -> list[float]:
         logits = np.zeros(len(rows), dtype=np.float32)
-        for places in plan_batches([len(ids) for ids, _ in rows], max_texts=len(rows), max_tokens=_MAX_TOKENS):
-            logits[places] = self._forward([rows[place] for place in places])
+        for indices in plan_batches([len(ids) for ids, _ in rows], max_texts=len(rows), max_tokens=_MAX_TOKENS):
+            logits[indices] = self._forward([rows[index] for index in indices])
         return [float(logit) for logit in logits]
 
     def _forward(self, rows: Sequence[tuple[IntArray, IntArray]]) -> FloatArray:

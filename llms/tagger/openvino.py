@@ -1,4 +1,4 @@
-"""Outputs for each word with OpenVINO: an exported tagger with its own tokenizer, without torch."""
+"""Taggers on OpenVINO: an exported graph with its own tokenizer, without torch."""
 
 import functools
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The result types of every tagger."""
+"""Result types of taggers."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -1,4 +1,4 @@
-"""What every tagger does, whichever engine runs it: texts in, outputs for each word out."""
+"""Interface of taggers on any back end, and the best spans of their outputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -60,13 +60,13 @@ class TokenTagger(ABC):
         prepared = self.tokenizer.prepare(texts)
         tokens = [np.zeros((len(text.ids), len(self.scheme.tags)), dtype=np.float32) for text in prepared]
         rows = [
-            _Row(place, window, *self.tokenizer.row(text, window))
-            for place, text in enumerate(prepared)
+            _Row(index, window, *self.tokenizer.row(text, window))
+            for index, text in enumerate(prepared)
             for window in self.tokenizer.windows(text)
         ]
         lengths = [len(row.ids) for row in rows]
-        for places in plan_batches(lengths, max_texts=batch_size, max_tokens=self.max_tokens):
-            batch = [rows[place] for place in places]
+        for indices in plan_batches(lengths, max_texts=batch_size, max_tokens=self.max_tokens):
+            batch = [rows[index] for index in indices]
             for row, logits in zip(batch, self._gatherer.call(batch), strict=True):
                 own = slice(row.window.own_begin, row.window.own_end)
                 offset = len(self.tokenizer.before) - row.window.begin
@@ -76,10 +76,10 @@ class TokenTagger(ABC):
     def _answer(self, rows: Sequence[_Row]) -> list[FloatArray]:
         answers: dict[int, FloatArray] = {}
         lengths = [len(row.ids) for row in rows]
-        for places in plan_batches(lengths, max_texts=len(rows), max_tokens=self.max_tokens):
-            logits = self._forward([(rows[place].ids, rows[place].types) for place in places])
-            answers |= dict(zip(places, logits, strict=True))
-        return [answers[place] for place in range(len(rows))]
+        for indices in plan_batches(lengths, max_texts=len(rows), max_tokens=self.max_tokens):
+            logits = self._forward([(rows[index].ids, rows[index].types) for index in indices])
+            answers |= dict(zip(indices, logits, strict=True))
+        return [answers[index] for index in range(len(rows))]
 
 
 def find_spans(scheme: TagScheme, words: WordLogits, *, temperature: float = 1.0) -> tuple[Span, ...]:

@@ -1,4 +1,4 @@
-"""Texts to the tokens a tagger reads, with the words they belong to and the windows they are read in."""
+"""Tokenizers of taggers: tokens, the words they belong to, and the windows they are read in."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ class TaggerTokenizer:
         tokenizer.encode_special_tokens = True
         _part_signs(tokenizer)
         around = tokenizer.encode("a")
-        own = [place for place, is_special in enumerate(around.special_tokens_mask) if not is_special]
+        own = [index for index, is_special in enumerate(around.special_tokens_mask) if not is_special]
         return cls(
             tokenizer=tokenizer,
             before=tuple(around.ids[: own[0]]),
@@ -176,10 +176,10 @@ def plan_windows(num_tokens: int, *, size: int) -> Iterator[Window]:
     num_windows = 1 + max(0, -(-(num_tokens - size) // step))
     begins = np.linspace(0, max(0, num_tokens - size), num_windows).astype(int).tolist()
     own_begin = 0
-    for place, begin in enumerate(begins):
+    for index, begin in enumerate(begins):
         end = min(begin + size, num_tokens)
-        is_last = place + 1 == num_windows
-        own_end = num_tokens if is_last else (begins[place + 1] + end + 1) // 2
+        is_last = index + 1 == num_windows
+        own_end = num_tokens if is_last else (begins[index + 1] + end + 1) // 2
         yield Window(begin, end, own_begin, own_end)
         own_begin = own_end
 
@@ -216,19 +216,19 @@ def _join_words(words: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, i
     the tokenizer makes nothing is left out.
     """
     joined: list[list[int]] = []
-    place = 0
+    index = 0
     for token, (start, end) in enumerate(offsets):
-        while place < len(words) and words[place][1] <= start:
-            place += 1
-        if start == end or place == len(words) or words[place][0] >= end:
+        while index < len(words) and words[index][1] <= start:
+            index += 1
+        if start == end or index == len(words) or words[index][0] >= end:
             continue
-        last = place
+        last = index
         while last + 1 < len(words) and words[last + 1][0] < end:
             last += 1
         if joined and start < joined[-1][1]:
             joined[-1][1] = max(joined[-1][1], words[last][1])
         else:
-            joined.append([words[place][0], words[last][1], token])
+            joined.append([words[index][0], words[last][1], token])
     return np.asarray(joined, dtype=np.int64).reshape(-1, 3)
 
 

@@ -1,4 +1,4 @@
-"""Token classification models of transformers, whole or as what was added to a base, run with torch."""
+"""Taggers on torch: token classification models of transformers, whole or as an adapter."""
 
 import functools
 import inspect
@@ -75,7 +75,7 @@ def _load(folder: Path, _stamp: object, is_foreign: bool, device: str, precision
 def _load_whole(folder: Path, manifest: TaggerManifest | None, *, device: str, precision: Precision) -> TorchTagger:
     model, tokenizer = load_network(folder)
     names = model.config.id2label
-    tags = [str(names[place]) for place in range(len(names))]
+    tags = [str(names[index]) for index in range(len(names))]
     scheme = TagScheme(tuple(tags)) if manifest else TagScheme.of_foreign(tags)
     taken = tagger_tokenizer(
         tokenizer,

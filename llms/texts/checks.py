@@ -1,4 +1,4 @@
-"""The one check every text passes before a model or an index sees it."""
+"""The check that every text passes before a model or an index sees it."""
 
 from llms.errors import InputTextError
 

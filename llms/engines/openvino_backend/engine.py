@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BLOCK_TOKENS = 32  # of the paged cache on CPU
 _STEP_TOKENS = 1024  # of prompts in one step: GenAI's 256 makes a batch slower, 4,096 takes memory and wins nothing
 _GUESSED_TOKENS = 5  # prompt lookup: tokens guessed at a time ...
-_NGRAM = 3  # ... from a place in the context where the last so many tokens stand
+_NGRAM = 3  # ... from a position in the context where the last so many tokens stand
 _LARGEST_MIN_P = 0.999999  # GenAI refuses 1, which means the likeliest token alone
 _SCORE_BYTES = 128 * 1024**2  # for logits and what is computed from them, at a time while scoring
 

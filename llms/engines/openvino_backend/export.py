@@ -151,7 +151,7 @@ def _blank_control_tokens(detokenizer: "ov.Model", control_ids: Sequence[int]) -
 
     for node in detokenizer.get_ops():
         if node.get_type_name() == "VocabDecoder":  # its inputs: ids, where texts begin, where they end, all bytes
-            begins, ends = (node.input_value(place).get_node().get_data().copy() for place in (1, 2))
+            begins, ends = (node.input_value(index).get_node().get_data().copy() for index in (1, 2))
             ends[control_ids] = begins[control_ids]
             node.input(2).replace_source_output(ops.constant(ends).output(0))
 
@@ -175,9 +175,9 @@ def _verify(model: "PreTrainedModel", export: Path) -> dict[str, Any]:
     prompts = _probe_prompts(model)
     answers = _openvino_answers(export, prompts)
     for prompt, answer in zip(prompts, answers, strict=True):
-        place = _first_difference(model, prompt, answer)
-        if place is not None:
-            msg = f"its tokens differ from torch's at position {place} after a prompt of {len(prompt)} tokens"
+        index = _first_difference(model, prompt, answer)
+        if index is not None:
+            msg = f"its tokens differ from torch's at position {index} after a prompt of {len(prompt)} tokens"
             raise EngineError(refusal(msg))
     return {"prompt_tokens": [len(prompt) for prompt in prompts], "answer_tokens": _PROBE_ANSWER}
 
@@ -215,7 +215,7 @@ def _openvino_answers(export: Path, prompts: Sequence[Sequence[int]]) -> list[li
 
 
 def _first_difference(model: "PreTrainedModel", prompt: Sequence[int], answer: Sequence[int]) -> int | None:
-    """Return the first place at which torch's greedy token is clearly another one, or None."""
+    """Return the first position at which torch's greedy token is clearly another one, or None."""
     import torch
     from transformers import GenerationConfig
 
@@ -232,8 +232,8 @@ def _first_difference(model: "PreTrainedModel", prompt: Sequence[int], answer: S
             return_dict_in_generate=True,
         )
     expected = output.sequences[0, len(prompt) :].tolist()
-    for place, (right, found) in enumerate(zip(expected, answer, strict=True)):
+    for index, (right, found) in enumerate(zip(expected, answer, strict=True)):
         if right != found:
-            logits = output.logits[place][0]
-            return None if float(logits[right] - logits[found]) < _TIE else place
+            logits = output.logits[index][0]
+            return None if float(logits[right] - logits[found]) < _TIE else index
     return None

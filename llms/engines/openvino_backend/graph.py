@@ -1,4 +1,4 @@
-"""From a transformers decoder to an OpenVINO graph whose keys and values are states."""
+"""Tracing of transformers decoders to OpenVINO graphs whose keys and values are states."""
 
 import warnings
 from collections.abc import Sequence

@@ -69,7 +69,7 @@ class PaddedRows(Rows):
         if not self._sizes:
             self._cache = None
             return
-        kept = [place for place in range(len(self._sizes) + 1) if place != row]
+        kept = [index for index in range(len(self._sizes) + 1) if index != row]
         width = max(self._sizes)
         layers = [(keys[kept, :, -width:], values[kept, :, -width:]) for keys, values in self._own_layers()]
         self._cache = growing_cache(layers)
@@ -285,7 +285,7 @@ def guess_next(ids: Sequence[int], *, max_guesses: int = 8, ngram: int = 3) -> l
     """
     for size in range(min(ngram, len(ids) - 1), 1, -1):
         tail = list(ids[-size:])
-        for place in range(len(ids) - size - 1, -1, -1):
-            if ids[place] == tail[0] and list(ids[place : place + size]) == tail:
-                return list(ids[place + size : place + size + max_guesses])
+        for index in range(len(ids) - size - 1, -1, -1):
+            if ids[index] == tail[0] and list(ids[index : index + size]) == tail:
+                return list(ids[index + size : index + size + max_guesses])
     return []

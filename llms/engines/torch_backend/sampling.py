@@ -1,4 +1,4 @@
-"""Logits to the next token: penalties, constraint, temperature, truncation, seed."""
+"""Sampling of the next token: penalties, constraint, temperature, truncation, seed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -85,9 +85,9 @@ class Sampler:
         if options.top_k is not None and options.top_k < scores.numel():
             scores = scores.masked_fill(scores < scores.topk(options.top_k).values[-1], -torch.inf)
         if options.top_p is not None and options.top_p < 1:
-            ordered, places = scores.sort(descending=True)
+            ordered, positions = scores.sort(descending=True)
             before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-            scores = scores.index_fill(0, places[before >= options.top_p], -torch.inf)  # the likeliest always stays
+            scores = scores.index_fill(0, positions[before >= options.top_p], -torch.inf)  # the likeliest always stays
         if options.min_p is not None:
             probabilities = scores.softmax(-1)
             scores = scores.masked_fill(probabilities < options.min_p * probabilities.max(), -torch.inf)

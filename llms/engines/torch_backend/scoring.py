@@ -1,4 +1,4 @@
-"""How likely given continuations of a prompt are, with one pass over the prompt."""
+"""Log probabilities of given continuations, with one pass over their prompt."""
 
 import copy
 import itertools
@@ -34,12 +34,12 @@ def score_continuations(
 
     first = logits.float().log_softmax(-1)
     totals = torch.stack([first[ids[0]] for ids in continuations]).cpu()
-    longer = [place for place, ids in enumerate(continuations) if len(ids) > 1]
+    longer = [index for index, ids in enumerate(continuations) if len(ids) > 1]
     size = _MAX_ROWS if has_plain_layers(cache) else 1
     for start in range(0, len(longer), size):
-        places = longer[start : start + size]
-        rest = [continuations[place] for place in places]
-        totals[places] += (
+        indices = longer[start : start + size]
+        rest = [continuations[index] for index in indices]
+        totals[indices] += (
             _score_rows(network, cache, rest, num_cached) if size > 1 else _score_row(network, cache, rest[0])
         )
     scores: list[float] = totals.tolist()

@@ -1,4 +1,4 @@
-"""Conversations to token ids and the part of them that is learnt; knows chat templates by their behaviour only."""
+"""Training examples for chat models: conversations as token ids, with the part of them that is learnt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,14 +41,14 @@ def build_examples(tokenizer: "PreTrainedTokenizerBase", conversation: Conversat
     """
     controls = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
     examples: list[ChatExample] = []
-    for place, message in enumerate(conversation.messages):
+    for index, message in enumerate(conversation.messages):
         if message["role"] != "assistant" or message.get("weight", 1) == 0:
             continue
-        prompt = render_conversation(tokenizer, conversation, num_messages=place, add_generation_prompt=True)
-        ids = render_conversation(tokenizer, conversation, num_messages=place + 1)
+        prompt = render_conversation(tokenizer, conversation, num_messages=index, add_generation_prompt=True)
+        ids = render_conversation(tokenizer, conversation, num_messages=index + 1)
         if ids[: len(prompt)] != prompt:
             msg = (
-                f"{_where(conversation, place)}: the chat template renders the turn in another way than its "
+                f"{_where(conversation, index)}: the chat template renders the turn in another way than its "
                 "generation prompt begins it, so the model could not learn to continue from there; use a template "
                 "whose prompt is the beginning of the rendered turn"
             )
@@ -56,7 +56,7 @@ def build_examples(tokenizer: "PreTrainedTokenizerBase", conversation: Conversat
         end = max((i for i in range(len(prompt), len(ids)) if ids[i] in controls), default=None)
         if end is None:
             msg = (
-                f"{_where(conversation, place)}: the chat template writes no special token at the end of the turn, "
+                f"{_where(conversation, index)}: the chat template writes no special token at the end of the turn, "
                 "so the model could not learn to end; add one, such as eos_token, to the template"
             )
             raise TrainingDataError(msg)
@@ -111,9 +111,9 @@ def _append(examples: list[ChatExample], example: ChatExample) -> None:
     examples.append(example)
 
 
-def _where(conversation: Conversation, place: int) -> str:
+def _where(conversation: Conversation, index: int) -> str:
     line = "" if conversation.line is None else f"line {conversation.line}, "
-    return f"{line}message {place + 1} ({_roles(conversation.messages[: place + 1])})"
+    return f"{line}message {index + 1} ({_roles(conversation.messages[: index + 1])})"
 
 
 def _roles(messages: Sequence[dict[str, Any]]) -> str:

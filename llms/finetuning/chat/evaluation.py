@@ -1,4 +1,4 @@
-"""How well a chat model foresees what the assistant says in conversations it did not learn."""
+"""Evaluation of chat models: loss on the assistant's turns of conversations that were not learnt."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Several conversations in one row, none of which sees another, and the batches of rows."""
+"""Packing: several conversations in one row, none of which sees another, and the batches of rows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -62,7 +62,7 @@ def collator(pad_id: int) -> Callable[[list[Row]], dict[str, torch.Tensor]]:
         }
         width = tensors["input_ids"].shape[1]
         if "position_ids" in columns:
-            padded = [torch.cat([places, torch.arange(width - len(places))]) for places in columns["position_ids"]]
+            padded = [torch.cat([indices, torch.arange(width - len(indices))]) for indices in columns["position_ids"]]
             return {**tensors, "position_ids": torch.stack(padded)}
         ones = [torch.ones_like(ids) for ids in columns["input_ids"]]
         return {**tensors, "attention_mask": pad_sequence(ones, batch_first=True)}

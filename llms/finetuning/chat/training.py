@@ -1,4 +1,4 @@
-"""A causal chat model through the shared training loop: examples, method, training, reference output."""
+"""Training of causal chat models through the shared loop: examples, method, training, reference output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,15 +95,15 @@ def train_chat(
     model.to(torch.float32)  # type: ignore[arg-type]  # small steps are lost on bfloat16 weights
     if options.packing:
         check_packing(model, examples)
-    held_out = _held_out_places(len(groups), options)
-    train = _rows([row for place, row in enumerate(groups) if place not in held_out], options)
+    held_out = _held_out_indices(len(groups), options)
+    train = _rows([row for index, row in enumerate(groups) if index not in held_out], options)
     num_steps = num_training_steps(options, len(train))
     trained: Any = apply_method(model, options.method, rank=options.rank, num_steps=num_steps)
     network = _Network(trained, num_passes=options.gradient_accumulation)
     run = TrainingRun(
         network=network,
         train=train,
-        held_out=_rows([groups[place] for place in sorted(held_out)], options),
+        held_out=_rows([groups[index] for index in sorted(held_out)], options),
         collate=collator(_pad_id(tokenizer)),
         lengths=[len(row["input_ids"]) for row in train],
         fingerprint=training_fingerprint(options, fingerprint),
@@ -190,12 +190,12 @@ def _set_end_tokens(
         settings.pad_token_id = _pad_id(tokenizer)
 
 
-def _held_out_places(num_conversations: int, options: "ChatTrainingOptions") -> set[int]:
+def _held_out_indices(num_conversations: int, options: "ChatTrainingOptions") -> set[int]:
     """Return which conversations are kept apart; the seed decides."""
     if num_conversations < _FEWEST_TO_HOLD_OUT:
         return set()
     num = int(options.held_out_share * num_conversations)
-    return {int(place) for place in np.random.default_rng(options.seed).permutation(num_conversations)[:num]}
+    return {int(index) for index in np.random.default_rng(options.seed).permutation(num_conversations)[:num]}
 
 
 def _rows(groups: Sequence[Sequence[ChatExample]], options: "ChatTrainingOptions") -> list[Row]:
@@ -207,7 +207,7 @@ def _find_reference_output(model: Any, examples: Sequence[ChatExample]) -> Token
     """Return the longest run of clear choices after the beginning of an example; None where no choice is clear."""
     best: TokenReference | None = None
     for example in examples[:_REFERENCE_EXAMPLES]:
-        start = next(place for place, label in enumerate(example.labels) if label >= 0)
+        start = next(index for index, label in enumerate(example.labels) if label >= 0)
         prompt = example.input_ids[max(0, start - _REFERENCE_PROMPT_TOKENS) : start] or example.input_ids[:1]
         chosen = _clear_choices(model, prompt)
         if chosen and (best is None or len(chosen) > len(best.next_ids)):
@@ -228,7 +228,7 @@ def _clear_choices(model: Any, prompt: Sequence[int]) -> tuple[int, ...]:
 
 
 def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return any id: padded places are neither attended to nor learnt."""
+    """Return any id: padded positions are neither attended to nor learnt."""
     for id_ in (tokenizer.pad_token_id, tokenizer.eos_token_id):
         if isinstance(id_, int):
             return id_

@@ -31,9 +31,9 @@ class LabelledRows:
         """Whether several labels may apply to a text."""
         return self.targets.ndim == 2
 
-    def at(self, places: npt.NDArray[np.int64]) -> "LabelledRows":
-        """Return the rows at these places."""
-        return LabelledRows([self.texts[place] for place in places], self.targets[places])
+    def at(self, indices: npt.NDArray[np.int64]) -> "LabelledRows":
+        """Return the rows at these indices."""
+        return LabelledRows([self.texts[index] for index in indices], self.targets[indices])
 
 
 def to_rows(rows: Sequence[ClassifierRow], labels: Sequence[str], *, named: Sequence[str] = ()) -> LabelledRows:
@@ -47,15 +47,15 @@ def to_rows(rows: Sequence[ClassifierRow], labels: Sequence[str], *, named: Sequ
         >>> to_rows([LabelledText("It is gone", "lost_card")], ["lost_card"], named=["lost_card"]).texts
         ['It is gone', 'lost card']
     """
-    places = {label: place for place, label in enumerate(labels)}
+    indices = {label: index for index, label in enumerate(labels)}
     texts = [row.text for row in rows]
     texts += [" ".join(label.replace("_", " ").replace("-", " ").split()) for label in named]
     if not any(isinstance(row, MultiLabelText) for row in rows):
-        ids = [places[labels_of(row)[0]] for row in rows] + [places[label] for label in named]
+        ids = [indices[labels_of(row)[0]] for row in rows] + [indices[label] for label in named]
         return LabelledRows(texts, np.array(ids, dtype=np.int64))
     targets = np.zeros((len(texts), len(labels)), dtype=np.float32)
-    for place, own in enumerate([*(labels_of(row) for row in rows), *((label,) for label in named)]):
-        targets[place, [places[label] for label in own]] = 1.0
+    for index, own in enumerate([*(labels_of(row) for row in rows), *((label,) for label in named)]):
+        targets[index, [indices[label] for label in own]] = 1.0
     return LabelledRows(texts, targets)
 
 

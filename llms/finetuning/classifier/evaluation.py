@@ -142,18 +142,18 @@ def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool
     ranked = confidences[order]
     num_right = np.cumsum(correct[order])
     is_last_of_equals = np.append(ranked[1:] < ranked[:-1], True)  # equals are accepted together
-    places: list[int] = np.flatnonzero(is_last_of_equals).tolist()
+    indices: list[int] = np.flatnonzero(is_last_of_equals).tolist()
     if promise.confidence:
-        good = _places_by_bound(num_right, places, promise)
+        good = _positions_by_bound(num_right, indices, promise)
     else:
-        good = [place for place in places if num_right[place] >= promise.accepted_accuracy * (place + 1)]
+        good = [index for index in indices if num_right[index] >= promise.accepted_accuracy * (index + 1)]
     return float(ranked[good[-1]]) if good else 1.0
 
 
-def _places_by_bound(num_right: npt.NDArray[Any], places: Sequence[int], promise: Promise) -> list[int]:
-    """Return the places whose answers are right often enough with the stated confidence.
+def _positions_by_bound(num_right: npt.NDArray[Any], indices: Sequence[int], promise: Promise) -> list[int]:
+    """Return the positions whose answers are right often enough with the stated confidence.
 
-    Places are tried from the surest downwards in a fixed order, so that the confidence holds although several are
+    They are tried from the surest downwards in a fixed order, so that the confidence holds although several are
     tried: the first that has enough rows and fails ends the search.
 
     References:
@@ -162,13 +162,13 @@ def _places_by_bound(num_right: npt.NDArray[Any], places: Sequence[int], promise
     good: list[int] = []
     # below this many rows not even a flawless record proves the promise, so nothing is tried there
     enough = int(np.ceil(np.log(1 - promise.confidence) / np.log(promise.accepted_accuracy)))
-    for place in places:
-        if place + 1 < enough:
+    for index in indices:
+        if index + 1 < enough:
             continue
-        lower = clopper_pearson_lower_bound(int(num_right[place]), int(place) + 1, promise.confidence)
+        lower = clopper_pearson_lower_bound(int(num_right[index]), int(index) + 1, promise.confidence)
         if lower < promise.accepted_accuracy:
             break
-        good.append(int(place))
+        good.append(int(index))
     return good
 
 
@@ -194,10 +194,10 @@ def _label_set_threshold(right_probabilities: FloatArray, confidence: float) -> 
         Sadinle, Lei and Wasserman, "Least ambiguous set-valued classifiers with bounded error levels", JASA 2019.
     """
     num_rows = len(right_probabilities)
-    place = int(np.ceil((num_rows + 1) * confidence))
-    if place > num_rows:
+    index = int(np.ceil((num_rows + 1) * confidence))
+    if index > num_rows:
         return 0.0  # too few rows for the promise: every label belongs to the set
-    return float(np.sort(right_probabilities)[num_rows - place])
+    return float(np.sort(right_probabilities)[num_rows - index])
 
 
 def _held_out(metrics: dict[str, float]) -> dict[str, float]:

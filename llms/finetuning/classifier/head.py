@@ -1,4 +1,4 @@
-"""What lies above the encoder of a classifier: linear layer, n-grams and examples, fitted on rows."""
+"""Fitting of a classifier's head on rows: linear layer, n-grams and examples."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -59,12 +59,12 @@ def build_head(
     weight, bias = trained.weight, trained.bias
     if refit and options.method == "head":
         weight, bias = fit_linear_layer(vectors, rows.targets, len(labels))
-    places = _spread(rows.targets, seed=options.seed)
-    examples = vectors[places]
-    example_labels = np.full(len(places), -1) if rows.is_multi_label else rows.targets[places]
+    indices = _spread(rows.targets, seed=options.seed)
+    examples = vectors[indices]
+    example_labels = np.full(len(indices), -1) if rows.is_multi_label else rows.targets[indices]
     has_outside = options.outside_label is not None
     is_inside = example_labels < len(labels) - has_outside
-    closeness = np.zeros(len(places), dtype=np.float32)
+    closeness = np.zeros(len(indices), dtype=np.float32)
     closeness[is_inside] = own_closeness(examples[is_inside])
     return ClassifierHead(
         encoder=trained.encoder,
@@ -75,7 +75,7 @@ def build_head(
         example_labels=example_labels.astype(np.int64),
         closeness=closeness,
         labels=labels,
-        example_texts=tuple(rows.texts[place] for place in places) if options.keep_examples else (),
+        example_texts=tuple(rows.texts[index] for index in indices) if options.keep_examples else (),
         is_multi_label=rows.is_multi_label,
         has_outside=has_outside,
     )
@@ -161,14 +161,14 @@ def _fit_several(vectors: FloatArray, targets: npt.NDArray[Any], num_labels: int
 
 
 def _spread(targets: npt.NDArray[Any], *, seed: int) -> npt.NDArray[np.int64]:
-    """Return the places of at most 50 rows of each label or set of labels, in the order of label ids."""
+    """Return the indices of at most 50 rows of each label or set of labels, in the order of label ids."""
     order = np.random.default_rng(seed).permutation(len(targets))
     seen: dict[bytes, int] = {}
-    places = []
-    for place in order:
-        key = targets[place].tobytes()
+    indices = []
+    for index in order:
+        key = targets[index].tobytes()
         seen[key] = seen.get(key, 0) + 1
         if seen[key] <= _EXAMPLES_PER_LABEL:
-            places.append(int(place))
-    chosen = np.array(sorted(places), dtype=np.int64)
+            indices.append(int(index))
+    chosen = np.array(sorted(indices), dtype=np.int64)
     return chosen if targets.ndim == 2 else chosen[np.argsort(targets[chosen], kind="stable")]

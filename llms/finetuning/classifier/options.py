@@ -1,4 +1,4 @@
-"""How a classifier is trained, and what its thresholds are fitted for."""
+"""Options of training a classifier, and of what its thresholds are fitted for."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Sentence encoder and linear layer, trained together."""
+"""Training of sentence encoder and linear layer together."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rows to further rows with typing errors, so that a model learns from clean texts to read careless ones."""
+"""Data augmentation: copies of rows with typing errors."""
 
 import dataclasses
 import re
@@ -88,28 +88,28 @@ def _add_noise(text: str, random: np.random.Generator) -> str:
 
 
 def _swap(text: str, random: np.random.Generator) -> str:
-    places = _places(text)
-    pairs = [place for place in places if place + 1 in places and text[place] != text[place + 1]]
+    indices = _places(text)
+    pairs = [index for index in indices if index + 1 in indices and text[index] != text[index + 1]]
     if not pairs:
         return text
-    place = random.choice(pairs)
-    return text[:place] + text[place + 1] + text[place] + text[place + 2 :]
+    index = random.choice(pairs)
+    return text[:index] + text[index + 1] + text[index] + text[index + 2 :]
 
 
 def _drop(text: str, random: np.random.Generator) -> str:
-    places = sorted(_places(text))
-    if not places:
+    indices = sorted(_places(text))
+    if not indices:
         return text
-    place = random.choice(places)
-    return text[:place] + text[place + 1 :]
+    index = random.choice(indices)
+    return text[:index] + text[index + 1 :]
 
 
 def _double(text: str, random: np.random.Generator) -> str:
-    places = sorted(_places(text))
-    if not places:
+    indices = sorted(_places(text))
+    if not indices:
         return text
-    place = random.choice(places)
-    return text[: place + 1] + text[place:]
+    index = random.choice(indices)
+    return text[: index + 1] + text[index:]
 
 
 def _drop_word(text: str, random: np.random.Generator) -> str:
@@ -129,25 +129,27 @@ def _drop_word(text: str, random: np.random.Generator) -> str:
 
 def _drop_chinese(text: str, random: np.random.Generator) -> str:
     untouched = _untouched(text)
-    places = [
-        place
-        for place, character in enumerate(text)
-        if place not in untouched and is_han(character) and character not in _CHINESE_NEGATIONS
+    indices = [
+        index
+        for index, character in enumerate(text)
+        if index not in untouched and is_han(character) and character not in _CHINESE_NEGATIONS
     ]
-    if len(places) < 2:
+    if len(indices) < 2:
         return text
-    place = random.choice(places)
-    return text[:place] + text[place + 1 :]
+    index = random.choice(indices)
+    return text[:index] + text[index + 1 :]
 
 
 def _places(text: str) -> set[int]:
     """Return where a letter may be changed: in longer words, outside what must stay, not below an accent."""
     untouched = _untouched(text)
-    places: set[int] = set()
+    indices: set[int] = set()
     for word in re.finditer(r"[^\W\d_]+", text):
         if len(word.group()) >= _MIN_WORD_CHARS and not _is_negation(word.group()):
-            places.update(range(*word.span()))
-    return {place for place in places - untouched if not (_is_mark(text[place + 1 : place + 2]) or is_han(text[place]))}
+            indices.update(range(*word.span()))
+    return {
+        index for index in indices - untouched if not (_is_mark(text[index + 1 : index + 2]) or is_han(text[index]))
+    }
 
 
 def _is_mark(character: str) -> bool:
@@ -158,8 +160,8 @@ def _untouched(text: str) -> set[int]:
     spans = [match.span() for match in _PLACEHOLDERS_AND_LINKS.finditer(text)]
     spans += [match.span() for match in _WORDS.finditer(text) if "@" in match.group()]
     spans += [match.span() for match in _NAMES.finditer(text) if any(map(str.isdigit, match.group()))]
-    untouched = {place for span in spans for place in range(*span)}
-    return untouched | {place for place, character in enumerate(text) if character.isnumeric()}  # 三 and ½ too
+    untouched = {index for span in spans for index in range(*span)}
+    return untouched | {index for index, character in enumerate(text) if character.isnumeric()}  # 三 and ½ too
 
 
 def _is_negation(word: str) -> bool:

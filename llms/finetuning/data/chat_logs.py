@@ -1,4 +1,4 @@
-"""Logged LangChain messages, in any of their written forms, to messages as chat templates take them.
+"""Logged LangChain messages, in any of their written forms, as messages for chat templates.
 
 The forms are `messages_to_dict`, `dumpd` (read as data; nothing named in it is ever built), `model_dump`, OpenAI's
 roles, and runs of a tracer with messages among their inputs and outputs.
@@ -58,11 +58,11 @@ def plain_conversation(record: Mapping[str, Any]) -> tuple[list[dict[str, Any]],
     if not messages:
         msg = "no messages; a row needs 'messages', or a run with messages in its inputs and outputs"
         raise TrainingDataError(msg)
-    places = [place for place, message in enumerate(messages, start=1) if message.get("role") == "assistant"]
-    if not places:
+    indices = [index for index, message in enumerate(messages, start=1) if message.get("role") == "assistant"]
+    if not indices:
         msg = "no message of the assistant, which is what is learnt"
         raise TrainingDataError(msg)
-    return messages[: places[-1]], _tools(record)
+    return messages[: indices[-1]], _tools(record)
 
 
 def plain_message(message: Any) -> dict[str, Any]:
@@ -128,11 +128,11 @@ def _kind_and_values(message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]
 
 def _plain_messages(value: Any) -> list[dict[str, Any]]:
     plain = []
-    for place, message in enumerate(_find_messages(value), start=1):
+    for index, message in enumerate(_find_messages(value), start=1):
         try:
             plain.append(plain_message(message))
         except TrainingDataError as error:
-            msg = f"message {place}: {error}"
+            msg = f"message {index}: {error}"
             raise TrainingDataError(msg) from error
     return plain
 
@@ -201,8 +201,8 @@ def _tools(record: Mapping[str, Any]) -> Any:
     """Return the tools of a row, or those a traced model was called with."""
     if record.get("tools"):
         return record["tools"]
-    for place in ("extra", "invocation_params"):
-        record = record.get(place) or {}
+    for index in ("extra", "invocation_params"):
+        record = record.get(index) or {}
         if not isinstance(record, Mapping):
             return None
     return record.get("tools") or None

@@ -1,4 +1,4 @@
-"""Training rows to a report of what to correct before training: repeated, contradicting, rare and leaked texts."""
+"""Checks of training rows before training: repeated, contradicting, rare and leaked texts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

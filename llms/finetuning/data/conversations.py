@@ -1,4 +1,4 @@
-"""Conversations with roles and tool calls to checked training rows; bad ones are set aside with their line."""
+"""Conversations with roles and tool calls, read and checked; bad ones are set aside with their line."""
 
 import hashlib
 import json
@@ -119,7 +119,7 @@ def _conversation(row: Row, *, is_logged: bool) -> Conversation:
 
 
 def _join_blocks(messages: Any) -> Any:
-    """Return messages with text blocks joined; whatever is no message stays, to be refused with its place."""
+    """Return messages with text blocks joined; whatever is no message stays, to be refused with its position."""
     if not isinstance(messages, list):
         return messages
     return [plain_message(message) if isinstance(message, dict) else message for message in messages]
@@ -153,9 +153,9 @@ def _problem(messages: Any, tools: Any) -> str | None:
     """Return the first thing that is wrong with a conversation, or None."""
     if not isinstance(messages, list) or not messages:
         return f"messages must be a list with at least one message, got {messages!r:.60}"
-    for place, message in enumerate(messages, start=1):
+    for index, message in enumerate(messages, start=1):
         if problem := _message_problem(message):
-            return f"message {place}: {problem}"
+            return f"message {index}: {problem}"
     if messages[-1]["role"] != "assistant":
         return f"the last message must be the assistant's, it is what is learnt; it is the {messages[-1]['role']}'s"
     if messages[-1].get("weight", 1) == 0:

@@ -1,4 +1,4 @@
-"""Texts that say the same: equal up to spelling of marks and spaces, or nearly equal by their character n-grams."""
+"""Duplicates and near-duplicates among texts, by their letters or their character n-grams."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence

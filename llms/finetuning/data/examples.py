@@ -1,4 +1,4 @@
-"""What a classifier is trained on: texts with one label or several, as objects that cannot be changed."""
+"""Immutable training rows of classifiers: texts with one label or several."""
 
 import hashlib
 from collections.abc import Sequence

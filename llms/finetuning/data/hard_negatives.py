@@ -1,4 +1,4 @@
-"""Documents that look like an answer and are none: what a model learns most from."""
+"""Hard negatives: documents that look like an answer and are none."""
 
 from collections.abc import Callable, Sequence
 
@@ -33,16 +33,16 @@ def nearest_negatives(
         section 4, "TopK-PercPos".
     """
     documents = unique_texts(pair.document for pair in pairs)
-    place_of = {same_text(document): place for place, document in enumerate(documents)}
+    index_of = {same_text(document): index for index, document in enumerate(documents)}
     document_vectors = embed(documents, "document")
     query_vectors = embed([pair.query for pair in pairs], "query")
     found: list[tuple[str, ...]] = []
     for pair, vector in zip(pairs, query_vectors, strict=True):
         cosines = document_vectors @ vector  # (documents,)
-        most = max_similarity * float(cosines[place_of[same_text(pair.document)]])
+        most = max_similarity * float(cosines[index_of[same_text(pair.document)]])
         nearest = np.argsort(-cosines, kind="stable")
         allowed = nearest[cosines[nearest] <= most][: count + _LOOKED_AT]
-        negatives = [documents[place] for place in allowed if not known.covers(pair.query, documents[place])]
+        negatives = [documents[index] for index in allowed if not known.covers(pair.query, documents[index])]
         found.append(tuple(negatives[:count]))
     return found
 
@@ -65,8 +65,8 @@ def pick_negatives(
     taken = {same_text(text) for text in chosen}
     if len(chosen) < count and pool:
         generator = np.random.default_rng(int.from_bytes(draw(seed, query)[:8], "big"))
-        for place in generator.permutation(len(pool)):
-            text = pool[int(place)]
+        for index in generator.permutation(len(pool)):
+            text = pool[int(index)]
             if same_text(text) not in taken and not known.covers(query, text):
                 chosen.append(text)
                 taken.add(same_text(text))

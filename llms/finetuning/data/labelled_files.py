@@ -1,4 +1,4 @@
-"""Files of records to training rows for classifiers; rows, tables and splits are offered here too, under one name."""
+"""Files of labelled texts, read and checked for training classifiers."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What pairs say of each other: which texts answer which query, what contradicts, what must stay together."""
+"""Relations between pairs: which texts answer which query, contradictions, and groups that stay together."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -113,22 +113,22 @@ def split_pairs(
     parts = _parts(pairs, ties_documents=True)
     if max(len(part) for part in parts) > len(pairs) / 2:
         parts = _parts(pairs, ties_documents=False)
-    order = sorted(parts, key=lambda part: draw(seed, min(same_text(pairs[place].query) for place in part)))
+    order = sorted(parts, key=lambda part: draw(seed, min(same_text(pairs[index].query) for index in part)))
     wanted = max(1.0, held_out_share * len(pairs))
     held_out: set[int] = set()
     for part in order:
-        has_positive = any(pairs[place].is_positive for place in part)
+        has_positive = any(pairs[index].is_positive for index in part)
         if has_positive and len(held_out) + len(part) <= max(wanted, min(map(len, parts))):
             held_out.update(part)
-    rest = [pair for place, pair in enumerate(pairs) if place not in held_out]
+    rest = [pair for index, pair in enumerate(pairs) if index not in held_out]
     if not held_out or not any(pair.is_positive for pair in rest):
         msg = f"no query can be held out of {len(pairs)} pairs, they all hang together; add pairs of other texts"
         raise TrainingDataError(msg)
-    return rest, [pairs[place] for place in sorted(held_out)]
+    return rest, [pairs[index] for index in sorted(held_out)]
 
 
 def _parts(pairs: Sequence[TextPair], *, ties_documents: bool) -> list[list[int]]:
-    """Return the places of pairs that hang together, each place once."""
+    """Return the indices of pairs that hang together, each once."""
     leader: dict[tuple[str, str], tuple[str, str]] = {}
 
     def find(name: tuple[str, str]) -> tuple[str, str]:
@@ -146,8 +146,8 @@ def _parts(pairs: Sequence[TextPair], *, ties_documents: bool) -> list[list[int]
         if pair.group is not None:
             leader[find(query)] = find(("group", pair.group))
     parts: dict[tuple[str, str], list[int]] = {}
-    for place, pair in enumerate(pairs):
-        parts.setdefault(find(("text", same_text(pair.query))), []).append(place)
+    for index, pair in enumerate(pairs):
+        parts.setdefault(find(("text", same_text(pair.query))), []).append(index)
     return list(parts.values())
 
 

@@ -1,4 +1,4 @@
-"""Files of records to pairs of texts that belong together, or do not: what embeddings and rerankers learn from."""
+"""Files of text pairs that belong together or do not, for embeddings and rerankers."""
 
 import hashlib
 import json
@@ -148,8 +148,8 @@ def pairs_from_labels(rows: Sequence[LabelledText], *, seed: int = 0) -> TextPai
             continue
         # one circle through all texts in random order: nobody is paired with itself, and each is a document once
         order = generator.permutation(len(texts))
-        partner = {int(order[i - 1]): int(place) for i, place in enumerate(order)}
-        pairs += [TextPair(text, texts[partner[place]], group=label) for place, text in enumerate(texts)]
+        partner = {int(order[i - 1]): int(index) for i, index in enumerate(order)}
+        pairs += [TextPair(text, texts[partner[index]], group=label) for index, text in enumerate(texts)]
     return TextPairs(pairs)
 
 

@@ -1,4 +1,4 @@
-"""What was found in training rows before training, as an object, as JSON-ready values, and as Markdown for people."""
+"""The report on training rows: as an object, as JSON-ready values, and as Markdown."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence

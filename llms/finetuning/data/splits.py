@@ -1,4 +1,4 @@
-"""Rows to a part that is learnt from and a part that is kept apart, so that the second says something of the first."""
+"""Train and held-out splits by label, group or time, without leakage."""
 
 import hashlib
 from collections import Counter
@@ -60,7 +60,7 @@ def split_rows(
 
 
 def draw(seed: int, key: str) -> bytes:
-    """Return a key's place in an order of drawing that depends on nothing but the seed and the key.
+    """Return a key's position in an order of drawing that depends on nothing but the seed and the key.
 
     Example:
         >>> sorted("abcd", key=lambda key: draw(0, key)) == sorted("dcba", key=lambda key: draw(0, key))
@@ -84,8 +84,8 @@ def _split_by_label(rows: Sequence[R], held_out_share: float, seed: int) -> tupl
         keys = sorted(texts, key=lambda key: (num_labels[key] > 1, draw(seed, key)))
         num_own = sum(num_labels[key] == 1 for key in keys)
         num_held_out = min(_num_wanted(len(keys), held_out_share), len(keys) - 1, num_own or len(keys))
-        for place, key in enumerate(keys):
-            (held_out if place < num_held_out else kept).extend(texts[key])
+        for index, key in enumerate(keys):
+            (held_out if index < num_held_out else kept).extend(texts[key])
     return kept, held_out
 
 

@@ -1,4 +1,4 @@
-"""Files of records to checked rows: what cannot be used is set aside with its line number, never dropped."""
+"""Tables from CSV, JSON lines or Parquet; rows that cannot be used are set aside with their line number."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -199,9 +199,9 @@ def _parquet_records(path: Path, raw: bytes, columns: Sequence[str]) -> Iterator
             line = 0
             for batch in file.iter_batches():
                 cells = {name: _readable(batch.column(name)) for name in batch.schema.names}
-                for place in range(batch.num_rows):
+                for index in range(batch.num_rows):
                     line += 1
-                    yield line, *_parquet_values(cells, place)
+                    yield line, *_parquet_values(cells, index)
     except (pa.ArrowException, OSError) as error:
         msg = f"{path} is no Parquet file, or a damaged one: {error}; write it anew"
         raise DataFileError(msg) from error
@@ -221,11 +221,11 @@ def _readable(column: Any) -> Any:
     return column
 
 
-def _parquet_values(cells: Mapping[str, Any], place: int) -> tuple[dict[str, Any], str | None]:
+def _parquet_values(cells: Mapping[str, Any], index: int) -> tuple[dict[str, Any], str | None]:
     values: dict[str, Any] = {}
     for name, column in cells.items():
         try:
-            value = column[place].as_py(maps_as_pydicts="lossy")
+            value = column[index].as_py(maps_as_pydicts="lossy")
         except UnicodeDecodeError:
             return {}, f"{name}: bytes that are not UTF-8"
         except (ValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Training rows for embeddings: what is pulled together, by which loss, and what judges it."""
+"""Training rows for embeddings: pairs or labels, the loss that fits them, and the held-out part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -92,7 +92,7 @@ def _prepare_labels(train: LabelledTexts, options: "EmbeddingsOptions") -> tuple
         raise OptionValueError(msg)
     check_training_rows(train.rows)
     kept, held_out = split_rows(train.rows, held_out_share=options.held_out_share, seed=options.seed)
-    labels = {label: place for place, label in enumerate(sorted({row.label for row in kept}))}
+    labels = {label: index for index, label in enumerate(sorted({row.label for row in kept}))}
     # a text and a partner of its label in one example: so every batch holds something to pull together
     examples = [
         ContrastiveExample(query=pair.query, document=pair.document, label=labels[str(pair.group)])

@@ -1,4 +1,4 @@
-"""Losses on sentence vectors: like texts together, unlike texts apart. Vectors need not be of length 1."""
+"""Contrastive losses on sentence vectors, which need not be of length 1."""
 
 import torch
 from torch import nn

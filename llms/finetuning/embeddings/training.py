@@ -1,4 +1,4 @@
-"""A sentence encoder in training: batches of pairs or labelled texts, and held-out rankings that evaluator it."""
+"""Training of sentence encoders: batches of pairs or labelled texts, evaluated on held-out rankings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,11 +131,11 @@ class _Collator:
         self.model = model
         self.rows = rows
         texts = (same_text(text) for example in rows.examples for text in (example.query, example.document))
-        self.text_ids = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        self.text_ids = {text: index for index, text in enumerate(dict.fromkeys(texts))}
 
     def __call__(self, examples: list[Any]) -> dict[str, Any]:
         if not isinstance(examples[0], ContrastiveExample):
-            return self._judged(examples)
+            return self._evaluated(examples)
         documents = [example.document for example in examples]
         if self.rows.loss == "ranking":
             documents += [negative for example in examples for negative in example.hard_negatives]
@@ -149,7 +149,7 @@ class _Collator:
             "excluded": self._excluded(examples, documents),
         }
 
-    def _judged(self, texts: "list[EvaluatedText]") -> dict[str, Any]:
+    def _evaluated(self, texts: "list[EvaluatedText]") -> dict[str, Any]:
         by_role = {role: [text for text in texts if text.role == role] for role in ("query", "document")}
         tokens = {
             role: self._tokens([text.text for text in of_role], cast("Role", role)) if of_role else None
@@ -193,9 +193,9 @@ def _lengths(encoder: SentenceEncoder, examples: Sequence[ContrastiveExample]) -
 
 def _measure(evaluator: "Evaluator") -> Callable[[EvalPrediction], dict[str, float]]:
     def measure(prediction: EvalPrediction) -> dict[str, float]:
-        vectors, places = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+        vectors, indices = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
         in_place = np.zeros_like(vectors)
-        in_place[places] = vectors
+        in_place[indices] = vectors
         return evaluator.measure(in_place)
 
     return measure

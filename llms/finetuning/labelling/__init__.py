@@ -1,4 +1,4 @@
-"""Which rows to label next, and which labels are probably wrong."""
+"""Active learning, self-training, and the search for label errors."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Which texts to label next, so that few labels teach much."""
+"""Active learning: the texts whose labels would teach most."""
 
 import warnings
 from collections import Counter
@@ -97,10 +97,10 @@ def suggest_rows(
         msg = f"num_rows must be at least 1, got {num_rows}"
         raise OptionValueError(msg)
     known = encoder.encode([check_text(row.text) for row in labelled])
-    places = _new_places(labelled, unlabelled)
-    if not places:
+    indices = _new_indices(labelled, unlabelled)
+    if not indices:
         return []
-    texts = [unlabelled[place] for place in places]
+    texts = [unlabelled[index] for index in indices]
     vectors = encoder.encode(texts)
     batch = _Batch(texts, vectors, num_rows, ChosenRows([row.text for row in labelled], known))
     missing = sorted(set(labels) - {row.label for row in labelled})
@@ -112,8 +112,8 @@ def suggest_rows(
     if head is not None and probabilities is not None:
         batch.take(_doubtful(probabilities, batch, head.labels, seed=seed), limit=num_rows)
     return [
-        _suggestion(text, places[place], reason, head, None if probabilities is None else probabilities[place])
-        for place, (text, reason) in batch.reasons.items()
+        _suggestion(text, indices[index], reason, head, None if probabilities is None else probabilities[index])
+        for index, (text, reason) in batch.reasons.items()
     ]
 
 
@@ -131,26 +131,26 @@ class _Batch:
         return len(self.reasons)
 
     def take(self, candidates: Iterable[tuple[int, str]], *, limit: int) -> None:
-        """Take candidates (place, reason) in their order until there are `limit` texts."""
+        """Take candidates (index, reason) in their order until there are `limit` texts."""
         if len(self.reasons) >= limit:  # before the first candidate, which may take seconds to find
             return
-        for place, reason in candidates:
-            if self.chosen.take(self.texts[place], self.vectors[place]):
-                self.reasons[place] = (self.texts[place], reason)
+        for index, reason in candidates:
+            if self.chosen.take(self.texts[index], self.vectors[index]):
+                self.reasons[index] = (self.texts[index], reason)
                 if len(self.reasons) >= limit:
                     return
 
 
-def _new_places(labelled: Sequence[LabelledText], unlabelled: Sequence[str]) -> list[int]:
-    """Return the places of the texts that are neither labelled nor equal to an earlier one."""
+def _new_indices(labelled: Sequence[LabelledText], unlabelled: Sequence[str]) -> list[int]:
+    """Return the indices of the texts that are neither labelled nor equal to an earlier one."""
     seen = {text_key(row.text) for row in labelled}
-    places = []
-    for place, text in enumerate(unlabelled):
+    indices = []
+    for index, text in enumerate(unlabelled):
         key = text_key(check_text(text))
         if key not in seen:
             seen.add(key)
-            places.append(place)
-    return places
+            indices.append(index)
+    return indices
 
 
 def _exploring_share(labelled: Sequence[LabelledText]) -> float:
@@ -175,8 +175,8 @@ def _unlike_labelled(vectors: FloatArray, known: FloatArray, num_rows: int, *, s
     for row in find_typical_rows(vectors, known, num_rows, seed=seed):
         others = f"stands for {row.num_similar} similar texts" if row.num_similar > 1 else ""
         yield row.place, ", ".join(filter(None, [what, others])) or "unlike the other texts"
-    for place in find_farthest_rows(vectors, known):
-        yield place, what or "unlike the other texts"
+    for index in find_farthest_rows(vectors, known):
+        yield index, what or "unlike the other texts"
 
 
 def _doubtful(
@@ -193,24 +193,24 @@ def _doubtful(
         clusters = cluster_vectors(batch.vectors[few], num_wanted, seed=seed, weights=1.0 - margins[few])
         central = few[find_central_rows(batch.vectors[few], clusters)]
         order = np.concatenate([central[np.argsort(margins[central], kind="stable")], order])
-    for place in order:
-        first, second = np.argsort(-probabilities[place], kind="stable")[:2]
+    for index in order:
+        first, second = np.argsort(-probabilities[index], kind="stable")[:2]
         in_doubt = f"between {labels[first]!r} and {labels[second]!r}"
         yield (
-            int(place),
-            in_doubt if margins[place] < _DOUBTFUL_MARGIN else f"probably {labels[first]!r}, hardly in doubt",
+            int(index),
+            in_doubt if margins[index] < _DOUBTFUL_MARGIN else f"probably {labels[first]!r}, hardly in doubt",
         )
 
 
 def _suggestion(
-    text: str, place: int, reason: str, head: ClassifierHead | None, probabilities: FloatArray | None
+    text: str, index: int, reason: str, head: ClassifierHead | None, probabilities: FloatArray | None
 ) -> Suggestion:
     if head is None or probabilities is None:
-        return Suggestion(text=text, place=place, reason=reason)
+        return Suggestion(text=text, place=index, reason=reason)
     order = np.argsort(-probabilities, kind="stable")[:_NUM_LIKELIEST]
     return Suggestion(
         text=text,
-        place=place,
+        place=index,
         reason=reason,
         predicted=head.labels[int(order[0])],
         probability=round(float(probabilities[order[0]]), 4),

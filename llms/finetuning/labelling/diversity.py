@@ -1,4 +1,4 @@
-"""Rows that differ: which stand for many others, and which only say again what is there already."""
+"""Diversity sampling: rows that stand for many others."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ class ChosenRows:
 
 @dataclass(frozen=True, slots=True)
 class TypicalRow:
-    """A row that stands for its cluster: its place, and how many other rows the cluster has."""
+    """A row that stands for its cluster: its index, and how many other rows the cluster has."""
 
     place: int
     num_similar: int
@@ -168,7 +168,7 @@ def find_farthest_rows(vectors: FloatArray, covered: FloatArray) -> Iterator[int
     for start in range(0, len(covered), _MAX_IN_PRODUCT):
         np.maximum(nearest, (vectors @ covered[start : start + _MAX_IN_PRODUCT].T).max(axis=1), out=nearest)
     for _ in range(len(vectors)):
-        place = int(nearest.argmin())
-        yield place
-        np.maximum(nearest, vectors @ vectors[place], out=nearest)
-        nearest[place] = np.inf  # never again
+        index = int(nearest.argmin())
+        yield index
+        np.maximum(nearest, vectors @ vectors[index], out=nearest)
+        nearest[index] = np.inf  # never again

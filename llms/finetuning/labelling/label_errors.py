@@ -1,4 +1,4 @@
-"""Rows whose label is probably wrong, by confident learning: where a model that never saw them insists otherwise."""
+"""Label errors by confident learning: rows whose label a model that never saw them contradicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,17 +80,17 @@ def find_label_errors(
     others = values.copy()
     others[np.arange(len(rows)), given] = -1.0
     margins = own - others.max(axis=1)
-    places = np.flatnonzero(is_suspected)
+    positions = np.flatnonzero(is_suspected)
     return [
         LabelError(
-            place=int(place),
-            text=rows[place].text,
-            label=rows[place].label,
-            suggested_label=names[suggested[place]],
-            margin=round(float(margins[place]), 4),
-            line=rows[place].line,
+            place=int(position),
+            text=rows[position].text,
+            label=rows[position].label,
+            suggested_label=names[suggested[position]],
+            margin=round(float(margins[position]), 4),
+            line=rows[position].line,
         )
-        for place in places[np.argsort(margins[places], kind="stable")]
+        for position in positions[np.argsort(margins[positions], kind="stable")]
     ]
 
 
@@ -141,7 +141,7 @@ def _deal_folds(texts: Sequence[str], label_ids: npt.NDArray[np.int64], seed: in
         first_label[key] = min(label, first_label.get(key, label))
     # one round over all labels, so that labels with few texts do not all lie in the first fold
     order = sorted(first_label, key=lambda key: (first_label[key], draw(seed, key)))
-    fold_of = {key: place % _NUM_FOLDS for place, key in enumerate(order)}
+    fold_of = {key: position % _NUM_FOLDS for position, key in enumerate(order)}
     return np.array([fold_of[key] for key in keys], dtype=np.int64)
 
 

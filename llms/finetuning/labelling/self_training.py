@@ -1,4 +1,4 @@
-"""A classifier that also learns from texts without labels: those it is sure of, if that does it no harm."""
+"""Self-training: a classifier that also learns from unlabelled texts it is sure of, if that does no harm."""
 
 import shutil
 from collections import Counter
@@ -88,8 +88,8 @@ def self_train(
         raise OptionValueError(msg)
     texts = _new_texts(labelled.rows, unlabelled)
     labelling, second_folder = (folder.with_name(f".{folder.name}-{what}") for what in ("labelling", "self-trained"))
-    for place in (folder, labelling, second_folder):
-        refuse_foreign_folder(place)
+    for index in (folder, labelling, second_folder):
+        refuse_foreign_folder(index)
     learnt, held_out = _split(labelled.rows, options)
     by_time = replace(options, split_by="time")
     first = finetune_classifier(LabelledTexts([*learnt, *held_out]), folder, by_time)
@@ -164,15 +164,15 @@ def _label(
     classifier = LocalClassifier(folder, device=options.device, precision=options.precision, engine="torch")
     threshold = max(classifier.min_probability, min_probability)
     replies = classifier.batch(list(texts))
-    sure = [place for place, reply in enumerate(replies) if reply.accepted and reply.probability >= threshold]
-    sure.sort(key=lambda place: -replies[place].probability)  # equals stay in their order
+    sure = [index for index, reply in enumerate(replies) if reply.accepted and reply.probability >= threshold]
+    sure.sort(key=lambda index: -replies[index].probability)  # equals stay in their order
     median = float(np.median(list(Counter(row.label for row in labelled).values())))
     cap = max(_FEWEST_PER_LABEL, round(_CAP_FACTOR * median))
     taken: Counter[str] = Counter()
     rows = []
-    for place in sure:
-        label = replies[place].label
+    for index in sure:
+        label = replies[index].label
         taken[label] += 1
         if taken[label] <= cap:
-            rows.append(LabelledText(texts[place], label, time=_LEARNT))
+            rows.append(LabelledText(texts[index], label, time=_LEARNT))
     return rows, threshold

@@ -1,4 +1,4 @@
-"""What a fine-tuning run has to tell: the content of `report.json` beside the weights."""
+"""Training reports: the content of `report.json` beside the weights."""
 
 import uuid
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Figures and thresholds of a training report in words, for every page that shows them."""
+"""Words for the figures and thresholds of a training report."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""A cross-encoder in training: lists of candidates, of which one answers the query."""
+"""Training of cross-encoders on lists of candidates, of which one answers the query."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class _Pairs:
 
     rows: list[tuple[IntArray, IntArray]]  # ids and types
     targets: list[float]
-    place: int | None = None
+    index: int | None = None
 
 
 def train_cross_encoder(
@@ -142,7 +142,7 @@ class _PairTokens:
     def as_pairs(self, lists: Sequence[CandidateList]) -> list[_Pairs]:
         """Return each candidate of each list as an example, long ones first."""
         rows = [(row, target) for each in map(self.as_list, lists) for row, target in _zipped(each)]
-        pairs = [_Pairs(rows=[row], targets=[target], place=place) for place, (row, target) in enumerate(rows)]
+        pairs = [_Pairs(rows=[row], targets=[target], index=index) for index, (row, target) in enumerate(rows)]
         return sorted(pairs, key=lambda pair: -len(pair.rows[0][0]))
 
 
@@ -163,8 +163,8 @@ class _Collator:
             types = [types for _, types in rows]
             arrays["token_type_ids"], _ = pad_rows(types, pad_id=self.pad_type_id, pads_left=self.pads_left)
         tokens = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        if examples[0].place is not None:
-            return {"labels": torch.tensor([example.place for example in examples]), "tokens": tokens}
+        if examples[0].index is not None:
+            return {"labels": torch.tensor([example.index for example in examples]), "tokens": tokens}
         return {
             "labels": torch.tensor([target for example in examples for target in example.targets]),
             "tokens": tokens,
@@ -178,9 +178,9 @@ def _zipped(pairs: _Pairs) -> list[tuple[tuple[IntArray, IntArray], float]]:
 
 def _measure(lists: Sequence[CandidateList]) -> Callable[[EvalPrediction], dict[str, float]]:
     def measure(prediction: EvalPrediction) -> dict[str, float]:
-        logits, places = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+        logits, indices = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
         in_place = np.zeros_like(logits)
-        in_place[places] = logits
+        in_place[indices] = logits
         return measure_lists(lists, in_place)
 
     return measure

@@ -1,4 +1,4 @@
-"""What a tagger is trained on: texts with labelled spans, checked when they are made."""
+"""Training rows for taggers: texts with labelled spans, checked when they are made."""
 
 import hashlib
 import itertools
@@ -243,7 +243,7 @@ def _read_conll(path: Path, separator: str | None) -> tuple[list[TaggedText], li
             rejected.append(RejectedRow(short[0], "a token without a tag"))
             continue
         try:
-            tokens, tags = ([cells[place] for _, cells in sentence] for place in (0, -1))
+            tokens, tags = ([cells[index] for _, cells in sentence] for index in (0, -1))
             rows.append(_join_tokens(tokens, tags, joined_with, first_line))
         except (TrainingDataError, InputTextError, OptionValueError) as error:
             rejected.append(RejectedRow(first_line, str(error)))
@@ -284,7 +284,7 @@ def _separator(given: str | None, tokens: Sequence[str]) -> str:
 
 def _join_tokens(tokens: Sequence[str], tags: Sequence[str], separator: str, line: int) -> TaggedText:
     """Return the tokens as a text, and the spans of their tags in its characters."""
-    if empty := [place for place, token in enumerate(tokens, start=1) if not token.strip()]:
+    if empty := [index for index, token in enumerate(tokens, start=1) if not token.strip()]:
         msg = f"token {empty[0]} is empty"
         raise TrainingDataError(msg)
     ends: list[int] = []

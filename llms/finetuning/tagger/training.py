@@ -1,4 +1,4 @@
-"""A token classification model, trained on the first token of every word."""
+"""Training of token classification models on the first token of every word."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -137,7 +137,7 @@ def _open_base(base: Path, scheme: TagScheme) -> tuple[Any, Any]:
         )
         raise ModelFolderError(msg)
     model.config.id2label = dict(enumerate(scheme.tags))
-    model.config.label2id = {tag: place for place, tag in enumerate(scheme.tags)}
+    model.config.label2id = {tag: index for index, tag in enumerate(scheme.tags)}
     return model, source
 
 

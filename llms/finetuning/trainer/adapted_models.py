@@ -1,4 +1,4 @@
-"""A network in training: the method applied to its body, and what of it is saved afterwards."""
+"""Training methods applied to a network's body, what of it is saved, and what the manifest says of it."""
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What happens at certain steps of a training: ranks move, losses are logged, and it stops when nothing improves."""
+"""Callbacks of the training loop: rank allocation, logging, early stopping, progress and tracking."""
 
 import contextlib
 from collections.abc import Iterator

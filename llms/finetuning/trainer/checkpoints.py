@@ -1,4 +1,4 @@
-"""Checkpoints that can be trusted: each is sealed with the hashes of its files once it is complete."""
+"""Checkpoints, each sealed with the hashes of its files once it is complete."""
 
 import hashlib
 import json

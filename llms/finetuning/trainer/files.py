@@ -1,4 +1,4 @@
-"""Files that are on the disk when we say so, and one error for whatever keeps them from it."""
+"""Durable files and the processes that write them: synced to disk, one error for a failed write."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Which weights are trained: all of them, the last layer, or a small addition that PEFT makes."""
+"""Training methods: all weights, the last layer, or a small addition that PEFT makes."""
 
 import warnings
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How a model is trained: the same names for every task."""
+"""Training options that all tasks share."""
 
 import importlib.util
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The one training loop of every task, on transformers' Trainer: grouped by length, stopped early, resumable."""
+"""The training loop of every task, on transformers' Trainer: grouped by length, stopped early, resumable."""
 
 import contextlib
 import dataclasses
@@ -356,7 +356,7 @@ class LengthGroupedSampler(Sampler[int]):
         # a smaller batch anywhere but at the end would shift the borders of all after it
         full = [batch for batch in batches if len(batch) == self.batch_size]
         rest = [batch for batch in batches if len(batch) < self.batch_size]
-        for place in generator.permutation(len(full)):
-            yield from full[place].tolist()
+        for index in generator.permutation(len(full)):
+            yield from full[index].tolist()
         for batch in rest:
             yield from batch.tolist()

@@ -19,7 +19,7 @@ from llms.finetuning.chat.data import IGNORED, build_examples
 from llms.finetuning.chat.finetune import finetune_chat
 from llms.finetuning.chat.options import ChatTrainingOptions
 from llms.finetuning.chat.packing import check_packing, collator, pack_examples, rows_of
-from llms.finetuning.chat.training import _held_out_places, _Network
+from llms.finetuning.chat.training import _held_out_indices, _Network
 from llms.finetuning.data.conversations import Conversation, Conversations, read_conversations
 from llms.manifest import load_chat_manifest, load_manifest, save_manifest, template_fingerprint
 from tests import trained_chat
@@ -447,15 +447,15 @@ def _loss_on_held_out(folder, options):
 
     model, tokenizer = _load(folder)
     rows = _talks(30).rows
-    examples = [build_examples(tokenizer, rows[place])[0] for place in sorted(_held_out_places(30, options))]
+    examples = [build_examples(tokenizer, rows[place])[0] for place in sorted(_held_out_indices(30, options))]
     with torch.inference_mode():
         return float(_Network(model, num_passes=1).eval()(**collator(0)(rows_of(examples)))["loss"])
 
 
 def test_of_few_conversations_none_is_held_out(options):
-    assert _held_out_places(19, options) == set()
-    assert len(_held_out_places(20, dataclasses.replace(options, held_out_share=0.1))) == 2
-    assert _held_out_places(500, options) == set()  # the share is less than one conversation
+    assert _held_out_indices(19, options) == set()
+    assert len(_held_out_indices(20, dataclasses.replace(options, held_out_share=0.1))) == 2
+    assert _held_out_indices(500, options) == set()  # the share is less than one conversation
 
 
 def test_a_training_that_was_cut_off_goes_on(options, tmp_path, monkeypatch):
