@@ -1,5 +1,9 @@
 """Device and precision of models: "auto" resolved, products in bfloat16 where that is faster and safe."""
 
+import functools
+import importlib.metadata
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from llms.errors import OptionValueError
@@ -15,6 +19,8 @@ def choose_device(device: str = "auto") -> str:
     """Return `device`, or for "auto" the GPU if there is one, else the CPU."""
     if device != "auto":
         return device
+    if "torch" not in sys.modules and _is_surely_without_gpu():
+        return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,6 +50,8 @@ def wants_bfloat16(device: str, precision: Precision = "auto") -> bool:
 
 
 def _has_native_bfloat16(device: str) -> bool:
+    if device == "cpu" and "torch" not in sys.modules and (flags := _cpu_flags()):
+        return bool(flags & {"avx512_bf16", "amx_bf16"})
     import torch
 
     if device.startswith("cuda"):
@@ -52,3 +60,30 @@ def _has_native_bfloat16(device: str) -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+# Loading torch takes longer than all that an exported model does for one text, so what is known without it is not asked
+# of it.
+
+
+@functools.cache
+def _is_surely_without_gpu() -> bool:
+    """Return whether torch would find no GPU, as far as its build and the drivers tell; False in doubt."""
+    try:
+        build = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    if build.endswith("+cpu"):
+        return True
+    has_driver = any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/dxg"))  # the second is that of WSL
+    return sys.platform == "linux" and "rocm" not in build and not has_driver
+
+
+@functools.cache
+def _cpu_flags() -> frozenset[str]:
+    """Return what the processor can do, in the words of Linux; nothing where that cannot be read."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
