@@ -1,6 +1,5 @@
 """Documents to chunks that know where they stand."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
