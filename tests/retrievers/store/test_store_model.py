@@ -133,7 +133,7 @@ def test_a_store_equals_a_dict():
     _run(num_runs=20, num_steps=25)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_a_store_equals_a_dict_over_ten_thousand_steps():
     _run(num_runs=250, num_steps=50)
