@@ -1,4 +1,4 @@
-"""What a training keeps when it is killed, interrupted, damaged, diverging, or out of room.
+"""Trainings that are killed, interrupted, damaged, diverging or out of room.
 
 `benchmarks.training_reliability` kills at many more moments.
 """

@@ -1,4 +1,4 @@
-"""A store does what a dict would do, whatever happens to it in whatever order."""
+"""A state machine that compares a store with a dict, in any order of changes."""
 
 import shutil
 import tempfile
