@@ -1,4 +1,4 @@
-"""How few labels Banking77 needs: texts that are suggested beside texts drawn at random, round by round.
+"""Labels that Banking77 needs: suggested texts beside texts drawn at random, round by round.
 
 Run: python -m benchmarks.active_learning --seeds 3 --out docs/benchmarks/active_learning.md
 

@@ -1,4 +1,4 @@
-"""How fast classifiers train and answer, beside the loop of common tutorials and transformers' pipeline.
+"""Speed of training and answering of classifiers, beside common tutorials' loop and transformers' pipeline.
 
 Run: python -m benchmarks.classifier_speed --out docs/benchmarks/classifier_speed.md [--rows 2500] [--rounds 3]
 

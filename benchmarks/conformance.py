@@ -1,4 +1,4 @@
-"""Which checks chat models pass: ours on each engine, and ChatHuggingFace, as a table.
+"""Table of the checks that chat models pass: ours on each engine, and ChatHuggingFace.
 
 Run: python -m benchmarks.conformance [--out docs/conformance.md]
 """

@@ -1,4 +1,4 @@
-"""What every benchmark says of its machine, and how it takes the time."""
+"""Name of the processor and time taken, for every benchmark's page."""
 
 import platform
 import time

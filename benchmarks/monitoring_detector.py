@@ -1,4 +1,4 @@
-"""How soon surges of negative opinion are found at one false alarm per topic and month.
+"""Delay until surges of negative opinion are found, at one false alarm per topic and month.
 
 Simulated hourly streams (seasonal volume and share, both overdispersed, an imperfect classifier) with known
 onsets. Every method gets its threshold from the same quiet topics, so that delays can be compared; the share

@@ -1,4 +1,4 @@
-"""How well questions find their documents: `HybridRetriever` beside its parts and simple baselines, one run.
+"""Quality of retrieval: `HybridRetriever` beside its parts and simple baselines, in one run.
 
 Run: python -m benchmarks.retrieval [--cache FOLDER] [--out docs/benchmarks/retrieval.md]
 

@@ -1,4 +1,4 @@
-"""A service of 150 intents: messages answered right, handed over right, and answered wrong."""
+"""Routes of customer service with 150 intents: messages answered right, handed over right, answered wrong."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""How long customers wait: eight at once, ten thousand passages, the route by template and the one by quotes."""
+"""Waiting times of eight customers at once over ten thousand passages, by template and by quotes."""
 
 import random
 import threading

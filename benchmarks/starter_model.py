@@ -1,4 +1,4 @@
-"""What the starter chat model adds to quoting, on the sample shop's questions, which its training never read.
+"""Gain of the starter chat model over quoting, on questions of the sample shop that its training never read.
 
 Run: python -m benchmarks.starter_model [--folder FOLDER] [--card] [--show]
 

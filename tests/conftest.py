@@ -1,4 +1,4 @@
-"""What every test needs: no network, fixed seeds, tiny models built once, and slow tests only when asked for."""
+"""Set-up of every test: no network, fixed seeds, tiny models built once, slow tests only when asked for."""
 
 # ruff: noqa: E402  # the environment must be set before anything else is imported
 import os

@@ -1,4 +1,4 @@
-"""What every implementation of an interface must do, real or fake; a test class inherits a contract and its fixture."""
+"""Contracts of the interfaces, for real objects and fakes alike; a test class inherits one and its fixture."""
 
 import asyncio
 import math

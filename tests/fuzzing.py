@@ -1,4 +1,4 @@
-"""How much random input a test gets: little in every run, much at night."""
+"""Amounts of random input: little in every run, much at night."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the README promises is what happens."""
+"""The READMEs: examples run, files and targets exist, both languages agree."""
 
 import re
 import subprocess

@@ -17,6 +17,7 @@ from llms.fakes import FixedClassifier, HashedEmbeddings, ScriptedChatModel
 from retrievers import FaissStore
 from tests.apps.live_server import serve_here
 from tests.chains.recommendation.worlds import make_chain, train_model
+from tests.waiting import wait_until
 
 STREAM_START = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -90,6 +91,8 @@ def app(settings, chains):
 @pytest.fixture(scope="session")
 def client(app):
     with TestClient(app) as client:
+        # its monitor reads the recorded stream in a thread, which another test's patches must not reach
+        wait_until(lambda: not client.get("/v1/alerts").json()["loading"])
         yield client
 
 

@@ -1,4 +1,4 @@
-"""Who gets in: size, key, rate, schema, admission, in this order; nobody sees another's records."""
+"""Access to the server: size, key, rate, schema, admission, in this order; nobody sees another's records."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Whatever a customer sends, the server answers with a reply or a refusal, and keeps what was said to the letter."""
+"""Naughty strings over HTTP: a reply or a refusal for each, and every message kept to the letter."""
 
 import json
 import os

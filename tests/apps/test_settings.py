@@ -1,4 +1,4 @@
-"""Where settings come from, which wins, and how every mistake is named."""
+"""Settings: their sources, their precedence, and an error that names each mistake."""
 
 import dataclasses
 

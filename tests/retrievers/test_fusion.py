@@ -1,4 +1,4 @@
-"""Several rankings to one."""
+"""Reciprocal rank fusion."""
 
 import pytest
 from hypothesis import given

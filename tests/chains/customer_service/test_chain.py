@@ -1,4 +1,4 @@
-"""Which way a message takes, and what the chain refuses."""
+"""Routes of a message through customer service, and refused input."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A crash at every single write: whatever was acknowledged stays, whatever was begun is finished once."""
+"""Crashes at every single write: what was acknowledged stays, what was begun is finished once."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What a run tells while it makes a reply: steps, the route, and parts of the answer that passed their check."""
+"""Events of a run: steps, the route, and parts of the answer that passed their check."""
 
 import asyncio
 

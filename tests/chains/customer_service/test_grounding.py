@@ -1,4 +1,4 @@
-"""Whether an answer says only what its passages say."""
+"""Grounding: an answer says only what its passages say."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What staff read, in their language: the same sentences with the same places in every one."""
+"""Summaries for staff in every language: the same sentences with the same placeholders."""
 
 import dataclasses
 import string

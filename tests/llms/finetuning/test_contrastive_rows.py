@@ -1,4 +1,4 @@
-"""What embeddings are trained on: no answer is ever a negative, and what looks like one is used."""
+"""Training rows of embeddings: no answer is ever a negative, and near misses are used."""
 
 import dataclasses
 

@@ -20,7 +20,7 @@ from langchain_core.documents import Document
 from llms.fakes import HashedEmbeddings
 from retrievers.errors import OldStoreError, UnsafePickleError
 from retrievers.importing.allowed_names import Name, Record, call_name, plain_value
-from retrievers.importing.inert_pickle import read_inert_pickle
+from retrievers.importing.inert_pickle import SizeBudget, read_inert_pickle
 from retrievers.importing.pickled_documents import read_documents_pickle
 from tests.retrievers.community import old_class
 
@@ -153,10 +153,10 @@ def test_a_state_is_set_on_stand_ins_only(target):
         "a text that is not there": b"\x8d" + (1 << 62).to_bytes(8, "little") + b"a.",
         "bytes that are not there": b"\x8e" + (1 << 62).to_bytes(8, "little") + b"a.",
         "a negative length": b"\x8b\xff\xff\xff\xff.",
-        "a deep tuple as a key": b"}N" + b"\x85" * 300_000 + b"Ns.",
-        "a deep tuple in a set": b"\x80\x04\x8f(N" + b"\x85" * 300_000 + b"\x90.",
-        "a deep tuple in a frozenset": b"\x80\x04(N" + b"\x85" * 300_000 + b"\x91.",
-        "a deep tuple as a numpy type": b"cnumpy\ndtype\nN" + b"\x85" * 300_000 + b"\x85R.",
+        "a deep tuple as a key": b"}N" + b"\x85" * 100_000 + b"Ns.",
+        "a deep tuple in a set": b"\x80\x04\x8f(N" + b"\x85" * 100_000 + b"\x90.",
+        "a deep tuple in a frozenset": b"\x80\x04(N" + b"\x85" * 100_000 + b"\x91.",
+        "a deep tuple as a numpy type": b"cnumpy\ndtype\nN" + b"\x85" * 100_000 + b"\x85R.",
         "lists doubled in memory": b"\x80\x04]\x94" + b"(" + b"h\x00" * 90_000 + b"e" + b"(" * 150_000 + b".",
         "no end": b"K\x01",
         "nothing": b"",
@@ -196,7 +196,8 @@ def test_one_large_text_in_thousands_of_documents_is_refused(tmp_path):
         read_documents_pickle(path)
 
 
-def test_metadata_that_double_at_each_level_are_refused(tmp_path):
+def test_metadata_that_double_at_each_level_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(SizeBudget, "_FREE_BYTES", 1 << 20)  # what is free beyond the size takes seconds to use up
     doubled = b"]\x94" + b"".join(b"0](h%ch%ce\x94" % (level, level) for level in range(27))
     fields = b"\x8c\x0cpage_content\x8c\x01a\x8c\x08metadata}\x8c\x01x" + doubled + b"s"
     path = tmp_path / "index.pkl"
@@ -208,7 +209,7 @@ def test_metadata_that_double_at_each_level_are_refused(tmp_path):
 def test_metadata_nested_deep_or_in_itself_leave_their_document_out(tmp_path):
     start = b"\x8c\x0cpage_content\x8c\x01a\x8c\x08metadata}\x8c\x01x"
     documents = [
-        _document_pickle(1, start + b"N" + b"\x85" * 300_000 + b"s"),
+        _document_pickle(1, start + b"N" + b"\x85" * 100_000 + b"s"),
         _document_pickle(2, start + b"]\x94h\x00as"),
         _document_pickle(3, start + b"Ns"),
     ]

@@ -1,4 +1,4 @@
-"""What langchain-community's FAISS saved comes over whole, or says why not; wrong vectors never do."""
+"""Import of langchain-community's FAISS folders: whole, or with the reason why not; never wrong vectors."""
 
 import uuid
 import warnings

@@ -1,4 +1,4 @@
-"""A store does what a dict would do, whatever happens to it in whatever order."""
+"""A state machine that compares a store with a dict, in any order of changes."""
 
 import shutil
 import tempfile
@@ -133,7 +133,7 @@ def test_a_store_equals_a_dict():
     _run(num_runs=20, num_steps=25)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_a_store_equals_a_dict_over_ten_thousand_steps():
     _run(num_runs=250, num_steps=50)

@@ -20,16 +20,17 @@ from tests.reliability.store import (
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the children are forked")
 
 
-def _run_apart(work, *arguments, **options):
-    """Run in a process without threads, which then may fork; this one has searched already."""
+@pytest.fixture(scope="module")
+def run_apart():
+    """A function that runs in a process without threads, which then may fork; this one has searched already."""
     with multiprocessing.get_context("spawn").Pool(1, load_for_children) as pool:
-        return pool.apply(work, arguments, options)
+        yield lambda work, *arguments, **options: pool.apply(work, arguments, options)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kill_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, kind):
-    report = _run_apart(run_kills, tmp_path / "store", kind, count=6, seed=1)
-    assert report.kills == 6
+def test_a_kill_loses_nothing_acknowledged_and_doubles_nothing(run_apart, tmp_path, kind):
+    report = run_apart(run_kills, tmp_path / "store", kind, count=4, seed=1)
+    assert report.kills == 4
     assert report.acknowledged > 0
     assert (report.lost, report.duplicates) == (0, 0)
     assert report.slowest_reopening_s < 60
@@ -39,8 +40,8 @@ def _all_damage(folder, **options):
     return list(run_damage(folder, **options))
 
 
-def test_damage_is_named_or_made_good_and_never_gives_a_wrong_answer(tmp_path):
-    reports = _run_apart(_all_damage, tmp_path / "damage", truncations=2, flips=6, seed=1)
+def test_damage_is_named_or_made_good_and_never_gives_a_wrong_answer(run_apart, tmp_path):
+    reports = run_apart(_all_damage, tmp_path / "damage", truncations=1, flips=3, seed=1)
     assert {name.partition("/")[0] for name, _, _ in reports} == {"closed", "killed"}
     assert all(counts["wrong"] == 0 for _, _, counts in reports)
     named = sum(counts["named"] for _, _, counts in reports)
@@ -49,9 +50,9 @@ def test_damage_is_named_or_made_good_and_never_gives_a_wrong_answer(tmp_path):
     assert rebuilt == sum(sum(counts.values()) for name, _, counts in reports if "generations" in name)
 
 
-def test_a_full_disk_is_told_and_changes_nothing(tmp_path):
-    counts = _run_apart(run_full_disk, tmp_path / "full", num_limits=5)
-    assert counts["intact afterwards"] == 5
+def test_a_full_disk_is_told_and_changes_nothing(run_apart, tmp_path):
+    counts = run_apart(run_full_disk, tmp_path / "full", num_limits=4)
+    assert counts["intact afterwards"] == 4
     assert counts["refused with a bare error"] == counts["unreadable"] == 0
 
 
@@ -90,8 +91,8 @@ def test_a_real_disk_may_be_full_and_then_read_only(small_disk, embedding):
         FaissStore(small_disk / "new", embedding=embedding)
 
 
-def test_one_writes_while_others_read(tmp_path):
-    report = _run_apart(run_together, tmp_path / "together", minutes=0.03)
+def test_one_writes_while_others_read(run_apart, tmp_path):
+    report = run_apart(run_together, tmp_path / "together", minutes=0.03)
     assert (report.torn, report.crashed, report.let_in) == (0, 0, 0)
     assert report.writes > 0
     assert report.refused > 0
