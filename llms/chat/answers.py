@@ -12,6 +12,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.messages.tool import tool_call_chunk as new_call_chunk
 
 from llms.chat.tool_formats import Dialect, Tool
+from llms.chat.untagged_calls import UntaggedCall, UntaggedCallReader
 
 # the beginning of a call's JSON up to its arguments, which can be passed on as they come from there
 _CALL_HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*')
@@ -54,12 +55,16 @@ class AnswerReader:
     Args:
         tools: what the model may call; without any, nothing is read as a call.
         prefix: what the prompt already wrote of the answer, such as an opening `<think>`.
+        quoted: what users and tools said; a call in there that the answer repeats outside the tags is a quotation.
     """
 
-    def __init__(self, dialect: Dialect, *, tools: Sequence[Tool] = (), prefix: str = "") -> None:
+    def __init__(
+        self, dialect: Dialect, *, tools: Sequence[Tool] = (), prefix: str = "", quoted: Sequence[str] = ()
+    ) -> None:
         self._dialect = dialect
         self._tools: list[Any] = list(tools)
         self._answer = Answer()
+        self._untagged = UntaggedCallReader(tools, quoted=quoted) if tools else None
         self._call: _OpenCall | None = None
         self._num_calls = 0
         self._is_finishing = False
@@ -83,6 +88,9 @@ class AnswerReader:
         part = AnswerPart()
         self._is_finishing = True
         self._process(lambda: self._parser.finalize()[1], part)
+        if self._untagged is not None:
+            for piece in self._untagged.finish():
+                self._add_piece(piece, part)
         return part
 
     @property
@@ -116,12 +124,34 @@ class AnswerReader:
             part.reasoning += text
             self._answer.reasoning += text
         elif kind == "region_chunk":
-            if not self._answer.content and (self._answer.reasoning or self._num_calls):
-                text = text.lstrip()  # the empty lines between two regions belong to neither
-            part.content += text
-            self._answer.content += text
+            for piece in self._untagged.feed(text) if self._untagged else [text]:
+                self._add_piece(piece, part)
+
+    def _add_content(self, text: str, part: AnswerPart) -> None:
+        if not self._answer.content and (self._answer.reasoning or self._num_calls):
+            text = text.lstrip()  # the empty lines between two regions belong to neither
+        part.content += text
+        self._answer.content += text
+
+    def _add_piece(self, piece: str | UntaggedCall, part: AnswerPart) -> None:
+        if isinstance(piece, str):
+            self._add_content(piece, part)
+        elif piece.error:
+            self._add_invalid(piece.text, piece.error)
+            part.call_chunks.append(
+                new_call_chunk(name=piece.name, args=piece.text, id=_new_id(), index=self._num_calls)
+            )
+            self._num_calls += 1
+        else:
+            call_id = _new_id()
+            self._answer.tool_calls.append(tool_call(name=piece.name, args=piece.arguments, id=call_id))
+            text = json.dumps(piece.arguments, ensure_ascii=False)
+            part.call_chunks.append(new_call_chunk(name=piece.name, args=text, id=call_id, index=self._num_calls))
+            self._num_calls += 1
 
     def _handle_call(self, kind: str, text: str, value: Any, part: AnswerPart) -> None:
+        if kind == "region_open" and self._untagged is not None:
+            self._untagged.drop_fence()
         if kind == "region_open" or self._call is None:
             self._call = _OpenCall(self._num_calls, _new_id())
         self._call.body += text
@@ -139,8 +169,9 @@ class AnswerReader:
             call.arguments_from = head.end()
             call.name = json.loads(head[1], strict=False)
             self._num_calls = call.index + 1
-        # the last brace closes the call, not its arguments, and is not known to be the last one until the end
-        arguments = call.body[call.arguments_from :].rstrip().removesuffix("}")
+        # the last brace closes the call, not its arguments, and is not known to be the last one until the end; some
+        # models close a code fence behind it
+        arguments = call.body[call.arguments_from :].rstrip("` \t\r\n").removesuffix("}")
         new = arguments[call.num_passed :]
         call.num_passed = max(call.num_passed, len(arguments))
         if call.name is not None or new:  # the name goes out once, with whatever is there of the arguments
@@ -191,7 +222,7 @@ def _load_json(text: str) -> Any:
     named = re.fullmatch(r"\s*([\w.-]+)\s*(?:\[ARGS\])?\s*(\{.*\})\s*", text, re.DOTALL)  # Mistral's later form
     if named:
         return {"name": named[1], "arguments": json.loads(named[2], strict=False)}
-    return json.loads(text.strip(), strict=False)
+    return json.loads(text.strip().removesuffix("```"), strict=False)
 
 
 def _read_call(call: Any) -> tuple[str, dict[str, Any]]:

@@ -39,6 +39,7 @@ class ChatCall:
         tools: what the model may call; a forced call is one of these.
         answer_prefix: what the prompt already holds of the answer.
         is_forced: whether the answer is one tool call and nothing else.
+        quoted: what users and tools said, which the answer may quote.
         started_at: of `time.perf_counter`, for the rate of tokens.
     """
 
@@ -48,6 +49,7 @@ class ChatCall:
     tools: Sequence[Tool] = ()
     answer_prefix: str = ""
     is_forced: bool = False
+    quoted: Sequence[str] = ()
     started_at: float = field(default_factory=time.perf_counter)
 
     def new_text_stream(self) -> TextStream:
@@ -107,6 +109,7 @@ def prepare_call(
         tools=forced or tools,
         answer_prefix=prefix,
         is_forced=bool(forced),
+        quoted=[message.text for message in messages if message.type in ("human", "tool")] if tools else (),
     )
     return [_with_stop_watch(replace(call, request=one)) for one in _repeat(request, own.get("n", 1))]
 

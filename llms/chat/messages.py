@@ -91,8 +91,8 @@ class ReplyStream:
         return details
 
     def _note(self, event: TokenEvent) -> None:
-        if event.ids and self._first_token_s is None and self._call.request.wants_pieces:
-            self._first_token_s = round(time.perf_counter() - self._call.started_at, 4)
+        if event.first_token_at is not None:
+            self._first_token_s = round(event.first_token_at - self._call.started_at, 4)
         self._num_tokens += len(event.ids)
         self._scores.extend(event.scores)
         self._num_cached = event.num_cached_tokens
@@ -117,7 +117,7 @@ def _new_reader(call: ChatCall) -> AnswerReader | None:
     is_constrained = call.request.constraint is not None and not call.is_forced
     if not call.tools and (is_constrained or not template.shows_reasoning):
         return None
-    return AnswerReader(template.dialect, tools=call.tools, prefix=call.answer_prefix)
+    return AnswerReader(template.dialect, tools=call.tools, prefix=call.answer_prefix, quoted=call.quoted)
 
 
 def _chunk(part: AnswerPart) -> AIMessageChunk:

@@ -293,6 +293,8 @@ class Engine(ABC):
         reason = step.finish_reason
         if step.token_id is not None:
             job.ids.append(step.token_id)
+            if job.first_token_at is None:
+                job.first_token_at = time.perf_counter()
             if step.score is not None:
                 job.scores.append(step.score)
             reason = reason or self._reason_to_end(job, step.token_id)
@@ -328,6 +330,7 @@ class Engine(ABC):
             finish_reason=finish_reason,
             error=error,
             num_cached_tokens=job.num_cached_tokens,
+            first_token_at=job.first_token_at,
         )
         try:
             job.deliver(event)

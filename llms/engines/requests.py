@@ -48,6 +48,7 @@ class TokenEvent:
         ids: tokens since the last event; the token that ends a turn is never among them.
         num_cached_tokens: how many tokens of the prompt needed no work, since an earlier prompt began alike; None
             where the engine does not tell.
+        first_token_at: of `time.perf_counter`, when the engine had chosen the first token.
     """
 
     ids: tuple[int, ...] = ()
@@ -55,6 +56,7 @@ class TokenEvent:
     finish_reason: FinishReason | None = None
     error: Exception | None = None
     num_cached_tokens: int | None = None
+    first_token_at: float | None = None
 
     @property
     def is_last(self) -> bool:
@@ -83,4 +85,5 @@ class Job:
     scores: list[TokenScore] = field(default_factory=list)
     num_delivered: int = 0
     num_cached_tokens: int | None = None
+    first_token_at: float | None = None
     is_cancelled: bool = False

@@ -232,3 +232,14 @@ def test_every_token_is_reported_to_callbacks_once(model):
 def test_traces_name_the_model(model):
     params = model._get_ls_params()
     assert (params["ls_provider"], params["ls_model_name"]) == ("tunechain", model.model)
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream", "batch"])
+def test_every_answer_tells_when_its_first_token_came(chat_folder, way):
+    chat = LocalChatModel(model=str(chat_folder), engine="torch", max_tokens=4)
+    if way == "stream":
+        chunks = list(chat.stream("hi"))
+        details = sum(chunks[1:], chunks[0]).response_metadata
+    else:
+        details = (chat.batch(["hi"])[0] if way == "batch" else chat.invoke("hi")).response_metadata
+    assert details["first_token_s"] > 0
