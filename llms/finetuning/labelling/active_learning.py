@@ -4,7 +4,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from typing_extensions import override
@@ -30,9 +29,6 @@ from llms.finetuning.labelling.diversity import (
     find_typical_rows,
 )
 from llms.texts.checks import check_text
-
-if TYPE_CHECKING:
-    from llms.finetuning.classifier.options import ClassifierOptions
 
 _MIN_EXPLORING_SHARE, _MAX_EXPLORING_SHARE = 0.05, 0.5
 _UNCERTAIN_PER_CHOSEN = 10  # from so many of the least certain rows a batch is spread out
@@ -267,7 +263,7 @@ class RememberingEncoder(TextEncoder):
 
 
 def fit_draft_head(
-    rows: Sequence[LabelledText], *, encoder: TextEncoder, options: "ClassifierOptions", labels: Sequence[str] = ()
+    rows: Sequence[LabelledText], *, encoder: TextEncoder, options: ClassifierOptions, labels: Sequence[str] = ()
 ) -> ClassifierHead | None:
     """Return linear layer, n-grams and nearest examples on the frozen encoder; None for fewer than two labels.
 
