@@ -11,7 +11,7 @@ from apps.finetuning_console import print_checks, print_data_warnings
 from apps.model_report import write_model_report
 from apps.recipes import Recipe, write_recipe
 from apps.tasks import open_task
-from apps.tasks.task import Figures, FinetuningTask, TaskRows, TrainedModel
+from apps.tasks.task import Figures, FinetuningTask, TaskRows
 from llms import LocalEmbeddings
 from llms.errors import TrainingDataError
 from llms.finetuning import TrainingOptions, TrainingReport, find_label_errors
@@ -26,7 +26,7 @@ from llms.finetuning.report import (
     write_model_card,
     write_report,
 )
-from llms.finetuning.trainer import is_main_process, refuse_foreign_folder
+from llms.finetuning.trainer import TrainedModel, is_main_process, refuse_foreign_folder
 from llms.manifest import load_manifest_of
 
 DATA_REPORT_NAME = "data_report.md"

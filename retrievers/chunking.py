@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from llms.texts import Span, split_sentences
+from llms.texts import TextSpan, split_sentences
 from retrievers.blocks import Block, Kind, find_blocks
 from retrievers.boundaries import cut_span
 from retrievers.sections import Chunk, Section, find_parents, find_sections
@@ -89,7 +89,7 @@ def _joined_headings(sections: Iterable[Section]) -> Iterator[tuple[int, list[Bl
         waiting = []
 
 
-def _pieces(text: str, blocks: Iterable[Block], max_chars: int) -> Iterator[Span]:
+def _pieces(text: str, blocks: Iterable[Block], max_chars: int) -> Iterator[TextSpan]:
     """Yield the blocks, cut where they must be: an endless one, and a paragraph that does not fit below its heading."""
     heading_start: int | None = None
     for block in blocks:
@@ -107,7 +107,7 @@ def _pieces(text: str, blocks: Iterable[Block], max_chars: int) -> Iterator[Span
         heading_start = None
 
 
-def _pack(pieces: Iterable[Span], max_chars: int) -> Iterator[Span]:
+def _pack(pieces: Iterable[TextSpan], max_chars: int) -> Iterator[TextSpan]:
     """Join neighbours while they fit together."""
     start, end = None, 0
     for piece_start, piece_end in pieces:

@@ -4,7 +4,7 @@ import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from llms.texts import Span
+from llms.texts import TextSpan
 from retrievers.blocks import Block, Kind
 
 _MAX_NAME_CHARS = 120
@@ -48,7 +48,7 @@ def find_sections(blocks: Iterable[Block]) -> list[Section]:
     return sections
 
 
-def find_parents(sections: Sequence[Section], chunks: Sequence[Chunk], max_chars: int) -> list[Span]:
+def find_parents(sections: Sequence[Section], chunks: Sequence[Chunk], max_chars: int) -> list[TextSpan]:
     """Return for each chunk the part of the document to show with it; parts do not overlap.
 
     That is the widest section around it, its sub-sections included, whose chunks span at most `max_chars`. Of a
@@ -57,7 +57,7 @@ def find_parents(sections: Sequence[Section], chunks: Sequence[Chunk], max_chars
     """
     numbers = [chunk.section for chunk in chunks]
     ends = _subtree_ends(sections)
-    parents: list[Span] = []
+    parents: list[TextSpan] = []
     number = 0
     while number < len(sections):
         first, behind = bisect.bisect_left(numbers, number), bisect.bisect_left(numbers, ends[number])
@@ -82,7 +82,7 @@ def _subtree_ends(sections: Sequence[Section]) -> list[int]:
     return ends
 
 
-def _parents_of(chunks: Sequence[Chunk], max_chars: int) -> Iterator[Span]:
+def _parents_of(chunks: Sequence[Chunk], max_chars: int) -> Iterator[TextSpan]:
     """Yield for each chunk of one section the neighbours that fit together."""
     first = 0
     for index in range(1, len(chunks) + 1):

@@ -8,12 +8,13 @@ from typing import Any
 
 from typing_extensions import override
 
-from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, TrainedModel, check_texts
+from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, check_texts
 from llms import resolve_model
 from llms.errors import TrainingDataError
 from llms.finetuning import ChatTrainingOptions, finetune_chat, read_conversations
 from llms.finetuning.chat import ChatLoss, measure_conversations
 from llms.finetuning.data import Conversation, Conversations, DataReport, draw
+from llms.finetuning.trainer import TrainedModel
 from llms.manifest import ChatManifest, load_chat_manifest
 
 _FEWEST_TO_KEEP_APART = 5  # a fifth of fewer is not one conversation

@@ -11,7 +11,7 @@ from typing_extensions import override
 from apps.evaluate import evaluate_classifier
 from apps.tasks.explained_errors import explain_errors
 from apps.tasks.multi_label import measure_multi_label
-from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, TrainedModel, most_frequent
+from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, most_frequent
 from llms import Classification, LocalClassifier
 from llms.errors import TrainingDataError
 from llms.finetuning import ClassifierOptions, finetune_classifier, read_labelled_texts, read_multi_label_texts
@@ -28,6 +28,7 @@ from llms.finetuning.data import (
     split_rows,
 )
 from llms.finetuning.report import ErrorExample, pick_errors
+from llms.finetuning.trainer import TrainedModel
 from llms.manifest import ClassifierManifest, ModelManifest
 from llms.metrics import reliability_bins
 

@@ -16,7 +16,7 @@ from apps.tasks.pair_files import (
     keep_pairs_apart,
     read_pair_file,
 )
-from apps.tasks.task import REPORT_SHARE, Figures, FinetuningTask, TrainedModel
+from apps.tasks.task import REPORT_SHARE, Figures, FinetuningTask
 from llms import LocalEmbeddings
 from llms.errors import TrainingDataError
 from llms.finetuning import EmbeddingsOptions, finetune_embeddings, read_labelled_texts
@@ -32,6 +32,7 @@ from llms.finetuning.data import (
     split_rows,
 )
 from llms.finetuning.embeddings import Evaluator, ScoreEvaluator, evaluator_of_labels, evaluator_of_pairs
+from llms.finetuning.trainer import TrainedModel
 from llms.manifest import EmbeddingsManifest
 
 _Rows = TextPairs | LabelledTexts

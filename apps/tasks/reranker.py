@@ -15,7 +15,7 @@ from apps.tasks.pair_files import (
     keep_pairs_apart,
     read_pair_file,
 )
-from apps.tasks.task import Figures, FinetuningTask, TrainedModel
+from apps.tasks.task import Figures, FinetuningTask
 from llms import LocalEmbeddings, LocalReranker
 from llms.arrays import FloatArray
 from llms.errors import ModelFolderError, TrainingDataError
@@ -34,6 +34,7 @@ from llms.finetuning.data import (
 )
 from llms.finetuning.report import ErrorExample, pick_errors
 from llms.finetuning.reranker import CandidateList, measure_lists
+from llms.finetuning.trainer import TrainedModel
 from llms.manifest import RerankerManifest
 
 _Score = Callable[[str, Sequence[str]], FloatArray]

@@ -8,13 +8,14 @@ from typing import TypeAlias
 
 from typing_extensions import override
 
-from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, TrainedModel, check_texts, most_frequent
+from apps.tasks.task import REPORT_SHARE, DataOptions, Figures, FinetuningTask, check_texts, most_frequent
 from llms import LocalTagger, Tagging
 from llms.errors import TrainingDataError
 from llms.finetuning import TaggerOptions, finetune_tagger, read_tagged_texts
 from llms.finetuning.data import DataReport
 from llms.finetuning.report import ErrorExample, pick_errors
 from llms.finetuning.tagger import TaggedText, TaggedTexts, check_tagged_texts, split_tagged_texts
+from llms.finetuning.trainer import TrainedModel
 from llms.manifest import TaggerManifest
 from llms.metrics import expected_calibration_error, reliability_bins
 from llms.tagger import TagSpan, entity_report

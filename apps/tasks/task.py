@@ -11,6 +11,7 @@ from llms.errors import TrainingDataError
 from llms.finetuning import TrainingOptions
 from llms.finetuning.data import DataReport, MultiLabelText, MultiLabelTexts, RejectedRow, check_labelled_texts
 from llms.finetuning.report import ErrorExample, Task
+from llms.finetuning.trainer import TrainedModel
 from llms.manifest import ModelManifest
 from llms.metrics import ReliabilityBin
 
@@ -47,22 +48,6 @@ class Figures:
     reliability: Sequence[ReliabilityBin] = ()
     errors: Sequence[ErrorExample] = ()
     notes: Sequence[str] = ()
-
-
-class TrainedModel(Protocol):
-    """What every `finetune_...` returns."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the model lies."""
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Its figures on the held-out rows."""
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """The learning curve."""
 
 
 class TaskRows(Protocol):

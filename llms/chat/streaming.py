@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_REPLACEMENT = "\ufffd"
+
 
 class StopFilter:
     """Holds back text that may be the beginning of a stop text, and ends at the first whole one.
@@ -45,9 +47,6 @@ class StopFilter:
 def _overlap(text: str, stop: str) -> int:
     """Return the length of the longest end of `text` that `stop` begins with."""
     return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
-
-
-_REPLACEMENT = "\ufffd"
 
 
 class Detokenizer:

@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 
 from llms.arrays import FloatArray, IntArray
 from llms.classifier.lexical import LexicalModel
-from llms.classifier.out_of_scope import ScopeModel, scope_signs
+from llms.classifier.out_of_scope import ScopeModel, scope_signals
 from llms.encoder.text_encoder import TextEncoder
 from llms.manifest import ClassifierManifest
 
@@ -145,7 +145,7 @@ class ClassifierHead:
         cosines = vectors @ self.examples.T  # (texts, rows)
         inside = slice(-1 if self.has_outside else None)  # of the labels; the outside one is the last
         inside_rows = slice(int((self.example_labels < len(self.labels[inside])).sum()))
-        signs = scope_signs(
+        signs = scope_signals(
             cosines[:, inside_rows], self.closeness[inside_rows], encoder_logits[:, inside], lexical[:, inside]
         )
         return ScoreParts(encoder_logits, lexical, self._nearest_of_each(cosines), signs)

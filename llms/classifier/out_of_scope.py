@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 from llms.arrays import FloatArray
 
 NUM_NEIGHBOURS = 5
-NUM_SIGNS = 4
+NUM_SIGNALS = 4
 _FEW_ROWS = 20
 _TWENTIETH = 1.645  # standard deviations below the mean of a normal variable where a twentieth of it lies
 
@@ -36,8 +36,8 @@ class ScopeModel:
 
         Example:
             >>> rng = np.random.default_rng(0)
-            >>> model = ScopeModel.fit(rng.normal(size=(400, NUM_SIGNS)).astype(np.float32))
-            >>> strange, usual = model.score(np.array([[-9.0] * NUM_SIGNS, [0.0] * NUM_SIGNS], dtype=np.float32))
+            >>> model = ScopeModel.fit(rng.normal(size=(400, NUM_SIGNALS)).astype(np.float32))
+            >>> strange, usual = model.score(np.array([[-9.0] * NUM_SIGNALS, [0.0] * NUM_SIGNALS], dtype=np.float32))
             >>> bool(strange < 0.001), bool(usual > 0.9)
             (True, True)
         """
@@ -65,7 +65,7 @@ class ScopeModel:
         return scores if outside is None else scores * (1 - outside)
 
 
-def scope_signs(
+def scope_signals(
     cosines: FloatArray, closeness: FloatArray, encoder_logits: FloatArray, lexical_scores: FloatArray
 ) -> FloatArray:
     """Return four signs that a text resembles the training texts, (texts, signs); larger is more alike.
@@ -76,7 +76,7 @@ def scope_signs(
 
     Args:
         cosines: (texts, training texts).
-        closeness: (training texts,), as `own_closeness` returns it.
+        closeness: (training texts,), as `leave_one_out_similarity` returns it.
         encoder_logits: (texts, labels), before any scaling.
         lexical_scores: (texts, labels).
 
@@ -95,7 +95,7 @@ def scope_signs(
     return signs.astype(np.float32)
 
 
-def own_closeness(vectors: FloatArray) -> FloatArray:
+def leave_one_out_similarity(vectors: FloatArray) -> FloatArray:
     """Return for each training text the mean cosine to its nearest others, (rows,); 1 for a single one."""
     if len(vectors) < 2:
         return np.ones(len(vectors), dtype=np.float32)

@@ -3,11 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 
-from llms.device import choose_device
+from llms.device import Precision, choose_device
 from llms.encoder.backend import EncoderChoice, choose_encoder, refuse_adapter
 from llms.encoder.text_encoder import TextEncoder
 from llms.errors import ModelFolderError
@@ -20,10 +20,6 @@ from llms.manifest import (
     find_manifest_of,
     refuse_other_outputs,
 )
-
-if TYPE_CHECKING:
-    from llms.device import Precision
-    from llms.encoder.text_encoder import TextEncoder
 
 # least cosine of a reference output's numbers and today's; int8 moves single numbers further than whole vectors
 _MIN_COSINE = {"int8": 0.9}
@@ -98,7 +94,7 @@ def resolve_base(folder: Path, manifest: ModelManifest) -> Path:
 
 def open_trained_encoder(
     folder: Path, manifest: ModelManifest, *, engine: str, device: str, precision: str
-) -> "TextEncoder":
+) -> TextEncoder:
     """Return the sentence encoder of a trained folder; the same files are loaded once and then shared.
 
     Raises:

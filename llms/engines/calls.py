@@ -59,7 +59,7 @@ async def astream_events(engine: Engine, request: GenerationRequest) -> AsyncGen
     """Yield the events of a request without a thread of its own; closing or cancelling cancels it."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[TokenEvent] = asyncio.Queue()
-    ticket = engine.submit(request, lambda event: _hand_over(loop, events, event))
+    ticket = engine.submit(request, lambda event: _put_from_thread(loop, events, event))
     try:
         while True:
             event = await events.get()
@@ -87,5 +87,5 @@ async def arun_requests(engine: Engine, requests: Sequence[GenerationRequest]) -
     return list(await asyncio.gather(*(run(request) for request in requests)))
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, events: "asyncio.Queue[TokenEvent]", event: TokenEvent) -> None:
+def _put_from_thread(loop: asyncio.AbstractEventLoop, events: "asyncio.Queue[TokenEvent]", event: TokenEvent) -> None:
     loop.call_soon_threadsafe(events.put_nowait, event)

@@ -10,6 +10,7 @@ import numpy as np
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict, PrivateAttr, ValidationError
+from scipy.special import expit
 from typing_extensions import override
 
 from llms.arrays import FloatArray
@@ -119,8 +120,6 @@ class LocalReranker(BaseDocumentCompressor):
         return logits[rows]
 
     def _scores(self, logits: FloatArray) -> FloatArray:
-        from scipy.special import expit
-
         scale, shift = (self._manifest.scale, self._manifest.shift) if self._manifest else (1.0, 0.0)
         scores: FloatArray = expit(scale * logits.astype(np.float64) + shift).astype(np.float32)
         return scores

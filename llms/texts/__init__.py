@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from llms.texts.checks import MAX_TEXT_CHARS, check_text
     from llms.texts.csv_cells import open_csv
     from llms.texts.scripts import HAN, KANA, is_chinese, is_han
-    from llms.texts.sentences import Span, split_at, split_sentences
+    from llms.texts.sentences import TextSpan, split_at, split_sentences
     from llms.texts.strict_json import parse_json
     from llms.texts.visible import visible_text
     from llms.texts.words import token_spans
@@ -17,7 +17,7 @@ __all__ = [
     "HAN",
     "KANA",
     "MAX_TEXT_CHARS",
-    "Span",
+    "TextSpan",
     "check_text",
     "is_chinese",
     "is_han",
@@ -35,7 +35,7 @@ __getattr__ = lazy_names(
         "checks": ["MAX_TEXT_CHARS", "check_text"],
         "csv_cells": ["open_csv"],
         "scripts": ["HAN", "KANA", "is_chinese", "is_han"],
-        "sentences": ["Span", "split_at", "split_sentences"],
+        "sentences": ["TextSpan", "split_at", "split_sentences"],
         "strict_json": ["parse_json"],
         "visible": ["visible_text"],
         "words": ["token_spans"],

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-Span = tuple[int, int]
+TextSpan = tuple[int, int]
 """From the first to behind the last character; neither is white space."""
 
 # An end mark and what closes after it; in Chinese no space follows. The look-behinds keep a long run of marks from
@@ -25,7 +25,7 @@ _MAX_NUMBER_CHARS = 40
 _ITEM_NUMBER = re.compile(r"(?:^|\n)[ \t]*(?:[-*+][ \t]+)?\d{1,9}\.$")
 
 
-def split_sentences(text: str, span: Span, *, at_semicolons: bool = False) -> list[Span]:
+def split_sentences(text: str, span: TextSpan, *, at_semicolons: bool = False) -> list[TextSpan]:
     """Return the sentences within a span, in order; Chinese ones need no space between them.
 
     A full stop after an abbreviation, an initial or a list's number, or before a lower-case word ends none.
@@ -42,7 +42,7 @@ def split_sentences(text: str, span: Span, *, at_semicolons: bool = False) -> li
     return list(split_at(text, span, (mark.end() for mark in marks if _is_end(text, span, mark))))
 
 
-def split_at(text: str, span: Span, positions: Iterable[int]) -> Iterator[Span]:
+def split_at(text: str, span: TextSpan, positions: Iterable[int]) -> Iterator[TextSpan]:
     """Yield what lies between positions of a span, without the white space around it.
 
     Example:
@@ -58,7 +58,7 @@ def split_at(text: str, span: Span, positions: Iterable[int]) -> Iterator[Span]:
         begin = position
 
 
-def _is_end(text: str, span: Span, mark: re.Match[str]) -> bool:
+def _is_end(text: str, span: TextSpan, mark: re.Match[str]) -> bool:
     if mark.group()[0] in "。！？；":
         return True
     start, last = span

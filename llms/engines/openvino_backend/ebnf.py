@@ -18,6 +18,8 @@ _CLASSES = {
     "CATEGORY_SPACE": [(0x09, 0x0D), (0x20, 0x20)],
 }
 _Ranges = list[tuple[int, int]]  # first and last code of each range, in order
+_LARGEST = 10**15 - 1  # a double holds every whole number of 15 digits
+_FRACTION = "[.][0-9]{0,5}[1-9]"  # more than nothing, so that bounds need no look at it
 
 
 def literal(text: str) -> str:
@@ -173,10 +175,6 @@ def _without(ranges: _Ranges, holes: _Ranges) -> _Ranges:
 
 
 PLAIN = _class(_without(_CHARACTERS, _NEVER_PLAIN))  # what stands in a JSON string as it is
-
-
-_LARGEST = 10**15 - 1  # a double holds every whole number of 15 digits
-_FRACTION = "[.][0-9]{0,5}[1-9]"  # more than nothing, so that bounds need no look at it
 
 
 def integer_pattern(lowest: int | None, highest: int | None) -> str:

@@ -20,7 +20,7 @@ _PRIOR_SPREAD = 1.5  # of the log scales: a factor of about 4.5 either way is no
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class AccuracyTarget:
     """What the thresholds are fitted for.
 
     Attributes:
@@ -55,7 +55,7 @@ class Calibration:
 def fit_calibration(
     parts: ScoreParts,
     targets: npt.NDArray[Any],
-    promise: Promise,
+    accuracy_target: AccuracyTarget,
     labels: Sequence[str],
     *,
     has_outside: bool = False,
@@ -82,14 +82,14 @@ def fit_calibration(
     # a text that is taken for an outside one is never accepted, so it tells nothing of those that are
     counts = predicted != outside
     right = predicted[counts] == targets[counts]
-    threshold = _lowest_good_threshold(confidences[counts], right, promise)
+    threshold = _lowest_good_threshold(confidences[counts], right, accuracy_target)
     named = [[labels[i] for i in ids] for ids in (targets, predicted)]
     metrics = classification_metrics(named[0], named[1], confidences.tolist())
-    facts = _accepted_facts(confidences[counts], right, threshold, promise, num_texts=len(targets))
+    facts = _accepted_facts(confidences[counts], right, threshold, accuracy_target, num_texts=len(targets))
     facts |= {
-        "label_set_confidence": promise.label_set_confidence,
+        "label_set_confidence": accuracy_target.label_set_confidence,
         "label_set_min_probability": _label_set_threshold(
-            probabilities[np.arange(len(targets)), targets], promise.label_set_confidence
+            probabilities[np.arange(len(targets)), targets], accuracy_target.label_set_confidence
         ),
     }
     return Calibration(scales, scope, threshold, min_in_scope, _held_out(metrics), facts)
@@ -134,7 +134,9 @@ def _fit_several(probabilities: FloatArray, targets: npt.NDArray[Any]) -> tuple[
     return float(thresholds[best]), {"held_out_micro_f1": scores[best], "held_out_subset_accuracy": float(exact)}
 
 
-def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool_], promise: Promise) -> float:
+def _lowest_good_threshold(
+    confidences: FloatArray, correct: npt.NDArray[np.bool_], accuracy_target: AccuracyTarget
+) -> float:
     """Return the lowest probability at or above which enough of the answers are right; 1.0 if there is none."""
     if not len(confidences):
         return 1.0
@@ -143,14 +145,16 @@ def _lowest_good_threshold(confidences: FloatArray, correct: npt.NDArray[np.bool
     num_right = np.cumsum(correct[order])
     is_last_of_equals = np.append(ranked[1:] < ranked[:-1], True)  # equals are accepted together
     indices: list[int] = np.flatnonzero(is_last_of_equals).tolist()
-    if promise.confidence:
-        good = _positions_by_bound(num_right, indices, promise)
+    if accuracy_target.confidence:
+        good = _positions_by_bound(num_right, indices, accuracy_target)
     else:
-        good = [index for index in indices if num_right[index] >= promise.accepted_accuracy * (index + 1)]
+        good = [index for index in indices if num_right[index] >= accuracy_target.accepted_accuracy * (index + 1)]
     return float(ranked[good[-1]]) if good else 1.0
 
 
-def _positions_by_bound(num_right: npt.NDArray[Any], indices: Sequence[int], promise: Promise) -> list[int]:
+def _positions_by_bound(
+    num_right: npt.NDArray[Any], indices: Sequence[int], accuracy_target: AccuracyTarget
+) -> list[int]:
     """Return the positions whose answers are right often enough with the stated confidence.
 
     They are tried from the surest downwards in a fixed order, so that the confidence holds although several are
@@ -161,26 +165,31 @@ def _positions_by_bound(num_right: npt.NDArray[Any], indices: Sequence[int], pro
     """
     good: list[int] = []
     # below this many rows not even a flawless record proves the promise, so nothing is tried there
-    enough = int(np.ceil(np.log(1 - promise.confidence) / np.log(promise.accepted_accuracy)))
+    enough = int(np.ceil(np.log(1 - accuracy_target.confidence) / np.log(accuracy_target.accepted_accuracy)))
     for index in indices:
         if index + 1 < enough:
             continue
-        lower = clopper_pearson_lower_bound(int(num_right[index]), int(index) + 1, promise.confidence)
-        if lower < promise.accepted_accuracy:
+        lower = clopper_pearson_lower_bound(int(num_right[index]), int(index) + 1, accuracy_target.confidence)
+        if lower < accuracy_target.accepted_accuracy:
             break
         good.append(int(index))
     return good
 
 
 def _accepted_facts(
-    confidences: FloatArray, correct: npt.NDArray[np.bool_], threshold: float, promise: Promise, *, num_texts: int
+    confidences: FloatArray,
+    correct: npt.NDArray[np.bool_],
+    threshold: float,
+    accuracy_target: AccuracyTarget,
+    *,
+    num_texts: int,
 ) -> dict[str, float]:
     accepted = confidences >= threshold
     num_accepted, num_right = int(accepted.sum()), int(correct[accepted].sum())
     lower = clopper_pearson_lower_bound(num_right, num_accepted) if num_accepted else 0.0
     return {
         "min_probability": threshold,
-        "accepted_accuracy_wanted": promise.accepted_accuracy,
+        "accepted_accuracy_wanted": accuracy_target.accepted_accuracy,
         "accepted_accuracy": num_right / num_accepted if num_accepted else 0.0,
         "accepted_accuracy_lower_95": lower,
         "accepted_share": num_accepted / num_texts,

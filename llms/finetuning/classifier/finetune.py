@@ -145,7 +145,9 @@ def _calibrate(
         vectors = trained.vectors(held_out.texts)
         parts = build_head(trained, learnt, labels, options, refit=False).score_parts(held_out.texts, vectors)
         targets = held_out.targets
-    return fit_calibration(parts, targets, options.promise, labels, has_outside=options.outside_label is not None)
+    return fit_calibration(
+        parts, targets, options.accuracy_target, labels, has_outside=options.outside_label is not None
+    )
 
 
 def _tune_contrastively(rows: Sequence[ClassifierRow], folder: Path, options: ClassifierOptions) -> Path:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from llms.arrays import FloatArray
 from llms.classifier.head import ClassifierHead, ScoreParts
 from llms.classifier.lexical import LexicalModel
-from llms.classifier.out_of_scope import own_closeness
+from llms.classifier.out_of_scope import leave_one_out_similarity
 from llms.errors import ModelFolderError, TrainingDataError
 from llms.finetuning.classifier.data import LabelledRows
 from llms.finetuning.data.examples import ClassifierRow, labels_of
@@ -65,7 +65,7 @@ def build_head(
     has_outside = options.outside_label is not None
     is_inside = example_labels < len(labels) - has_outside
     closeness = np.zeros(len(indices), dtype=np.float32)
-    closeness[is_inside] = own_closeness(examples[is_inside])
+    closeness[is_inside] = leave_one_out_similarity(examples[is_inside])
     return ClassifierHead(
         encoder=trained.encoder,
         weight=weight,

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from llms.errors import OptionValueError
-from llms.finetuning.classifier.evaluation import Promise
+from llms.finetuning.classifier.evaluation import AccuracyTarget
 from llms.finetuning.data.examples import ClassifierRow, labels_of
 from llms.finetuning.trainer.options import TrainingOptions
 
@@ -82,9 +82,9 @@ class ClassifierOptions(TrainingOptions):
         return is_words and float(np.median(list(counts.values()))) < _FEW_EXAMPLES
 
     @property
-    def promise(self) -> Promise:
+    def accuracy_target(self) -> AccuracyTarget:
         """What the thresholds are fitted for."""
-        return Promise(
+        return AccuracyTarget(
             accepted_accuracy=self.accepted_accuracy,
             confidence=self.accepted_confidence,
             label_set_confidence=self.label_set_confidence,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from llms.errors import TrainingDataError
-from llms.finetuning.data.duplicates import CHINESE_SHARE, NearTextIndex, NearTwin, text_key
+from llms.finetuning.data.duplicates import CHINESE_SHARE, NearDuplicate, NearTextIndex, text_key
 from llms.finetuning.data.examples import ClassifierRow, LabelledTexts, MultiLabelTexts, labels_of
 from llms.finetuning.data.labelled_files import check_training_rows
 from llms.finetuning.data.report import DataReport, LabelConflict, Leakage, RepeatedText, TextLengths
@@ -50,7 +50,7 @@ def check_labelled_texts(
     counts = Counter(label for row in rows for label in labels_of(row))
     conflicts = _conflicts(by_key)
     looked_at = sorted(by_key, key=lambda key: draw(0, key))[:max_near_texts]
-    near = _near_twins(by_key, looked_at)
+    near = _near_duplicates(by_key, looked_at)
     report = DataReport(
         num_rows=len(rows),
         num_rejected=len(train.rejected),
@@ -101,12 +101,12 @@ def _conflicts(by_key: _ByKey) -> list[LabelConflict]:
     return sorted(conflicts, key=lambda entry: entry.text)
 
 
-def _near_twins(by_key: _ByKey, keys: Sequence[str]) -> list[NearTwin]:
+def _near_duplicates(by_key: _ByKey, keys: Sequence[str]) -> list[NearDuplicate]:
     """Return the near twins among distinct texts, most similar first."""
     texts = sorted(_shown_text(by_key[key]) for key in keys)
     if len(texts) < 2:
         return []
-    twins = [twin for twin in NearTextIndex(texts).find_twins_within() if twin]
+    twins = [twin for twin in NearTextIndex(texts).find_near_duplicates_within() if twin]
     return sorted(twins, key=lambda twin: (-twin.similarity, twin.text))
 
 
@@ -120,7 +120,7 @@ def _leakage(by_key: _ByKey, train: Sequence[ClassifierRow], test: Sequence[Clas
     test_texts = [row.text for row in test]
     is_exact = [text_key(text) in by_key for text in test_texts]
     index = NearTextIndex(sorted(row.text for row in train), weighed_with=test_texts) if train and test else None
-    twins = index.find_twins(test_texts) if index else [None] * len(test_texts)
+    twins = index.find_near_duplicates(test_texts) if index else [None] * len(test_texts)
     num_either = sum(exact or twin is not None for exact, twin in zip(is_exact, twins, strict=True))
     trained = {label for row in train for label in labels_of(row)}
     exact = sorted(text for text, is_leaked in zip(test_texts, is_exact, strict=True) if is_leaked)

@@ -22,7 +22,7 @@ _BLOCK_CELLS = 2**22  # bounds the memory of one product where all texts are ali
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NearTwin:
+class NearDuplicate:
     """A text, the text that is most like it, and the cosine between them."""
 
     text: str
@@ -63,18 +63,20 @@ class NearTextIndex:
         both = self._vectorizer.fit_transform([*texts, *weighed_with])
         self._vectors = both[: len(texts)]
 
-    def find_twins(self, texts: Sequence[str], *, min_similarity: float = MIN_SIMILARITY) -> list[NearTwin | None]:
+    def find_near_duplicates(
+        self, texts: Sequence[str], *, min_similarity: float = MIN_SIMILARITY
+    ) -> list[NearDuplicate | None]:
         """Return for each text the one of the index that is most like it, if it is like enough."""
         return self._find(self._vectorizer.transform(texts), texts, min_similarity, leave_out_itself=False)
 
-    def find_twins_within(self, *, min_similarity: float = MIN_SIMILARITY) -> list[NearTwin | None]:
+    def find_near_duplicates_within(self, *, min_similarity: float = MIN_SIMILARITY) -> list[NearDuplicate | None]:
         """Return for each text of the index the other one that is most like it, if it is like enough."""
         return self._find(self._vectors, self._texts, min_similarity, leave_out_itself=True)
 
     def _find(
         self, vectors: "csr_matrix", texts: Sequence[str], min_similarity: float, *, leave_out_itself: bool
-    ) -> list[NearTwin | None]:
-        twins: list[NearTwin | None] = []
+    ) -> list[NearDuplicate | None]:
+        twins: list[NearDuplicate | None] = []
         for start, block in _products(vectors, self._vectors):
             for row in range(block.shape[0]):
                 cells = slice(block.indptr[row], block.indptr[row + 1])
@@ -88,7 +90,7 @@ class NearTextIndex:
                 else:
                     twin = self._texts[columns[best]]
                     similarity = round(min(float(similarities[best]), 1.0), 3)
-                    twins.append(NearTwin(text=texts[start + row], twin=twin, similarity=similarity))
+                    twins.append(NearDuplicate(text=texts[start + row], twin=twin, similarity=similarity))
         return twins
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llms.finetuning.data.duplicates import NearTwin
+from llms.finetuning.data.duplicates import NearDuplicate
 from llms.finetuning.data.tables import RejectedRow
 
 _MAX_SHOWN_CHARS = 120
@@ -59,7 +59,7 @@ class Leakage:
     num_either: int
     either_share: float
     exact: list[str]
-    near: list[NearTwin]
+    near: list[NearDuplicate]
     new_labels: list[str]
 
 
@@ -92,7 +92,7 @@ class DataReport:
     conflicts: list[LabelConflict]
     num_near: int
     num_near_looked_at: int
-    near: list[NearTwin]
+    near: list[NearDuplicate]
     lengths: TextLengths
     chinese_share: float
     leakage: Leakage | None = None
@@ -159,7 +159,7 @@ def _bullets(title: str, sentences: Sequence[str]) -> str:
     return f"## {title}\n\n" + "\n".join(f"- {_shown(sentence, max_chars=1000)}" for sentence in sentences)
 
 
-def _twins(title: str, twins: Sequence[NearTwin]) -> str:
+def _twins(title: str, twins: Sequence[NearDuplicate]) -> str:
     rows = [(twin.text, twin.twin, twin.similarity) for twin in twins]
     return _table(title, ("text", "most similar text", "cosine"), rows)
 

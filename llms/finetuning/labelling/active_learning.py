@@ -4,7 +4,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from typing_extensions import override
@@ -12,11 +11,11 @@ from typing_extensions import override
 from llms.arrays import FloatArray
 from llms.classifier.head import ClassifierHead
 from llms.classifier.lexical import LexicalModel
-from llms.classifier.out_of_scope import own_closeness
+from llms.classifier.out_of_scope import leave_one_out_similarity
 from llms.encoder.text_encoder import PreparedText, Role, TextEncoder
 from llms.errors import OptionValueError
 from llms.finetuning.classifier.data import LabelledRows, to_rows
-from llms.finetuning.classifier.evaluation import Promise, fit_calibration
+from llms.finetuning.classifier.evaluation import AccuracyTarget, fit_calibration
 from llms.finetuning.classifier.head import fit_linear_layer
 from llms.finetuning.classifier.options import ClassifierOptions
 from llms.finetuning.data.duplicates import text_key
@@ -31,13 +30,14 @@ from llms.finetuning.labelling.diversity import (
 )
 from llms.texts.checks import check_text
 
-if TYPE_CHECKING:
-    from llms.finetuning.classifier.options import ClassifierOptions
-
 _MIN_EXPLORING_SHARE, _MAX_EXPLORING_SHARE = 0.05, 0.5
 _UNCERTAIN_PER_CHOSEN = 10  # from so many of the least certain rows a batch is spread out
 _NUM_LIKELIEST = 5
 _DOUBTFUL_MARGIN = 0.5  # probability between the two likeliest labels above which there is not much doubt
+_PRIOR_SCALES = (1.0, 1.0, 5.0)
+_HELD_OUT_SHARE = 0.2
+_ENOUGH_HELD_OUT = 20  # with fewer, the scales that usually come out are the better guess
+_BLOCK_ROWS = 2_048  # bounds the memory of the products with all examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,12 +218,6 @@ def _suggestion(
     )
 
 
-_USUAL_SCALES = (1.0, 1.0, 5.0)
-_HELD_OUT_SHARE = 0.2
-_ENOUGH_HELD_OUT = 20  # with fewer, the scales that usually come out are the better guess
-_BLOCK_ROWS = 2_048  # bounds the memory of the products with all examples
-
-
 class RememberingEncoder(TextEncoder):
     """Another encoder whose vectors are made once: a text that comes again costs nothing.
 
@@ -269,7 +263,7 @@ class RememberingEncoder(TextEncoder):
 
 
 def fit_draft_head(
-    rows: Sequence[LabelledText], *, encoder: TextEncoder, options: "ClassifierOptions", labels: Sequence[str] = ()
+    rows: Sequence[LabelledText], *, encoder: TextEncoder, options: ClassifierOptions, labels: Sequence[str] = ()
 ) -> ClassifierHead | None:
     """Return linear layer, n-grams and nearest examples on the frozen encoder; None for fewer than two labels.
 
@@ -293,7 +287,7 @@ def fit_draft_head(
         judge = _fit(to_rows(kept, known, named=known if learns_names else ()), encoder, known, seed=options.seed)
         asked = to_rows(held_out, known)
         parts = judge.score_parts(asked.texts, encoder.encode(asked.texts))
-        head.scales = fit_calibration(parts, asked.targets, Promise(), known).scales
+        head.scales = fit_calibration(parts, asked.targets, AccuracyTarget(), known).scales
     return head
 
 
@@ -321,8 +315,8 @@ def _fit(rows: LabelledRows, encoder: TextEncoder, labels: tuple[str, ...], *, s
         lexical=lexical,
         examples=vectors[order],
         example_labels=rows.targets[order].astype(np.int64),
-        closeness=own_closeness(vectors[order]),
+        closeness=leave_one_out_similarity(vectors[order]),
         labels=labels,
-        scales=_USUAL_SCALES,
+        scales=_PRIOR_SCALES,
         is_multi_label=False,
     )

@@ -11,7 +11,7 @@ from llms.finetuning.data.duplicates import text_key
 from llms.finetuning.data.examples import LabelledText
 from llms.finetuning.data.splits import draw
 
-FloatArray = npt.NDArray[np.floating]
+_Floats = npt.NDArray[np.floating]
 _NUM_FOLDS = 5
 _INVERSE_PENALTY = 10.0  # weaker than scikit-learn's: sentence vectors have length 1, so weights must be large
 
@@ -96,7 +96,7 @@ def find_label_errors(
 
 def out_of_fold_probabilities(
     texts: Sequence[str], label_ids: Sequence[int], *, vectors: npt.ArrayLike, seed: int
-) -> FloatArray:
+) -> _Floats:
     """Return (texts, labels) float64 probabilities, each row from a model that saw neither the text nor its equals.
 
     Five logistic regressions each learn four fifths of the rows and judge the rest. A label of which a model saw no
@@ -145,7 +145,7 @@ def _deal_folds(texts: Sequence[str], label_ids: npt.NDArray[np.int64], seed: in
     return np.array([fold_of[key] for key in keys], dtype=np.int64)
 
 
-def _check_probabilities(rows: Sequence[LabelledText], values: FloatArray, labels: Sequence[str]) -> None:
+def _check_probabilities(rows: Sequence[LabelledText], values: _Floats, labels: Sequence[str]) -> None:
     if rows and values.shape != (len(rows), len(labels)):
         msg = f"expected probabilities for {len(rows)} rows and {len(labels)} labels, got the shape {values.shape}"
         raise TrainingDataError(msg)

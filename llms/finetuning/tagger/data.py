@@ -15,6 +15,11 @@ from llms.tagger.scheme import bio_spans
 from llms.texts.checks import check_text
 from llms.texts.scripts import is_chinese
 
+_JSON_SUFFIXES = (".jsonl", ".ndjson")
+_TABLE_SUFFIXES = (".csv", ".parquet", ".json", ".xlsx")
+_SPAN_NAMES = ("spans", "entities")
+_HAN_SHARE = 0.3  # of the letters in a file's tokens, from which on they are joined without spaces
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class LabelledSpan:
@@ -148,11 +153,6 @@ def split_tagged_texts(
         raise TrainingDataError(msg)
     return [row for row in rows if row.text not in chosen], [row for row in rows if row.text in chosen]
 
-
-_JSON_SUFFIXES = (".jsonl", ".ndjson")
-_TABLE_SUFFIXES = (".csv", ".parquet", ".json", ".xlsx")
-_SPAN_NAMES = ("spans", "entities")
-_HAN_SHARE = 0.3  # of the letters in a file's tokens, from which on they are joined without spaces
 
 _Sentence = list[tuple[int, list[str]]]  # line and cells of each token
 

@@ -10,9 +10,10 @@ from llms.lazy_names import lazy_names
 if TYPE_CHECKING:
     from llms.finetuning.trainer.files import is_main_process, write_text
     from llms.finetuning.trainer.options import TrainingOptions
-    from llms.finetuning.trainer.saving import refuse_foreign_folder, replace_folder
+    from llms.finetuning.trainer.saving import TrainedModel, refuse_foreign_folder, replace_folder
 
 __all__ = [
+    "TrainedModel",
     "TrainingOptions",
     "is_main_process",
     "refuse_foreign_folder",
@@ -25,6 +26,6 @@ __getattr__ = lazy_names(
     {
         "files": ["is_main_process", "write_text"],
         "options": ["TrainingOptions"],
-        "saving": ["refuse_foreign_folder", "replace_folder"],
+        "saving": ["TrainedModel", "refuse_foreign_folder", "replace_folder"],
     },
 )

@@ -15,6 +15,8 @@ from llms.finetuning.trainer.files import is_main_process
 if TYPE_CHECKING:
     from llms.finetuning.trainer.options import TrainingOptions
 
+_HIDDEN = ("_runtime", "_per_second", "_loss")
+
 
 class RankAllocation(TrainerCallback):
     """Lets adalora move its ranks after each step; nothing for other methods."""
@@ -57,9 +59,6 @@ class EarlyStopping(EarlyStoppingCallback):
         if state.best_global_step is not None:  # the folder may have been moved since
             best = checkpoint_of(Path(args.output_dir or "."), state.best_global_step)
             state.best_model_checkpoint = str(best)
-
-
-_HIDDEN = ("_runtime", "_per_second", "_loss")
 
 
 class ProgressBar(TrainerCallback):

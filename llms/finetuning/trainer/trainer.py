@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 # how a run is watched or cut into passes does not change what is learnt
 _NOT_LEARNT_FROM = ("show_progress", "logs", "track", "resume")
+_GROUP_BATCHES = 50  # batches within which examples are sorted by length: order stays random above that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,9 +323,6 @@ class CheckedTrainer(Trainer):
             raise TrainingError(msg)
         self.state.best_model_checkpoint = str(best)
         super()._load_best_model()
-
-
-_GROUP_BATCHES = 50  # batches within which examples are sorted by length: order stays random above that
 
 
 class LengthGroupedSampler(Sampler[int]):

@@ -8,8 +8,8 @@ from scipy.special import softmax
 
 from llms.classifier.head import ScoreParts
 from llms.finetuning.classifier.evaluation import (
+    AccuracyTarget,
     Calibration,
-    Promise,
     _fit_scales,
     _label_set_threshold,
     _lowest_good_threshold,
@@ -20,7 +20,7 @@ from llms.finetuning.classifier.evaluation import (
 @given(st.lists(st.tuples(st.sampled_from([0.3, 0.5, 0.7, 0.9]), st.booleans()), min_size=1, max_size=60))
 def test_the_answers_at_or_above_the_threshold_are_right_often_enough(rows):
     confidences, correct = (np.array(column) for column in zip(*rows, strict=True))
-    threshold = _lowest_good_threshold(confidences.astype(np.float32), correct, Promise())
+    threshold = _lowest_good_threshold(confidences.astype(np.float32), correct, AccuracyTarget())
     accepted = correct[confidences.astype(np.float32) >= np.float32(threshold)]
     assert not accepted.size or accepted.mean() >= 0.95
     lower = [value for value in set(confidences) if value < threshold - 1e-6]
@@ -29,12 +29,12 @@ def test_the_answers_at_or_above_the_threshold_are_right_often_enough(rows):
 
 
 def test_with_every_answer_right_the_least_certain_is_accepted():
-    threshold = _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([True, True]), Promise())
+    threshold = _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([True, True]), AccuracyTarget())
     assert threshold == pytest.approx(0.4)
 
 
 def test_with_every_answer_wrong_nothing_is_accepted():
-    assert _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([False, False]), Promise()) == 1.0
+    assert _lowest_good_threshold(np.array([0.9, 0.4], np.float32), np.array([False, False]), AccuracyTarget()) == 1.0
 
 
 def test_where_every_text_is_taken_for_an_outside_one_nothing_is_accepted():
@@ -42,7 +42,7 @@ def test_where_every_text_is_taken_for_an_outside_one_nothing_is_accepted():
     logits = np.tile(np.array([0.0, 0.0, 9.0], np.float32), (4, 1))
     none = np.zeros_like(logits)
     parts = ScoreParts(logits, none, none, np.zeros((4, 4), np.float32))
-    fitted = fit_calibration(parts, targets, Promise(), ("a", "b", "none"), has_outside=True)
+    fitted = fit_calibration(parts, targets, AccuracyTarget(), ("a", "b", "none"), has_outside=True)
     assert (fitted.min_probability, fitted.facts["accepted_share"]) == (1.0, 0.0)
 
 
@@ -69,8 +69,8 @@ def test_a_threshold_with_a_bound_keeps_its_promise_on_new_rows(confidence):
     for _ in range(300):
         confidences = rng.uniform(0.3, 1.0, 600).astype(np.float32)
         correct = rng.uniform(size=600) < confidences
-        promise = Promise(accepted_accuracy=0.8, confidence=confidence)
-        threshold = _lowest_good_threshold(confidences, correct, promise)
+        accuracy_target = AccuracyTarget(accepted_accuracy=0.8, confidence=confidence)
+        threshold = _lowest_good_threshold(confidences, correct, accuracy_target)
         # the true accuracy at or above the threshold, known because being right is as likely as it is certain
         broken += (1.0 + threshold) / 2 < 0.8
     assert broken / 300 <= 1 - confidence
@@ -80,7 +80,7 @@ def test_a_bound_asks_for_more_than_the_share_itself():
     confidences = np.linspace(0.3, 1.0, 400, dtype=np.float32)
     correct = confidences > 0.5
     plain, bound = (
-        _lowest_good_threshold(confidences, correct, Promise(accepted_accuracy=0.9, confidence=confidence))
+        _lowest_good_threshold(confidences, correct, AccuracyTarget(accepted_accuracy=0.9, confidence=confidence))
         for confidence in (0.0, 0.95)
     )
     assert plain < bound < 1.0
@@ -115,7 +115,7 @@ def test_outside_rows_that_would_be_accepted_raise_the_threshold():
         return fit_calibration(
             ScoreParts(own, none, none, rng.normal(size=(600, 4)).astype(np.float32)),
             targets,
-            Promise(),
+            AccuracyTarget(),
             ("a", "b", "none"),
             has_outside=True,
         )
