@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chains.errors import ChainInputError
 from llms.arrays import FloatArray
+from llms.errors import OptionValueError
 from llms.metrics import clopper_pearson_lower_bound
 from retrievers import FaissStore, HybridRetriever
 
@@ -200,7 +201,7 @@ def fit_known_questions(
 
     Raises:
         ChainInputError: if a message names a question that is not in the book.
-        ValueError: if `budget` or `confidence` is not in (0, 1).
+        OptionValueError: if `budget` or `confidence` is not in (0, 1).
 
     References:
         Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
@@ -209,7 +210,7 @@ def fit_known_questions(
     for name, value in (("budget", budget), ("confidence", confidence)):
         if not 0 < value < 1:
             msg = f"{name} must lie between 0 and 1, got {value}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
     book = KnownQuestions(questions, embeddings=embeddings)
     if unknown := sorted({id_ for _, id_ in asked} - set(book.questions)):
         msg = f"a message names the question {unknown[0]!r}, which is not in the book; add it, or leave the message out"

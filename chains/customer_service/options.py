@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from chains.customer_service.handover_summary import STAFF_WORDS, StaffLanguage, StaffWords
+from llms.errors import OptionValueError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +40,17 @@ class ServiceOptions:
         for name in ("min_relevance", "intent_margin", "clarify_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 msg = f"{name} must lie in [0, 1], got {getattr(self, name)}"
-                raise ValueError(msg)
+                raise OptionValueError(msg)
         for name in ("max_sentences", "max_message_chars"):
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
-                raise ValueError(msg)
+                raise OptionValueError(msg)
         if self.staff_language not in STAFF_WORDS:
             msg = f"staff_language must be one of {', '.join(STAFF_WORDS)}, got {self.staff_language!r}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
         if "{first}" not in self.clarify_text or "{second}" not in self.clarify_text:
             msg = f"clarify_text must hold {{first}} and {{second}}, got {self.clarify_text!r}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
 
     @property
     def staff_words(self) -> StaffWords:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from llms.errors import OptionValueError
+
 HISTORY = timedelta(weeks=8)  # what a baseline is learnt from, and what a monitor remembers
 
 
@@ -35,19 +37,19 @@ class MonitoringOptions:
         self._check_range("cool_down", timedelta(0), timedelta(days=30))
         if not 0.001 <= self.false_alarms_per_topic_month <= 30.0:
             msg = f"false_alarms_per_topic_month must lie between 0.001 and 30, got {self.false_alarms_per_topic_month}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
         if self.min_posts < 1 or self.min_negative_posts < 0:
             msg = (
                 "min_posts must be at least 1 and min_negative_posts at least 0, "
                 f"got {self.min_posts} and {self.min_negative_posts}"
             )
-            raise ValueError(msg)
+            raise OptionValueError(msg)
         if not self.negative_label or self.negative_label == self.positive_label:
             msg = "negative_label must be a name, and another than positive_label"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
 
     def _check_range(self, name: str, lowest: timedelta, highest: timedelta) -> None:
         value: timedelta = getattr(self, name)
         if not lowest <= value <= highest:
             msg = f"{name} must lie between {lowest} and {highest}, got {value}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from chains.recommendation.user_profile import UserProfile, embed_user
 from llms.arrays import FloatArray
+from llms.errors import OptionValueError
 from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender
 
 # Order is meaning: a saved model stores these names and refuses others.
@@ -48,7 +49,7 @@ class FeatureOptions:
         for name in ("ridge", "num_factors", "num_recent", "trend_days", "latest_days", "newness_days"):
             if not getattr(self, name) > 0:
                 msg = f"{name} must be positive, got {getattr(self, name)}"
-                raise ValueError(msg)
+                raise OptionValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from chains.recommendation.features import FEATURE_NAMES
 from llms.arrays import DoubleArray
+from llms.errors import OptionValueError
 
 # Every feature that can differ between two items belongs to one part, so that a reason can be given for it.
 PART_FEATURES: Mapping[str, tuple[str, ...]] = {
@@ -42,10 +43,10 @@ class RankingOptions:
         """Refuse values that have no meaning."""
         if not 0 <= self.diversity <= 1:
             msg = f"diversity must lie between 0 and 1, got {self.diversity}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
         if self.pool_size < 1:
             msg = f"pool_size must be at least 1, got {self.pool_size}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
 
 
 def group_parts(

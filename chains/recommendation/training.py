@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from chains.recommendation.click_model import InterestModel
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
 from chains.recommendation.user_profile import build_profile
-from llms.errors import TrainingDataError
+from llms.errors import OptionValueError, TrainingDataError
 from retrievers import EventKind, Interactions, ItemCatalogue
 
 
@@ -29,10 +29,10 @@ class InterestOptions:
         """Refuse cuts whose labels would lie outside the data."""
         if not self.cut_shares or not all(0 < share < 1 for share in self.cut_shares):
             msg = f"cut_shares must lie between 0 and 1 and not be empty, got {self.cut_shares}"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
         if not 0 < self.label_share < 1 or self.num_negatives < 1:
             msg = "label_share must lie between 0 and 1, and num_negatives be at least 1"
-            raise ValueError(msg)
+            raise OptionValueError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
