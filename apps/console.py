@@ -1,4 +1,4 @@
-"""What people read in the terminal: results on standard output, progress and warnings on standard error."""
+"""Terminal output: results on standard output, progress and warnings on standard error."""
 
 import contextlib
 import json
@@ -64,8 +64,8 @@ def print_recommendation(result: "Recommendation") -> None:
     table = Table(title=Text(f"For {result.user}{' (new here)' if result.cold else ''}"), title_justify="left")
     for name in ("", "item", "score", "why"):
         table.add_column(name, justify="right" if name == "score" else "left")
-    for place, item in enumerate(result.items, start=1):
-        table.add_row(str(place), Text(item.title), f"{item.score:.2f}", Text(item.reason))
+    for rank, item in enumerate(result.items, start=1):
+        table.add_row(str(rank), Text(item.title), f"{item.score:.2f}", Text(item.reason))
     output.print(table)
 
 

@@ -1,4 +1,4 @@
-"""Models, chains and recommenders to figures, each beside its simple baselines."""
+"""Evaluation of a workspace: models and use cases measured beside simple baselines."""
 
 import time
 from collections import Counter

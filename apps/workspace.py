@@ -1,4 +1,4 @@
-"""Making a workspace: a folder of records and settings that its owner replaces by their own."""
+"""New workspaces: folders of sample records and settings that their owner replaces."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is usual for a topic: share of negatives and number of negative posts, by hour and weekend.
+"""Seasonal baseline of a topic: share of negatives and number of negative posts, by hour and weekend.
 
 Both are regressions on the same terms: two daily harmonics and the weekend. Ridge penalties draw the terms
 to zero where a topic has few posts, so that a quiet topic gets a flat baseline instead of a wild one. The
