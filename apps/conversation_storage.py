@@ -9,11 +9,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.store.base import BaseStore
-from langgraph.store.memory import InMemoryStore
 from langgraph.store.sqlite import SqliteStore
 from typing_extensions import override
 
@@ -32,12 +30,6 @@ class ConversationStorage:
     store: BaseStore
     errors: tuple[type[Exception], ...]
     shared_lock: Callable[[str], AbstractContextManager[Any]] = nullcontext
-
-
-@contextmanager
-def keep_in_memory() -> Iterator[ConversationStorage]:
-    """Give storage that nothing is left of when the process ends."""
-    yield ConversationStorage(checkpointer=InMemorySaver(serde=_plain_values()), store=InMemoryStore(), errors=())
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from apps.errors import WorkspaceError
 from apps.evaluate import evaluate_customer_service, service_questions
 from apps.review_entries import Reviews
 from apps.settings import Settings
-from apps.training import classifier_options, labelled_rows, with_reviewed_rows
+from apps.training import classifier_options, export_encoders, labelled_rows, with_reviewed_rows
 from apps.wiring import build_reviewed_service
 from chains.customer_service import ServiceScores, evaluate_service
 from llms import LocalClassifier
@@ -58,6 +58,7 @@ def retrain_service(settings: Settings, *, show_progress: bool = False) -> Promo
         _copy(settings.models_folder / "intent", _previous(settings))
         _copy(candidate, settings.models_folder / "intent")
         reviews.use_all()
+        export_encoders(settings)
     shutil.rmtree(candidate)
     reason = "no share got worse" if worse is None else worse
     return PromotionReport(before=before, after=after, promoted=worse is None, reason=reason, num_entries=len(entries))

@@ -34,6 +34,7 @@ from apps.report import QuickstartResult, write_report
 from apps.settings import SETTINGS_NAME, Settings, load_settings
 from apps.training import (
     CLASSIFIERS,
+    export_encoders,
     index_items,
     index_knowledge,
     labelled_rows,
@@ -97,6 +98,8 @@ def _run_customer_service(settings: Settings, evaluations: dict[str, ClassifierE
         )
         texts = [question.text for kind in kinds for question in kind[:_NUM_EXAMPLES]]
         replies: list[ServiceReply] = chain.batch([ServiceRequest(text=text) for text in texts])
+    with _step("exporting the encoders, so that answers begin sooner"):
+        export_encoders(settings)
     return {"service_scores": scores, "conversations": tuple(zip(texts, replies, strict=True))}
 
 

@@ -1,5 +1,7 @@
 """Training and indexing of a workspace's records."""
 
+import importlib.util
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,12 +11,15 @@ from apps.review_entries import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
 from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
+from llms import LocalClassifier, LocalEmbeddings, choose_device
 from llms.arrays import FloatArray
-from llms.errors import TrainingDataError
+from llms.errors import EngineError, TrainingDataError, UnsupportedOptionError
 from llms.finetuning import ClassifierOptions, finetune_classifier, read_labelled_texts
 from llms.finetuning.classifier import TrainedClassifier
 from llms.finetuning.data import LabelledTexts
 from retrievers import Interactions, ItemCatalogue
+
+_log = logging.getLogger(__name__)
 
 # model name -> (section, file of training rows, file of test rows, label column)
 CLASSIFIERS = {
@@ -69,6 +74,27 @@ def index_knowledge(settings: Settings, *, on_progress: Progress = lambda _done,
         msg = f"there is no {folder}; put the knowledge articles there as Markdown files, HTML, PDF or DOCX"
         raise WorkspaceError(msg)
     return refresh_index(open_store(settings, "knowledge", create=True), [folder], on_progress=on_progress)
+
+
+def export_encoders(settings: Settings) -> None:
+    """Export the encoders that answer customers to OpenVINO, where this machine would run them with it.
+
+    An exported encoder needs no torch, which takes most of the time in which a single question is answered. What cannot
+    be exported goes on with torch.
+    """
+    models = settings.models
+    has_packages = all(importlib.util.find_spec(name) is not None for name in ("openvino", "nncf"))
+    if models.encoder_engine != "auto" or not has_packages or choose_device(models.device) != "cpu":
+        return
+    encoder = LocalEmbeddings(
+        models.encoder, engine="openvino", precision=models.encoder_precision, allow_download=models.allow_download
+    )
+    classifier = LocalClassifier(settings.models_folder / "intent", engine="openvino")
+    for what, export in (("the encoder", lambda: encoder.dimension), ("the intent model", lambda: classifier.head)):
+        try:
+            export()  # both are exported when they are opened
+        except (EngineError, UnsupportedOptionError) as error:
+            _log.info("%s stays with torch: %s", what, error)
 
 
 def train_interest(settings: Settings) -> InterestModel:

@@ -8,15 +8,19 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from langchain_core.stores import BaseStore
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.base import BaseStore as ConversationStore
+from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
-from apps.conversation_storage import ConversationStorage, keep_in_memory, open_postgres, open_sqlite
 from apps.errors import NotBuiltError, SettingsError
 from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
@@ -60,6 +64,9 @@ from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbedding
 from llms.finetuning import read_labelled_texts
 from retrievers import FaissStore, HybridRetriever, Interactions, ItemCatalogue
 from retrievers.errors import StoreMismatchError
+
+if TYPE_CHECKING:
+    from apps.conversation_storage import ConversationStorage
 
 INTEREST_NAME = "interest.json"
 KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
@@ -178,20 +185,35 @@ def open_conversations(
         ConversationBusyError: if another process has the workspace's file of conversations open.
         SettingsError: if the database that is set cannot be used.
     """
-    with _open_conversation_storage(settings) if is_kept else keep_in_memory() as storage:
-        graph = build_service_conversation(
-            chain or build_customer_service(settings),
-            checkpointer=storage.checkpointer,
-            store=storage.store,
-            # the starter model answers from passages and can do nothing else
-            chat_model=None if settings.models.chat == STARTER_NAME else open_chat_model(settings),
-        )
-        yield Conversations(
-            graph,
+    if not is_kept:
+        yield _conversations(settings, chain, InMemorySaver(), InMemoryStore())
+        return
+    with _open_conversation_storage(settings) as storage:
+        yield _conversations(
+            settings,
+            chain,
+            storage.checkpointer,
+            storage.store,
             shared_lock=storage.shared_lock,
             storage_errors=storage.errors,
-            decisions_with_text=settings.customer_service.decisions_with_text,
         )
+
+
+def _conversations(
+    settings: Settings,
+    chain: Runnable[ServiceRequest, ServiceReply] | None,
+    checkpointer: BaseCheckpointSaver[Any],
+    store: ConversationStore,
+    **options: Any,
+) -> Conversations:
+    graph = build_service_conversation(
+        chain or build_customer_service(settings),
+        checkpointer=checkpointer,
+        store=store,
+        # the starter model answers from passages and can do nothing else
+        chat_model=None if settings.models.chat == STARTER_NAME else open_chat_model(settings),
+    )
+    return Conversations(graph, decisions_with_text=settings.customer_service.decisions_with_text, **options)
 
 
 @contextlib.contextmanager
@@ -205,7 +227,9 @@ def read_conversations(settings: Settings) -> Iterator[Transcripts]:
         yield Transcripts(storage.store)
 
 
-def _open_conversation_storage(settings: Settings) -> AbstractContextManager[ConversationStorage]:
+def _open_conversation_storage(settings: Settings) -> "AbstractContextManager[ConversationStorage]":
+    from apps.conversation_storage import open_postgres, open_sqlite  # a question in the terminal needs neither
+
     url = settings.customer_service.conversations
     return open_postgres(url) if url else open_sqlite(settings.conversations_file)
 

@@ -1,10 +1,9 @@
-"""One customer message in, one reply out: the order of decisions stands in `ServiceChain._decide`."""
+"""The customer-service chain, message -> reply; the order of its decisions stands in `ServiceChain._decide`."""
 
 import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -12,7 +11,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import BaseTool, ToolException
-from pydantic import ValidationError
 
 from chains.customer_service.clarifying import chosen_intent, two_likeliest
 from chains.customer_service.composing import Composer
@@ -25,10 +23,29 @@ from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply,
 from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
 from chains.errors import ChainInputError
+from chains.requests import parse_request
 from llms import Classification
 from llms.texts import check_text, visible_text
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One message on its way to a reply."""
+
+    request: ServiceRequest
+    found_slots: Mapping[str, str]  # in this message
+    steps: Steps
+    config: RunnableConfig
+
+    @property
+    def text(self) -> str:
+        return self.request.text
+
+    @property
+    def slots(self) -> dict[str, str]:
+        return {**self.request.slots, **self.found_slots}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,56 +64,54 @@ class ServiceChain:
     def reply(self, message: object, config: RunnableConfig) -> ServiceReply:
         """Return the reply to a message; its steps, route and text are dispatched as custom events on the way."""
         request = _checked_request(message, max_chars=self.options.max_message_chars)
-        steps = Steps(config)
-        reply = self._decide(request, steps, config)
-        if reply.route != "answer":  # whose route and sentences are said as they pass their check
-            steps.take(reply.route)
-        steps.finish(reply.text)
-        slots = {**request.slots, **self.templates.find_slots(request.text), **reply.slots}
-        return reply.model_copy(update={"steps": steps.times, "slots": slots})
+        found = self.templates.find_slots(request.text)
+        run = _Run(request=request, found_slots=found, steps=Steps(config), config=config)
+        reply = self._decide(run)
+        if reply.route != "answer":  # whose route and sentences are published as they pass their check
+            run.steps.publish_route(reply.route)
+        run.steps.publish_rest(reply.text)
+        return reply.model_copy(update={"steps": run.steps.times, "slots": {**run.slots, **reply.slots}})
 
-    def _decide(self, request: ServiceRequest, steps: Steps, config: RunnableConfig) -> ServiceReply:
+    def _decide(self, run: _Run) -> ServiceReply:
         """Return an approved answer, else a known one, else one from the articles, else a question, else a person."""
-        with steps.measure("intent"):
-            guess = self.classifier.invoke(request.text, config)
-        if intent := self._intent(request, guess):
-            return self._from_template(intent, request, guess, steps, config)
+        with run.steps.measure("intent"):
+            guess = self.classifier.invoke(run.text, run.config)
+        if intent := self._intent(run, guess):
+            return self._from_template(intent, guess, run)
         if self.known_questions is not None:
-            with steps.measure("curated"):
-                match = self.known_questions.invoke(request.text, config)
+            with run.steps.measure("curated"):
+                match = self.known_questions.invoke(run.text, run.config)
             if match.accepted:
                 return self._from_known_question(match, guess)
-        with steps.measure("search"):
-            passages = self._relevant_passages(guess, request.text, config)
-        if passages and (reply := self._from_passages(guess, request.text, passages, steps, config)):
+        with run.steps.measure("search"):
+            passages = self._relevant_passages(guess, run)
+        if passages and (reply := self._from_passages(passages, guess, run)):
             return reply
         if pair := two_likeliest(guess, self.templates, self.options):
             return self._ask_which(pair, guess)
         reason = self._words.unsure.format(intent=guess.label, probability=guess.probability)
-        return self._hand_over(guess, request, reason)
+        return self._hand_over(guess, run, reason)
 
-    def _intent(self, request: ServiceRequest, guess: Classification) -> str | None:
+    def _intent(self, run: _Run, guess: Classification) -> str | None:
         """Return the intent whose template answers, or None: asked for, or sure enough by itself."""
-        question = request.open_question
+        question = run.request.open_question
         if question is not None and question.slot is not None:
             # a new wish that is sure enough comes before the answer to our question
             is_new = guess.accepted and guess.label in self.templates and guess.label not in question.intents
-            if not is_new and question.slot in self.templates.find_slots(request.text):
+            if not is_new and question.slot in run.found_slots:
                 return question.intents[0]
-        elif question is not None and (chosen := chosen_intent(request.text, question, guess, self.templates)):
+        elif question is not None and (chosen := chosen_intent(run.text, question, guess, self.templates)):
             return chosen
         return guess.label if guess.accepted and guess.label in self.templates else None
 
     # --- approved answers
 
-    def _from_template(
-        self, intent: str, request: ServiceRequest, guess: Classification, steps: Steps, config: RunnableConfig
-    ) -> ServiceReply:
+    def _from_template(self, intent: str, guess: Classification, run: _Run) -> ServiceReply:
         def look_up(tool: str, values: Mapping[str, str]) -> str | None:
-            with steps.measure("lookup"):
-                return self._look_up(tool, values, config)
+            with run.steps.measure("lookup"):
+                return self._look_up(tool, values, run.config)
 
-        filled = self.templates.fill(intent, request.text, known=request.slots, look_up=look_up)
+        filled = self.templates.fill(intent, run.text, known=run.request.slots, look_up=look_up)
         reply = functools.partial(ServiceReply, intent=intent, probability=guess.probability, slots=filled.slots)
         if isinstance(filled, FilledTemplate):
             return reply(text=filled.text, route="template", reason=self._words.about_intent.format(intent=intent))
@@ -106,7 +121,7 @@ class ServiceChain:
             return reply(text=filled.ask, route="clarify", open_question=question, reason=reason)
         reason = self._words.lookup_knows_nothing.format(tool=filled.tool, slots=_shown_slots(filled.slots))
         if filled.say is None:
-            return self._hand_over(guess, request, reason)
+            return self._hand_over(guess, run, reason)
         return reply(text=filled.say, route="clarify", reason=reason)
 
     def _look_up(self, tool: str, values: Mapping[str, str], config: RunnableConfig) -> str | None:
@@ -129,8 +144,8 @@ class ServiceChain:
 
     # --- answers from articles
 
-    def _relevant_passages(self, guess: Classification, text: str, config: RunnableConfig) -> list[Document]:
-        found = self.retriever.invoke(text, config)
+    def _relevant_passages(self, guess: Classification, run: _Run) -> list[Document]:
+        found = self.retriever.invoke(run.text, run.config)
         relevance = [float(passage.metadata.get("relevance", 1.0)) for passage in found]
         # A sure intent without a template may be answered from any relevant passage; an unsure one competes with
         # them. Messages about an intent are nearly all alike the training texts, so `in_scope` counts twice.
@@ -139,12 +154,10 @@ class ServiceChain:
             return []
         return [passage for passage, value in zip(found, relevance, strict=True) if value >= self.options.min_relevance]
 
-    def _from_passages(
-        self, guess: Classification, text: str, passages: Sequence[Document], steps: Steps, config: RunnableConfig
-    ) -> ServiceReply | None:
-        answer, reason = self._compose(text, passages, steps, config), self._words.composed
+    def _from_passages(self, passages: Sequence[Document], guess: Classification, run: _Run) -> ServiceReply | None:
+        answer, reason = self._compose(passages, run), self._words.composed
         if answer is None:
-            answer, reason = self._quote(text, passages, steps), self._words.quoted
+            answer, reason = self._quote(passages, run), self._words.quoted
         if answer is None:
             return None
         answer_text, citations = answer
@@ -157,32 +170,30 @@ class ServiceChain:
             reason=reason.format(sources=sources),
         )
 
-    def _compose(
-        self, text: str, passages: Sequence[Document], steps: Steps, config: RunnableConfig
-    ) -> tuple[str, tuple[Citation, ...]] | None:
+    def _compose(self, passages: Sequence[Document], run: _Run) -> tuple[str, tuple[Citation, ...]] | None:
         if self.composer is None:
             return None
-        took_route = False
+        has_route = False
 
-        def say(sentence: str) -> None:
-            nonlocal took_route
-            if not took_route:
-                steps.take("answer")
-            took_route = True
-            steps.say(sentence)
+        def publish(sentence: str) -> None:
+            nonlocal has_route
+            if not has_route:
+                run.steps.publish_route("answer")
+            has_route = True
+            run.steps.publish_text(sentence)
 
-        with steps.measure("compose"):
-            composed = self.composer.compose(text, passages, say=say, config=config)
+        with run.steps.measure("compose"):
+            composed = self.composer.compose(run.text, passages, on_sentence=publish, config=run.config)
         return None if composed is None else (composed.text, composed.citations)
 
-    def _quote(self, text: str, passages: Sequence[Document], steps: Steps) -> tuple[str, tuple[Citation, ...]] | None:
-        with steps.measure("quote"):
+    def _quote(self, passages: Sequence[Document], run: _Run) -> tuple[str, tuple[Citation, ...]] | None:
+        with run.steps.measure("quote"):
             options = self.options
-            found = best_sentences(text, passages, vectors=self.vectors, max_sentences=options.max_sentences)
+            found = best_sentences(run.text, passages, vectors=self.vectors, max_sentences=options.max_sentences)
         sentences = [sentence for sentence in found if find_unlisted_link(sentence.text, options.link_hosts) is None]
         if not sentences:
             return None
-        steps.take("answer")
+        run.steps.publish_route("answer")
         quotes = [visible_text(sentence.text) for sentence in sentences]
         joined = "".join(quote if quote.endswith(("。", "！", "？", "；")) else f"{quote} " for quote in quotes)
         return joined.strip(), tuple(sentence.citation() for sentence in sentences)
@@ -199,12 +210,11 @@ class ServiceChain:
             reason=self._words.two_intents.format(first=pair[0], second=pair[1]),
         )
 
-    def _hand_over(self, guess: Classification, request: ServiceRequest, reason: str) -> ServiceReply:
+    def _hand_over(self, guess: Classification, run: _Run, reason: str) -> ServiceReply:
         likeliest = ", ".join(f"{label} {share:.0%}" for label, share in list(guess.probabilities.items())[:2])
-        slots = {**request.slots, **self.templates.find_slots(request.text)}
-        words = self._words
+        slots, words = run.slots, self._words
         lines = [
-            words.message.format(text=request.text),
+            words.message.format(text=run.text),
             words.likeliest.format(intents=likeliest or guess.label),
             words.why.format(reason=reason),
         ]
@@ -289,14 +299,7 @@ def build_customer_service_chain(
 
 
 def _checked_request(message: object, *, max_chars: int) -> ServiceRequest:
-    if isinstance(message, str):
-        message = {"text": message}
-    try:
-        request = message if isinstance(message, ServiceRequest) else ServiceRequest.model_validate(message)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        msg = f"expected a ServiceRequest or {{'text': ...}}, got {_shown(message)}: {problem['msg']}"
-        raise ChainInputError(msg) from error
+    request = parse_request({"text": message} if isinstance(message, str) else message, ServiceRequest)
     if not request.text.strip():
         msg = "the message is empty; send the customer's words"
         raise ChainInputError(msg)
@@ -304,10 +307,6 @@ def _checked_request(message: object, *, max_chars: int) -> ServiceRequest:
     for value in request.slots.values():
         check_text(value, max_chars=max_chars)
     return request
-
-
-def _shown(value: Any) -> str:
-    return f"keys {sorted(map(str, value))}" if isinstance(value, Mapping) else type(value).__name__
 
 
 def _shown_slots(slots: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The question between two intents, and what its answer means."""
+"""Clarifying questions between two intents, and the intent an answer chooses."""
 
 import re
 

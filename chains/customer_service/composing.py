@@ -1,4 +1,4 @@
-"""Answers of a chat model from passages: each sentence is checked when it ends, and only then said."""
+"""Answers of a chat model from passages, each sentence checked when it ends and only then published."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -50,14 +50,14 @@ class Composer:
         self._link_hosts = link_hosts
 
     def compose(
-        self, question: str, passages: Sequence[Document], *, say: Callable[[str], None], config: RunnableConfig
+        self, question: str, passages: Sequence[Document], *, on_sentence: Callable[[str], None], config: RunnableConfig
     ) -> Composed | None:
         """Return the checked answer, or None where no sentence with something to say passes.
 
         Args:
             question: of the customer.
             passages: what may be said; their text is quotation to the model.
-            say: is called with each sentence as soon as it has passed; together these are the answer's text.
+            on_sentence: is called with each sentence as soon as it has passed; together these are the answer's text.
             config: of the run.
         """
         numbered = "\n\n".join(f"[{i}] {_as_quotation(passage)}" for i, passage in enumerate(passages, start=1))
@@ -72,7 +72,7 @@ class Composer:
             text = (gap if kept else "") + visible_text(sentence)
             kept.append(text)
             supports += [support for support in found if support not in supports]
-            say(text)
+            on_sentence(text)
         if not kept:
             return None
         return Composed("".join(kept), tuple(support.citation() for support in supports), num_cut)

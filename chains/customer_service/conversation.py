@@ -1,4 +1,4 @@
-"""A conversation as a graph: what happens to each message that comes in. Read `build_service_conversation` first."""
+"""The conversation graph: understand, answer, record, wait for a person; see `build_service_conversation`."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The front door of conversations: one message after the other, each exactly once, each owner by itself."""
+"""`Conversations`: exactly-once, in-order messages for many owners, over the conversation graph."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What the assistant decided about each message, as one record that can be logged, counted and audited."""
+"""Decision records: one per message, to be logged, counted and audited."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""How one message gets through the graph exactly once, whatever happened to the one before it."""
+"""Exactly-once delivery of one message to the graph, also after a crash in the one before it."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator

@@ -1,4 +1,4 @@
-"""How good customer service is: the right way taken, the right article cited, silence where nothing is known."""
+"""Evaluation of customer service: right route, right article cited, silence where nothing is known."""
 
 from collections.abc import Sequence
 from importlib import resources

@@ -1,4 +1,4 @@
-"""The chain's events on their way into the graph's stream."""
+"""Callback handlers of a run: events into the graph's stream, and breaking off an unwanted reply."""
 
 from collections.abc import Callable
 from typing import Any, cast

@@ -58,7 +58,7 @@ class Grounding:
         """Return the sentences that support `sentence`, the closest first; empty if it is not supported."""
         said = Wording.of(sentence, common=self._common)
         closest = self._closest(said)
-        return () if self._problem(sentence, said, closest) else tuple(self._sentences[place] for place in closest)
+        return () if self._problem(sentence, said, closest) else tuple(self._sentences[index] for index in closest)
 
     def problem(self, sentence: str) -> str | None:
         """Return why `sentence` is not supported, or None if it is."""
@@ -66,7 +66,7 @@ class Grounding:
         return self._problem(sentence, said, self._closest(said))
 
     def _closest(self, said: Wording) -> dict[int, int]:
-        """Return the places of the sentences that cover most of the words, with how many each adds, most first."""
+        """Return the indices of the sentences that cover most of the words, with how many each adds, most first."""
         missing, pairs = set(said.words), set(itertools.pairwise(said.words))
         closest: dict[int, int] = {}
         while missing and len(closest) < _MAX_SUPPORTS:
@@ -83,34 +83,34 @@ class Grounding:
 
     def _problem(self, sentence: str, said: Wording, closest: Mapping[int, int]) -> str | None:
         shown = CITED.sub("", sentence).strip()
-        words = {word for place in closest for word in self._wordings[place].words}
+        words = {word for index in closest for word in self._wordings[index].words}
         if not closest or (len(said.words) < _MIN_WORDS and not words.issuperset(said.words)):
             return f"{shown!r} is too short to rest on a passage" if is_short(sentence) else _unknown(shown)
         # a further sentence that adds a word or two is where an exchanged number or name comes from
         first, *others = closest
-        firm = [first, *(place for place in others if closest[place] >= _MIN_WORDS)]
+        main = [first, *(index for index in others if closest[index] >= _MIN_WORDS)]
         return (
-            self._stray(shown, said, firm)
+            self._missing_fact(shown, said, main)
             or self._unknown_words(shown, closest)
-            or self._moved(said, firm)
+            or self._moved(said, main)
             or self._thrown_together(shown, said, closest)
         )
 
-    def _stray(self, shown: str, said: Wording, firm: Sequence[int]) -> str | None:
+    def _missing_fact(self, shown: str, said: Wording, main: Sequence[int]) -> str | None:
         """Return the first number or name that is nowhere, in words, or None."""
-        words = {word for place in firm for word in self._wordings[place].words}
-        numbers = {number for place in firm for number in _NUMBER.findall(self._sentences[place].text)}
-        written = {word for place in firm for word in _surfaces(self._sentences[place])}
-        if stray := _first([number for number in _NUMBER.findall(shown) if number not in numbers]):
-            return f"the number {stray!r} stands in no passage"
-        if stray := _first([word for word in said.told("number") if word not in words]):
-            return f"the number {stray!r} stands in no passage"
-        if stray := _first([name for name in said.names if name not in written]):
-            return f"the name {stray!r} stands in no passage"
+        words = {word for index in main for word in self._wordings[index].words}
+        numbers = {number for index in main for number in _NUMBER.findall(self._sentences[index].text)}
+        written = {word for index in main for word in _surfaces(self._sentences[index])}
+        if missing := _first([number for number in _NUMBER.findall(shown) if number not in numbers]):
+            return f"the number {missing!r} stands in no passage"
+        if missing := _first([word for word in said.told("number") if word not in words]):
+            return f"the number {missing!r} stands in no passage"
+        if missing := _first([name for name in said.names if name not in written]):
+            return f"the name {missing!r} stands in no passage"
         return None
 
     def _unknown_words(self, shown: str, closest: Mapping[int, int]) -> str | None:
-        known = {word for place in closest for word in (*self._wordings[place].words, *self._headings[place])}
+        known = {word for index in closest for word in (*self._wordings[index].words, *self._headings[index])}
         content = [
             word for run in _CONTENT.findall(shown) for word in keyword_terms(run) if word not in _FUNCTION_WORDS
         ]
@@ -120,7 +120,7 @@ class Grounding:
     def _thrown_together(self, shown: str, said: Wording, closest: Mapping[int, int]) -> str | None:
         """Return that neighbouring words stand apart in the passages, or that a denial is missing, or None."""
         pairs = list(itertools.pairwise(said.words))
-        texts = [text for place in closest for text in (self._wordings[place].words, self._headings[place])]
+        texts = [text for index in closest for text in (self._wordings[index].words, self._headings[index])]
         known_pairs = {pair for text in texts for pair in itertools.pairwise(text)}
         if sum(pair in known_pairs for pair in pairs) < _MIN_PAIR_SHARE * len(pairs):
             return f"{shown!r} joins words that stand apart in the passages"
@@ -128,17 +128,17 @@ class Grounding:
             return f"{shown!r} leaves out what the passage denies"
         return None
 
-    def _moved(self, said: Wording, firm: Sequence[int]) -> str | None:
+    def _moved(self, said: Wording, main: Sequence[int]) -> str | None:
         """Return that a fact of the sentence is said of something else in the passages, or None."""
         length = min(_RUN, len(said.words))
-        runs = {run for place in firm for run in _runs(self._wordings[place].words, length)}
+        runs = {run for index in main for run in _runs(self._wordings[index].words, length)}
         own = _runs(said.words, length)
         at_home = {start + step for start, run in enumerate(own) if run in runs for step in range(length)}
         # what is the same and in the same order in the closest sentence cannot be confused with anything there
-        is_same = said.told("number", "name") == self._wordings[firm[0]].told("number", "name")
-        headings = {word for place in firm for word in self._headings[place]}
-        for place, (word, kind) in enumerate(zip(said.words, said.facts, strict=True)):
-            if kind is None or place in at_home or (is_same and kind != "denial"):
+        is_same = said.told("number", "name") == self._wordings[main[0]].told("number", "name")
+        headings = {word for index in main for word in self._headings[index]}
+        for index, (word, kind) in enumerate(zip(said.words, said.facts, strict=True)):
+            if kind is None or index in at_home or (is_same and kind != "denial"):
                 continue
             if kind != "name" or word not in headings:  # what the article is about may be named anywhere
                 return f"the {kind} {word!r} stands among other words in the passages"
@@ -178,7 +178,7 @@ def _heading(passage: Document) -> str:
 
 
 def _runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
-    return (tuple(words[place : place + length]) for place in range(len(words) - length + 1))
+    return (tuple(words[index : index + length]) for index in range(len(words) - length + 1))
 
 
 def _first(found: Sequence[str]) -> str | None:

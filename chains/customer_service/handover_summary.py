@@ -1,4 +1,4 @@
-"""What staff read about a reply, in their language: why its route was taken, and what is known at a hand-over."""
+"""Staff-facing texts per language: reasons of routes, and the summary at a hand-over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -201,7 +201,7 @@ def fit_known_questions(
 
     Raises:
         ChainInputError: if a message names a question that is not in the book.
-        ValueError: if `budget` or `confidence` is not in (0, 1).
+        OptionValueError: if `budget` or `confidence` is not in (0, 1).
 
     References:
         Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",

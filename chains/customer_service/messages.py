@@ -1,4 +1,4 @@
-"""What a conversation consists of: messages that come in, turns that were said, and whose conversation it is."""
+"""Data types of conversations: keys, messages, turns, overviews and hand-overs."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""When an answer is good enough, and what is said when none is."""
+"""Options of customer service: thresholds, limits and fixed texts."""
 
 from dataclasses import dataclass
 

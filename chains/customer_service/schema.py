@@ -1,4 +1,4 @@
-"""What goes into the customer-service chain and what comes out."""
+"""Data types of the customer-service chain: request, reply, citations, events."""
 
 from collections.abc import Mapping
 from typing import Literal, TypedDict

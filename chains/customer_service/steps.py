@@ -1,4 +1,4 @@
-"""How long each step of a reply takes, and word of it to whoever listens to the run."""
+"""Steps of one reply: how long each took, and the custom events that tell of them."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Steps:
     def __init__(self, config: RunnableConfig) -> None:
         self._config = config
         self._times: list[StepTime] = []
-        self._said: list[str] = []
+        self._published: list[str] = []
 
     @property
     def times(self) -> tuple[StepTime, ...]:
@@ -32,21 +32,21 @@ class Steps:
         yield
         step = StepTime(name=name, milliseconds=1000 * (time.perf_counter() - started))
         self._times.append(step)
-        self._tell({"step": step.name, "milliseconds": step.milliseconds})
+        self._dispatch({"step": step.name, "milliseconds": step.milliseconds})
 
-    def take(self, route: Route) -> None:
-        """Say which way the reply takes."""
-        self._tell({"route": route})
+    def publish_route(self, route: Route) -> None:
+        """Dispatch the route that the reply takes."""
+        self._dispatch({"route": route})
 
-    def say(self, text: str) -> None:
-        """Say a part of the answer; the parts joined are the reply's text."""
-        self._said.append(text)
-        self._tell({"text": text})
+    def publish_text(self, text: str) -> None:
+        """Dispatch a part of the answer; the parts joined are the reply's text."""
+        self._published.append(text)
+        self._dispatch({"text": text})
 
-    def finish(self, text: str) -> None:
-        """Say what of the reply's text was not said yet."""
-        if rest := text.removeprefix("".join(self._said)):
-            self.say(rest)
+    def publish_rest(self, text: str) -> None:
+        """Dispatch what of the reply's text was not dispatched yet."""
+        if rest := text.removeprefix("".join(self._published)):
+            self.publish_text(rest)
 
-    def _tell(self, event: ServiceEvent) -> None:
+    def _dispatch(self, event: ServiceEvent) -> None:
         dispatch_custom_event(EVENT_NAME, event, config=self._config)

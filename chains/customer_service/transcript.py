@@ -1,4 +1,4 @@
-"""Everything that was said in a conversation, kept in a LangGraph store: one entry per message, written once.
+"""Transcripts in a LangGraph store: everything that was said, one entry per message, written once.
 
 The graph's state holds the latest turns only. It is written anew at each step, so with all turns in it the cost of a
 message would grow with the conversation.
@@ -64,8 +64,8 @@ class Transcripts:
         overview = ConversationOverview(
             owner=key.owner, conversation=key.conversation, updated=message.time, num_messages=entry.number
         ).model_dump(mode="json")
-        place = {"owner": key.owner, "conversation": key.conversation}
-        waiting = None if hand_over is None else hand_over.model_dump(mode="json") | place
+        key_fields = {"owner": key.owner, "conversation": key.conversation}
+        waiting = None if hand_over is None else hand_over.model_dump(mode="json") | key_fields
         self._store.batch(
             [
                 PutOp(_entries(key), _entry_name(message), entry.model_dump(mode="json"), index=False),
@@ -100,9 +100,9 @@ class Transcripts:
 
     def delete(self, key: ConversationKey) -> None:
         """Delete what the store holds of a conversation."""
-        places = [(_entries(key), item.key) for item in self._all(_entries(key))]
-        places += [(_overviews(key.owner), key.conversation), (_inbox(key.owner), key.conversation)]
-        self._store.batch([PutOp(namespace, name, None) for namespace, name in places])
+        names = [(_entries(key), item.key) for item in self._all(_entries(key))]
+        names += [(_overviews(key.owner), key.conversation), (_inbox(key.owner), key.conversation)]
+        self._store.batch([PutOp(namespace, name, None) for namespace, name in names])
 
     def _all(self, namespace: tuple[str, ...]) -> list[SearchItem]:
         # in one go: the store orders by a time in seconds, so pages of it could overlap

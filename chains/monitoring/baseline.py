@@ -1,4 +1,4 @@
-"""What is usual for a topic: share of negatives and number of negative posts, by hour and weekend.
+"""Seasonal baseline of a topic: share of negatives and number of negative posts, by hour and weekend.
 
 Both are regressions on the same terms: two daily harmonics and the weekend. Ridge penalties draw the terms
 to zero where a topic has few posts, so that a quiet topic gets a flat baseline instead of a wild one. The
@@ -124,6 +124,8 @@ def _fit_share(
     counts: HourCounts, cells: NDArray[np.int64], weight: DoubleArray, scores: tuple[float, float]
 ) -> tuple[DoubleArray, float, DoubleArray]:
     """Return share by cell, correlation within an hour, and the covariance of the coefficients."""
+    from scipy.special import expit
+
     low, high = scores
     correlation = USUAL_CORRELATION
     for _ in range(2):  # the spread needs the fit and the fit needs the spread; the second round settles it
@@ -134,11 +136,11 @@ def _fit_share(
         def slopes(
             logit: DoubleArray, posts: DoubleArray = posts, negatives: DoubleArray = negatives
         ) -> tuple[DoubleArray, DoubleArray]:
-            share = 1 / (1 + np.exp(-logit))
+            share = expit(logit)
             return negatives - posts * share, posts * share * (1 - share)
 
         coefficients, covariance = _solve(slopes, start=USUAL_SHARE_LOGIT)
-        share = 1 / (1 + np.exp(-TERMS @ coefficients))
+        share = expit(TERMS @ coefficients)
         # a two-valued score between low and high has this variance; a share at their edge has almost none
         variance = np.maximum((high - share) * (share - low), 0.02 * share * (1 - share))
         correlation = _estimate_correlation(counts, share[cells], variance[cells])

@@ -7,14 +7,13 @@ from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import run_in_executor
-from pydantic import ValidationError
 from typing_extensions import override
 
-from chains.errors import ChainInputError
 from chains.monitoring.event_time import utc_now
 from chains.monitoring.monitor import OpinionMonitor
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, MonitoringReport, MonitoringRequest, Post, Reading
+from chains.requests import parse_request
 from llms import Classification
 
 TEXTS_PER_BATCH = 256  # large enough for a classifier to sort by length, small enough for early reports
@@ -99,7 +98,7 @@ class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
     ) -> Iterator[MonitoringReport]:
         monitor = OpinionMonitor(self._options, clock=self._clock)
         for request in input:
-            for posts in _cut_batches(_check_request(request)):
+            for posts in _cut_batches(_sorted_posts(request)):
                 yield self._observe(monitor, posts, config)
         yield _finish(monitor)
 
@@ -122,7 +121,7 @@ class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
     ) -> AsyncIterator[MonitoringReport]:
         monitor = OpinionMonitor(self._options, clock=self._clock)
         async for request in input:
-            for posts in _cut_batches(_check_request(request)):
+            for posts in _cut_batches(_sorted_posts(request)):
                 # in a thread, because classifying would block every other task
                 yield await run_in_executor(config, self._observe, monitor, posts, config)
         yield await asyncio.to_thread(_finish, monitor)
@@ -172,22 +171,10 @@ def _keep_latest(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
     return tuple({alert.id: alert for alert in alerts}.values())
 
 
-def _check_request(request: MonitoringRequest | Mapping[str, Any]) -> list[Post]:
+def _sorted_posts(request: MonitoringRequest | Mapping[str, Any]) -> list[Post]:
     """Return the posts of a request by time; posts of one moment by id."""
-    if not isinstance(request, MonitoringRequest):
-        try:
-            request = MonitoringRequest.model_validate(request)
-        except ValidationError as error:
-            places = "; ".join(
-                f"{'.'.join(map(str, problem['loc'])) or 'request'}: {problem['msg']}"
-                for problem in error.errors(include_input=False)[:3]
-            )
-            msg = (
-                'a monitoring request is {"posts": [{"id", "source", "text", "time" with zone}, ...]}; '
-                f"{error.error_count()} part(s) of this one do not fit: {places}"
-            )
-            raise ChainInputError(msg) from error
-    return sorted(request.posts, key=lambda post: (post.time.timestamp(), post.id))
+    posts = parse_request(request, MonitoringRequest).posts
+    return sorted(posts, key=lambda post: (post.time.timestamp(), post.id))
 
 
 def _cut_batches(posts: Sequence[Post]) -> Iterator[Sequence[Post]]:

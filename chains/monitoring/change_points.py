@@ -1,4 +1,4 @@
-"""When a surge began and ended, and what it looked like: found after a test has raised it."""
+"""Change points: the start and end of a surge, by maximum likelihood after a test has raised it."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How good alerts are: how soon they come and how often they are wrong."""
+"""Evaluation of alerts: detection delay and false alarms."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Posts in the order of their event times: repeats dropped, late and future ones set aside."""
+"""Event-time order with a watermark: repeats dropped, late and future posts set aside."""
 
 import heapq
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""How much a few minutes of one topic speak for a surge: log-likelihood ratios, corrected for spread."""
+"""Log-likelihood ratios of a few minutes of one topic, surge against baseline, corrected for spread."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The posts that explain an alert."""
+"""Representative posts: those that explain an alert, most probably negative first, no two alike."""
 
 from collections import deque
 

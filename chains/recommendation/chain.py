@@ -9,7 +9,6 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.vectorstores import VectorStore
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from chains.errors import ChainInputError
 from chains.recommendation.candidates import collect_candidates
@@ -20,6 +19,7 @@ from chains.recommendation.item_models import ItemModels, learn_item_models
 from chains.recommendation.ranking import RankingOptions, combine_scores, group_parts, select_diverse
 from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
 from chains.recommendation.user_profile import UserProfile, build_profile
+from chains.requests import parse_request
 from retrievers import Interactions, Item, ItemCatalogue
 
 
@@ -75,8 +75,7 @@ def build_recommendation_chain(
         interest=interest,
         options=options or RecommendationOptions(),
     )
-    parse: Runnable[RecommendationRequest | dict[str, Any], RecommendationRequest] = RunnableLambda(_parse_request)
-    return (parse | RunnableLambda(chain.recommend)).with_types(
+    return RunnableLambda(chain.recommend, name="recommendation").with_types(
         input_type=RecommendationRequest, output_type=Recommendation
     )
 
@@ -91,8 +90,9 @@ class _RecommendationChain:
     interest: InterestModel
     options: RecommendationOptions
 
-    def recommend(self, request: RecommendationRequest) -> Recommendation:
+    def recommend(self, message: RecommendationRequest | dict[str, Any]) -> Recommendation:
         """Return the list for one request."""
+        request = parse_request(message, RecommendationRequest)
         self._refuse_unknown(request)
         profile = self._build_profile(request)
         user = self.table.score_user(profile)
@@ -172,11 +172,3 @@ class _RecommendationChain:
         if others:
             msg = f"the events of a request must be those of its user {request.user!r}, got events of {others}"
             raise ChainInputError(msg)
-
-
-def _parse_request(request: RecommendationRequest | dict[str, Any]) -> RecommendationRequest:
-    try:
-        return RecommendationRequest.model_validate(request)
-    except ValidationError as error:
-        msg = f"this is no recommendation request: {error}"
-        raise ChainInputError(msg) from error

@@ -17,7 +17,9 @@ class ItemModels:
 
     vectors: NDArray[np.float32]  # (num_items, dim) unit rows
     item_item: NDArray[np.float32]  # (num_items, num_items), see `ItemItemRecommender`
-    factors: NDArray[np.float32]  # (num_items, num_factors), see `FactorRecommender`
+    # (num_factors, num_items), see `FactorRecommender`: in this order the numbers lie in memory, and a product over
+    # another order differs in its last bits
+    factors: NDArray[np.float32]
 
     def make_table(
         self, *, catalogue: ItemCatalogue, interactions: Interactions, options: FeatureOptions
@@ -25,7 +27,7 @@ class ItemModels:
         """Return the features of the items these were learnt from, at the moment of the last event."""
         behaviour = BehaviourModels(
             item_item=ItemItemRecommender(interactions.items, self.item_item),
-            factors=FactorRecommender(interactions.items, self.factors),
+            factors=FactorRecommender(interactions.items, self.factors.T),
         )
         return FeatureTable(
             catalogue=catalogue,
@@ -53,7 +55,7 @@ def learn_item_models(
     """
     vectors = embed_catalogue(catalogue, embeddings)
     behaviour = BehaviourModels.learn(interactions, options, now=interactions.now)
-    return ItemModels(vectors=vectors, item_item=behaviour.item_item.weights, factors=behaviour.factors.factors)
+    return ItemModels(vectors=vectors, item_item=behaviour.item_item.weights, factors=behaviour.factors.factors.T)
 
 
 def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""From scores to a list: explicit extra weights, and variety by marginal relevance."""
+"""Ranking: explicit extra weights on scores, and diversity by marginal relevance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ PART_FEATURES: Mapping[str, tuple[str, ...]] = {
     "price": ("price_match",),
 }
 
-FULL_DIVERSITY_PLACE = 5  # counted from 0
+FULL_DIVERSITY_RANK = 5  # counted from 0
 
 # The one feature of each part that an extra weight of RankingOptions multiplies; all lie between 0 and 1.
 _WEIGHTED_FEATURES = {"popularity": "trend", "newness": "newness", "price": "price_match"}
@@ -123,9 +123,9 @@ def select_diverse(scores: DoubleArray, vectors: NDArray[np.floating], *, k: int
     cosine_sums = np.zeros(len(scores))  # to the rows chosen so far
     free = np.ones(len(scores), dtype=bool)
     chosen: list[int] = []
-    for place in range(min(k, len(scores))):
-        share = diversity * min(1.0, place / FULL_DIVERSITY_PLACE)
-        gain = (1 - share) * relevance - share * cosine_sums / max(place, 1)
+    for rank in range(min(k, len(scores))):
+        share = diversity * min(1.0, rank / FULL_DIVERSITY_RANK)
+        gain = (1 - share) * relevance - share * cosine_sums / max(rank, 1)
         best = int(np.argmax(np.where(free, gain, -np.inf)))
         cosine_sums += vectors @ vectors[best]
         free[best] = False

@@ -1,4 +1,4 @@
-"""What goes into a recommendation and what comes out."""
+"""Data types of recommendation: request, ranked items, list."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from llms.classifier.ngrams import count_ngrams
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -88,23 +90,14 @@ def _fit_each(rows: "csr_matrix", targets: npt.NDArray[Any], *, seed: int) -> tu
 
 
 def _count_ngrams(texts: Sequence[str]) -> "csr_matrix":
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    vectorizer = HashingVectorizer(
-        analyzer="char_wb",
-        ngram_range=_NGRAM_LENGTHS,
-        n_features=_NUM_FEATURES,
-        norm=None,
-        alternate_sign=False,
-        dtype=np.float32,
-    )
-    return vectorizer.transform(texts)
+    return count_ngrams(texts, lengths=_NGRAM_LENGTHS, num_features=_NUM_FEATURES)
 
 
 def _weigh(counts: "csr_matrix", idf: npt.NDArray[np.float32]) -> "csr_matrix":
     """Return tf-idf rows of length 1 with sublinear term frequency, as scikit-learn's TfidfTransformer does."""
-    from sklearn.preprocessing import normalize
-
     weighted = counts.astype(np.float32)
     weighted.data = (1 + np.log(weighted.data)) * idf[weighted.indices]
-    return normalize(weighted, copy=False)
+    rows = np.repeat(np.arange(weighted.shape[0]), np.diff(weighted.indptr))
+    lengths = np.sqrt(np.bincount(rows, weights=weighted.data * weighted.data, minlength=weighted.shape[0]))
+    weighted.data = (weighted.data / lengths[rows]).astype(np.float32)
+    return weighted

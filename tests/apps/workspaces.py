@@ -42,7 +42,8 @@ _built = {}
 def write_workspace(folder, encoder, *, settings=""):
     """Write records and settings for all three use cases into `folder` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    head = f"[models]\nencoder = {json.dumps(str(encoder))}\n[finetuning]\nmethod = 'head'\n"
+    # torch: an export would lie beside the encoder, which other tests share
+    head = f"[models]\nencoder = {json.dumps(str(encoder))}\nencoder_engine = 'torch'\n[finetuning]\nmethod = 'head'\n"
     (folder / SETTINGS_NAME).write_text(head + settings, encoding="utf-8")
     _write_customer_service(folder / "customer_service")
     _write_monitoring(folder / "monitoring")

@@ -161,7 +161,7 @@ def test_events_of_another_user_are_refused(chain):
     "wrong", [{}, {"user": ""}, {"user": "u", "k": 0}, {"user": "u", "k": 101}, {"user": "u", "n": 1}]
 )
 def test_malformed_requests_are_refused(chain, wrong):
-    with pytest.raises(ChainInputError, match="request"):
+    with pytest.raises(ChainInputError, match="RecommendationRequest"):
         chain.invoke(wrong)
 
 
