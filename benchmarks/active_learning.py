@@ -133,8 +133,8 @@ def _public(words: Sequence[str]) -> list[str]:
     kept = list(words)
     for name in ("--vectors", "--results"):
         if name in kept:
-            place = kept.index(name)
-            kept = kept[:place] + kept[place + 2 :]
+            index = kept.index(name)
+            kept = kept[:index] + kept[index + 2 :]
     return kept
 
 
@@ -148,9 +148,9 @@ def _suggested_curve(
         started = time.process_time()
         suggestions = suggest_rows(labelled, [row.text for row in rest], num_rows=wanted, encoder=encoder, seed=seed)
         seconds = time.process_time() - started
-        places = {suggestion.place for suggestion in suggestions}
+        indices = {suggestion.place for suggestion in suggestions}
         labelled += [rest[suggestion.place] for suggestion in suggestions]
-        rest = [row for place, row in enumerate(rest) if place not in places]
+        rest = [row for index, row in enumerate(rest) if index not in indices]
         score = _score(data, encoder, labelled)
         yield {"choice": "suggested", "seed": seed, "suggest_cpu_s": round(seconds, 1)} | score, list(labelled)
 
@@ -162,7 +162,7 @@ def _random_curve(
     counts = [*range(ROUND_ROWS, MAX_LABELS, ROUND_ROWS), MAX_LABELS]
     for count in [*counts, *FULL_DATA_STEPS, len(data.train)]:
         if count <= MAX_LABELS or seed == 0:  # beyond, one seed shows where the curve goes
-            labelled = [data.train[place] for place in order[:count]]
+            labelled = [data.train[index] for index in order[:count]]
             yield {"choice": "random", "seed": seed} | _score(data, encoder, labelled), labelled
 
 
@@ -170,7 +170,7 @@ def _score(data: DataSet, encoder: RememberingEncoder, labelled: Sequence[Labell
     head = fit_draft_head(labelled, encoder=encoder, options=ClassifierOptions())
     texts = [row.text for row in data.test]
     predicted = predict_in_blocks(head, texts, encoder.encode(texts)).argmax(axis=1) if head else []
-    right = [head.labels[place] == row.label for place, row in zip(predicted, data.test, strict=True)] if head else [0]
+    right = [head.labels[index] == row.label for index, row in zip(predicted, data.test, strict=True)] if head else [0]
     return {
         "num_labels": len(labelled),
         "labels_met": len({row.label for row in labelled}),

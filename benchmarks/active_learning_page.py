@@ -55,18 +55,18 @@ def draw_curves(curves: Mapping[str, Mapping[int, Sequence[float]]]) -> str:
     ]
     parts.append(f'<text x="{x(most / 2)}" y="{_HEIGHT - 6}" text-anchor="middle">labels given</text>')
     for choice, curve in curves.items():
-        colour, places = _COLOURS[choice], sorted(curve)
-        band = [(x(count), y(max(curve[count]))) for count in places]
-        band += [(x(count), y(min(curve[count]))) for count in reversed(places)]
-        line = [(x(count), y(float(np.mean(curve[count])))) for count in places]
+        colour, counts = _COLOURS[choice], sorted(curve)
+        band = [(x(count), y(max(curve[count]))) for count in counts]
+        band += [(x(count), y(min(curve[count]))) for count in reversed(counts)]
+        line = [(x(count), y(float(np.mean(curve[count])))) for count in counts]
         parts.append(f'<polygon points="{_points(band)}" fill="{colour}" fill-opacity="0.2"/>')
         parts.append(f'<polyline points="{_points(line)}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<text x="{line[-1][0] + 6}" y="{line[-1][1] + 4}" fill="{colour}">{choice}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _points(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{across},{down}" for across, down in places)
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{across},{down}" for across, down in points)
 
 
 def _curve(rows: Sequence[Mapping[str, Any]], choice: str) -> dict[int, list[float]]:
@@ -81,7 +81,7 @@ def _page(rows: Sequence[Mapping[str, Any]], curves: Mapping[str, Mapping[int, S
     suggested, drawn = curves["suggested"], curves["random"]
     seeds = len({row["seed"] for row in rows})
     counts = sorted(suggested)
-    shown = [count for place, count in enumerate(counts) if place % _EVERY == 0 or count in (770, counts[-1])]
+    shown = [count for index, count in enumerate(counts) if index % _EVERY == 0 or count in (770, counts[-1])]
     lines = [
         "# Labels: how few Banking77 needs when a program says which",
         "",

@@ -65,9 +65,9 @@ def long_conversations(num: int, *, seed: int = 0, words: tuple[int, int] = (29,
     source = random.Random(seed)
     vocabulary = [word for word in Path(__file__).read_text("utf-8").split() if word.isalpha()]
     low, high = words
-    sizes = [low + (high - low) * place // max(num - 1, 1) for place in range(num)]
+    sizes = [low + (high - low) * index // max(num - 1, 1) for index in range(num)]
     source.shuffle(sizes)
-    return [f"{place} " + " ".join(source.choices(vocabulary, k=size)) for place, size in enumerate(sizes)]
+    return [f"{index} " + " ".join(source.choices(vocabulary, k=size)) for index, size in enumerate(sizes)]
 
 
 def _build_tokenizer():

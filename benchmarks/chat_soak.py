@@ -53,14 +53,14 @@ async def _soak(arguments: argparse.Namespace, folder: Path) -> str:
     memory: list[tuple[float, float]] = []
     ends_at = time.monotonic() + 60 * arguments.minutes
     clients = [
-        _client(model, expected, random.Random(f"{arguments.seed}:{place}"), ends_at, counts)
-        for place in range(arguments.clients - 4)
+        _client(model, expected, random.Random(f"{arguments.seed}:{number}"), ends_at, counts)
+        for number in range(arguments.clients - 4)
     ]
     threads = [
         threading.Thread(
-            target=_thread, args=[model, expected, random.Random(f"{arguments.seed}:t{place}"), ends_at, counts]
+            target=_thread, args=[model, expected, random.Random(f"{arguments.seed}:t{number}"), ends_at, counts]
         )
-        for place in range(4)
+        for number in range(4)
     ]
     for thread in threads:
         thread.start()

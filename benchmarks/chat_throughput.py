@@ -324,15 +324,15 @@ def _lookup_figures(folder: Path, rounds: int) -> dict[str, float]:
 
 
 def _numbered(texts: Callable[[int], list[str]]):
-    place = 0
+    number = 0
     while True:
-        place += 1
-        yield from texts(place)
+        number += 1
+        yield from texts(number)
 
 
-_PROMPT_LISTS = _numbered(lambda place: [long_conversations(NUM_PROMPTS, seed=place)])
-_LONG_TEXTS = _numbered(lambda place: long_conversations(1, seed=1000 + place, words=(920, 920)))
-_QUESTIONS = _numbered(lambda place: long_conversations(1, seed=2000 + place, words=(10, 10)))
+_PROMPT_LISTS = _numbered(lambda number: [long_conversations(NUM_PROMPTS, seed=number)])
+_LONG_TEXTS = _numbered(lambda number: long_conversations(1, seed=1000 + number, words=(920, 920)))
+_QUESTIONS = _numbered(lambda number: long_conversations(1, seed=2000 + number, words=(10, 10)))
 
 
 def _prompts() -> list[str]:

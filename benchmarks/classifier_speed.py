@@ -107,8 +107,8 @@ def _train_plainly(rows: Sequence[LabelledText], test: Sequence[LabelledText], e
     optimizer = torch.optim.AdamW(model.parameters(), lr=TUTORIAL_RATE)
     model.train()
     for _ in range(epochs):
-        for places in torch.randperm(len(rows)).split(32):
-            loss = model(**{name: value[places] for name, value in tensors.items()}, labels=targets[places]).loss
+        for indices in torch.randperm(len(rows)).split(32):
+            loss = model(**{name: value[indices] for name, value in tensors.items()}, labels=targets[indices]).loss
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -119,7 +119,7 @@ def _train_plainly(rows: Sequence[LabelledText], test: Sequence[LabelledText], e
         for start in range(0, len(test), 64):
             texts = [row.text for row in test[start : start + 64]]
             batch = tokenizer(texts, padding=True, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
-            found += [labels[place] for place in model(**batch).logits.argmax(dim=-1)]
+            found += [labels[index] for index in model(**batch).logits.argmax(dim=-1)]
     return seconds, _accuracy(found, test)
 
 

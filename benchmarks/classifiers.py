@@ -95,8 +95,8 @@ def _measure(arguments: argparse.Namespace) -> None:
 def _public(words: Sequence[str]) -> list[str]:
     """Return the command line without the name of the file of results."""
     kept = list(words)
-    place = kept.index("--results")
-    return kept[:place] + kept[place + 2 :]
+    index = kept.index("--results")
+    return kept[:index] + kept[index + 2 :]
 
 
 def _all_figures(data: DataSet, arguments: argparse.Namespace, seed: int) -> Any:
@@ -174,7 +174,7 @@ def _linear_figures(data: DataSet) -> dict[str, float]:
     model = LexicalModel.fit([row.text for row in data.train], [labels.index(row.label) for row in data.train])
     seconds = time.perf_counter() - started
     scores = model.scores([row.text for row in data.test])
-    return _plain_figures(data.test, [labels[place] for place in scores.argmax(axis=1)], seconds)
+    return _plain_figures(data.test, [labels[index] for index in scores.argmax(axis=1)], seconds)
 
 
 def _frozen_figures(data: DataSet) -> dict[str, float]:
@@ -186,7 +186,7 @@ def _frozen_figures(data: DataSet) -> dict[str, float]:
     weight, bias = fit_linear_layer(vectors, targets, len(labels))
     seconds = time.perf_counter() - started
     scores = encoder.encode([row.text for row in data.test]) @ weight.T + bias
-    figures = _plain_figures(data.test, [labels[place] for place in scores.argmax(axis=1)], seconds)
+    figures = _plain_figures(data.test, [labels[index] for index in scores.argmax(axis=1)], seconds)
     inside = _nearest(encoder.encode([row.text for row in data.test]), vectors)
     for name, texts in data.outside.items():
         figures[f"{name}_auroc"] = area_under_roc(inside, _nearest(encoder.encode(texts), vectors))

@@ -232,7 +232,7 @@ def _mean_ndcg(data: Retrieval, similarities: np.ndarray) -> float:
     ids = list(data.documents)
     values = []
     for query_id, row in zip(data.queries, similarities, strict=True):
-        ranked = [ids[place] for place in np.argsort(-row, kind="stable")[:10]]
+        ranked = [ids[index] for index in np.argsort(-row, kind="stable")[:10]]
         values.append(ndcg_at_k(ranked, data.relevant[query_id], k=10))
     return statistics.mean(values)
 

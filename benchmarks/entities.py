@@ -76,7 +76,7 @@ def _lines_of(name: str, arguments: argparse.Namespace, temporary: Path) -> list
     texts = [row.text for row in test.rows]
     expected = [[(span.start, span.end, span.label) for span in row.spans] for row in test.rows]
     seen = {row.text for row in train.rows}
-    fresh = [place for place, text in enumerate(texts) if text not in seen]
+    fresh = [index for index, text in enumerate(texts) if text not in seen]
     reports: dict[str, list[Any]] = {"linear model": [], "tunechain": []}
     fresh_f1: list[float] = []
     seconds: list[tuple[float, float]] = []
@@ -84,7 +84,7 @@ def _lines_of(name: str, arguments: argparse.Namespace, temporary: Path) -> list
         reports["linear model"].append(entity_report(expected, fit_linear_tagger(train.rows, seed=seed)(texts)))
         found, times = _tunechain(train, texts, arguments, temporary / f"{name}-{seed}", seed)
         reports["tunechain"].append(entity_report(expected, found))
-        kept = entity_report([expected[place] for place in fresh], [found[place] for place in fresh])
+        kept = entity_report([expected[index] for index in fresh], [found[index] for index in fresh])
         fresh_f1.append(kept["averages"]["micro"]["f1"])
         seconds.append(times)
     training, tagging = (statistics.mean(column) for column in zip(*seconds, strict=True))
@@ -133,7 +133,7 @@ def _tunechain(
 
 def _read(name: str, file: str, temporary: Path) -> TaggedTexts:
     path = Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA)) / file  # noqa: TID251  # no workspace here
-    if name == "weibo":  # each character has the digit of its place in the word behind it
+    if name == "weibo":  # each character has the digit of its index in the word behind it
         content = re.sub(r"^(.)\d\t", r"\1\t", path.read_text("utf-8"), flags=re.MULTILINE)
         path = temporary / f"{path.suffix.lstrip('.')}.conll"
         path.write_text(content, encoding="utf-8")

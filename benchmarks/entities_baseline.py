@@ -26,10 +26,10 @@ def fit_linear_tagger(rows: Sequence[TaggedText], *, seed: int) -> Callable[[Seq
         words = token_spans(row.text)
         features += _features([row.text[start:end] for start, end in words])
         inside = [
-            ([place for place, (start, end) in enumerate(words) if start < span.end and end > span.start], span.label)
+            ([index for index, (start, end) in enumerate(words) if start < span.end and end > span.start], span.label)
             for span in row.spans
         ]
-        spans = [(places[0], places[-1] + 1, label) for places, label in inside if places]
+        spans = [(indices[0], indices[-1] + 1, label) for indices, label in inside if indices]
         tags.append(scheme.tag_ids(spans, len(words)))
     vectorizer = DictVectorizer()
     # settled on WNUT17's development part: ten times the penalty gives 0.12 there instead of 0.20
@@ -62,13 +62,13 @@ def _features(words: Sequence[str]) -> list[dict[str, float]]:
     padded = ["<s>", "<s>", *words, "</s>", "</s>"]
     shapes = [_shape(word) for word in padded]
     rows = []
-    for place in range(2, len(padded) - 2):
-        names = [f"prefix {padded[place][:3].lower()}", f"suffix {padded[place][-3:].lower()}"]
+    for index in range(2, len(padded) - 2):
+        names = [f"prefix {padded[index][:3].lower()}", f"suffix {padded[index][-3:].lower()}"]
         for offset in (-2, -1, 0, 1, 2):
-            names.append(f"{offset} {padded[place + offset].lower()}")
-            names.append(f"{offset} shape {shapes[place + offset]}")
+            names.append(f"{offset} {padded[index + offset].lower()}")
+            names.append(f"{offset} shape {shapes[index + offset]}")
         names += [
-            f"pair {first} {padded[place + first].lower()} {padded[place + first + 1].lower()}" for first in (-1, 0)
+            f"pair {first} {padded[index + first].lower()} {padded[index + first + 1].lower()}" for first in (-1, 0)
         ]
         rows.append(dict.fromkeys(names, 1.0))
     return rows

@@ -79,8 +79,10 @@ def draw_negatives(random: np.random.Generator, posts: Counts, logit: DoubleArra
     return random.binomial(true, RECALL) + random.binomial(posts - true, FALSE_POSITIVES)
 
 
-def draw_onset(random: np.random.Generator, streams: Streams, rate: float, kind: str, place: tuple[int, int]) -> Onset:
-    topic, start = place
+def draw_onset(
+    random: np.random.Generator, streams: Streams, rate: float, kind: str, position: tuple[int, int]
+) -> Onset:
+    topic, start = position
     window = slice(start, start + SEARCH_H)
     posts, negatives = streams.posts[topic, window].copy(), streams.negatives[topic, window].copy()
     if kind == "burst":
@@ -106,25 +108,25 @@ def score_counts(_posts: Counts, negatives: Counts) -> DoubleArray:
 
 def score_rolling_share(posts: Counts, negatives: Counts) -> DoubleArray:
     """Return how far the share of the last 24 hours lies above the history's, in standard errors."""
-    usual = _find_usual(posts, negatives)
+    baseline = _find_baseline(posts, negatives)
     last_posts = _sum_before(posts, 24) + posts - np.roll(posts, 24, axis=1)
     last_negatives = _sum_before(negatives, 24) + negatives - np.roll(negatives, 24, axis=1)
-    return (last_negatives - last_posts * usual) / np.sqrt(np.maximum(last_posts, 1) * usual * (1 - usual))
+    return (last_negatives - last_posts * baseline) / np.sqrt(np.maximum(last_posts, 1) * baseline * (1 - baseline))
 
 
 def score_static_ewma(posts: Counts, negatives: Counts) -> DoubleArray:
     """Return the smoothed residual of the share against the history's (weight 0.2)."""
-    usual = _find_usual(posts, negatives)
-    residual = (negatives - posts * usual) / np.sqrt(np.maximum(posts, 1) * usual * (1 - usual))
+    baseline = _find_baseline(posts, negatives)
+    residual = (negatives - posts * baseline) / np.sqrt(np.maximum(posts, 1) * baseline * (1 - baseline))
     residual /= residual[:, :HISTORY_H].std(axis=1, keepdims=True)
     return _accumulate(residual, lambda before, now: 0.8 * before + 0.2 * now)
 
 
 def score_static_cusum(posts: Counts, negatives: Counts) -> DoubleArray:
     """Return the binomial CUSUM against the history's share (odds ratio 2.2)."""
-    usual = _find_usual(posts, negatives)
-    raised = 2.2 * usual / (1 - usual + 2.2 * usual)
-    gain = negatives * np.log(raised / usual) + (posts - negatives) * np.log((1 - raised) / (1 - usual))
+    baseline = _find_baseline(posts, negatives)
+    raised = 2.2 * baseline / (1 - baseline + 2.2 * baseline)
+    gain = negatives * np.log(raised / baseline) + (posts - negatives) * np.log((1 - raised) / (1 - baseline))
     return _accumulate(gain, lambda before, now: np.maximum(0.0, before + now))
 
 
@@ -136,7 +138,7 @@ HOURLY: dict[str, Callable[[Counts, Counts], DoubleArray]] = {
 }
 
 
-def _find_usual(posts: Counts, negatives: Counts) -> DoubleArray:
+def _find_baseline(posts: Counts, negatives: Counts) -> DoubleArray:
     sums = negatives[:, :HISTORY_H].sum(axis=1, keepdims=True) / posts[:, :HISTORY_H].sum(axis=1, keepdims=True)
     return np.clip(sums, 0.01, 0.99)
 
@@ -173,10 +175,10 @@ class SteppedTests:
                 self.detector = SurgeDetector(baseline, alarms_per_month=1.0)
             self.detector.refit(baseline)
         ratios = []
-        for place, scores in enumerate(steps):
+        for position, scores in enumerate(steps):
             self.history.add(hour, scores)
             if self.detector is not None:
-                self.detector.add(hour * STEPS_PER_HOUR + place, scores)
+                self.detector.add(hour * STEPS_PER_HOUR + position, scores)
                 tests = self.detector.share, self.detector.volume
                 ratios.append((tests[0].value / tests[0].threshold, tests[1].value / tests[1].threshold))
         return ratios
@@ -215,7 +217,7 @@ def trace_onsets(
     """Return by kind (onsets, 3, 24 + 72 hours of steps): our statistics around every onset."""
     traces: dict[str, list[DoubleArray]] = {kind: [] for kind in onsets}
     for topic in range(len(streams.posts)):
-        starts = {onset.hour: place for place, onset in enumerate(onsets["jump"]) if onset.topic == topic}
+        starts = {onset.hour: position for position, onset in enumerate(onsets["jump"]) if onset.topic == topic}
         tests, recent = SteppedTests(), []
         for index, steps in enumerate(spread_hour(random, streams.posts[topic], streams.negatives[topic])):
             if index in starts:
@@ -249,9 +251,9 @@ def describe_delays(traces: DoubleArray, threshold: float, steps_per_hour: int) 
 def trace_hourly(method: Callable[[Counts, Counts], DoubleArray], streams: Streams, onsets: list[Onset]) -> DoubleArray:
     posts = np.stack([streams.posts[onset.topic] for onset in onsets])
     negatives = np.stack([streams.negatives[onset.topic] for onset in onsets])
-    for place, onset in enumerate(onsets):
+    for position, onset in enumerate(onsets):
         window = slice(onset.hour, onset.hour + SEARCH_H)
-        posts[place, window], negatives[place, window] = onset.posts, onset.negatives
+        posts[position, window], negatives[position, window] = onset.posts, onset.negatives
     values = method(posts, negatives)
     return np.stack([row[o.hour - 24 : o.hour + SEARCH_H] for row, o in zip(values, onsets, strict=True)])
 
@@ -262,10 +264,10 @@ def measure_rate(seed: int, rate: float, kinds: list[str], sizes: tuple[int, int
     quiet, surging = (draw_streams(random, rate, topics) for topics in sizes)
     days = random.integers(2, 26, (sizes[1], len(ONSET_HOURS)))
     days.sort(axis=1)
-    places = [
+    positions = [
         (t, QUIET_H + 24 * int(d) + h) for t in range(sizes[1]) for d, h in zip(days[t], ONSET_HOURS, strict=True)
     ]
-    onsets = {kind: [draw_onset(random, surging, rate, kind, place) for place in places] for kind in kinds}
+    onsets = {kind: [draw_onset(random, surging, rate, kind, position) for position in positions] for kind in kinds}
     ours = [find_threshold(maxima) for maxima in find_quiet_maxima(random, quiet)]
     traces = trace_onsets(random, surging, onsets)
     cells = {
@@ -289,8 +291,8 @@ def measure_budget(seed: int, rate: float, topics: int) -> str:
         monitor = TopicMonitor("topic", options, start_s=FIRST_HOUR * 3600.0)
         raised = 0
         for index, steps in enumerate(spread_hour(random, posts, negatives)):
-            for place, scores in enumerate(steps):
-                end_s = (FIRST_HOUR + index) * 3600 + (place + 1) * STEP_S
+            for position, scores in enumerate(steps):
+                end_s = (FIRST_HOUR + index) * 3600 + (position + 1) * STEP_S
                 for score in scores:
                     monitor.add(_reading(score, end_s - STEP_S))
                 opened = [alert for alert in monitor.advance(end_s) if alert.state == "open"]

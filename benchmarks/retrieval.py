@@ -130,8 +130,8 @@ def _read_stackfaq(data: Path) -> tuple[list[Document], list[tuple[str, frozense
         faq = str(row["faq_id"])
         texts = [row["question"], *(f"{row['question']}\n\n{answer}" for answer in row["answers"])]
         documents += [
-            Document(id=f"{faq}/{place}", page_content=text, metadata={"faq": faq, "is_question": place == 0})
-            for place, text in enumerate(texts)
+            Document(id=f"{faq}/{index}", page_content=text, metadata={"faq": faq, "is_question": index == 0})
+            for index, text in enumerate(texts)
         ]
         questions += [(query, frozenset([faq])) for query in row["queries"] if query]
     return documents, questions
@@ -156,7 +156,7 @@ def _by_tfidf(task: Task) -> Rank:
     def rank(texts: Sequence[str]) -> list[Ranking]:
         scores = (vectorizer.transform(texts) @ matrix.T).toarray()
         orders = np.argsort(-scores, axis=1, kind="stable")[:, : _depth(task)]
-        return [task.ids([task.documents[int(place)] for place in order]) for order in orders]
+        return [task.ids([task.documents[int(index)] for index in order]) for order in orders]
 
     return rank
 
@@ -258,7 +258,7 @@ def _word_variants() -> dict[str, Callable[[str], list[str]]]:
     """Return other ways to cut a text into what it is found by."""
 
     def pairs(text: str) -> list[str]:
-        return [run[place : place + 2] for run in keyword._HAN_RUN.findall(text) for place in range(len(run) - 1)]
+        return [run[index : index + 2] for run in keyword._HAN_RUN.findall(text) for index in range(len(run) - 1)]
 
     def latin(text: str) -> list[str]:
         return [word for word in keyword.keyword_terms(text) if not keyword._HAN.match(word)]

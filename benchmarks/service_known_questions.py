@@ -120,4 +120,4 @@ def _cosine_hits(questions: list[KnownQuestion], asked: Asked, embeddings: Local
     known = embeddings.embed_array([entry.question for entry in questions])
     vectors = embeddings.embed_array([text for text, _ in asked], role="query")
     found = (vectors @ known.T).argmax(axis=1)
-    return float(np.mean([questions[int(place)].id == id_ for place, (_, id_) in zip(found, asked, strict=True)]))
+    return float(np.mean([questions[int(index)].id == id_ for index, (_, id_) in zip(found, asked, strict=True)]))

@@ -79,7 +79,7 @@ def _report(arguments: argparse.Namespace, folder: Path) -> str:
 class _Data:
     def __init__(self, count: int) -> None:
         self.vectors, self.texts, self.metadata = vectors_of(count), texts_of(count), metadata_of(count)
-        self.ids = [f"document-{place}" for place in range(count)]
+        self.ids = [f"document-{index}" for index in range(count)]
         self.queries = vectors_of(NUM_QUERIES, seed=1)
 
     def __len__(self) -> int:
@@ -110,14 +110,14 @@ def _writing(store: FaissStore, incumbent: Any, data: _Data, folder: Path) -> li
 
     def measure(name: str, target: Any, count: int, *, durable: str) -> None:
         add = target.add_vectors if isinstance(target, FaissStore) else None
-        ids = [f"{name}-{place}" for place in range(count)]
+        ids = [f"{name}-{index}" for index in range(count)]
         started = time.perf_counter()
-        for place in range(count):
+        for index in range(count):
             if add:
-                add([texts[place]], fresh[place : place + 1], [data.metadata[place]], ids=[ids[place]])
+                add([texts[index]], fresh[index : index + 1], [data.metadata[index]], ids=[ids[index]])
             else:
-                pair = [(texts[place], fresh[place].tolist())]
-                target.add_embeddings(pair, metadatas=[data.metadata[place]], ids=[ids[place]])
+                pair = [(texts[index], fresh[index].tolist())]
+                target.add_embeddings(pair, metadatas=[data.metadata[index]], ids=[ids[index]])
         adding = (time.perf_counter() - started) / count
         started = time.perf_counter()
         for id_ in ids:
@@ -215,9 +215,9 @@ def _with_callers(
     latencies: list[float] = []
 
     def call(number: int) -> None:
-        for place in range(per_caller):
+        for index in range(per_caller):
             started = time.perf_counter()
-            search(queries[(number * per_caller + place) % len(queries)])
+            search(queries[(number * per_caller + index) % len(queries)])
             latencies.append(time.perf_counter() - started)
 
     threads = [threading.Thread(target=call, args=(number,)) for number in range(num_callers)]
@@ -232,11 +232,13 @@ def _with_callers(
 def _opening(folder: Path, data: _Data) -> list[str]:
     lines = ["## Opening and bytes", "", "| Store | opening, s | bytes to vectors + text |", "|---|---|---|"]
     for name, options in (("FaissStore", {}), ("FaissStore(keywords=False)", {"keywords": False})):
-        place = folder / f"opening-{len(options)}"
-        _filled(place, data, **options).close()
-        seconds = _median(lambda place=place: FaissStore(place, embedding=FixedDimension()).close(), rounds=5)
-        lines.append(f"| {name} | {seconds:.2f} | {_size_bytes(place) / _payload_bytes(data):.3f} |")
-        shutil.rmtree(place)
+        store_folder = folder / f"opening-{len(options)}"
+        _filled(store_folder, data, **options).close()
+        seconds = _median(
+            lambda store_folder=store_folder: FaissStore(store_folder, embedding=FixedDimension()).close(), rounds=5
+        )
+        lines.append(f"| {name} | {seconds:.2f} | {_size_bytes(store_folder) / _payload_bytes(data):.3f} |")
+        shutil.rmtree(store_folder)
     return lines
 
 
@@ -250,27 +252,29 @@ def _growth(sizes: Sequence[int], folder: Path) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for size in sizes:
-        data, place = _Data(size), folder / "growth"
-        filling = timed(lambda d=data, p=place: _filled(p, d, index="flat", durable=False, keywords=False).close())
+        data, store_folder = _Data(size), folder / "growth"
+        filling = timed(
+            lambda d=data, p=store_folder: _filled(p, d, index="flat", durable=False, keywords=False).close()
+        )
         truth = _exact_neighbours(data)
-        lines += [_growth_row(place, kind, data, truth, filling) for kind in ("flat", "hnsw")]
-        shutil.rmtree(place)
+        lines += [_growth_row(store_folder, kind, data, truth, filling) for kind in ("flat", "hnsw")]
+        shutil.rmtree(store_folder)
         print(lines[-2], lines[-1], sep="\n", file=sys.stderr)
     return lines
 
 
-def _growth_row(place: Path, kind: str, data: _Data, truth: np.ndarray, filling: float) -> str:
-    with FaissStore(place, embedding=FixedDimension(), index=kind) as store:
+def _growth_row(store_folder: Path, kind: str, data: _Data, truth: np.ndarray, filling: float) -> str:
+    with FaissStore(store_folder, embedding=FixedDimension(), index=kind) as store:
         building = timed(store.compact) if kind == "hnsw" else 0.0
         single = _each(lambda query: store.search_vectors([query], K), data.queries)
         few = FILTERS["1 %"]
         store.search_vectors(data.queries[:1], K, filter=few)  # the field becomes a column at its first use
         filtered = _each(lambda query: store.search_vectors([query], K, filter=few), data.queries[:30])
         recall = _recall(store, data, truth)
-    opening = timed(lambda: FaissStore(place, embedding=FixedDimension(), index=kind).close())
+    opening = timed(lambda: FaissStore(store_folder, embedding=FixedDimension(), index=kind).close())
     return (
         f"| {len(data):,} | {kind} | {filling:.1f} | {building:.1f} | {single * 1e3:.2f} | {filtered * 1e3:.2f} | "
-        f"{recall:.3f} | {opening:.2f} | {_size_bytes(place) / _payload_bytes(data):.3f} |"
+        f"{recall:.3f} | {opening:.2f} | {_size_bytes(store_folder) / _payload_bytes(data):.3f} |"
     )
 
 
@@ -281,8 +285,8 @@ def _exact_neighbours(data: _Data) -> np.ndarray:
 
 def _recall(store: FaissStore, data: _Data, truth: np.ndarray) -> float:
     found = store.search_vectors(data.queries, K)
-    places = [{int((document.id or "").removeprefix("document-")) for document, _ in row} for row in found]
-    return statistics.mean(len(row & set(wanted.tolist())) / K for row, wanted in zip(places, truth, strict=True))
+    indices = [{int((document.id or "").removeprefix("document-")) for document, _ in row} for row in found]
+    return statistics.mean(len(row & set(wanted.tolist())) / K for row, wanted in zip(indices, truth, strict=True))
 
 
 def _payload_bytes(data: _Data) -> int:

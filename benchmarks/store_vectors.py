@@ -41,9 +41,9 @@ def vectors_of(count: int, *, seed: int = 0) -> np.ndarray:
     vectors = np.empty((count, DIMENSION), dtype=np.float32)
     for start in range(0, count, 50_000):
         size = min(50_000, count - start)
-        place = topics[random.integers(0, _NUM_TOPICS, size)]
-        place = place + 0.7 * random.standard_normal((size, _NUM_FACTORS), dtype=np.float32)
-        block = place @ factors
+        centres = topics[random.integers(0, _NUM_TOPICS, size)]
+        centres = centres + 0.7 * random.standard_normal((size, _NUM_FACTORS), dtype=np.float32)
+        block = centres @ factors
         block += (
             _NOISE
             * np.linalg.norm(block, axis=1, keepdims=True)
@@ -58,7 +58,7 @@ def texts_of(count: int, *, seed: int = 0) -> list[str]:
     """Return texts of about 250 characters, each another one."""
     random, words = np.random.default_rng(seed), _TEXT.split()
     picks = random.integers(0, len(words), (count, 38))
-    return [f"{place} " + " ".join(words[pick] for pick in row) for place, row in enumerate(picks)]
+    return [f"{index} " + " ".join(words[pick] for pick in row) for index, row in enumerate(picks)]
 
 
 def metadata_of(count: int, *, seed: int = 0) -> list[dict[str, object]]:
@@ -66,6 +66,6 @@ def metadata_of(count: int, *, seed: int = 0) -> list[dict[str, object]]:
     random = np.random.default_rng(seed)
     prices, languages = random.integers(0, 1000, count).tolist(), random.integers(0, 3, count).tolist()
     return [
-        {"price": price, "lang": ("en", "zh", "de")[language], "source": f"page-{place // 20}.md"}
-        for place, (price, language) in enumerate(zip(prices, languages, strict=True))
+        {"price": price, "lang": ("en", "zh", "de")[language], "source": f"page-{index // 20}.md"}
+        for index, (price, language) in enumerate(zip(prices, languages, strict=True))
     ]

@@ -107,15 +107,15 @@ def _serve_for_ever(path: Path, out: int, random_: random.Random) -> None:
 
 
 def _send(conversations: Conversations, message: dict[str, Any]) -> str:
-    place = {"owner": OWNER, "conversation": message["conversation"], "message_id": message["id"]}
+    address = {"owner": OWNER, "conversation": message["conversation"], "message_id": message["id"]}
     if message["kind"] == "close":
-        conversations.close(**place)
+        conversations.close(**address)
         return ""
     text = f"{message['kind']} {message['id']}"
     if message["kind"] == "staff":
-        conversations.answer_as_staff(**place, text=text)
+        conversations.answer_as_staff(**address, text=text)
         return ""
-    return conversations.send(**place, text=text).text
+    return conversations.send(**address, text=text).text
 
 
 def _compare(path: Path, begun: list[dict[str, Any]]) -> dict[str, Any]:
@@ -145,15 +145,15 @@ def _is_lost(message: dict[str, Any], before: set[str]) -> bool:
 
 def _is_in_order(turns: list[Turn], begun: list[dict[str, Any]]) -> bool:
     """Return whether messages stand in the order of sending, and each reply right after its message."""
-    places = {turn.id: place for place, turn in enumerate(turns)}
+    positions = {turn.id: position for position, turn in enumerate(turns)}
     if any(
-        turn.id.endswith("/reply") and places[turn.id.removesuffix("/reply")] + 1 != place
-        for place, turn in enumerate(turns)
+        turn.id.endswith("/reply") and positions[turn.id.removesuffix("/reply")] + 1 != position
+        for position, turn in enumerate(turns)
     ):
         return False
     for conversation in {message["conversation"] for message in begun}:
         sent = [message["id"] for message in begun if message["conversation"] == conversation]
-        found = [places[id_] for id_ in sent if id_ in places]
+        found = [positions[id_] for id_ in sent if id_ in positions]
         if found != sorted(found):
             return False
     return True
@@ -252,18 +252,18 @@ def run_full_disk(folder: Path, *, num_limits: int = 20) -> Counter[str]:
 def _fill_disk(path: Path, limit: int) -> dict[str, int]:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     ids, replies = [str(number) for number in range(30)], {}
-    place = {"owner": OWNER, "conversation": "c"}
+    address = {"owner": OWNER, "conversation": "c"}
     with _open(path) as conversations:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         counts = {"refused": 0}
         for id_ in ids:
             try:
-                replies[id_] = conversations.send(**place, message_id=id_, text=f"message {id_}")
+                replies[id_] = conversations.send(**address, message_id=id_, text=f"message {id_}")
             except ConversationStorageError:
                 counts["refused"] += 1
                 counts["unreadable"] = counts.get("unreadable", 0) + (len(_all_turns(conversations)) < 2 * len(replies))
                 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-                replies[id_] = conversations.send(**place, message_id=id_, text=f"message {id_}")
+                replies[id_] = conversations.send(**address, message_id=id_, text=f"message {id_}")
     with _open(path) as conversations:
         turns = conversations.turns(OWNER, "c")
         said = [turn.text for turn in turns if turn.speaker == "assistant"]

@@ -187,12 +187,12 @@ def _damage(path: Path, damage: str, random_: random.Random) -> None:
 def _fill_for_damage(folder: Path) -> list[Any]:
     store = _open(folder, "hnsw")
     for start in range(0, 400, 50):
-        ids = [f"d{place}" for place in range(start, start + 50)]
-        metadata = [{"place": place, "even": place % 2 == 0} for place in range(start, start + 50)]
+        ids = [f"d{index}" for index in range(start, start + 50)]
+        metadata = [{"place": index, "even": index % 2 == 0} for index in range(start, start + 50)]
         store.add_texts([f"text of {id_} about word{len(id_)} 退货 number{id_}" for id_ in ids], metadata, ids=ids)
     store.compact()
-    store.delete([f"d{place}" for place in range(0, 400, 13)])
-    store.add_texts([f"later text {place}" for place in range(20)], ids=[f"l{place}" for place in range(20)])
+    store.delete([f"d{index}" for index in range(0, 400, 13)])
+    store.add_texts([f"later text {index}" for index in range(20)], ids=[f"l{index}" for index in range(20)])
     store.close()
     return _answers(folder)
 
@@ -202,8 +202,8 @@ def _fill_and_stay_open(closed: Path, killed: Path) -> None:
     work = killed.with_name("work")
     shutil.copytree(closed, work)
     store = _open(work)
-    for place in range(30):
-        store.add_texts([f"newest text {place}"], ids=[f"n{place}"])
+    for index in range(30):
+        store.add_texts([f"newest text {index}"], ids=[f"n{index}"])
     store.delete(["l3"])
     shutil.copytree(work, killed)
     store.close()
@@ -248,21 +248,21 @@ def run_full_disk(folder: Path, *, num_limits: int = 40) -> Counter[str]:
     """Let writes fail at many places, and count what became of the store."""
     counts: Counter[str] = Counter()
     for number in range(num_limits):
-        place = folder / str(number)
-        in_child(lambda place=place: _fill_for_full(place))
-        size = (place / "store.sqlite").stat().st_size
+        store_folder = folder / str(number)
+        in_child(lambda store_folder=store_folder: _fill_for_full(store_folder))
+        size = (store_folder / "store.sqlite").stat().st_size
         limit = int(size * (0.2 + 2.2 * number / num_limits))
-        counts[in_child(lambda place=place, limit=limit: _write_until_full(place, limit))] += 1
-        before = json.loads((place.with_suffix(".json")).read_text("utf-8"))
-        after = in_child(lambda place=place: _read_back(place))["state"]
+        counts[in_child(lambda store_folder=store_folder, limit=limit: _write_until_full(store_folder, limit))] += 1
+        before = json.loads((store_folder.with_suffix(".json")).read_text("utf-8"))
+        after = in_child(lambda store_folder=store_folder: _read_back(store_folder))["state"]
         counts["intact afterwards"] += after == before
-        shutil.rmtree(place)
+        shutil.rmtree(store_folder)
     return counts
 
 
 def _fill_for_full(folder: Path) -> None:
     with _open(folder, "hnsw") as store:
-        store.add_texts([f"text of d{place}" for place in range(300)], ids=[f"d{place}" for place in range(300)])
+        store.add_texts([f"text of d{index}" for index in range(300)], ids=[f"d{index}" for index in range(300)])
         store.compact()
 
 
@@ -273,7 +273,7 @@ def _write_until_full(folder: Path, limit: int) -> str:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     outcome = "nothing failed"
     for number in range(60):
-        write = {f"f{number}-{place}": f"text {place}" * 20 for place in range(40)}
+        write = {f"f{number}-{index}": f"text {index}" * 20 for index in range(40)}
         try:
             store.add_texts(list(write.values()), ids=list(write))
             state |= write

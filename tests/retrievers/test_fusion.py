@@ -85,3 +85,8 @@ def test_impossible_options_are_refused(options, message):
 def test_an_id_that_comes_twice_in_one_ranking_is_refused():
     with pytest.raises(ValueError, match="'a' comes twice"):
         fuse_rankings([["a", "b", "a"]])
+
+
+def test_of_equal_ids_the_one_seen_first_comes_first():
+    assert fuse_rankings([["a", "c"], ["b", "d"]]) == ["a", "b", "c", "d"]
+    assert fuse_rankings([["d", "b"], ["c", "a"]]) == ["d", "c", "b", "a"]
