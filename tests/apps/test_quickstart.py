@@ -60,6 +60,7 @@ def test_models_indexes_and_a_report_are_written(folder):
     assert sorted(path.name for path in (folder / "models").iterdir()) == [
         "intent",
         "interest.json",
+        "item_models.safetensors",
         "sentiment",
         "topic",
     ]
