@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from chains.monitoring.change_points import StepRecord, Track, find_end, find_start, sum_records, weigh_calm
+from chains.monitoring.change_points import StepRecord, Track, calm_log_odds, find_end, find_start, sum_records
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
 from chains.monitoring.likelihood import STEP_S
 from chains.monitoring.representative_posts import CauseKeeper
@@ -104,7 +104,7 @@ def _is_over(alert: Alert, detector: SurgeDetector, now_s: float) -> bool:
     end = find_end(records, alert.track) + 1
     surge, calm = sum_records(records[:end]), sum_records(records[end:])
     is_long = now_s - (records[end - 1].step + 1) * STEP_S >= CALM.total_seconds()
-    return is_long and weigh_calm(calm, surge) >= math.log(EXIT_ODDS)
+    return is_long and calm_log_odds(calm, surge) >= math.log(EXIT_ODDS)
 
 
 def _describe(seen: StepRecord, track: Track, since: datetime) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def find_end(records: Sequence[StepRecord], track: Track) -> int:
     return _find_best(records, track)
 
 
-def weigh_calm(calm: StepRecord, surge: StepRecord) -> float:
+def calm_log_odds(calm: StepRecord, surge: StepRecord) -> float:
     """Return the log-odds that what followed a surge is normal again, against the surge going on at its level.
 
     Args:
@@ -66,23 +66,23 @@ def weigh_calm(calm: StepRecord, surge: StepRecord) -> float:
 
     Example:
         >>> surge, calm = StepRecord(0, 10, 6.0, 1.0, 1.0), StepRecord(9, 10, 1.0, 1.0, 1.0)
-        >>> weigh_calm(calm, surge) > 3 > weigh_calm(surge, surge)
+        >>> calm_log_odds(calm, surge) > 3 > calm_log_odds(surge, surge)
         True
     """
     ratio = max(surge.negatives / max(surge.baseline_volume, 1e-9), 1.0)
     volume = calm.baseline_volume * (ratio - 1) - calm.negatives * math.log(ratio)
-    share = _weigh_calm_share(calm, surge)
+    share = _calm_log_odds_share(calm, surge)
     against = min(volume, share)
     return against if against < -CHANCE else volume + share
 
 
-def _weigh_calm_share(calm: StepRecord, surge: StepRecord) -> float:
+def _calm_log_odds_share(calm: StepRecord, surge: StepRecord) -> float:
     if not calm.posts or not surge.posts:
         return 0.0
-    usual = min(max(calm.baseline_negatives / calm.posts, 0.001), 0.999)
+    baseline = min(max(calm.baseline_negatives / calm.posts, 0.001), 0.999)
     raised = min(max(surge.negatives / surge.posts, 0.001), 0.999)
     others = calm.posts - calm.negatives
-    return calm.negatives * math.log(usual / raised) + others * math.log((1 - usual) / (1 - raised))
+    return calm.negatives * math.log(baseline / raised) + others * math.log((1 - baseline) / (1 - raised))
 
 
 def _find_best(records: Sequence[StepRecord], track: Track) -> int:
@@ -103,11 +103,11 @@ def _add(one: StepRecord, other: StepRecord) -> StepRecord:
 def _score(total: StepRecord, track: Track) -> float:
     """Return the log-likelihood ratio of the level seen against the usual one; 0 where it is not raised."""
     seen = total.negatives
-    usual = total.baseline_negatives if track == "share" else total.baseline_volume
-    if seen <= usual or usual <= 0:
+    baseline = total.baseline_negatives if track == "share" else total.baseline_volume
+    if seen <= baseline or baseline <= 0:
         return 0.0
-    gain = seen * math.log(seen / usual)
+    gain = seen * math.log(seen / baseline)
     if track == "volume":
-        return gain - (seen - usual)
+        return gain - (seen - baseline)
     others = total.posts - seen
-    return gain + (others * math.log(others / (total.posts - usual)) if others > 0 else 0.0)
+    return gain + (others * math.log(others / (total.posts - baseline)) if others > 0 else 0.0)

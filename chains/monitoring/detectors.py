@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chains.monitoring.baseline import SeasonalBaseline, find_cell
 from chains.monitoring.change_points import StepRecord
-from chains.monitoring.likelihood import STEPS_PER_HOUR, EvidenceTable
+from chains.monitoring.likelihood import STEPS_PER_HOUR, LikelihoodRatios
 from chains.monitoring.thresholds import find_thresholds
 
 NUM_RECORDS = 7 * 24 * STEPS_PER_HOUR
@@ -74,7 +74,7 @@ class SurgeDetector:
 
     def refit(self, baseline: SeasonalBaseline) -> None:
         """Go on with a new baseline and the thresholds it needs."""
-        self._table = EvidenceTable(baseline)
+        self._table = LikelihoodRatios(baseline)
         share, volume = find_thresholds(baseline, alarms_per_month=self._alarms_per_month)
         self.share.threshold = share
         self.volume.threshold = volume

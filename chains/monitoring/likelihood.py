@@ -25,7 +25,7 @@ def raise_share(share: DoubleArray) -> DoubleArray:
     return raised
 
 
-class EvidenceTable:
+class LikelihoodRatios:
     """Gains of both tests under one baseline, looked up by cell of the week.
 
     A post of score q is worth log(q * p1 / p0 + (1 - q) * (1 - p1) / (1 - p0)). For labels of 0 and 1 this is

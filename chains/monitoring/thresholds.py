@@ -129,14 +129,14 @@ def _simulate_share(profile: _ShareProfile) -> tuple[float, float]:
 def _simulate_volume(profile: _VolumeProfile) -> tuple[float, float]:
     """Return start and slope of the threshold as a line over the log of the alarms per month."""
     random = np.random.default_rng(SEED)
-    usual = profile.rate * _draw_day(profile.swing)[:, None]  # (hours, 1)
-    rate = usual * np.exp(_draw_error(random, profile.error))
+    baseline = profile.rate * _draw_day(profile.swing)[:, None]  # (hours, 1)
+    rate = baseline * np.exp(_draw_error(random, profile.error))
     if profile.extra_variance > 0:
         shape = 1 / profile.extra_variance
         rate = rate * random.gamma(shape, profile.extra_variance, size=rate.shape)
-    spread = profile.grain + profile.extra_variance * usual
+    spread = profile.grain + profile.extra_variance * baseline
     gain = profile.grain * np.log(RATE_RATIO) / spread
-    cost = usual / STEPS_PER_HOUR * (RATE_RATIO - 1) / spread
+    cost = baseline / STEPS_PER_HOUR * (RATE_RATIO - 1) / spread
     return _fit_line(_find_maxima(random, (rate / profile.grain, gain), cost=cost))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chains.monitoring.baseline import SeasonalBaseline, find_cell, fit_baseline
 from chains.monitoring.change_points import StepRecord, find_end, find_start
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
-from chains.monitoring.likelihood import EvidenceTable
+from chains.monitoring.likelihood import LikelihoodRatios
 from chains.monitoring.representative_posts import CauseKeeper
 from chains.monitoring.thresholds import find_thresholds
 from chains.monitoring.windows import HourCounts, HourlyHistory
@@ -101,14 +101,14 @@ def test_a_refit_takes_less_than_a_second():
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_doubtful_posts_say_less_than_clear_ones(scores):
-    table = EvidenceTable(make_flat())
+    table = LikelihoodRatios(make_flat())
     clear = table.weigh_share(0, [1.0] * len(scores))
     assert table.weigh_share(0, [0.0] * len(scores)) <= table.weigh_share(0, scores) <= clear
     assert table.weigh_volume(0, sum(scores)) <= table.weigh_volume(0, float(len(scores)))
 
 
 def test_evidence_of_the_usual_share_does_not_pile_up():
-    table = EvidenceTable(make_flat())
+    table = LikelihoodRatios(make_flat())
     test = CumulativeSum(threshold=5.0)
     for step in range(500):
         test.add(step, table.weigh_share(0, [1.0] * 3 + [0.0] * 17))
