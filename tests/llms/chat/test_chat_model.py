@@ -6,33 +6,11 @@ import threading
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import ValidationError
 
 from llms import LocalChatModel
 from llms.errors import ContextOverflowError, EngineError, InputTextError, ModelFolderError, ModelNotFoundError
 from tests.contracts import LONE_SURROGATE, ChatModelContract
-
-
-class TestLangChainUnit(ChatModelUnitTests):
-    """Everything that needs no answer."""
-
-    @pytest.fixture(autouse=True)
-    def _folder(self, chat_folder):
-        self.folder = chat_folder
-
-    @property
-    def chat_model_class(self):
-        return LocalChatModel
-
-    @property
-    def chat_model_params(self):
-        return {"model": str(self.folder)}
-
-    @property
-    def standard_chat_model_params(self):
-        # a model on this machine has nothing to try again
-        return {"temperature": 0, "max_tokens": 100, "timeout": 60, "stop": []}
 
 
 @pytest.fixture

@@ -150,6 +150,7 @@ def test_a_report_cannot_be_changed():
         _check(("a", "x")).num_rows = 2
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_known_faults_of_banking77_are_found(data_folder):
     train, test = (
