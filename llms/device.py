@@ -49,6 +49,15 @@ def wants_bfloat16(device: str, precision: Precision = "auto") -> bool:
     return precision == "bfloat16" or (precision == "auto" and _has_native_bfloat16(device))
 
 
+def has_integer_products() -> bool:
+    """Return whether the processor sums 8-bit products without loss; True where that cannot be told.
+
+    Processors that have AVX2 and no VNNI add pairs of products in 16 bits, and what is larger is cut off.
+    """
+    flags = _cpu_flags()
+    return not flags or bool(flags & {"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "asimddp", "i8mm"})
+
+
 def _has_native_bfloat16(device: str) -> bool:
     if device == "cpu" and "torch" not in sys.modules and (flags := _cpu_flags()):
         return bool(flags & {"avx512_bf16", "amx_bf16"})
@@ -86,4 +95,5 @@ def _cpu_flags() -> frozenset[str]:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         return frozenset()
-    return frozenset(next((line for line in lines if line.startswith("flags")), "").partition(":")[2].split())
+    found = next((line for line in lines if line.startswith(("flags", "Features"))), "")  # x86, Arm
+    return frozenset(found.partition(":")[2].split())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llms.device import has_integer_products
 from llms.encoder.openvino import OpenVinoEncoder, tokenizer_settings
 from llms.encoder.sentence_encoder import SentenceEncoder, open_sentence_transformer
 from llms.encoder.sentences import CALIBRATION, PROBES
@@ -67,7 +68,7 @@ def _load(export: GraphExport) -> TraceableModel:
             return verified, None
         return verified, (
             f"its {export.precision} vectors have a mean cosine of {verified['mean_cosine']:.4f} to those of torch in "
-            f"float32, at least {least} is asked for"
+            f"float32, at least {least} is asked for{_reason(export.precision)}"
         )
 
     return TraceableModel(
@@ -79,6 +80,12 @@ def _load(export: GraphExport) -> TraceableModel:
         settings=settings,
         verify=verify,
     )
+
+
+def _reason(precision: ExportPrecision) -> str:
+    if precision != "int8" or has_integer_products():
+        return ""
+    return " (this processor has no VNNI, so sums of 8-bit products are cut off)"
 
 
 def _as_function(model: "SentenceTransformer") -> Any:

@@ -16,6 +16,7 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from llms import LocalEmbeddings
+from llms.device import has_integer_products
 from llms.encoder import export as encoder_export
 from llms.encoder.export import export_encoder, find_encoder_export
 from llms.encoder.sentences import CALIBRATION, PROBES
@@ -92,7 +93,10 @@ class TestContract(EmbeddingsContract):
         return LocalEmbeddings(exported, engine="openvino", precision="float32", batch_size=2)
 
 
-@pytest.mark.parametrize(("precision", "closeness"), [("float32", 0.99999), ("bfloat16", 0.999), ("int8", 0.99)])
+@pytest.mark.parametrize(
+    ("precision", "closeness"),
+    [("float32", 0.99999), ("bfloat16", 0.999), ("int8", 0.99 if has_integer_products() else 0.95)],
+)
 def test_vectors_are_close_to_those_of_torch(exported, precision, closeness):
     expected = LocalEmbeddings(exported, engine="torch", precision="float32").embed_array(TEXTS)
     found = LocalEmbeddings(exported, engine="openvino", precision=precision).embed_array(TEXTS)
@@ -146,7 +150,7 @@ def test_what_was_measured_is_written_down(exported):
     assert manifest["identity"]["fingerprint"] == folder_fingerprint(exported)
     assert manifest["identity"]["precision"] == "int8"
     assert manifest["verified"]["texts"] == len(PROBES)
-    assert 0.995 <= manifest["verified"]["mean_cosine"] <= 1.0001
+    assert encoder_export._MIN_MEAN_COSINE["int8"] <= manifest["verified"]["mean_cosine"] <= 1.0001
     assert sorted(manifest["files"]) == ["encoder.bin", "encoder.xml", "tokenizer.json"]
 
 
