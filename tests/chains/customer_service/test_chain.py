@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 from langchain_core.documents import Document
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from chains.customer_service import ServiceOptions, ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
+from llms import Classification
 from llms.errors import InputTextError, TuneChainError
 from llms.fakes import FixedClassifier, HashedEmbeddings
 from tests.chains.customer_service.shops import FixedRetriever, make_chain
@@ -172,3 +173,19 @@ def test_callbacks_see_the_retriever_under_the_chain(chain):
 def test_options_that_cannot_be_meant_are_refused(options, reason):
     with pytest.raises(ValueError, match=reason):
         ServiceOptions(**options)
+
+
+@pytest.mark.parametrize(("probability", "route"), [(0.7, "clarify"), (0.2, "answer")])
+def test_an_intent_that_is_likelier_than_the_passages_are_relevant_keeps_them_back(articles, probability, route):
+    """An unsure guess may be right all the same; a passage has to be more relevant than it is likely."""
+    page = Document("Blue is a colour.", metadata={"source": "a.md", "relevance": 0.5})
+    shares = {"hours": probability, "track": 1 - probability}
+    unsure = Classification(label="hours", probability=probability, probabilities=shares, accepted=False)
+    options = ServiceOptions(clarify_probability=1.0)
+    chain = make_chain(
+        articles,
+        classifier=RunnableLambda(lambda _: unsure),
+        retriever=FixedRetriever(documents=[page]),
+        options=options,
+    )
+    assert chain.invoke("colour").route == route

@@ -113,3 +113,15 @@ def test_a_quote_is_always_supported(sentences):
 @given(st.text(max_size=60))
 def test_any_text_can_be_checked(answer):
     assert find_unsupported(answer, PAGES) is None or find_unsupported(answer, [])
+
+
+@pytest.mark.parametrize(
+    ("passage", "answer"),
+    [
+        ("The case is not waterproof down to ten metres.", "The case is waterproof down to ten metres."),
+        ("Opened software cannot be sent back for a refund.", "Opened software can be sent back for a refund."),
+    ],
+)
+def test_what_a_passage_denies_stays_denied(passage, answer):
+    assert "leaves out what the passage denies" in find_unsupported(answer, [Document(passage)])
+    assert find_unsupported(passage, [Document(passage)]) is None

@@ -14,6 +14,7 @@ import pytest
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore
 from retrievers.errors import StoreDamagedError, StoreFolderError, StoreMismatchError
+from retrievers.store.database import Database
 from retrievers.store.manifest import read_manifest, write_manifest
 
 TEXTS = [f"document {i} about word{i % 7} and word{i % 11}" for i in range(60)]
@@ -248,3 +249,25 @@ def test_what_was_acknowledged_survives_being_killed(tmp_path, embedding):
         start = max(present) + 1  # the one after the last may or may not have been written
         deleted |= set(range(start)) - present
     assert start > 10
+
+
+def _write_half(database):
+    with database.writing() as connection:
+        connection.execute("INSERT INTO words VALUES ('half')")
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_write_that_fails_half_way_leaves_nothing_of_itself(tmp_path, on_disk):
+    database = Database(tmp_path if on_disk else None)
+    try:
+        with database.writing() as connection:
+            connection.execute("CREATE TABLE words (word TEXT)")
+        with pytest.raises(ZeroDivisionError):
+            _write_half(database)
+        with database.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM words").fetchone() == (0,)
+        with database.writing() as connection:  # and the next one goes through
+            connection.execute("INSERT INTO words VALUES ('whole')")
+    finally:
+        database.close()
