@@ -95,8 +95,12 @@ def made_once(tmp_path_factory, name, make):
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory):
-    """A one-layer sentence encoder; do not change it."""
-    return tiny_models.build_sentence_encoder(tmp_path_factory.mktemp("models") / "tiny-encoder")
+    """A one-layer sentence encoder; do not change it.
+
+    One for all processes: the built workspace, which they share too, names it.
+    """
+    made = made_once(tmp_path_factory, "models", lambda root: tiny_models.build_sentence_encoder(root / "tiny-encoder"))
+    return made / "tiny-encoder"
 
 
 @pytest.fixture(scope="session")
