@@ -1,4 +1,4 @@
-"""What is learnt from a workspace's records, kept beside its models with a fingerprint of what it was learnt from."""
+"""Arrays learnt from a workspace's records, kept beside its models under a fingerprint of what they were learnt from."""
 
 import contextlib
 import hashlib

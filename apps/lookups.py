@@ -1,4 +1,4 @@
-"""Lookup tables of the operator, as tools that know pieces of approved answers."""
+"""Lookup tables of the operator, as tools that supply values for approved answers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""SVG elements as text, coloured by the classes of the page around them; what charts are put together from."""
+"""SVG elements of charts as text, coloured by the style sheet of the page around them."""
 
 from collections.abc import Iterable, Sequence
 

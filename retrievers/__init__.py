@@ -2,7 +2,7 @@
 
 Here belongs everything that searches: files to documents, chunks, stores, retrievers, item lists and who
 touched what. Nothing here knows what an answer is for. Importing this package loads no model library. Public besides
-the names below: `errors`, `metrics` and `fakes`.
+the names below: `errors` and `metrics`.
 """
 
 from typing import TYPE_CHECKING

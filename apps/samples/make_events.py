@@ -1,4 +1,4 @@
-"""Simulate the visitors of the sample shop and write `events.csv`; run `python -m apps.samples.make_events`.
+"""Simulator of the sample shop's visitors, which writes `events.csv`; run `python -m apps.samples.make_events`.
 
 The events follow from the tastes stated in `tastes.yaml` and the items in `items.csv`, so whoever trains a
 recommender on them knows what there was to find. The seed is fixed: every run writes the same bytes.

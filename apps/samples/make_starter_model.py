@@ -1,4 +1,4 @@
-"""Trains the starter chat model on the sample records; run `python -m apps.samples.make_starter_model FOLDER`.
+"""Trainer of the starter chat model on the sample records; run `python -m apps.samples.make_starter_model FOLDER`.
 
 It is taught one thing: to repeat the sentence of numbered passages that answers a question, and the passage's number.
 The conversations are drawn from one seed: sentences of the sample records beside made-up ones, whose names, numbers and

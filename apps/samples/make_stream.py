@@ -1,4 +1,4 @@
-"""Writes the sample streams of the monitoring use case; run `python -m apps.samples.make_stream`.
+"""Writer of the monitoring use case's sample streams; run `python -m apps.samples.make_stream`.
 
 The texts come from the sentence patterns in `stream_phrases.yaml`. Everything is drawn from one
 seed per language, so that a second run writes the same bytes.

@@ -1,4 +1,4 @@
-"""Callback handlers of a run: events into the graph's stream, and breaking off an unwanted reply."""
+"""Callback handlers of a run: events into the graph's stream, and cancelling an unwanted reply."""
 
 from collections.abc import Callable
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""How a message is to be read after what was said before: "and for tablets?" is no question by itself.
+"""Follow-ups completed from earlier turns: "and for tablets?" is no question by itself.
 
 A reading is a text that the chain can answer without the conversation. There may be several; the chain tries them in
 turn until one is not handed over.

@@ -1,4 +1,4 @@
-"""Whether a sentence says only what passages say: its numbers, names, denials, most of its words and their order."""
+"""Grounding of a sentence in passages: its numbers, names, denials, most of its words and their order."""
 
 import itertools
 import re

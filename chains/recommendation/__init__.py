@@ -1,4 +1,4 @@
-"""Recommend items to a user, with a reason each: personal at the first event, sensible before it.
+"""Recommendation of items with a reason each: personal from a user's first event, popular items before it.
 
 Here belongs what "a good list" means: user profile, interest, order, variety, reasons, and how they are measured. The
 matrices, item-item models and ranking metrics underneath know nothing of it and live in `retrievers`; settings and

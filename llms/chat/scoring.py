@@ -1,4 +1,4 @@
-"""Probabilities of several texts as a model's whole answer."""
+"""Probabilities that a model's whole answer is one of several given texts."""
 
 from collections.abc import Sequence
 

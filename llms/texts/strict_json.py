@@ -1,4 +1,4 @@
-"""Strict JSON: no key twice, no NaN, no number beyond all bounds."""
+"""Strict JSON: no key twice, no NaN, no infinite number."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Words, Chinese characters and signs of a text as spans: the smallest pieces that get a label of their own."""
+"""Words, Chinese characters and punctuation of a text as spans: the smallest pieces that get a label of their own."""
 
 import functools
 import unicodedata

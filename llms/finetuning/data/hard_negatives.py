@@ -1,4 +1,4 @@
-"""Hard negatives: documents that look like an answer and are none."""
+"""Hard negatives: documents that resemble an answer but are not one."""
 
 from collections.abc import Callable, Sequence
 
