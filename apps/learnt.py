@@ -1,4 +1,4 @@
-"""Arrays learnt from a workspace's records, kept beside its models under a fingerprint of what they were learnt from."""
+"""Arrays learnt from a workspace's records, kept beside its models under a fingerprint of those records."""
 
 import contextlib
 import hashlib

@@ -94,6 +94,24 @@ def made_once(tmp_path_factory, name, make):
 
 
 @pytest.fixture(scope="session")
+def sample_workspace(tmp_path_factory):
+    """The English sample workspace with its intent model, trained the quick way, and its articles; do not change it."""
+    from apps.settings import load_settings
+    from apps.training import index_knowledge, train_workspace_classifier
+    from apps.workspace import create_workspace
+
+    def build(root):
+        create_workspace(root / "workspace")
+        file = root / "workspace" / "tunechain.toml"
+        file.write_text(file.read_text("utf-8").replace('method = "full"', 'method = "head"'), encoding="utf-8")
+        settings = load_settings(root / "workspace")
+        train_workspace_classifier(settings, "intent", show_progress=False)
+        index_knowledge(settings)
+
+    return made_once(tmp_path_factory, "sample", build) / "workspace"
+
+
+@pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory):
     """A one-layer sentence encoder; do not change it.
 

@@ -3,23 +3,14 @@
 import pytest
 
 from apps.settings import load_settings
-from apps.training import index_knowledge, train_workspace_classifier
 from apps.wiring import build_customer_service
-from apps.workspace import create_workspace
 from chains.customer_service.evaluation import evaluate_service, golden_questions
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory):
+def shop(sample_workspace):
     """The chain of the English sample shop."""
-    folder = tmp_path_factory.mktemp("golden") / "shop"
-    create_workspace(folder)
-    settings = folder / "tunechain.toml"
-    settings.write_text(settings.read_text("utf-8").replace('method = "full"', 'method = "head"'), encoding="utf-8")
-    settings = load_settings(folder)
-    train_workspace_classifier(settings, "intent", show_progress=False)
-    index_knowledge(settings)
-    return build_customer_service(settings)
+    return build_customer_service(load_settings(sample_workspace))
 
 
 def test_golden_questions_are_handled_as_well_as_ever(shop):

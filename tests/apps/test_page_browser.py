@@ -34,7 +34,10 @@ ATTACKS = [
     "{{constructor.constructor('alert(1)')()}} </script><script>alert(1)</script>",
 ]
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; on Debian: apt install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH; on Debian: apt install chromium"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ class Visitor:
         scheme = "dark" if is_dark else "light"
         self.context = browser.new_context(viewport=size, color_scheme=scheme, locale=locale, reduced_motion="reduce")
         self.page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.address = address
         self.faults = []
         self.page.on("dialog", self._dismiss)

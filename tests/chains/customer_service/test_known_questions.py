@@ -60,7 +60,7 @@ def test_the_threshold_keeps_false_hits_under_the_budget_on_what_it_was_fitted_o
 
 def test_a_smaller_budget_never_lowers_the_threshold():
     scores = [
-        fit_known_questions(_many(200), embeddings=HashedEmbeddings(), budget=budget).book.min_score
+        fit_known_questions(_many(100), embeddings=HashedEmbeddings(), budget=budget).book.min_score
         for budget in (0.3, 0.1, 0.03)
     ]
     assert scores == sorted(scores)

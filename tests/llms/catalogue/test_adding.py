@@ -149,7 +149,7 @@ entries.read_catalogue = lambda: {{entry.name: entry}}
 print("begun", flush=True)
 adding.add_model("tiny-chat")
 """
-    for wait_s in (0.0, 0.5, 1.0, 2.0, 4.0):
+    for wait_s in (0.2, 1.5, 3.0):
         with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
             process.stdout.readline()
             time.sleep(wait_s)
