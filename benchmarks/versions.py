@@ -133,7 +133,7 @@ def main() -> None:
             for name in arguments.only:
                 versions = [("before", arguments.baseline), ("now", HERE)]
                 for version, tree in versions if round_ % 2 else versions[::-1]:
-                    for what, seconds in _measure(PROGRAMS[name], tree, Path(folder)).items():
+                    for what, seconds in _measure(PROGRAMS[name], tree, Path(folder) / version).items():
                         found[version].setdefault(what, []).append(seconds)
     lines = _page(found, arguments)
     print("\n".join(lines))
@@ -143,6 +143,7 @@ def main() -> None:
 
 def _measure(program: str, tree: Path, folder: Path) -> dict[str, float]:
     """Return the seconds of each measurement of one program, run in the version in `tree`."""
+    folder.mkdir(exist_ok=True)  # one a version: each would find the other's exports outdated and make its own
     command = [sys.executable, "-c", f"{_START}\nresult = {{}}\n{program}{_END}", str(folder)]
     # with -c, the packages of the working directory come before installed ones
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)  # noqa: S603  # our own program
