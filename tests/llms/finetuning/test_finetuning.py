@@ -146,6 +146,9 @@ def test_texts_of_no_label_are_known_and_never_accepted(with_outside):
     inside = classifier.invoke("refund my money")
     assert (inside.label, inside.accepted) == ("money", True)
     assert max(reply.in_scope for reply in replies) < inside.in_scope
+    # it is their label that decides, also where they look familiar
+    classifier.manifest = classifier.manifest.model_copy(update={"min_in_scope": 0.0})
+    assert not any(reply.accepted for reply in classifier.batch(_OUTSIDE))
 
 
 def test_examples_of_no_label_do_not_make_a_text_look_familiar(with_outside):
