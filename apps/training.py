@@ -1,6 +1,5 @@
 """Training and indexing of a workspace's records."""
 
-import importlib.util
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -83,8 +82,7 @@ def export_encoders(settings: Settings) -> None:
     be exported goes on with torch.
     """
     models = settings.models
-    has_packages = all(importlib.util.find_spec(name) is not None for name in ("openvino", "nncf"))
-    if models.encoder_engine != "auto" or not has_packages or choose_device(models.device) != "cpu":
+    if models.encoder_engine != "auto" or choose_device(models.device) != "cpu":
         return
     encoder = LocalEmbeddings(
         models.encoder, engine="openvino", precision=models.encoder_precision, allow_download=models.allow_download
@@ -92,7 +90,7 @@ def export_encoders(settings: Settings) -> None:
     classifier = LocalClassifier(settings.models_folder / "intent", engine="openvino")
     for what, export in (("the encoder", lambda: encoder.dimension), ("the intent model", lambda: classifier.head)):
         try:
-            export()  # both are exported when they are opened
+            export()  # both are exported when they are opened; without OpenVINO that is an EngineError, too
         except (EngineError, UnsupportedOptionError) as error:
             _log.info("%s stays with torch: %s", what, error)
 

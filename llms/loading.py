@@ -55,8 +55,8 @@ def resolve_model(reference: str | Path, *, allow_download: bool = False) -> Pat
         return check_model_folder(Path(text))
     if text in _DEFAULT_ENCODER_NAMES:
         return _default_encoder_folder()
-    if is_model_name(text) and (added_models_folder() / text.lower() / MODEL_RECORD).is_file():
-        return check_model_folder(added_models_folder() / text.lower())
+    if added := find_added_folder(text):
+        return check_model_folder(added)
     if _looks_like_hub_id(text):
         return check_model_folder(_hub_folder(text, allow_download=allow_download))
     msg = (
@@ -71,6 +71,14 @@ def added_models_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("tunechain") / "models"
+
+
+def find_added_folder(name: str) -> Path | None:
+    """Return the folder of the added model of this name, in whatever case; None if there is none."""
+    if not is_model_name(name):
+        return None
+    folder = added_models_folder() / name.lower()
+    return folder if (folder / MODEL_RECORD).is_file() else None
 
 
 def is_model_name(text: str) -> bool:

@@ -19,6 +19,7 @@ from llms.loading import (
     added_models_folder,
     check_model_folder,
     file_sha256,
+    find_added_folder,
     is_model_name,
     resolve_model,
 )
@@ -113,8 +114,8 @@ def find_added(name: str) -> AddedModel | None:
     Raises:
         ModelFolderError: if its record cannot be read.
     """
-    folder = added_models_folder() / name.lower()
-    if not is_model_name(name) or not (folder / MODEL_RECORD).is_file():
+    folder = find_added_folder(name)
+    if folder is None:
         return None
     try:
         record = json.loads((folder / MODEL_RECORD).read_text("utf-8"))

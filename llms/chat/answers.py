@@ -11,7 +11,7 @@ from langchain_core.messages import InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.messages.tool import tool_call_chunk as new_call_chunk
 
-from llms.chat.tool_formats import Dialect, Tool
+from llms.chat.tool_formats import Dialect, Tool, read_call
 from llms.chat.untagged_calls import UntaggedCall, UntaggedCallReader
 
 # the beginning of a call's JSON up to its arguments, which can be passed on as they come from there
@@ -215,7 +215,7 @@ def _read_calls(value: Any) -> list[tuple[str, dict[str, Any]]]:
     """
     content = _load_json(value) if isinstance(value, str) else value
     calls: Sequence[Any] = content if isinstance(content, list) else [content]
-    return [_read_call(call) for call in calls]
+    return [read_call(call) for call in calls]
 
 
 def _load_json(text: str) -> Any:
@@ -223,21 +223,6 @@ def _load_json(text: str) -> Any:
     if named:
         return {"name": named[1], "arguments": json.loads(named[2], strict=False)}
     return json.loads(text.strip().removesuffix("```"), strict=False)
-
-
-def _read_call(call: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(call, dict) and isinstance(call.get("function"), dict):
-        call = call["function"]
-    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
-        msg = "expected a JSON object with a name"
-        raise ValueError(msg)
-    arguments = call.get("arguments", call.get("parameters", {}))
-    if isinstance(arguments, str):
-        arguments = json.loads(arguments)
-    if not isinstance(arguments, dict):
-        msg = "the arguments are no JSON object"
-        raise ValueError(msg)
-    return call["name"], arguments
 
 
 def _new_id() -> str:

@@ -171,3 +171,27 @@ def forced_call(dialect: Dialect, tools: Sequence[Tool]) -> Constraint:
             return InOrder((Text("\n"), call, Text("\n")))
         case _:
             return call
+
+
+def read_call(call: Any) -> tuple[str, dict[str, Any]]:
+    """Return name and arguments of a call as JSON values; a call in OpenAI's form holds both in `function`.
+
+    Raises:
+        ValueError: if it is no call.
+
+    Example:
+        >>> read_call({"function": {"name": "look_up", "arguments": '{"id": 7}'}})
+        ('look_up', {'id': 7})
+    """
+    if isinstance(call, dict) and isinstance(call.get("function"), dict):
+        call = call["function"]
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+        msg = "expected a JSON object with a name"
+        raise ValueError(msg)
+    arguments = call.get("arguments", call.get("parameters", {}))
+    if isinstance(arguments, str):
+        arguments = json.loads(arguments)
+    if not isinstance(arguments, dict):
+        msg = "the arguments are no JSON object"
+        raise ValueError(msg)
+    return call["name"], arguments

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llms.chat.tool_formats import Tool
+from llms.chat.tool_formats import Tool, read_call
 
 _MAX_FENCE_CHARS = 24  # "```tool_call" and the like
 _FENCE = re.compile(r"```[\w -]*\n\s*")
@@ -229,12 +229,10 @@ def _json_call(value: Any) -> tuple[str, dict[str, Any]] | None:
         value = value["function"]
     name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
     arguments: Any = next((value[key] for key in _ARGUMENT_KEYS if key in value), {})
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments, strict=False)
-        except ValueError:
-            return None
-    return (name, arguments) if name is not None and isinstance(arguments, dict) else None
+    try:
+        return read_call({"name": name, "arguments": arguments})
+    except ValueError:
+        return None
 
 
 def _python_call(node: ast.expr) -> tuple[str, dict[str, Any]] | None:
