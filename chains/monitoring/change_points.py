@@ -26,7 +26,7 @@ def sum_records(records: Iterable[StepRecord]) -> StepRecord:
 
 
 def find_start(records: Sequence[StepRecord], track: Track) -> int:
-    """Return the place from which on the records differ most from the usual.
+    """Return the index from which on the records differ most from the baseline.
 
     A sequential test often leaves zero by chance before the surge that it later raises; the start that
     makes the records most likely, at whatever level they then had, is closer to the truth.
@@ -44,7 +44,7 @@ def find_start(records: Sequence[StepRecord], track: Track) -> int:
 
 
 def find_end(records: Sequence[StepRecord], track: Track) -> int:
-    """Return the last place up to which the records differ most from the usual.
+    """Return the last index up to which the records differ most from the baseline.
 
     Args:
         records: oldest first, from the start of the surge; at least one.
