@@ -5,6 +5,7 @@ import pytest
 
 from chains.errors import ChainInputError
 from chains.monitoring import MonitoringOptions, OpinionMonitor, Reading, Trend
+from chains.monitoring.event_time import PostIntake
 from chains.monitoring.windows import NUM_HOURS
 from llms.classifier.results import Classification
 from tests.chains.monitoring.streams import MONDAY, make_posts, read_posts
@@ -91,6 +92,11 @@ def test_too_few_posts_never_alarm():
     assert events == []
 
 
+def test_too_few_negative_posts_never_alarm(surge_readings):
+    _, events = run(surge_readings, min_negative_posts=10_000)
+    assert events == []
+
+
 def test_one_topic_never_influences_another(surge_readings, surge_events):
     calm = read_posts(make_posts(word="fee", days=22, seed=9))
     _, events = run(sorted(surge_readings + calm, key=lambda reading: reading.post.time))
@@ -104,6 +110,21 @@ def test_order_within_the_lateness_does_not_matter(surge_readings, surge_events)
     assert jittered != surge_readings
     admitted, events = run(jittered)
     assert (events, admitted.set_aside) == (surge_events, ())
+
+
+def test_readings_are_released_by_time_though_each_part_belongs_before_the_end_of_the_last(surge_readings):
+    chance = random.Random(4)
+    jittered = sorted(surge_readings[:200], key=lambda reading: reading.post.time.timestamp() + chance.uniform(0, 600))
+    intake = PostIntake(
+        allowed_lateness=timedelta(minutes=10), max_future=timedelta(0), clock=lambda: datetime(2027, 1, 1, tzinfo=UTC)
+    )
+    released = []
+    for reading in jittered:
+        assert intake.admit(reading.post) == "new"
+        intake.hold(reading)
+        released += intake.release()
+    released += intake.release(everything=True)
+    assert released == surge_readings[:200]
 
 
 def test_repeats_are_counted_and_change_nothing(surge_readings, surge_events):
