@@ -115,7 +115,7 @@ def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[Rejec
 
 
 def _records(path: Path, columns: Sequence[str], list_column: str | None) -> Iterator[_Record]:
-    raw = _read_bytes(path)
+    raw = _read_table_file(path)
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _parquet_records(path, raw, columns)
@@ -126,18 +126,27 @@ def _records(path: Path, columns: Sequence[str], list_column: str | None) -> Ite
     return _json_records(text, list_column) if suffix in _JSON_SUFFIXES else _csv_records(path, text, columns)
 
 
-def _read_bytes(path: Path) -> bytes:
-    if path.suffix.lower() not in _SUFFIXES:
-        msg = f"{path} is neither .csv, .jsonl nor .parquet; save the records in one of these forms"
-        raise DataFileError(msg)
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        DataFileError: if it is not there, or cannot be read.
+    """
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         msg = f"there is no file {path}; check the path"
         raise DataFileError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise DataFileError(msg) from error
+
+
+def _read_table_file(path: Path) -> bytes:
+    if path.suffix.lower() not in _SUFFIXES:
+        msg = f"{path} is neither .csv, .jsonl nor .parquet; save the records in one of these forms"
+        raise DataFileError(msg)
+    raw = read_bytes(path)
     if not raw.strip():
         msg = f"{path} is empty; it needs a header and at least one row"
         raise DataFileError(msg)

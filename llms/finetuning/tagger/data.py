@@ -10,7 +10,7 @@ from typing import Any
 
 from llms.errors import DataFileError, InputTextError, OptionValueError, TrainingDataError
 from llms.finetuning.data.splits import draw
-from llms.finetuning.data.tables import MAX_CELL_CHARS, RejectedRow, read_table, refuse_bad_file
+from llms.finetuning.data.tables import MAX_CELL_CHARS, RejectedRow, read_bytes, read_table, refuse_bad_file
 from llms.tagger.scheme import bio_spans
 from llms.texts.checks import check_text
 from llms.texts.scripts import is_chinese
@@ -232,7 +232,7 @@ def _json_span(span: Any, text: str) -> LabelledSpan:
 
 
 def _read_conll(path: Path, separator: str | None) -> tuple[list[TaggedText], list[RejectedRow]]:
-    sentences = list(_sentences(_read_text(path)))
+    sentences = list(_sentences(read_bytes(path).decode("utf-8-sig", errors="surrogateescape")))
     joined_with = _separator(separator, [cells[0] for sentence in sentences for _, cells in sentence])
     rows: list[TaggedText] = []
     rejected: list[RejectedRow] = []
@@ -248,17 +248,6 @@ def _read_conll(path: Path, separator: str | None) -> tuple[list[TaggedText], li
         except (TrainingDataError, InputTextError, OptionValueError) as error:
             rejected.append(RejectedRow(first_line, str(error)))
     return rows, rejected
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
-    except FileNotFoundError as error:
-        msg = f"there is no file {path}; check the path"
-        raise DataFileError(msg) from error
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise DataFileError(msg) from error
 
 
 def _sentences(text: str) -> Iterator[_Sentence]:
