@@ -8,6 +8,7 @@ from pydantic import create_model
 
 from apps.errors import WorkspaceError
 from llms.finetuning.data import read_table
+from llms.texts import fold_text
 
 _FOUND = "text"
 
@@ -15,8 +16,8 @@ _FOUND = "text"
 def read_lookups(folder: Path) -> list[BaseTool]:
     """Return a tool for each CSV table in `folder`, named like the file; none if there is no such folder.
 
-    The column `text` is what the tool returns, the others are what it is asked with. Capital letters, spaces and
-    signs make no difference: "vt 204918" finds the row of "VT-204918".
+    The column `text` is what the tool returns, the others are what it is asked with. Capital letters, spaces,
+    signs and forms of characters make no difference: "vt ２０４９１８" finds the row of "VT-204918".
 
     Raises:
         WorkspaceError: if a table has no column `text`, or none beside it, or two rows for one question.
@@ -51,4 +52,4 @@ def _tool(path: Path) -> BaseTool:
 
 
 def _plain(value: str) -> str:
-    return "".join(character for character in value.casefold() if character.isalnum())
+    return "".join(character for character in fold_text(value) if character.isalnum())

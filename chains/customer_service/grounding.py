@@ -8,7 +8,7 @@ from langchain_core.documents import Document
 
 from chains.customer_service.quoting import Sentence, split_passage
 from chains.customer_service.text_features import CITED, Wording, small_words
-from llms.texts import HAN
+from llms.texts import HAN, fold_text
 from retrievers import keyword_terms
 
 _MIN_WORD_SHARE = 0.75  # a sentence shortened or joined from a passage keeps more, one that was made up has less
@@ -112,7 +112,10 @@ class Grounding:
     def _unknown_words(self, shown: str, closest: Mapping[int, int]) -> str | None:
         known = {word for index in closest for word in (*self._wordings[index].words, *self._headings[index])}
         content = [
-            word for run in _CONTENT.findall(shown) for word in keyword_terms(run) if word not in _FUNCTION_WORDS
+            word
+            for run in _CONTENT.findall(fold_text(shown))
+            for word in keyword_terms(run)
+            if word not in _FUNCTION_WORDS
         ]
         num_known = sum(word in known for word in content)
         return _unknown(shown) if num_known < _MIN_WORD_SHARE * len(content) else None
@@ -168,7 +171,7 @@ def is_short(sentence: str) -> bool:
 
 def _surfaces(sentence: Sentence) -> set[str]:
     """Return the words as they are written, without regard to capitals: "Orient" is not what "Orientalism" says."""
-    return {word.casefold() for word in _SURFACE.findall(f"{sentence.text}\n{_heading(sentence.passage)}")}
+    return set(_SURFACE.findall(fold_text(f"{sentence.text}\n{_heading(sentence.passage)}")))
 
 
 def _heading(passage: Document) -> str:

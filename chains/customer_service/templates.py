@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from llms.texts import fold_text
+
 _SLOT = re.compile(r"\{(\w+)\}")
 
 LookUp: TypeAlias = Callable[[str, Mapping[str, str]], str | None]
@@ -40,9 +42,15 @@ class Slot(BaseModel):
         return pattern
 
     def find(self, message: str) -> str | None:
-        """Return the first piece of the message that fits, or None."""
-        found = re.search(self.pattern, message)
-        return None if found is None else found.group(0)
+        """Return the first piece of the message that fits, in plain characters (`fold_text`), or None.
+
+        Example:
+            >>> Slot(pattern="VT-[0-9]+", ask="Which order?").find("Where is ＶＴ–２０４?")
+            'VT-204'
+        """
+        # the message as it is comes second: a pattern may itself hold what folding changes, such as a full-width colon
+        found = re.search(self.pattern, fold_text(message, keep_case=True)) or re.search(self.pattern, message)
+        return (fold_text(found.group(), keep_case=True) or None) if found else None
 
 
 class Lookup(BaseModel):

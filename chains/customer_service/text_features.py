@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from llms.texts import HAN
+from llms.texts import HAN, fold_text
 from retrievers import keyword_terms
 
 Fact: TypeAlias = Literal["number", "name", "denial"]
@@ -61,7 +61,7 @@ class Wording:
         words: list[str] = []
         facts: list[Fact | None] = []
         names: list[str] = []
-        for run in _WORD.findall(CITED.sub("", text)):
+        for run in _WORD.findall(fold_text(CITED.sub("", text), keep_case=True)):
             pieces = list(keyword_terms(run))
             opens = not words and (pieces[:1] == [] or pieces[0] in _OPENERS or pieces[0] in common)
             words += pieces
@@ -77,7 +77,7 @@ class Wording:
 
 def small_words(text: str) -> set[str]:
     """Return the words of a text that are written without a capital letter."""
-    return {piece for word in _SMALL.findall(text) for piece in keyword_terms(word)}
+    return {piece for word in _SMALL.findall(fold_text(text, keep_case=True)) for piece in keyword_terms(word)}
 
 
 def _fact(run: str, piece: str, *, opens: bool) -> Fact | None:

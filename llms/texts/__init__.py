@@ -1,4 +1,4 @@
-"""Functions of plain text that every layer uses: checks, words, sentences, writing systems, CSV and strict JSON."""
+"""Functions of plain text that every layer uses: checks, folding, words, sentences, scripts, CSV and strict JSON."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,7 @@ from llms.lazy_names import lazy_names
 if TYPE_CHECKING:
     from llms.texts.checks import MAX_TEXT_CHARS, check_text
     from llms.texts.csv_cells import open_csv
+    from llms.texts.folding import fold_text
     from llms.texts.scripts import HAN, KANA, is_chinese, is_han
     from llms.texts.sentences import TextSpan, split_at, split_sentences
     from llms.texts.strict_json import parse_json
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_TEXT_CHARS",
     "TextSpan",
     "check_text",
+    "fold_text",
     "is_chinese",
     "is_han",
     "open_csv",
@@ -34,6 +36,7 @@ __getattr__ = lazy_names(
     {
         "checks": ["MAX_TEXT_CHARS", "check_text"],
         "csv_cells": ["open_csv"],
+        "folding": ["fold_text"],
         "scripts": ["HAN", "KANA", "is_chinese", "is_han"],
         "sentences": ["TextSpan", "split_at", "split_sentences"],
         "strict_json": ["parse_json"],

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from llms.texts import HAN
+from llms.texts import HAN, fold_text
 from retrievers.store.manifest import read_manifest
 
 # The texts stand in the table of documents; here only which words stand where, and two views of that.
@@ -28,8 +28,9 @@ _COUNT = "SELECT cnt FROM keyword_counts WHERE term = ?"  # looks it up, as a se
 _LENGTHS = "SELECT id, ifnull(CAST(sz AS BLOB), x'') FROM keywords_docsize"
 _TOTALS = "SELECT ifnull(CAST(block AS BLOB), x'') FROM keywords_data WHERE id = 1"
 _LENGTH_WEIGHT = 2**32 + 15  # a prime above every checksum of a word
-_RULES = 3  # of _terms, raised with every change of it
-_WORD = re.compile(rf"[{HAN}]+|[^\W_{HAN}]+")
+_RULES = 4  # of _terms, raised with every change of it
+_KATAKANA = "ァ-ヺー-ヿ"  # words of their own in Japanese, which puts no space after them
+_WORD = re.compile(rf"[{HAN}]+|[{_KATAKANA}]+|[^\W_{HAN}{_KATAKANA}]+")
 _HAN = re.compile(f"[{HAN}]")
 _HAN_RUN = re.compile(f"[{HAN}]+")
 _STEMMER_LOCK = threading.Lock()  # a stemmer keeps the word it works on in itself
@@ -166,10 +167,10 @@ def _rarity(count: int, total_documents: int) -> float:
 
 
 def _weighted_sum(chinese: Mapping[str, float], others: Mapping[str, float], text: str) -> float:
-    stems = _stem_counts(text)
+    folded, stems = _folded_with_stems(text)
     counts = [(weight, stems.get(word, 0)) for word, weight in others.items()]
     # cutting Chinese texts takes longer than all the rest of a search, and might cut the question's words apart
-    counts += [(weight, text.count(word)) for word, weight in chinese.items()]
+    counts += [(weight, folded.count(word)) for word, weight in chinese.items()]
     return sum(
         weight * count * (_TERM_SATURATION + 1) / (count + _TERM_SATURATION) for weight, count in counts if count
     )
@@ -206,13 +207,17 @@ def _word_checksum(word: str) -> int:
 
 
 def keyword_terms(text: str) -> Iterator[str]:
-    """Yield the words of a text in lower case, Chinese ones as cut by jieba, English ones by their stem.
+    """Yield the words of a text as `fold_text` writes them, Chinese ones as cut by jieba, English ones by their stem.
 
     Example:
         >>> list(keyword_terms("Returning shoes: 7天退货政策"))
         ['return', 'shoe', '7', '天', '退货', '政策']
     """
-    for run in _WORD.findall(text.lower()):
+    yield from _words_of(fold_text(text))
+
+
+def _words_of(folded: str) -> Iterator[str]:
+    for run in _WORD.findall(folded):
         if _HAN.match(run):
             yield from (word for word in _chinese_cutter().cut_for_search(run) if word.strip())
         else:
@@ -227,15 +232,17 @@ def _terms(text: str) -> Iterator[str]:
     References:
         Nie, Gao, Zhang and Zhou, "On the use of words and n-grams for Chinese information retrieval", IRAL 2000.
     """
-    yield from keyword_terms(text)
-    for run in _HAN_RUN.findall(text):
+    folded = fold_text(text)
+    yield from _words_of(folded)
+    for run in _HAN_RUN.findall(folded):
         yield from (run[place : place + 2] for place in range(len(run) - 1))
 
 
-@functools.lru_cache(maxsize=10_000)  # about 5 KB each
-def _stem_counts(text: str) -> Mapping[str, int]:
-    """Return how often each word that is not Chinese stands in a text."""
-    return collections.Counter(_stem(run) for run in _WORD.findall(text.lower()) if not _HAN.match(run))
+@functools.lru_cache(maxsize=10_000)  # about 7 KB each
+def _folded_with_stems(text: str) -> tuple[str, Mapping[str, int]]:
+    """Return the folded text, and how often each word that is not Chinese stands in it."""
+    folded = fold_text(text)
+    return folded, collections.Counter(_stem(run) for run in _WORD.findall(folded) if not _HAN.match(run))
 
 
 @functools.lru_cache(maxsize=100_000)

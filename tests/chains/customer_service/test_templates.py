@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from chains.customer_service import Slot, TemplateBook
 from chains.customer_service.templates import FilledTemplate, MissingSlot
+from llms.texts import fold_text
 
 ORDER = Slot(pattern=r"VT-\d+", ask="Which order?")
 
@@ -90,10 +91,34 @@ def test_an_answer_without_slots_needs_nothing_of_the_message():
     assert _book("5 % off \\1 \\g<0>.").fill("track", "") == FilledTemplate("5 % off \\1 \\g<0>.")
 
 
-@given(st.text(min_size=1))
+@given(st.text(min_size=1).map(fold_text).filter(bool))
 def test_whatever_a_slot_finds_is_inserted_as_it_is(value):
     book = _book("<{all}|{order}>", all=Slot(pattern=r"(?s).+(?=VT-9$)", ask="?"))
     assert book.fill("track", value + "VT-9").text == f"<{value}|{_first_order(value + 'VT-9')}>"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "VT‑9",
+        "VT–9",
+        "VT−9",
+        "ＶＴ－９",
+        "VT-９",
+        "V\u200bT-9",
+        "VT-\u00ad9",
+        "\u202eVT-9",
+        "VT-٩",
+        "我的订单VT﹣9在哪里",
+    ],
+)
+def test_a_slot_is_found_in_whatever_characters_it_is_written(written):
+    assert _book("Order {order}.").fill("track", written).text == "Order VT-9."
+
+
+def test_a_pattern_may_hold_what_folding_changes():
+    book = _book("单号 {number}", number=Slot(pattern="(?<=单号：)[A-Z0-9]+", ask="?"))
+    assert book.fill("track", "单号：AB7").text == "单号 AB7"
 
 
 def _first_order(text):

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,34 @@ def test_chinese_beside_latin_letters_and_digits_is_cut_too():
 
 def test_a_single_chinese_character_is_a_word():
     assert list(keyword_terms("7天")) == ["7", "天"]
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("⽤户可以在⼀年内办理⼿机退货。", "手机"),
+        ("手机退货", "⼿机"),
+        ("这把⻓椅是马的", "长椅"),
+        ("订单号ＶＴ－２０４９１８的凭证", "VT-204918"),
+        (unicodedata.normalize("NFD", "Die Rückgabegebühr"), "RÜCKGABEGEBÜHR"),
+        ("The oﬃce ﬂoor plan", "floor of the office"),
+        ("The war\u00adranty covers it", "warranty"),
+        ("The dis\u200bcount code", "ｄｉｓｃｏｕｎｔ"),
+        ("ﾊﾞｯﾃﾘｰの交換", "バッテリー"),
+        ("﨑山様のご注文", "崎山"),
+        ("保\u2060修期两年", "保修期"),
+        ("room ٢٠٤", "204"),
+        ("CO₂ is measured", "co2"),
+        ("it costs 79¹ euros", "79"),
+    ],
+)
+def test_a_word_is_found_in_whatever_characters_it_is_written(text, question):
+    assert _found([text, "blue sky", "天空很蓝"], question) == [1]
+    assert _shares([text, "天空很蓝"], question, [text])[0] > 0
+
+
+def test_the_number_of_a_note_makes_no_other_number():
+    assert _found(["it costs 79¹ euros"], "791") == []
 
 
 def test_rarer_words_count_more():

@@ -1,0 +1,57 @@
+"""One form for texts that readers take for the same: for comparing and searching, never for showing."""
+
+import re
+import unicodedata
+
+# Unicode's property Equivalent_Unified_Ideograph for the CJK Radicals Supplement, which NFKC leaves as it is: PDF
+# files of Chinese texts often hold a radical where the everyday character is meant.
+_RADICALS = (
+    "⺁厂 ⺂乛 ⺃乚 ⺄乙 ⺅亻 ⺆冂 ⺇𠘨 ⺈刀 ⺉刂 ⺊卜 ⺋㔾 ⺌小 ⺍小 ⺎兀 ⺏尣 ⺐尢 ⺑𡯂 ⺒巳 "
+    "⺓幺 ⺔彑 ⺕彐 ⺖忄 ⺗心 ⺘扌 ⺙攵 ⺛旡 ⺜日 ⺝月 ⺞歺 ⺟母 ⺠民 ⺡氵 ⺢氺 ⺣灬 ⺤爫 ⺥爫 "
+    "⺦丬 ⺧牛 ⺨犭 ⺩王 ⺪𤴔 ⺫目 ⺬示 ⺭礻 ⺮𥫗 ⺯糹 ⺰纟 ⺱罓 ⺲罒 ⺳㓁 ⺴冗 ⺵𦉫 ⺶羊 ⺷𦍌 "
+    "⺸𦍋 ⺹耂 ⺺肀 ⺻聿 ⺼肉 ⺽𦥑 ⺾艹 ⺿艹 ⻀艹 ⻁虎 ⻂衤 ⻃覀 ⻄西 ⻅见 ⻆角 ⻇𧢲 ⻈讠 ⻉贝 "
+    "⻊𧾷 ⻋车 ⻌辶 ⻍辶 ⻎辶 ⻏邑 ⻐钅 ⻑長 ⻒镸 ⻓长 ⻔门 ⻕𨸏 ⻖阝 ⻗雨 ⻘青 ⻙韦 ⻚页 ⻛风 "
+    "⻜飞 ⻝食 ⻞𩙿 ⻟飠 ⻠饣 ⻡𩠐 ⻢马 ⻣骨 ⻤鬼 ⻥鱼 ⻦鸟 ⻧卤 ⻨麦 ⻩黄 ⻪黾 ⻫斉 ⻬齐 ⻭歯 "
+    "⻮齿 ⻯竜 ⻰龙 ⻱龜 ⻲亀 ⻳龟 "
+)
+# variants in names, for which people type the everyday character
+_VARIANTS = "𠮷吉 髙高 﨑崎"
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d"
+_PLAIN = {pair[0]: pair[1] for pair in (_RADICALS + _VARIANTS).split()} | dict.fromkeys(_DASHES, "-")
+_NOT_PLAIN = re.compile(f"[{''.join(_PLAIN)}]")
+_UNSEEN = re.compile(  # soft hyphen, joiners and other zero-width characters, marks of direction, variation selectors
+    "[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
+# an exponent or the number of a note, glued to a number by NFKC, would make another number of it
+_RAISED = re.compile("(?<=[0-9])(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079])")
+_FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
+
+
+def fold_text(text: str, *, keep_case: bool = False) -> str:
+    r"""Return the form in which a text equals every other that is read the same.
+
+    Full-width, half-width and composed characters, ligatures and radicals become the everyday ones, digits of all
+    scripts `0` to `9`, dashes and minus signs `-`, any white space one space. What is not seen (zero-width
+    characters, soft hyphens, marks of direction) and spaces at both ends go, and so does case. Exponents stay apart
+    from their base. A folded text stays as it is when it is folded again.
+
+    Args:
+        keep_case: leave capital letters as they are, where they mean something.
+
+    References:
+        Unicode Standard Annex #15, "Unicode Normalization Forms" (NFKC), and its property
+        Equivalent_Unified_Ideograph.
+
+    Example:
+        >>> fold_text(" Ｗar\u00adranty\u200b：10²–３ ⼿机 ")
+        'warranty:10^2-3 手机'
+    """
+    if text.isascii():
+        return " ".join((text if keep_case else text.lower()).split())
+    seen = _RAISED.sub("^", _UNSEEN.sub("", text))
+    folded = _NOT_PLAIN.sub(lambda found: _PLAIN[found.group()], unicodedata.normalize("NFKC", seen))
+    if not keep_case:
+        # the small letter of some capitals is composed otherwise
+        folded = unicodedata.normalize("NFKC", folded.casefold())
+    plain = _FOREIGN_DIGIT.sub(lambda found: str(unicodedata.decimal(found.group())), folded)
+    return " ".join(plain.split())
