@@ -76,7 +76,10 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
         from psycopg.rows import DictRow, dict_row
         from psycopg_pool import ConnectionPool, PoolTimeout
     except ImportError as error:
-        msg = f'conversations in PostgreSQL need more packages ({error}); install "tunechain[postgres]"'
+        msg = (
+            f"conversations in PostgreSQL need more packages ({error}); run: "
+            "pip install langgraph-checkpoint-postgres 'psycopg[binary]'"
+        )
         raise SettingsError(msg) from error
 
     def open_pool() -> ConnectionPool[psycopg.Connection[DictRow]]:

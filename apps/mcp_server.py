@@ -139,5 +139,5 @@ def _require_package() -> None:
     try:
         import mcp  # noqa: F401
     except ModuleNotFoundError as error:
-        msg = 'the package "mcp" is not installed; install it with: pip install "tunechain[mcp]"'
+        msg = 'the package "mcp" is not installed; install it with: pip install mcp'
         raise MissingExtraError(msg) from error

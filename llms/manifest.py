@@ -279,6 +279,9 @@ def load_manifest_of(folder: Path, kind: type[_Manifest]) -> _Manifest:
         raise ModelFolderError(msg) from error
     for name, expected in manifest.files.items():
         path = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            msg = f"{folder / MANIFEST_NAME} lists {name!r}, which lies outside of the folder; restore the folder"
+            raise ModelFolderError(msg)
         if not path.is_file():
             msg = f"{folder} lacks {name}, which its manifest lists; copy the whole folder again"
             raise ModelFolderError(msg)

@@ -14,8 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from llms.device import INSTALL_OPENVINO
 from llms.errors import EngineError
-from llms.loading import EXPORT_FOLDER, file_sha256, folder_fingerprint, quiet_loading
+from llms.loading import file_sha256, folder_fingerprint, quiet_loading
+from llms.model_folder import EXPORT_FOLDER
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -245,7 +247,7 @@ def _quantize(graph: "ov.Model", samples: Sequence[Mapping[str, Any]], *, smooth
 def _require_packages(names: Sequence[str]) -> None:
     for name in names:
         if importlib.util.find_spec(name) is None:
-            msg = f'the OpenVINO engine needs the package {name}; run: pip install "tunechain[openvino]"'
+            msg = f"the OpenVINO engine needs the package {name}; run: {INSTALL_OPENVINO}"
             raise EngineError(msg)
 
 

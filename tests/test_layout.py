@@ -131,3 +131,27 @@ def test_every_test_folder_is_a_package():
     # without it, pytest would take tests/llms for the package llms
     folders = {path.parent for path in (REPOSITORY / "tests").rglob("test_*.py")}
     assert all((folder / "__init__.py").exists() for folder in folders)
+
+
+def test_every_model_library_loads_from_a_folder_without_network_and_without_its_code():
+    bare = [
+        f"{path.relative_to(REPOSITORY)}:{node.lineno}"
+        for path in _sources("llms")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and _is_auto_class(node.func) and not _says_from_folder(node)
+    ]
+    assert not bare, "pass **FROM_FOLDER"
+
+
+def _is_auto_class(called):
+    is_method = isinstance(called, ast.Attribute) and called.attr == "from_pretrained"
+    return is_method and isinstance(called.value, ast.Name) and called.value.id.startswith("Auto")
+
+
+def _says_from_folder(call):
+    return any(word.arg is None and getattr(word.value, "id", "") == "FROM_FOLDER" for word in call.keywords)
+
+
+def test_no_message_names_a_package_that_no_index_has():
+    named = [path for path in _sources(*PACKAGES) if 'install "tunechain' in path.read_text("utf-8")]
+    assert not named

@@ -17,12 +17,12 @@ from llms.errors import ModelFetchError, ModelFileError, ModelFolderError, Model
 from llms.loading import (
     MODEL_RECORD,
     added_models_folder,
-    check_model_folder,
     file_sha256,
     find_added_folder,
     is_model_name,
     resolve_model,
 )
+from llms.model_folder import check_model_folder
 
 _PARTIAL = ".partial"
 _MB = 2**20

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llms.errors import ModelFileError
-from llms.loading import quiet_loading
+from llms.loading import FROM_FOLDER, quiet_loading
 
 if TYPE_CHECKING:
     import torch
@@ -73,8 +73,8 @@ def _config_and_tokenizer(file: Path) -> tuple[Any, Any]:
 
     try:
         with quiet_loading():
-            config: Any = AutoConfig.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
-            tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
+            config: Any = AutoConfig.from_pretrained(file.parent, gguf_file=file.name, **FROM_FOLDER)
+            tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **FROM_FOLDER)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, ImportError) as error:
         msg = f"configuration or tokenizer in {file} cannot be read: {error!r}"
         raise ModelFileError(msg) from error

@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -68,9 +70,11 @@ def _fetch(file: PackageFile, folder: Path, progress: Progress) -> Path:
     place = folder / f"{file.name}-{file.version}.whl"
     if place.exists():
         return place
-    fresh = folder / "fetching"
-    shutil.rmtree(fresh, ignore_errors=True)
-    (fresh / "temporary").mkdir(parents=True)
+    for unfinished in folder.glob("fetching-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    # a name of its own: the pip of a killed run may still be writing
+    fresh = Path(tempfile.mkdtemp(prefix="fetching-", dir=folder))
+    (fresh / "temporary").mkdir()
     # only wheels: building a source archive would run its code
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--quiet"]
     if file.platform:
@@ -108,9 +112,10 @@ def _run(command: Sequence[str], folder: Path, progress: Progress) -> str | None
 
 def _size_of(folder: Path) -> int:
     size = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves and deletes its files meanwhile
-            size += path.stat().st_size if path.is_file() else 0
+    for place, _, names in os.walk(folder):  # which passes over folders that pip deletes meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += Path(place, name).lstat().st_size
     return size
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
@@ -19,10 +21,12 @@ from typing_extensions import override
 from llms.chat.calls import ChatCall, prepare_call
 from llms.chat.generation import GenerationFields
 from llms.chat.messages import ReplyStream, build_result
+from llms.chat.profile import read_profile
 from llms.chat.scoring import score_choices
 from llms.chat.structured_output import Method, plan_structured_output
+from llms.chat.template import ChatTemplate
 from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
-from llms.errors import OptionValueError
+from llms.errors import ModelFolderError, OptionValueError
 
 _SLOW_TO_RENDER_CHARS = 20_000
 
@@ -62,6 +66,10 @@ class LocalChatModel(GenerationFields, BaseChatModel):
     @override
     def _llm_type(self) -> str:
         return "tunechain-chat"
+
+    @override
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return read_profile(self._folder, name=Path(self.model).name)
 
     @override
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -141,6 +149,30 @@ class LocalChatModel(GenerationFields, BaseChatModel):
     ) -> list[AIMessage]:
         gathered = self._gathered(config, len(inputs))
         return await super().abatch(inputs, gathered, return_exceptions=return_exceptions, **kwargs)
+
+    @override
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Return how many tokens the messages take as a prompt of this model, with its chat template and the tools.
+
+        Only the tokenizer is loaded. Where the template refuses the order of the roles, as when a history is cut, the
+        messages are counted as turns of one speaker each, which is a few tokens more.
+
+        Args:
+            tools: in any form that `bind_tools` takes.
+
+        Raises:
+            InputTextError: if a message holds something that is no text.
+        """
+        if not messages:
+            return 0
+        template = ChatTemplate(self._tokenizer)
+        shown = [convert_to_openai_tool(tool) for tool in tools or ()]
+        try:
+            return len(template.render(messages, tools=shown, template_options=self.template_options))
+        except ModelFolderError:
+            alone = [HumanMessage(get_buffer_string([message])) for message in messages]
+            described = HumanMessage(json.dumps(shown, ensure_ascii=False))
+            return sum(len(template.render([turn])) for turn in ([*alone, described] if shown else alone))
 
     def score_choices(
         self, messages: LanguageModelInput, choices: Sequence[str], *, temperature: float = 1.0, **kwargs: Any

@@ -15,10 +15,11 @@ from llms.chat.template import ChatTemplate
 from llms.engines.adapters import Adapter
 from llms.engines.choosing import EngineOptions, open_engine
 from llms.engines.engine import Engine
-from llms.errors import ModelFolderError, TuneChainError, UnsupportedOptionError
-from llms.loading import folder_stamp, quiet_loading, resolve_model
+from llms.errors import TuneChainError, UnsupportedOptionError
+from llms.loading import folder_stamp, open_tokenizer, resolve_model
 from llms.manifest import check_chat_folder
 from llms.options import GenerationOptions, is_option, merge_options
+from llms.texts.checks import check_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -138,6 +139,25 @@ class GenerationFields(BaseModel):
         """Why this engine runs the model; loads the model if that has not happened yet."""
         return self._loaded.reason
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the ids of a text's tokens as this model reads it, control tokens in it as plain text.
+
+        Only the tokenizer is loaded. LangChain's counting and trimming of texts and messages rest on this.
+
+        Raises:
+            InputTextError: if the text is none, or holds half a character.
+        """
+        custom = getattr(self, "custom_get_token_ids", None)  # a field of LangChain's base class
+        if custom is not None:
+            return list(custom(text))
+        encoded: Any = self._tokenizer(check_text(text), add_special_tokens=False, split_special_tokens=True)
+        ids: list[int] = encoded["input_ids"]
+        return ids
+
+    @functools.cached_property
+    def _tokenizer(self) -> "PreTrainedTokenizerBase":
+        return load_tokenizer(self._folder)
+
     @functools.cached_property
     def _loaded(self) -> LoadedModel:
         return load_language_model(self._folder, self._engine_options)
@@ -146,7 +166,7 @@ class GenerationFields(BaseModel):
         """Return the loaded model with the tokenizer and chat template the adapter was trained with, if it has any."""
         if adapter is None or not (adapter.folder / "tokenizer_config.json").is_file():
             return self._loaded
-        return replace(self._loaded, tokenizer=_load_tokenizer(adapter.folder, adapter.stamp))
+        return replace(self._loaded, tokenizer=_shared_tokenizer(adapter.folder, adapter.stamp))
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
@@ -170,28 +190,29 @@ def load_language_model(folder: Path, options: EngineOptions) -> LoadedModel:
             template are not those it was trained with.
         EngineError: if `options` name an engine that cannot run this model.
     """
-    check_chat_folder(folder)
-    tokenizer = _load_tokenizer(folder, folder_stamp(folder))
+    tokenizer = load_tokenizer(folder)
     engine, reason = open_engine(folder, tokenizer, options)
     return LoadedModel(engine, tokenizer, reason)
 
 
-def _load_tokenizer(folder: Path, stamp: object) -> "PreTrainedTokenizerBase":
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer in `folder`; the same files are loaded once and then shared.
+
+    Raises:
+        ModelFolderError: if there is none, or it and its chat template are not those the model was trained with.
+    """
+    check_chat_folder(folder)
+    return _shared_tokenizer(folder, folder_stamp(folder))
+
+
+def _shared_tokenizer(folder: Path, stamp: object) -> "PreTrainedTokenizerBase":
     with _TOKENIZER_LOADING:
         return _load_tokenizer_once(folder, stamp)
 
 
 @functools.lru_cache(maxsize=8)
 def _load_tokenizer_once(folder: Path, _stamp: object) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet_loading():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"the tokenizer in {folder} cannot be loaded: {error}"
-        raise ModelFolderError(msg) from error
-    return tokenizer
+    return open_tokenizer(folder)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
+from llms.chat.profile import has_reasoning
 from llms.chat.tool_formats import Dialect, Tool, dialect_of, tool_instructions
 from llms.errors import InputTextError, ModelFolderError, OptionValueError
 from llms.texts.checks import check_text
@@ -45,8 +46,7 @@ class ChatTemplate:
     @functools.cached_property
     def shows_reasoning(self) -> bool:
         """Whether answers of this model may hold reasoning apart from what is said."""
-        template = str(self.tokenizer.chat_template)
-        return any(mark in template for mark in ("<think>", "</think>", "[THINK]"))
+        return has_reasoning(str(self.tokenizer.chat_template))
 
     @functools.cached_property
     def answer_prefix(self) -> str:

@@ -90,7 +90,7 @@ def _weigh_tokens(
 ) -> tuple[list[tuple[int, int]], FloatArray, float]:
     """Return the spans of the tokens in the text, the weight of each, and the gap of the integration."""
     if importlib.util.find_spec("captum") is None:
-        msg = 'explanations need captum, which is not installed; run: pip install "tunechain[explain]"'
+        msg = "explanations need captum, which is not installed; run: pip install captum"
         raise UnsupportedOptionError(msg)
     import torch
     from captum.attr import LayerIntegratedGradients

@@ -13,7 +13,7 @@ from llms.batch_runnable import BatchRunnable
 from llms.call_gathering import CallGatherer
 from llms.classifier.head import ClassifierHead, ProbabilityModel
 from llms.classifier.results import Classification, Explanation
-from llms.encoder.backend import EmbeddingEngine, EmbeddingPrecision, check_encoder_options
+from llms.encoder.backend import EmbeddingEngine, EmbeddingPrecision, asks_openvino, check_encoder_options
 from llms.encoder.trained_folders import open_trained_encoder, resolve_trained
 from llms.errors import OptionValueError, UnsupportedOptionError
 from llms.manifest import MANIFEST_NAME, ClassifierManifest, is_near, load_manifest, refuse_other_outputs
@@ -79,7 +79,7 @@ class LocalClassifier(BatchRunnable[Classification]):
         self.batch_size = batch_size
         # single texts of several threads are classified together; batches are large enough by themselves
         self._gatherer: CallGatherer[str, Classification] = CallGatherer(self._batch)
-        if self.manifest is None and (engine == "openvino" or precision == "int8"):
+        if self.manifest is None and asks_openvino(engine, precision):
             msg = f"{self.folder} was not trained here, such classifiers run on torch; leave engine and precision out"
             raise UnsupportedOptionError(msg)
 

@@ -9,25 +9,20 @@ from scipy.special import expit, softmax
 from llms.arrays import FloatArray
 from llms.device import Precision, autocast_for
 from llms.errors import ModelFolderError
-from llms.loading import quiet_loading
+from llms.loading import FROM_FOLDER, loading_from
 
 
 class SequenceClassifier:
     """Any transformers model with a classification head; it knows nothing of what lies out of scope."""
 
     def __init__(self, folder: Path, *, device: str, precision: Precision) -> None:
-        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        try:
-            with quiet_loading():
-                self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-                model, info = AutoModelForSequenceClassification.from_pretrained(
-                    folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-                )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            msg = f"{folder} cannot be loaded as a classifier: {error}"
-            raise ModelFolderError(msg) from error
+        with loading_from(folder, "a classifier"):
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, **FROM_FOLDER
+            )
         if missing := sorted(info["missing_keys"]):
             msg = (
                 f"{folder} lacks the weights of a classifier ({missing[0]}, ...), they would be random; "

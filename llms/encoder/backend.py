@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from llms.device import Precision, choose_device, wants_bfloat16
+from llms.device import INSTALL_OPENVINO, Precision, check_precision, choose_device, wants_bfloat16
 from llms.errors import OptionValueError, UnsupportedOptionError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ EmbeddingPrecision = Literal["auto", "float32", "bfloat16", "int8"]
 
 OPENING = threading.Lock()  # two threads that ask at once must not both load a model
 _ENGINES = ("auto", "torch", "openvino")
-_PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +86,7 @@ def check_encoder_options(*, engine: str, precision: str, device: str) -> None:
     if engine not in _ENGINES:
         msg = f"engine must be one of {', '.join(_ENGINES)}, got {engine!r}"
         raise OptionValueError(msg)
-    if precision not in _PRECISIONS:
-        msg = f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}"
-        raise OptionValueError(msg)
+    check_precision(precision)
     if engine == "torch" and precision == "int8":
         msg = "precision='int8' is OpenVINO's alone; set engine='openvino', or take 'bfloat16'"
         raise OptionValueError(msg)
@@ -167,7 +164,7 @@ def _reason_for_torch(
     if device != "cpu":
         return f"the model runs on {device}"
     if any(importlib.util.find_spec(name) is None for name in ("openvino", "nncf")):
-        return 'OpenVINO is not installed; it is faster here: pip install "tunechain[openvino]"'
+        return f"OpenVINO is not installed; it is faster here: {INSTALL_OPENVINO}"
     if find_export(wanted) is None:
         return f"the model was not exported to OpenVINO in {wanted} yet; engine='openvino' does it once"
     return ""

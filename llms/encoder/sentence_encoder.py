@@ -1,6 +1,7 @@
 """Sentence encoders on torch, loaded once and shared by embeddings and classifiers."""
 
 import functools
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +15,16 @@ from llms.device import Precision, autocast_for
 from llms.encoder.text_encoder import PreparedText, Role, TextEncoder
 from llms.encoder.tokenizer import EncoderTokenizer, take_tokenizer
 from llms.errors import EngineError, ModelFolderError
-from llms.loading import folder_stamp, quiet_loading
+from llms.loading import FROM_FOLDER, folder_stamp, loading_from
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _MAX_TOKENS_ON_GPU = 32_768  # in a forward pass; a CPU is busy with far fewer
 _CHARS_PER_TOKEN = 3  # a guess, to sort by, where the model's own library makes the tokens
+
+_DENSE = "SentenceTransformer"  # model_type of a dense encoder, also where none is named
+_INSTEAD = "take a SentenceTransformer, or for a CrossEncoder LocalReranker"
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +72,8 @@ class SentenceEncoder(TextEncoder):
         with torch.inference_mode():
             features = {name: torch.from_numpy(array) for name, array in tokenizer.inputs(batch).items()}
             output = self.model({name: tensor.to(self.device) for name, tensor in features.items()})
-            vectors: FloatArray = output["sentence_embedding"].float().cpu().numpy()  # (texts, dimension)
-        return vectors
+            vectors: FloatArray = output["sentence_embedding"].float().cpu().numpy()  # (texts, all dimensions)
+        return vectors[:, : self.dimension]  # fewer where the model was saved with `truncate_dim`
 
     def _encode_by_library(self, batch: Sequence[PreparedText]) -> FloatArray:
         """Return the vectors from the library's own methods, for pipelines that are not just tokens and layers."""
@@ -109,20 +113,22 @@ def open_sentence_transformer(folder: Path, *, device: str) -> "SentenceTransfor
     """Return the model in `folder` without touching the network and without running code from it.
 
     Raises:
-        ModelFolderError: if the folder's files do not fit together.
+        ModelFolderError: if the folder's files do not fit together, or give something else than a vector per text.
     """
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
-    try:
-        with quiet_loading():
-            return SentenceTransformer(
-                str(folder),
-                device=device,
-                local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        msg = f"{folder} cannot be loaded as a sentence encoder: {error}"
-        raise ModelFolderError(msg) from error
+    _refuse_other_kinds(folder)
+    with loading_from(folder, "a sentence encoder"):
+        return SentenceTransformer(str(folder), device=device, model_kwargs={"use_safetensors": True}, **FROM_FOLDER)
+
+
+def _refuse_other_kinds(folder: Path) -> None:
+    """Refuse what the library would turn into a dense encoder without a word: its vectors would mean nothing."""
+    path = folder / "config_sentence_transformers.json"
+    if not path.is_file():
+        return
+    with loading_from(folder, "a sentence encoder"):
+        kind = str(json.loads(path.read_text("utf-8")).get("model_type") or _DENSE)
+    if kind != _DENSE:
+        msg = f"{folder} holds a {kind}, not an encoder that gives one dense vector per text; {_INSTEAD}"
+        raise ModelFolderError(msg)

@@ -11,7 +11,7 @@ from llms.device import Precision, choose_device
 from llms.encoder.backend import EncoderChoice, choose_encoder, refuse_adapter
 from llms.encoder.text_encoder import TextEncoder
 from llms.errors import ModelFolderError
-from llms.loading import folder_fingerprint, refuse_code, resolve_model
+from llms.loading import folder_fingerprint, resolve_model
 from llms.manifest import (
     ADAPTER_FOLDER,
     MANIFEST_NAME,
@@ -20,6 +20,7 @@ from llms.manifest import (
     find_manifest_of,
     refuse_other_outputs,
 )
+from llms.model_folder import refuse_code
 
 # least cosine of a reference output's numbers and today's; int8 moves single numbers further than whole vectors
 _MIN_COSINE = {"int8": 0.9}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from llms.device import choose_device, wants_bfloat16
+from llms.device import INSTALL_OPENVINO, check_precision, choose_device, wants_bfloat16
 from llms.engines.engine import Engine
 from llms.errors import EngineError, OptionValueError, UnsupportedOptionError
 from llms.loading import folder_stamp
@@ -41,10 +41,11 @@ class EngineOptions:
     has_adapters: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an engine that does not exist."""
+        """Refuse an engine or a precision that does not exist."""
         if self.engine not in ENGINES:
             msg = f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}"
             raise OptionValueError(msg)
+        check_precision(self.precision)
         if self.kv_cache_bytes < 2**20:
             msg = f"the ceiling for keys and values must be at least 1 MiB, got {self.kv_cache_bytes} bytes"
             raise OptionValueError(msg)
@@ -91,7 +92,7 @@ def _reason_for_torch(options: EngineOptions) -> str:
     if options.has_adapters:
         return "adapters run on the torch engine only"
     if importlib.util.find_spec("openvino_genai") is None:
-        return 'OpenVINO is not installed; it is several times faster here: pip install "tunechain[openvino]"'
+        return f"OpenVINO is not installed; it is several times faster here: {INSTALL_OPENVINO}"
     return ""
 
 
@@ -120,7 +121,7 @@ def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
 
 def _openvino_precision(folder: Path, precision: str) -> "ExportPrecision":
     """Return the precision to export to; "auto" keeps that of the weights where this CPU multiplies it."""
-    if precision in ("float32", "bfloat16", "int8"):
+    if precision != "auto":
         return cast("ExportPrecision", precision)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     is_16_bit = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")

@@ -9,8 +9,9 @@ from typing import Any
 from llms.engines.torch_backend.loading import open_causal_model
 from llms.errors import ModelFolderError, OptionValueError
 from llms.finetuning.trainer.saving import refuse_foreign_folder, replace_folder
-from llms.loading import EXPORT_FOLDER, quiet_loading
+from llms.loading import quiet_loading
 from llms.manifest import MANIFEST_NAME, load_chat_manifest, save_manifest
+from llms.model_folder import EXPORT_FOLDER
 
 _HEAD_SIZE = 32
 _ROPE_THETA = 1e6  # at 10,000 too few pairs of so small a head stay comparable over a thousand tokens

@@ -16,7 +16,7 @@ from llms.encoder.token_batches import pad_rows, plan_batches
 from llms.encoder.tokenizer import longest_input
 from llms.encoder.trained_folders import resolve_base
 from llms.errors import ModelFolderError
-from llms.loading import folder_stamp, quiet_loading
+from llms.loading import FROM_FOLDER, folder_stamp, loading_from
 from llms.manifest import ADAPTER_FOLDER, RerankerManifest
 
 if TYPE_CHECKING:
@@ -216,23 +216,13 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
 def _read(folder: Path, **settings: Any) -> tuple[Any, Any, list[str]]:
     """Return model, tokenizer and the names of the weights that the folder lacks."""
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    try:
-        with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-                **settings,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        msg = f"{folder} cannot be loaded as a cross-encoder: {error}"
-        raise ModelFolderError(msg) from error
+    with loading_from(folder, "a cross-encoder"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **FROM_FOLDER, **settings
+        )
     if not tokenizer.is_fast:
         msg = f"{folder} has a tokenizer without tokenizer.json, which a reranker cannot share between threads"
         raise ModelFolderError(msg)

@@ -15,7 +15,7 @@ from llms.encoder.adapters import attach_adapter, body_of, share_weights, with_b
 from llms.encoder.tokenizer import longest_input
 from llms.encoder.trained_folders import resolve_base
 from llms.errors import ModelFolderError
-from llms.loading import folder_stamp, quiet_loading
+from llms.loading import FROM_FOLDER, folder_stamp, loading_from
 from llms.manifest import ADAPTER_FOLDER, TaggerManifest, load_manifest_of
 from llms.tagger.scheme import TagScheme
 from llms.tagger.token_tagger import TokenTagger
@@ -98,21 +98,11 @@ def load_network(folder: Path, *, num_tags: int | None = None) -> tuple[Any, Any
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
     head = {} if num_tags is None else {"num_labels": num_tags, "ignore_mismatched_sizes": True}
-    try:
-        with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model, info = AutoModelForTokenClassification.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                **head,
-            )
-    except _LOAD_ERRORS as error:
-        msg = f"{folder} cannot be loaded as a tagger: {error}; take an encoder in the form of transformers"
-        raise ModelFolderError(msg) from error
+    with loading_from(folder, "a tagger"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
+        model, info = AutoModelForTokenClassification.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, dtype=torch.float32, **FROM_FOLDER, **head
+        )
     body = f"{model.base_model_prefix}."
     missing = sorted(name for name in info["missing_keys"] if num_tags is None or name.startswith(body))
     if missing:

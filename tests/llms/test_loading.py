@@ -1,13 +1,15 @@
 """From a reference to a checked folder: every refusal says what is wrong and what to do."""
 
 import json
+import os
 import shutil
 
 import pytest
 
 from llms import LocalChatModel, LocalEmbeddings, loading
 from llms.errors import ModelFolderError, ModelNotFoundError, TuneChainError, UnsafeModelError
-from llms.loading import check_model_folder, folder_fingerprint, folder_stamp, resolve_model
+from llms.loading import folder_fingerprint, folder_stamp, resolve_model
+from llms.model_folder import check_model_folder
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_pickled_weights_beside_safetensors_are_tolerated(folder):
     assert resolve_model(folder) == folder
 
 
-@pytest.mark.parametrize("name", ["modeling_tiny.py", "sub/helper.py", "native.so"])
+@pytest.mark.parametrize("name", ["modeling_tiny.py", "sub/helper.py", "native.so", "SETUP.PY", "openvino/evil.py"])
 def test_program_code_in_the_folder_is_refused(folder, name):
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("raise SystemExit", encoding="utf-8")
@@ -80,12 +82,66 @@ def test_program_code_in_the_folder_is_refused(folder, name):
         resolve_model(folder)
 
 
+def _change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | values), encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "generation_config.json"])
 def test_a_configuration_that_asks_for_code_is_refused(folder, name):
-    content = json.loads((folder / name).read_text("utf-8")) | {"auto_map": {"AutoModel": "evil--repo.Model"}}
-    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    _change(folder / "config.json", model_type="not-in-transformers")
+    _change(folder / name, auto_map={"AutoModel": "evil--repo.Model"})
     with pytest.raises(UnsafeModelError, match=rf"{name} asks for code of its own \('auto_map'\)"):
         resolve_model(folder)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"text_config": {"auto_map": {"AutoModel": "evil--repo.Model"}}, "model_type": "not-in-transformers"},
+        {"layers": [{"_attn_implementation_internal": "evil/kernel"}]},
+        {"custom_pipelines": {"x": {"impl": "evil.Pipeline"}}},
+    ],
+)
+def test_code_that_is_asked_for_deep_in_a_configuration_is_refused(folder, values):
+    _change(folder / "config.json", **values)
+    with pytest.raises(UnsafeModelError, match=r"config\.json asks for code of its own"):
+        resolve_model(folder)
+
+
+def test_a_configuration_too_large_to_be_one_is_refused_unread(folder):
+    _change(folder / "config.json", auto_map={"AutoModel": "evil--repo.Model"}, model_type="x")
+    with (folder / "config.json").open("a") as file:
+        file.write(" " * 10_100_000)
+    with pytest.raises(ModelFolderError, match=r"config\.json is larger than 10,000,000 bytes"):
+        resolve_model(folder)
+
+
+def test_an_architecture_that_transformers_has_is_taken_and_the_code_it_names_is_not_used(folder):
+    for name in ("config.json", "tokenizer_config.json"):
+        _change(
+            folder / name,
+            auto_map={"AutoModelForCausalLM": "evil--repo.Model", "AutoTokenizer": [None, "evil--repo.T"]},
+        )
+    assert len(LocalChatModel(model=str(folder), engine="torch", max_tokens=3).invoke("hello").content) == 3
+
+
+def test_what_is_no_ordinary_file_is_refused_at_once(folder):
+    os.mkfifo(folder / "vocab.json")
+    with pytest.raises(ModelFolderError, match=r"vocab\.json is no ordinary file"):
+        resolve_model(folder)
+
+
+def test_settings_nested_without_end_are_refused(folder):
+    (folder / "generation_config.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ModelFolderError, match="nests its values too deeply"):
+        resolve_model(folder)
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq", "compressed-tensors"])
+def test_weights_quantised_elsewhere_are_refused_with_what_to_take_instead(folder, method):
+    _change(folder / "config.json", quantization_config={"quant_method": method, "bits": 4, "group_size": 32})
+    with pytest.raises(ModelFolderError, match=rf"quantised by {method}.*original weights, or a GGUF file"):
+        LocalChatModel(model=str(folder), engine="torch").invoke("hello")
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])
@@ -151,7 +207,7 @@ def test_cut_weights_are_a_typed_error_at_the_first_call(folder):
 
 def test_an_encoder_is_no_chat_model(encoder_folder):
     with pytest.raises(ModelFolderError, match="lacks weights"):
-        LocalChatModel(model=str(encoder_folder)).invoke("hello")
+        LocalChatModel(model=str(encoder_folder), engine="torch").invoke("hello")
 
 
 def test_an_encoder_module_from_elsewhere_is_not_imported(encoder_folder, tmp_path):

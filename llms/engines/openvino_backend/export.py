@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llms.engines.openvino_backend.graph import cache_shapes, refusal, stateful_graph
 from llms.engines.torch_backend.engine import end_token_ids
 from llms.errors import EngineError
-from llms.loading import folder_fingerprint, quiet_loading
+from llms.loading import FROM_FOLDER, folder_fingerprint, quiet_loading
 from llms.openvino_export import ExportPrecision, export_folder, export_once, read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -95,17 +95,16 @@ def _load_decoder(folder: Path) -> "PreTrainedModel":
 
     try:
         with quiet_loading():
-            config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            config: Any = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
             if config.is_encoder_decoder:
                 raise EngineError(refusal("it is an encoder with a decoder"))
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
-                local_files_only=True,
                 use_safetensors=True,
-                trust_remote_code=False,
                 dtype=torch.float32,
                 attn_implementation="sdpa",
                 output_loading_info=True,
+                **FROM_FOLDER,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if isinstance(error, EngineError):
@@ -134,7 +133,7 @@ def _write_tokenizer(folder: Path, work: Path) -> int | None:
 
     try:
         with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
         graphs = convert_tokenizer(tokenizer, with_detokenizer=True)
         _blank_control_tokens(graphs[1], tokenizer.all_special_ids)
     except Exception as error:  # each kind of tokenizer fails in its own way

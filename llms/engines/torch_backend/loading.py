@@ -5,16 +5,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llms.device import wants_bfloat16
-from llms.errors import ModelFolderError, OptionValueError
-from llms.loading import folder_stamp, quiet_loading
+from llms.device import check_precision, wants_bfloat16
+from llms.errors import ModelFolderError
+from llms.loading import FROM_FOLDER, folder_stamp, loading_from
 from llms.manifest import MANIFEST_NAME, load_chat_manifest, refuse_other_outputs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-_PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 _LOADING = threading.Lock()  # two threads that ask at once must not both load
 
 
@@ -30,9 +29,7 @@ def load_network(folder: Path, *, device: str, precision: str = "auto") -> "PreT
         ModelFolderError: if the folder is no causal language model, weights are missing or not finite, or a model
             trained here does not go on as it did when it was saved.
     """
-    if precision not in _PRECISIONS:
-        msg = f"precision must be one of {', '.join(_PRECISIONS)}, got {precision!r}"
-        raise OptionValueError(msg)
+    check_precision(precision)
     with _LOADING:
         return _load_network(folder, folder_stamp(folder), device, precision)
 
@@ -43,17 +40,12 @@ def open_causal_model(folder: Path, *, dtype: Any = "auto") -> "PreTrainedModel"
     Raises:
         ModelFolderError: if the folder is no causal language model, or weights are missing.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    try:
-        with quiet_loading():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        msg = f"{folder} cannot be loaded as a causal language model: {error}"
-        raise ModelFolderError(msg) from error
+    with loading_from(folder, "a causal language model"):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, dtype=dtype, output_loading_info=True, **FROM_FOLDER
+        )
     model: PreTrainedModel = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):
         msg = f"{folder} lacks weights ({missing[0]}, ...), they would be random; copy the whole folder again"

@@ -13,11 +13,11 @@ from llms.engines.torch_backend.loading import load_network
 from llms.engines.torch_backend.rows import forward, takes
 from llms.finetuning.chat.data import IGNORED, ChatExample, build_examples
 from llms.finetuning.data.conversations import Conversation
-from llms.loading import quiet_loading
+from llms.loading import open_tokenizer
 from llms.manifest import check_chat_folder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def measure_conversations(
     check_chat_folder(model)
     network = load_network(model, device=choose_device(device))
     adapted = load_adapter(network, Adapter.at(adapter)) if adapter else AdaptedNetwork(network)
-    tokenizer = _load_tokenizer(adapter or model)
+    tokenizer = open_tokenizer(adapter or model)
     context_tokens = getattr(network.config, "max_position_embeddings", None) or math.inf
     total, num_tokens, num_too_long = 0.0, 0, 0
     for conversation in conversations:
@@ -89,11 +89,3 @@ def _loss_of(example: ChatExample, adapted: AdaptedNetwork) -> float:
     logits = forward(network, input_ids=ids, past_key_values=adapted.new_cache(), **inputs)[0, :-1]
     is_learnt = wanted != IGNORED
     return float(torch.nn.functional.cross_entropy(logits[is_learnt].float(), wanted[is_learnt], reduction="sum"))
-
-
-def _load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    with quiet_loading():
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return tokenizer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from typing_extensions import override
 
 from llms.engines.torch_backend.loading import open_causal_model
@@ -25,7 +25,7 @@ from llms.finetuning.trainer.methods import (
     save_adapter,
 )
 from llms.finetuning.trainer.trainer import TrainingRun, num_training_steps, run_training, training_fingerprint
-from llms.loading import quiet_loading
+from llms.loading import open_tokenizer, quiet_loading
 from llms.manifest import TokenReference
 
 if TYPE_CHECKING:
@@ -144,12 +144,7 @@ class _Network(nn.Module):
 
 def _load(base: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     model = open_causal_model(base)
-    try:
-        with quiet_loading():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        msg = f"the tokenizer in {base} cannot be loaded: {error}"
-        raise ModelFolderError(msg) from error
+    tokenizer = open_tokenizer(base)
     if not tokenizer.chat_template:
         msg = f"{base} has no chat template; add the chat_template.jinja of the model's instruct version"
         raise ModelFolderError(msg)

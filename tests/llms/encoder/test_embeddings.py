@@ -116,6 +116,27 @@ def test_a_pipeline_of_another_kind_is_run_by_its_own_library(encoder_folder, tm
     )
 
 
+def _saved_with(folder, **values):
+    path = folder / "config_sentence_transformers.json"
+    saved = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    path.write_text(json.dumps(saved | values), encoding="utf-8")
+    return folder
+
+
+def test_vectors_are_as_short_as_the_model_was_saved_to_make_them(folder):
+    embeddings = LocalEmbeddings(_saved_with(folder, truncate_dim=3), engine="torch", precision="float32")
+    expected = embeddings._encoder.model.encode(TEXTS, normalize_embeddings=True)
+    assert embeddings.dimension == 3
+    assert embeddings.embed_array(TEXTS) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["SparseEncoder", "CrossEncoder", "MultiVectorEncoder"])
+def test_a_model_that_gives_no_dense_vector_is_refused(folder, kind):
+    embeddings = LocalEmbeddings(_saved_with(folder, model_type=kind), engine="torch")
+    with pytest.raises(ModelFolderError, match=f"holds a {kind}, not an encoder that gives one dense vector"):
+        embeddings.embed_query("card")
+
+
 def test_an_array_has_one_row_per_text(encoder_folder):
     embeddings = LocalEmbeddings(encoder_folder)
     vectors = embeddings.embed_array(["card", "refund", "card"])

@@ -145,6 +145,21 @@ def test_an_export_too_far_from_torch_is_refused_and_the_number_is_named(plain, 
     assert list((plain / "openvino").iterdir()) == []  # nothing half-written is left
 
 
+def test_an_export_whose_vectors_are_no_numbers_is_refused_in_these_words(plain, monkeypatch):
+    encode = encoder_export.OpenVinoEncoder.encode
+    monkeypatch.setattr(encoder_export.OpenVinoEncoder, "encode", lambda self, texts: encode(self, texts) * np.nan)
+    with pytest.raises(EngineError, match=rf"{len(PROBES)} of {len(PROBES)} of its vectors are no numbers"):
+        LocalEmbeddings(plain, engine="openvino", precision="float32").embed_query("card")
+
+
+def test_vectors_are_as_short_as_the_model_was_saved_to_make_them(plain):
+    path = plain / "config_sentence_transformers.json"
+    path.write_text(json.dumps({"truncate_dim": 3}), encoding="utf-8")
+    exported = LocalEmbeddings(plain, engine="openvino", precision="float32")
+    expected = LocalEmbeddings(plain, engine="torch", precision="float32").embed_array(TEXTS)
+    assert exported.embed_array(TEXTS) == pytest.approx(expected, abs=1e-3)
+
+
 def test_what_was_measured_is_written_down(exported):
     manifest = read_manifest(exported / "openvino" / "encoder-int8")
     assert manifest["identity"]["fingerprint"] == folder_fingerprint(exported)
