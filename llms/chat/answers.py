@@ -1,9 +1,11 @@
 """Token ids to an answer: text, reasoning and tool calls, whole or as a stream."""
 
+import ast
+import contextlib
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +13,22 @@ from langchain_core.messages import InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.messages.tool import tool_call_chunk as new_call_chunk
 
+from llms.chat.json_scanner import JsonScanner, MarkGuard
 from llms.chat.tool_formats import Dialect, Tool, read_call
 from llms.chat.untagged_calls import UntaggedCall, UntaggedCallReader
 
 # the beginning of a call's JSON up to its arguments, which can be passed on as they come from there
-_CALL_HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*')
+_CALL_HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)')
+_AFTER_CALLS = re.compile(r"[}\s]*`*\s*")  # a brace too many, the end of a code fence
+_FENCE = re.compile(r"\A```[\w-]*\s+")
+_PYTHON_TYPES: dict[str, Any] = {
+    "array": list,
+    "object": dict,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
+_DECODER = json.JSONDecoder(strict=False)
 
 
 @dataclass(slots=True)
@@ -47,6 +60,8 @@ class _OpenCall:
     name: str | None = None  # until it was passed on
     arguments_from: int | None = None  # where the arguments begin in `body`
     num_passed: int = 0  # characters of the arguments passed on
+    arguments: JsonScanner = field(default_factory=JsonScanner)
+    has_all_arguments: bool = False
 
 
 class AnswerReader:
@@ -71,6 +86,8 @@ class AnswerReader:
         self._tail = ""  # the last character so far, white space not counted
         marks = [mark for mark in (dialect.reasoning_marks[0], dialect.call_opening) if mark]
         opened_at = max(prefix.rfind(mark) for mark in marks)
+        opening = dialect.call_opening if tools else ""
+        self._guard = MarkGuard(opening, dialect.call_closing, dialect.reasoning_marks, prefix=prefix)
         self._parser = self._new_parser(prefix[opened_at:] if opened_at >= 0 else "")
         for event in self._parser.initial_events:  # a region that the prompt opened
             self._handle(event, AnswerPart())
@@ -80,7 +97,8 @@ class AnswerReader:
         part = AnswerPart()
         if text:
             self._tail = (self._tail + text).rstrip()[-1:]
-            self._process(lambda: self._parser.feed(text), part)
+            guarded = self._guard.feed(text)
+            self._process(lambda: self._parser.feed(guarded), part)
         return part
 
     def finish(self) -> AnswerPart:
@@ -169,11 +187,13 @@ class AnswerReader:
             call.arguments_from = head.end()
             call.name = json.loads(head[1], strict=False)
             self._num_calls = call.index + 1
-        # the last brace closes the call, not its arguments, and is not known to be the last one until the end; some
-        # models close a code fence behind it
-        arguments = call.body[call.arguments_from :].rstrip("` \t\r\n").removesuffix("}")
-        new = arguments[call.num_passed :]
-        call.num_passed = max(call.num_passed, len(arguments))
+        new = ""
+        for char in call.body[call.arguments_from + call.num_passed :]:
+            if call.has_all_arguments:  # what closes the call, or another call
+                break
+            new += char
+            call.has_all_arguments = call.arguments.step(char)
+        call.num_passed += len(new)
         if call.name is not None or new:  # the name goes out once, with whatever is there of the arguments
             call_id = call.call_id if call.name is not None else None
             part.call_chunks.append(new_call_chunk(name=call.name, args=new, id=call_id, index=call.index))
@@ -184,7 +204,7 @@ class AnswerReader:
             if self._is_finishing and not isinstance(value, str) and not self._tail.endswith(">"):
                 msg = "it was cut off"
                 raise ValueError(msg)
-            calls = _read_calls(value)
+            calls = [(name, self._typed(name, arguments)) for name, arguments in _read_calls(value)]
         except ValueError as error:
             self._add_invalid(call.body, str(error))
             if call.arguments_from is None and call.body.strip():
@@ -194,10 +214,18 @@ class AnswerReader:
         for offset, (name, arguments) in enumerate(calls):
             call_id = call.call_id if not offset else _new_id()
             self._answer.tool_calls.append(tool_call(name=name, args=arguments, id=call_id))
-            if call.arguments_from is None:
+            if call.arguments_from is None or offset:
                 text = json.dumps(arguments, ensure_ascii=False)
                 part.call_chunks.append(new_call_chunk(name=name, args=text, id=call_id, index=call.index + offset))
         self._num_calls = call.index + len(calls)
+
+    def _typed(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments as their tool's schema types them, where the dialect writes values as bare text."""
+        if self._dialect.name not in ("xml", "glm"):
+            return arguments
+        tool = next((tool["function"] for tool in self._tools if tool["function"]["name"] == name), {})
+        properties = (tool.get("parameters") or {}).get("properties") or {}
+        return {key: _as_schema_types(value, properties.get(key) or {}) for key, value in arguments.items()}
 
     def _add_invalid(self, body: str, reason: str) -> None:
         head = _CALL_HEAD.match(body)
@@ -213,16 +241,36 @@ def _read_calls(value: Any) -> list[tuple[str, dict[str, Any]]]:
     Raises:
         ValueError: if it is no call.
     """
-    content = _load_json(value) if isinstance(value, str) else value
-    calls: Sequence[Any] = content if isinstance(content, list) else [content]
+    contents = _load_values(value) if isinstance(value, str) else [value]
+    calls = [call for content in contents for call in (content if isinstance(content, list) else [content])]
     return [read_call(call) for call in calls]
 
 
-def _load_json(text: str) -> Any:
+def _load_values(text: str) -> list[Any]:
+    """Return the JSON values of a region: mostly one, though some models write call after call between two tags."""
     named = re.fullmatch(r"\s*([\w.-]+)\s*(?:\[ARGS\])?\s*(\{.*\})\s*", text, re.DOTALL)  # Mistral's later form
     if named:
-        return {"name": named[1], "arguments": json.loads(named[2], strict=False)}
-    return json.loads(text.strip().removesuffix("```"), strict=False)
+        return [{"name": named[1], "arguments": json.loads(named[2], strict=False)}]
+    values = []
+    rest = _FENCE.sub("", text.strip(), count=1)
+    while not values or not _AFTER_CALLS.fullmatch(rest):
+        value, end = _DECODER.raw_decode(rest)
+        values.append(value)
+        rest = rest[end:].lstrip(", \t\r\n")
+    return values
+
+
+def _as_schema_types(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a text as the list, object, number or truth value that a schema asks for, also in Python's notation."""
+    wanted = _PYTHON_TYPES.get(str(schema.get("type")))
+    if not isinstance(value, str) or wanted is None:
+        return value
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            found = read(value.strip())
+            if isinstance(found, wanted) and (wanted is bool or not isinstance(found, bool)):
+                return found
+    return value
 
 
 def _new_id() -> str:

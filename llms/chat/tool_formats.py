@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from llms.engines.constraints import Constraint, InOrder, JsonSchema, OneOf, Text, closed_schema
@@ -24,13 +24,15 @@ class Dialect:
             content.
         arguments_key: what the JSON of a call names its arguments.
         call_opening: text before the JSON of a call.
+        call_closing: text behind it.
         reads_tools: whether the chat template shows tools to the model; if not, we do, in a system turn.
     """
 
-    name: Literal["hermes", "llama3", "mistral", "xml", "own"]
+    name: Literal["hermes", "llama3", "mistral", "xml", "glm", "harmony", "own"]
     fields: dict[str, dict[str, Any]] = field(hash=False)
     arguments_key: str = "arguments"
     call_opening: str = ""
+    call_closing: str = ""
     reads_tools: bool = True
 
     @property
@@ -56,9 +58,19 @@ _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _THINK = {"open": "<think>", "close": "</think>", "content": "text"}
 _TAGGED_CALL = {"open_pattern": r"\s*<tool_call>", "close": "</tool_call>", "repeats": True, "content": "text"}
 
-_HERMES = Dialect("hermes", {"reasoning_content": _THINK, "tool_calls": _TAGGED_CALL}, call_opening="<tool_call>")
-_OWN = Dialect(
-    "own", {"reasoning_content": _THINK, "tool_calls": _TAGGED_CALL}, call_opening="<tool_call>", reads_tools=False
+_HERMES = Dialect(
+    "hermes",
+    {"reasoning_content": _THINK, "tool_calls": _TAGGED_CALL},
+    call_opening="<tool_call>",
+    call_closing="</tool_call>",
+)
+_OWN = replace(_HERMES, name="own", reads_tools=False)
+_OWN_AFTER_CHANNEL = replace(  # Gemma 4 and its kin, whose own way to write calls is not known here
+    _OWN,
+    fields={
+        "reasoning_content": {"open": "<|channel>thought", "close": "<channel|>", "content": "text"},
+        "tool_calls": _TAGGED_CALL,
+    },
 )
 _MISTRAL = Dialect(
     "mistral",
@@ -96,6 +108,42 @@ _XML = Dialect(
 )
 
 
+_GLM = Dialect(
+    "glm",
+    {
+        "reasoning_content": _THINK,
+        "tool_calls": {
+            "open_pattern": r"\s*<tool_call>\s*(?P<name>[\w.-]+)",
+            "close": "</tool_call>",
+            "repeats": True,
+            "content": "xml-inline",
+            "content_args": {"tag_pattern": r"<arg_key>(?P<key>.*?)</arg_key>\s*<arg_value>(?P<value>.*?)</arg_value>"},
+            "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+        },
+    },
+)
+_HARMONY = Dialect(  # gpt-oss
+    "harmony",
+    {
+        "reasoning_content": {"open": "<|channel|>analysis<|message|>", "close": "<|end|>", "content": "text"},
+        "tool_calls": {
+            "open_pattern": r"(?:<\|start\|>assistant)?(?:<\|channel\|>commentary)? to=functions\.(?P<name>[\w.-]+)"
+            r"(?:<\|channel\|>commentary)?\s*(?:<\|constrain\|>)?(?:json)?<\|message\|>",
+            "close": "<|call|>",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+        },
+        "final": {
+            "open_pattern": r"(?:<\|start\|>assistant)?<\|channel\|>(?:final|commentary)<\|message\|>",
+            "close": "<|end|>",
+            "repeats": True,
+            "content": "text",
+        },
+    },
+)
+
+
 def dialect_of(tokenizer: "PreTrainedTokenizerBase") -> Dialect:
     """Return the dialect of the model whose tokenizer this is.
 
@@ -108,10 +156,15 @@ def dialect_of(tokenizer: "PreTrainedTokenizerBase") -> Dialect:
 
 @functools.lru_cache(maxsize=16)
 def _dialect_of(template: str) -> Dialect:
+    if "<|channel>thought" in template:
+        return _OWN_AFTER_CHANNEL
+    if "<|channel|>analysis" in template:
+        return _HARMONY
     if not _reads(template, "tools"):
         return _OWN
     marks = (
         ("<function=", _XML),
+        ("<arg_key>", _GLM),
         ("<tool_call>", _HERMES),
         ("[TOOL_CALLS]", _MISTRAL),
         ("python_tag", _LLAMA3),
@@ -188,9 +241,11 @@ def read_call(call: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         msg = "expected a JSON object with a name"
         raise ValueError(msg)
-    arguments = call.get("arguments", call.get("parameters", {}))
+    arguments = call.get("arguments", call.get("parameters"))
     if isinstance(arguments, str):
-        arguments = json.loads(arguments)
+        arguments = json.loads(arguments, strict=False)
+    if arguments is None:  # a function without parameters
+        arguments = {}
     if not isinstance(arguments, dict):
         msg = "the arguments are no JSON object"
         raise ValueError(msg)

@@ -23,6 +23,8 @@ TEMPLATES = {
     "llama3": "{% for tool in tools %}{{ tool }}{% endfor %}<|python_tag|>",
     "mistral": "{% for tool in tools %}{{ tool }}{% endfor %}[TOOL_CALLS]",
     "xml": "{% for tool in tools %}{{ tool }}{% endfor %}<tool_call><function=",
+    "glm": "{% for tool in tools %}{{ tool }}{% endfor %}<tool_call><arg_key>",
+    "harmony": "{% for tool in tools %}{{ tool }}{% endfor %}<|channel|>analysis<|message|>",
     "own": "{{ messages[0].content }}",
 }
 CALLS = {
@@ -31,6 +33,8 @@ CALLS = {
     "llama3": '{"name": "look_up", "parameters": {"a": 1}}',
     "mistral": '[TOOL_CALLS][{"name": "look_up", "arguments": {"a": 1}}]',
     "xml": "<tool_call>\n<function=look_up>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>",
+    "glm": "<tool_call>look_up\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>",
+    "harmony": '<|channel|>commentary to=functions.look_up <|constrain|>json<|message|>{"a": 1}<|call|>',
 }
 
 
@@ -129,6 +133,100 @@ def test_the_later_form_of_mistral_is_read_too():
     assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("look_up", {"a": 1})]
 
 
+def _both(answer, message):
+    """Return name and arguments of the calls, which must be the same whole and streamed."""
+    calls = [(call["name"], call["args"]) for call in answer.tool_calls]
+    assert [(call["name"], call["args"]) for call in message.tool_calls] == calls
+    assert answer.invalid_tool_calls == message.invalid_tool_calls == []
+    return calls
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize(
+    "words",
+    ["what does </tool_call> mean?", "the text <tool_call> here", "</tool_call", "<think>", '"</tool_call>"', "a\n<b>"],
+)
+@pytest.mark.parametrize("name", ["hermes", "own"])
+def test_marks_inside_an_argument_are_words(name, words, size):
+    call = json.dumps({"name": "look_up", "arguments": {"a": words}})
+    answer, message = read(name, f"Well.\n<tool_call>\n{call}\n</tool_call>\nDone.", size=size)
+    assert _both(answer, message) == [("look_up", {"a": words})]
+    assert answer.content == message.text
+    assert answer.content.split() == ["Well.", "Done."]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_marks_of_mistral_inside_an_argument_are_words(size):
+    call = '[TOOL_CALLS][{"name": "look_up", "arguments": {"a": "the mark [TOOL_CALLS] and ] }"}}]'
+    assert _both(*read("mistral", call, size=size)) == [("look_up", {"a": "the mark [TOOL_CALLS] and ] }"})]
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize(
+    ("body", "calls"),
+    [
+        ('{"name": "look_up", "arguments": {"a": 1}}\n{"name": "search", "arguments": {"a": 2}}', [1, 2]),
+        ('{"name": "look_up", "arguments": {"a": 1}}, {"name": "search", "arguments": {"a": 2}}', [1, 2]),
+        ('{"name": "look_up", "arguments": {"a": 1}}}', [1]),
+        ('{"name": "look_up", "arguments": "{\\"a\\": 1}"}', [1]),
+        ('{"arguments": {"a": 1}, "name": "look_up"}', [1]),
+        ('```json\n{"name": "look_up", "arguments": {"a": 1}}\n```', [1]),
+        ('{"name": "look_up", "arguments": null}', [None]),
+        ('{"name": "look_up"}', [None]),
+    ],
+)
+def test_what_small_models_make_of_a_call_is_read_whole_and_streamed(body, calls, size):
+    found = _both(*read("hermes", f"<tool_call>\n{body}\n</tool_call>", size=size))
+    names = ["look_up", "search"]
+    assert found == [(names[i], {} if value is None else {"a": value}) for i, value in enumerate(calls)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("array", "['a', 'b']", ["a", "b"]),
+        ("array", '["a", "b"]', ["a", "b"]),
+        ("object", "{'x': True}", {"x": True}),
+        ("boolean", "True", True),
+        ("boolean", "false", False),
+        ("number", "1.5", 1.5),
+        ("integer", "yes", "yes"),
+        ("array", "open('x')", "open('x')"),
+        ("string", "007", "007"),
+        ("string", "['a']", "['a']"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("xml", "<tool_call>\n<function=tag>\n<parameter=a>\n{}\n</parameter>\n</function>\n</tool_call>"),
+        ("glm", "<tool_call>tag\n<arg_key>a</arg_key>\n<arg_value>{}</arg_value>\n</tool_call>"),
+    ],
+)
+def test_bare_values_become_what_the_schema_asks_for(name, call, kind, text, value):
+    tool = {"name": "tag", "parameters": {"type": "object", "properties": {"a": {"type": kind}}}}
+    tools = [{"type": "function", "function": tool}]
+    assert _both(*read(name, call.replace("{}", text), tools=tools)) == [("tag", {"a": value})]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        (
+            TEMPLATES["harmony"],
+            "<|channel|>analysis<|message|>Let me see.<|end|><|start|>assistant<|channel|>final<|message|>It is 4.",
+        ),
+        ("{{ messages }}<|channel>thought", "<|channel>thought\nLet me see.<channel|>It is 4."),
+    ],
+)
+def test_reasoning_in_channels_is_no_content(template, text, size, monkeypatch):
+    monkeypatch.setitem(TEMPLATES, "channels", template)
+    answer, message = read("channels", text, size=size)
+    assert (answer.reasoning.strip(), answer.content) == ("Let me see.", "It is 4.")
+    assert message.text == answer.content
+
+
 def test_json_that_is_no_call_is_text():
     answer, _ = read("llama3", 'See {"x": 1}.')
     assert (answer.content, answer.tool_calls) == ('See {"x": 1}.', [])
@@ -144,8 +242,6 @@ JSON = st.recursive(
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=4), st.integers(1, 9))
 def test_any_arguments_survive_streaming(arguments, size):
     body = json.dumps({"name": "look_up", "arguments": arguments}, ensure_ascii=False)
-    if "</tool_call>" in body:
-        return
     answer, message = read("hermes", f"<tool_call>\n{body}\n</tool_call>", size=size)
     assert [call["args"] for call in answer.tool_calls] == [arguments]
     assert [json.loads(chunk["args"]) for chunk in message.tool_call_chunks] == [arguments]
