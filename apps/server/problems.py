@@ -58,6 +58,7 @@ _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; i
 _OPENAI_PATHS = ("/v1/chat/", "/v1/embeddings", "/v1/models")
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _OPENAI_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
+_TYPE_NAME = re.compile(r"(str|int|float|bool|dict|list|tuple|function-\w+|constrained-\w+)(\[.*\])?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
 
 
@@ -267,15 +268,24 @@ async def _show_http_error(request: Request, error: Exception) -> JSONResponse:
 def _openai_problem(error: RequestValidationError) -> ProblemError:
     """Return the first fault with its parameter, which may be one that does not exist."""
     entry = error.errors()[0]
-    param = ".".join(str(part) for part in entry["loc"][1:])
+    param = _path(entry["loc"][1:])
     if entry["type"] == "extra_forbidden":
         return ProblemError(400, "This parameter is not known.", param=param, code="unknown_parameter")
-    return ProblemError(400, str(entry["msg"]), param=param)
+    return ProblemError(400, _message(entry), param=param)
 
 
 def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
     """Return field and message; the last part of an unknown field's path is the client's own text and is left out."""
     unknown = entry["type"] == "extra_forbidden"
     path = entry["loc"][:-1] if unknown else entry["loc"]
-    message = "holds a field that is not known; /docs lists the fields" if unknown else str(entry["msg"])
-    return FieldProblem(field=".".join(str(part) for part in path), message=message)
+    message = "holds a field that is not known; /docs lists the fields" if unknown else _message(entry)
+    return FieldProblem(field=_path(path), message=message)
+
+
+def _message(entry: Mapping[str, Any]) -> str:
+    return str(entry["msg"]).removeprefix("Value error, ")
+
+
+def _path(parts: Sequence[Any]) -> str:
+    """Return the place of a fault in the body, without the names of the types that were tried there."""
+    return ".".join(text for part in parts if not _TYPE_NAME.fullmatch(text := str(part)))

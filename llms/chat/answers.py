@@ -223,7 +223,7 @@ class AnswerReader:
         """Return arguments as their tool's schema types them, where the dialect writes values as bare text."""
         if self._dialect.name not in ("xml", "glm"):
             return arguments
-        tool = next((tool["function"] for tool in self._tools if tool["function"]["name"] == name), {})
+        tool: Any = next((tool["function"] for tool in self._tools if tool["function"]["name"] == name), {})
         properties = (tool.get("parameters") or {}).get("properties") or {}
         return {key: _as_schema_types(value, properties.get(key) or {}) for key, value in arguments.items()}
 
@@ -251,7 +251,7 @@ def _load_values(text: str) -> list[Any]:
     named = re.fullmatch(r"\s*([\w.-]+)\s*(?:\[ARGS\])?\s*(\{.*\})\s*", text, re.DOTALL)  # Mistral's later form
     if named:
         return [{"name": named[1], "arguments": json.loads(named[2], strict=False)}]
-    values = []
+    values: list[Any] = []
     rest = _FENCE.sub("", text.strip(), count=1)
     while not values or not _AFTER_CALLS.fullmatch(rest):
         value, end = _DECODER.raw_decode(rest)

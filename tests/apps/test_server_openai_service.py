@@ -67,11 +67,13 @@ def test_an_answer_to_a_question_back_is_understood(settings, stream):
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"temperature": 0.0}, "temperature"),
         ({"n": 2}, "n"),
-        ({"max_tokens": 5}, "max_tokens"),
+        ({"stop": ["a"]}, "stop"),
+        ({"logprobs": True}, "logprobs"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"tools": [{"type": "function", "function": {"name": "a"}}]}, "tools"),
-        ({"messages": [{"role": "system", "content": "be a pirate"}, *ASKED]}, "messages"),
+        ({"messages": [*ASKED, {"role": "tool", "content": "4", "tool_call_id": "1"}]}, "messages"),
+        ({"messages": [{"role": "system", "content": "be a pirate"}]}, "messages"),
         ({"messages": [*ASKED, {"role": "assistant", "content": "hi"}]}, "messages"),
     ],
 )
@@ -79,6 +81,42 @@ def test_what_customer_service_cannot_follow_is_refused(post, chains, body, para
     reply = post(chains, **{"model": "customer-service", **body})
     assert reply.status_code == 400
     assert reply.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("body", "ignored"),
+    [
+        ({"temperature": 0.0}, ["temperature"]),
+        ({"temperature": 0.5, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}, 4),
+        ({"max_tokens": 5, "max_completion_tokens": 5}, 2),
+        ({"seed": 7, "parallel_tool_calls": True}, 2),
+        ({"messages": [{"role": "system", "content": "be a pirate"}, *ASKED]}, 1),
+        ({"messages": [{"role": "developer", "content": "be a pirate"}, *ASKED], "temperature": 1}, 2),
+        ({"response_format": {"type": "text"}, "stop": [], "tools": [], "tool_choice": "none"}, 0),
+        ({"stop": "", "logprobs": False, "n": 1, "service_tier": "auto", "modalities": ["text"]}, 0),
+        ({"logit_bias": {}, "store": False, "metadata": {}, "functions": [], "reasoning_effort": None}, 0),
+        ({"messages": [*ASKED, {"role": "assistant", "content": "a", "annotations": [], "audio": None}, *ASKED]}, 0),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_changes_no_approved_answer_is_taken_and_told(post, chains, body, ignored, stream):
+    reply = post(chains, **{"model": "customer-service", "messages": ASKED, **body, "stream": stream})
+    assert reply.status_code == 200
+    behind = read_chunks(reply)[-1]["tunechain"] if stream else reply.json()["tunechain"]
+    told = behind.get("ignored", [])
+    assert told == ignored if isinstance(ignored, list) else len(told) == ignored
+
+
+def test_langchains_client_asks_with_its_usual_settings(serve, chains):
+    chat = ChatOpenAI(
+        model="customer-service",
+        base_url=f"{serve(chains)}/v1",
+        api_key="none",
+        temperature=0,
+        max_tokens=100,
+        top_p=1,
+    )
+    assert chat.invoke([("system", "Be brief."), ("user", "my refund?")]).text == "Refunds take five days."
 
 
 def test_the_models_are_those_that_can_be_asked(serve, chains):
@@ -102,10 +140,31 @@ async def test_texts_become_vectors(serve):
         model="embeddings", base_url=f"{address}/v1", api_key="none", check_embedding_ctx_length=False
     )
     assert through_langchain.embed_query("sky") == pytest.approx(expected[1], abs=1e-6)
-    with pytest.raises(openai.BadRequestError):
-        await client.embeddings.create(model="embeddings", input=[[1, 2, 3]])
+    assert len(through_langchain.embed_documents([f"text {i}" for i in range(300)])) == 300
     with pytest.raises(openai.NotFoundError):
         await client.embeddings.create(model="chat", input="a")
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "says"),
+    [
+        ({"input": [[57668, 53901]]}, "input", "check_embedding_ctx_length=False"),
+        ({"input": [1, 2, 3]}, "input", "check_embedding_ctx_length=False"),
+        ({"input": ["x"] * 2049}, "input", "at most 2,048 texts at a time, got 2,049"),
+        ({"input": {"text": "a"}}, "input", "string"),
+        ({"input": ["a", 7]}, "input", "string"),
+        ({"input": "a", "dimensions": 5}, "dimensions", "vectors of 8 dimensions"),
+    ],
+)
+def test_inputs_that_cannot_be_embedded_are_refused_with_the_remedy(settings, body, param, says):
+    chains = Applications(embeddings=HashedEmbeddings(dimension=8))
+    with TestClient(create_app(settings, applications=chains)) as client:
+        reply = client.post("/v1/embeddings", json={"model": "embeddings", **body})
+        assert client.post("/v1/embeddings", json={"model": "embeddings", "input": "a", "dimensions": 8}).is_success
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == param
+    assert says in reply.json()["error"]["message"]
+    assert "Value error" not in reply.json()["error"]["message"]
 
 
 def test_keys_are_sent_as_openais_clients_send_them(tmp_path):

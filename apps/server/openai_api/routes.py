@@ -65,6 +65,9 @@ async def embed(body: EmbeddingsRequest, workspace: CurrentWorkspace, owner: Cur
     embeddings = _find(body.model, workspace, owner)
     texts = [body.input] if isinstance(body.input, str) else list(body.input)
     vectors = await workspace.admission.run(functools.partial(embeddings.embed_documents, texts))
+    if body.dimensions is not None and body.dimensions != len(vectors[0]):
+        detail = f"This encoder gives vectors of {len(vectors[0])} dimensions; send that number, or none."
+        raise ProblemError(400, detail, param="dimensions")
     encode = _base64 if body.encoding_format == "base64" else list
     data = [{"object": "embedding", "index": index, "embedding": encode(v)} for index, v in enumerate(vectors)]
     return {"object": "list", "model": body.model, "data": data}

@@ -1,4 +1,4 @@
-"""Request schemas of OpenAI's API; a parameter that is not here is refused, never ignored."""
+"""Request schemas of OpenAI's API; a parameter that is not here is refused, unless its value asks for nothing."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 MAX_MESSAGES = 500
 MAX_CHOICES = 8
+MAX_INPUTS = 2048  # as OpenAI; LangChain's client sends a thousand at once
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -17,13 +18,40 @@ def _drop_nulls(value: Any) -> Any:
     return {name: entry for name, entry in value.items() if entry is not None}
 
 
+def _is_nothing(value: Any) -> bool:
+    return value is False or (isinstance(value, str | list | dict) and not value)
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        return _drop_nulls(value)
+    def _nothing_is_absent(cls, value: Any) -> Any:
+        """Leave out nulls, and what is not known here but asks for nothing, such as `annotations: []`."""
+        if not isinstance(value, Mapping):
+            return value
+        known = {name for key, field in cls.model_fields.items() for name in (key, field.alias)}
+        return {name: entry for name, entry in _drop_nulls(value).items() if name in known or not _is_nothing(entry)}
+
+
+def _none_for_empty(value: Any) -> Any:
+    return None if _is_nothing(value) else value
+
+
+def _refuse_tokens(value: Any) -> Any:
+    """Refuse what clients send that count tokens with OpenAI's tokenizer, and say how they stop it."""
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, int | list):
+        msg = (
+            "these are numbers of tokens of OpenAI's tokenizer, which this encoder does not have; send texts (in "
+            "LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))"
+        )
+        raise ValueError(msg)  # pydantic takes this kind
+    if isinstance(value, list) and len(value) > MAX_INPUTS:
+        msg = f"at most {MAX_INPUTS:,} texts at a time, got {len(value):,}; send them in parts"
+        raise ValueError(msg)
+    return value
 
 
 class TextPart(_Wire):
@@ -177,7 +205,9 @@ class ChatRequest(_Wire):
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1, description="The newer name of `max_tokens`.")
-    stop: str | Annotated[tuple[str, ...], Field(max_length=4)] | None = None
+    stop: Annotated[str | Annotated[tuple[str, ...], Field(max_length=4)] | None, BeforeValidator(_none_for_empty)] = (
+        None
+    )
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     n: int = Field(default=1, ge=1, le=MAX_CHOICES)
     logprobs: bool | None = None
@@ -188,6 +218,8 @@ class ChatRequest(_Wire):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    modalities: tuple[Literal["text"], ...] = Field(default=("text",), description="Answers are texts.")
+    service_tier: Literal["auto", "default"] = "auto"
     user: str | None = Field(default=None, max_length=200, description="A label of the client's own; not used.")
 
     @model_validator(mode="after")
@@ -198,9 +230,9 @@ class ChatRequest(_Wire):
         return self
 
     def _combinations(self) -> tuple[tuple[bool, str], ...]:
-        both_lengths = self.max_tokens is not None and self.max_completion_tokens is not None
+        lengths = {self.max_tokens, self.max_completion_tokens} - {None}
         return (
-            (both_lengths, "max_tokens and max_completion_tokens are the same; send one of them"),
+            (len(lengths) > 1, "max_tokens and max_completion_tokens are the same; send one of them"),
             (self.stream_options is not None and not self.stream, "stream_options is only for stream=true"),
             (self.stream and self.n > 1, "a stream holds one answer; send n=1"),
             (self.top_logprobs is not None and not self.logprobs, "top_logprobs is only for logprobs=true"),
@@ -223,8 +255,9 @@ class EmbeddingsRequest(_Wire):
     )
 
     model: _Name = Field(description="`embeddings`: the workspace's encoder.")
-    input: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=256)] = Field(
-        description="Texts; arrays of token numbers are refused, since they belong to another tokenizer."
-    )
+    input: Annotated[
+        str | Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_INPUTS)], BeforeValidator(_refuse_tokens)
+    ] = Field(description="Texts; arrays of token numbers are refused, since they belong to another tokenizer.")
     encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1, description="Must be what the workspace's encoder gives.")
     user: str | None = Field(default=None, max_length=200, description="A label of the client's own; not used.")

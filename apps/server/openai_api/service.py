@@ -18,7 +18,19 @@ from apps.server.service_run import ServiceRun, Step
 from apps.server.streaming import EventStream, encode_event, run_while_connected, stream_service_run
 from chains.customer_service import ServiceReply, ServiceRequest
 
-_USED = frozenset({"model", "messages", "n", "stream", "stream_options", "user"})
+# approved and quoted answers are the same under each of these
+_WITHOUT_EFFECT = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "max_tokens",
+        "max_completion_tokens",
+        "parallel_tool_calls",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class ServiceCompletion:
         run: the chain with the last message.
         owner: who asks.
         memory: what stood behind earlier answers.
+        ignored: what the request holds and the answer does not follow, told in the reply.
     """
 
     request: ChatRequest
@@ -38,6 +51,7 @@ class ServiceCompletion:
     run: ServiceRun
     owner: str
     memory: TurnMemory
+    ignored: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -53,19 +67,25 @@ class ServiceCompletion:
         Raises:
             ProblemError: with status 400, if it holds what a chain of approved answers cannot follow.
         """
-        unused = sorted(request.model_fields_set - _USED) or (["n"] if request.n > 1 else [])
-        if unused:
-            detail = f"{request.model} cannot follow {unused[0]}; its answers are approved or quoted."
-            raise ProblemError(400, detail, param=unused[0], code="unsupported_parameter")
-        if any(message.role not in {"user", "assistant"} for message in request.messages):
-            detail = f"{request.model} reads messages of the roles user and assistant; it has a prompt of its own."
+        if unmet := next((name for name, is_asked in _unmet(request) if is_asked), None):
+            detail = f"{request.model} cannot follow {unmet}; its answers are approved or quoted."
+            raise ProblemError(400, detail, param=unmet, code="unsupported_parameter")
+        if any(message.role == "tool" for message in request.messages):
+            detail = f"{request.model} calls no tools, so it reads no message of the role tool."
             raise ProblemError(400, detail, param="messages")
-        lines = [(message.role, to_text(message.content)) for message in request.messages]
-        if lines[-1][0] != "user":
+        lines = [
+            (message.role, to_text(message.content))
+            for message in request.messages
+            if message.role in {"user", "assistant"}
+        ]
+        ignored = sorted(_WITHOUT_EFFECT & request.model_fields_set)
+        if len(lines) < len(request.messages):
+            ignored.append("messages of the role system or developer: this service has a prompt of its own")
+        if not lines or lines[-1][0] != "user":
             raise ProblemError(400, "The last message must be the user's; it is the one answered.", param="messages")
         turn = memory.find(owner, lines[:-1])
         asked = ServiceRequest(text=lines[-1][1], slots=turn.slots, open_question=turn.open_question)
-        return cls(request, lines, ServiceRun.of_question(chain, asked), owner, memory)
+        return cls(request, lines, ServiceRun.of_question(chain, asked), owner, memory, ignored)
 
     async def answer(self, connection: Request, admission: Admission) -> dict[str, Any]:
         """Return the whole completion.
@@ -76,7 +96,7 @@ class ServiceCompletion:
         """
         reply = await run_while_connected(connection.receive, self.run.reply(admission))
         self._remember(reply.text, reply)
-        return completion(self.request.model, [AIMessage(reply.text)], self.run.usage, _extension(reply))
+        return completion(self.request.model, [AIMessage(reply.text)], self.run.usage, self._extension(reply))
 
     def stream(self, admission: Admission) -> EventStream:
         """Return the response that sends the completion in chunks; when the client leaves, the run ends."""
@@ -91,11 +111,16 @@ class ServiceCompletion:
                 return
             self._remember("".join(said), step)
             writer.usage = self.run.usage
-            for chunk in writer.finish(_extension(step)):
+            for chunk in writer.finish(self._extension(step)):
                 yield encode_event(chunk)
             yield END_OF_STREAM
 
         return stream_service_run(self.run, admission=admission, show=show, show_error=show_error)
+
+    def _extension(self, reply: ServiceReply) -> dict[str, Any]:
+        """Return what stands behind an answer, and what the request asked for without effect."""
+        behind = reply.model_dump(mode="json", exclude={"text"})
+        return behind | {"ignored": list(self.ignored)} if self.ignored else behind
 
     def _remember(self, said: str, reply: ServiceReply) -> None:
         self.memory.keep(self.owner, [*self.lines, ("assistant", said)], reply)
@@ -108,5 +133,10 @@ def _new_text(step: Step, *, has_said: bool) -> str:
     return step.get("text", "")
 
 
-def _extension(reply: ServiceReply) -> dict[str, Any]:
-    return reply.model_dump(mode="json", exclude={"text"})
+def _unmet(request: ChatRequest) -> Iterator[tuple[str, bool]]:
+    """Yield the parameters that ask for what an approved answer cannot give, and whether they do."""
+    yield "tools", bool(request.tools) and request.tool_choice != "none"
+    yield "response_format", request.response_format is not None and request.response_format.type != "text"
+    yield "n", request.n > 1
+    yield "stop", request.stop is not None
+    yield "logprobs", bool(request.logprobs)
