@@ -1,6 +1,9 @@
 """Command line of `tunechain`: each command is a few lines over `apps/wiring.py`."""
 
+import contextlib
+import errno
 import io
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from chains.monitoring import MonitoringRequest
 
 
+_NOT_WRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 # models, stores and servers are imported inside the commands: `tunechain --help` must answer at once
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,9 +45,24 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="surrogateescape" if stream is sys.stdin else "replace")
     try:
         app()
+        sys.stdout.flush()
     except TuneChainError as error:
-        sys.stderr.write(f"error: {error}\n")
+        from apps.console import print_error
+
+        print_error(error)
         raise SystemExit(1) from error
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        _give_up_output()
+        sys.stderr.write(f"error: standard output cannot be written: {error.strerror}\n")
+        raise SystemExit(1) from error
+
+
+def _give_up_output() -> None:
+    """Let Python end without another try to write what was held back."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @app.callback()
@@ -147,11 +166,11 @@ def classify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Label texts, with a probability each."""
+    """Label texts, with a probability each; a line that cannot be read is named and the others are labelled."""
     from apps.console import print_classification, print_explanation, print_json
     from llms import LocalClassifier
 
-    lines = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    lines, num_bad = (list(texts), 0) if texts else _usable_lines()
     classifier = LocalClassifier(model)
     for text, reply in zip(lines, classifier.batch(lines), strict=True):
         reasons = classifier.explain(text) if explain else None
@@ -161,6 +180,34 @@ def classify(
         print_classification(text, reply)
         if reasons:
             print_explanation(reasons)
+    if num_bad:
+        raise typer.Exit(1)
+
+
+def _standard_input() -> Iterator[str]:
+    return iter(sys.stdin)
+
+
+def _usable_lines() -> tuple[list[str], int]:
+    """Return the lines of standard input that are texts; say which are not, and return how many."""
+    from apps.console import print_warning
+    from llms.errors import InputTextError
+    from llms.texts import check_text
+
+    usable: list[str] = []
+    num_bad = 0
+    for number, line in enumerate(_standard_input(), start=1):
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            continue
+        try:
+            usable.append(check_text(text))
+        except InputTextError as error:
+            num_bad += 1
+            is_bytes = any("\udc80" <= character <= "\udcff" for character in text)
+            reason = "it holds bytes that are not UTF-8; convert the file first" if is_bytes else str(error)
+            print_warning(f"line {number} is left out: {reason}")
+    return usable, num_bad
 
 
 @app.command(name="import-faiss")
@@ -244,7 +291,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer a customer's question; a chat remembers what was said, so "and for tablets?" is understood."""
-    from apps.console import print_json, print_reply
+    from apps.console import print_error, print_json, print_reply
     from apps.wiring import open_conversations
 
     chat = {"owner": "terminal", "conversation": "chat"}
@@ -256,7 +303,7 @@ def ask(
             except TuneChainError as error:
                 if text is not None:
                     raise
-                sys.stderr.write(f"error: {error}\n")  # a chat goes on after a question that cannot be taken
+                print_error(error)  # a chat goes on after a question that cannot be taken
                 continue
             if as_json:
                 print_json(reply)
@@ -274,16 +321,24 @@ def watch(
     as_json: AsJson = False,
 ) -> None:
     """Read a stream of posts and print an alert as soon as negative opinion on a topic surges."""
-    from apps.console import print_alert, print_json
+    from apps.console import errors, print_alert, print_json, print_warning
+    from apps.stream_tally import StreamTally
     from apps.wiring import build_monitoring
 
     chain = build_monitoring(_settings(workspace))
-    for report in chain.transform(_requests(source)):
-        for alert in report.alerts:
-            if as_json:
-                print_json(alert)
-            else:
-                print_alert(alert)
+    tally = StreamTally()
+    try:
+        for report in chain.transform(_requests(source)):
+            for alert in report.alerts:
+                if as_json:
+                    print_json(alert)
+                else:
+                    print_alert(alert)
+            for line in tally.add(report):
+                print_warning(line)
+    finally:  # also where Ctrl-C ends it
+        if tally.has_begun:
+            errors.print(tally.summary(), style="dim", highlight=False, soft_wrap=True)
 
 
 @app.command()

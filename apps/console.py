@@ -2,15 +2,21 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
+
+from llms.texts import visible_text
 
 if TYPE_CHECKING:
     from apps.indexing import FailedFile
@@ -22,8 +28,27 @@ if TYPE_CHECKING:
     from retrievers import ImportReport
 
 
-output = Console()
-errors = Console(stderr=True)
+_JSON_RAW = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # what JSON leaves as it is and a terminal may obey
+
+
+class _PlainConsole(Console):
+    """A console on which texts from outside are only text.
+
+    Customers, posters and files write what is printed here; a control character of theirs would set the title of a
+    terminal, its clipboard or its colours, or hide what stands before it.
+    """
+
+    @override
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(visible_text(segment.text, keep_joiners=True), segment.style)
+
+
+output = _PlainConsole()
+errors = _PlainConsole(stderr=True)
 _ROUTE_STYLES = {"template": "green", "answer": "cyan", "clarify": "yellow", "handover": "magenta"}
 _TELLING = 0.25  # of the strongest word's weight; weaker ones are noise to a reader
 _MAX_SHOWN_REJECTED = 5
@@ -32,8 +57,9 @@ _MAX_SHOWN_REJECTED = 5
 def print_json(result: BaseModel | Mapping[str, Any]) -> None:
     """Print one JSON object on one line, with nothing else on standard output."""
     values = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    line = _JSON_RAW.sub(lambda found: f"\\u{ord(found.group()):04x}", json.dumps(values, ensure_ascii=False))
     # Console.print would wrap and colour; what machines read must stay as it is
-    output.file.write(json.dumps(values, ensure_ascii=False) + "\n")
+    output.file.write(line + "\n")
     output.file.flush()
 
 
@@ -52,9 +78,9 @@ def print_reply(reply: "ServiceReply") -> None:
 def print_alert(alert: "Alert") -> None:
     """Print an alert with the posts that speak for it."""
     body = Text(alert.reason)
-    for cause in alert.causes:
-        body.append(f"\n{cause.time:%d %b %H:%M}  {cause.text}", style="dim")
-    title = f"{alert.state} · {alert.topic} · raised {alert.raised_at:%Y-%m-%d %H:%M}"
+    for cause in alert.causes:  # posts come from many zones, alerts are in one
+        body.append(f"\n{cause.time.astimezone(UTC):%d %b %H:%M}  {cause.text}", style="dim")
+    title = f"{alert.state} · {alert.topic} · raised {alert.raised_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     style = "red" if alert.state == "open" else "green"
     output.print(Panel(body, title=Text(title), title_align="left", border_style=style))
 
@@ -103,31 +129,39 @@ def print_figures(title: str, rows: Mapping[str, Mapping[str, float | None]]) ->
     output.print(table)
 
 
+def print_error(error: Exception | str) -> None:
+    """Say on standard error why something was not done."""
+    errors.print(Text(f"error: {error}"), soft_wrap=True)
+
+
+def print_warning(text: str) -> None:
+    """Say on standard error what may surprise."""
+    errors.print(Text(text, style="yellow"), soft_wrap=True)
+
+
 def print_rejected(rows: "Sequence[RejectedRow]", source: str) -> None:
     """Say on standard error which rows were set aside."""
     for row in rows[:_MAX_SHOWN_REJECTED]:
-        errors.print(Text(f"{source} line {row.line} set aside: {row.reason}", style="yellow"), soft_wrap=True)
+        print_warning(f"{source} line {row.line} set aside: {row.reason}")
     if len(rows) > _MAX_SHOWN_REJECTED:
-        errors.print(
-            Text(f"{source}: {len(rows) - _MAX_SHOWN_REJECTED} more rows set aside", style="yellow"), soft_wrap=True
-        )
+        print_warning(f"{source}: {len(rows) - _MAX_SHOWN_REJECTED} more rows set aside")
 
 
 def print_failed_files(files: "Sequence[FailedFile]") -> None:
     """Say on standard error which files could not be read, and why."""
     for file in files:
-        errors.print(Text(f"not indexed: {file.reason}", style="yellow"), soft_wrap=True)
+        print_warning(f"not indexed: {file.reason}")
 
 
 def print_skipped(report: "ImportReport") -> None:
     """Say on standard error which documents of an old store were not taken over, and what may surprise."""
     for note in report.notes:
-        errors.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+        print_warning(f"note: {note}")
     for id_, reason in report.skipped[:_MAX_SHOWN_REJECTED]:
-        errors.print(Text(f"document {id_} skipped: {reason}", style="yellow"), soft_wrap=True)
+        print_warning(f"document {id_} skipped: {reason}")
     if len(report.skipped) > _MAX_SHOWN_REJECTED:
         more = len(report.skipped) - _MAX_SHOWN_REJECTED
-        errors.print(Text(f"{more} more documents skipped; --json names them all", style="yellow"), soft_wrap=True)
+        print_warning(f"{more} more documents skipped; --json names them all")
 
 
 @contextlib.contextmanager

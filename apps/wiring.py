@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -21,7 +21,7 @@ from langgraph.store.base import BaseStore as ConversationStore
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
-from apps.errors import NotBuiltError, SettingsError
+from apps.errors import NotBuiltError, SettingsError, WorkspaceError
 from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
@@ -48,7 +48,14 @@ from chains.customer_service import (
     build_service_conversation,
     fit_known_questions,
 )
-from chains.monitoring import MonitoringOptions, MonitoringReport, MonitoringRequest, build_monitoring_chain
+from chains.monitoring import (
+    MonitoringOptions,
+    MonitoringReport,
+    MonitoringRequest,
+    build_monitoring_chain,
+    find_negative,
+    find_positive,
+)
 from chains.recommendation import (
     FeatureOptions,
     InterestModel,
@@ -241,13 +248,29 @@ def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, Monitori
         NotBuiltError: if the topic or sentiment model was not built yet.
     """
     section = settings.monitoring
+    sentiment = open_classifier(settings, "sentiment")
     options = MonitoringOptions(
         warm_up=timedelta(days=section.warm_up_days),
         false_alarms_per_topic_month=section.false_alarms_per_topic_month,
+        negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
+        positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )
-    return build_monitoring_chain(
-        topic=open_classifier(settings, "topic"), sentiment=open_classifier(settings, "sentiment"), options=options
-    )
+    return build_monitoring_chain(topic=open_classifier(settings, "topic"), sentiment=sentiment, options=options)
+
+
+def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels: Sequence[str]) -> str:
+    """Return what the sentiment model calls this; a model may do without a positive label.
+
+    Raises:
+        WorkspaceError: if it has no such label.
+    """
+    found = name or (find_negative if meaning == "negative" else find_positive)(labels)
+    if found in labels or (meaning == "positive" and not name):
+        return found or meaning
+    known = ", ".join(repr(label) for label in labels)
+    what = f"no label {name!r}" if name else f"no label that is read as {meaning}"
+    msg = f"the sentiment model has {what}; set monitoring.{meaning}_label in tunechain.toml to one of {known}"
+    raise WorkspaceError(msg)
 
 
 def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, Recommendation]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender
     from retrievers.document_index import FaissDocumentIndex
     from retrievers.documents import SourceFile, list_files, parse_file, read_bytes, read_documents
+    from retrievers.event_times import EventTime, PastTime, utc_now
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
     from retrievers.hybrid import HybridRetriever
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Event",
     "EventKind",
+    "EventTime",
     "EventWeights",
     "FactorRecommender",
     "FaissDocumentIndex",
@@ -38,6 +40,7 @@ __all__ = [
     "ItemCatalogue",
     "ItemItemRecommender",
     "LabelledQuestion",
+    "PastTime",
     "PopularityRecommender",
     "SourceFile",
     "fit_min_relevance",
@@ -51,6 +54,7 @@ __all__ = [
     "read_langchain_faiss",
     "split_documents",
     "sum_strengths",
+    "utc_now",
 ]
 
 __getattr__ = lazy_names(
@@ -60,6 +64,7 @@ __getattr__ = lazy_names(
         "collaborative": ["FactorRecommender", "ItemItemRecommender", "PopularityRecommender"],
         "document_index": ["FaissDocumentIndex"],
         "documents": ["SourceFile", "list_files", "parse_file", "read_bytes", "read_documents"],
+        "event_times": ["EventTime", "PastTime", "utc_now"],
         "faiss_store": ["FaissStore"],
         "fusion": ["fuse_rankings"],
         "hybrid": ["HybridRetriever"],

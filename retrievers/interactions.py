@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from llms.errors import DataFileError
+from retrievers.event_times import PastTime, end_of_record
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -37,7 +38,7 @@ class Event(BaseModel):
     user: str = Field(min_length=1)
     item: str = Field(min_length=1)
     event: EventKind
-    time: AwareDatetime
+    time: PastTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,8 @@ class Interactions:
     """Events in time order, with the matrix and the counts that recommenders learn from.
 
     Args:
-        events: in any order; equal times keep the order given.
+        events: in any order; equal times keep the order given. Equal events count once: `num_repeats` says how many
+            were left out.
         weights: what each kind of event counts.
         items: the item axis, for example a catalogue's ids; without it, the items in order of first appearance.
 
@@ -114,7 +116,9 @@ class Interactions:
     def __init__(
         self, events: Iterable[Event], weights: EventWeights | None = None, *, items: Sequence[str] | None = None
     ) -> None:
-        self.events: tuple[Event, ...] = tuple(sorted(events, key=lambda event: event.time))
+        given = list(events)
+        self.events: tuple[Event, ...] = tuple(sorted(dict.fromkeys(given), key=lambda event: event.time))
+        self.num_repeats = len(given) - len(self.events)
         self.weights = weights or EventWeights()
         self.items = tuple(dict.fromkeys(event.item for event in self.events) if items is None else items)
         self.users = tuple(dict.fromkeys(event.user for event in self.events))
@@ -130,7 +134,7 @@ class Interactions:
 
     @property
     def now(self) -> datetime:
-        """The time of the last event: the moment this record ends.
+        """The moment this record ends: the time of the last event that the others bear out (`end_of_record`).
 
         Raises:
             DataFileError: if there are no events.
@@ -138,7 +142,7 @@ class Interactions:
         if not self.events:
             msg = "there are no events, so there is no last one; pass `now`"
             raise DataFileError(msg)
-        return self.events[-1].time
+        return end_of_record([event.time for event in self.events])
 
     def history(self, user: str) -> tuple[Event, ...]:
         """Return the user's events, oldest first; empty for a user nobody has seen."""

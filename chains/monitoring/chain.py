@@ -9,12 +9,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import override
 
-from chains.monitoring.event_time import utc_now
 from chains.monitoring.monitor import OpinionMonitor
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, MonitoringReport, MonitoringRequest, Post, Reading
 from chains.requests import parse_request
 from llms import Classification
+from retrievers import utc_now
 
 TEXTS_PER_BATCH = 256  # large enough for a classifier to sort by length, small enough for early reports
 

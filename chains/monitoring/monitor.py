@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chains.errors import ChainInputError
-from chains.monitoring.event_time import PostIntake, utc_now
+from chains.monitoring.event_time import PostIntake
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, Post, Reading, SetAside, Trend, TrendPoint
 from chains.monitoring.topic import TopicMonitor
 from chains.monitoring.windows import TrendCounter
+from retrievers import utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ class OpinionMonitor:
     def __init__(self, options: MonitoringOptions | None = None, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.options = options or MonitoringOptions()
         self._intake = PostIntake(
-            allowed_lateness=self.options.allowed_lateness, max_future=self.options.max_future, clock=clock
+            allowed_lateness=self.options.allowed_lateness,
+            max_future=self.options.max_future,
+            max_jump=self.options.max_jump,
+            clock=clock,
         )
         self._trend = TrendCounter(self.options)
         self._topics: dict[str, TopicMonitor] = {}
@@ -92,7 +96,7 @@ class OpinionMonitor:
         """Return what the waiting posts bring, because the stream has ended."""
         changed, trend = self._count(self._intake.release(everything=True))
         for topic in self._topics.values():
-            changed += topic.finish(self._intake.latest_s)
+            changed += topic.finish(self._intake.end_s)
         return Progress(_sort_by_time(changed), trend)
 
     def _count(self, readings: Iterable[Reading]) -> tuple[list[Alert], tuple[TrendPoint, ...]]:
@@ -113,8 +117,8 @@ class OpinionMonitor:
         if self.options.negative_label not in labels:
             msg = (
                 f'the sentiment classifier must give a probability of "{self.options.negative_label}", but it '
-                f"knows {', '.join(sorted(labels)) or 'no label'}; set MonitoringOptions(negative_label=...) "
-                "to the name of its negative label, or pass another classifier"
+                f"knows {', '.join(sorted(labels)) or 'no label'}; name its negative label in "
+                "MonitoringOptions(negative_label=...), or as monitoring.negative_label in tunechain.toml"
             )
             raise ChainInputError(msg)
 

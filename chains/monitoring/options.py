@@ -21,6 +21,7 @@ class MonitoringOptions:
     warm_up: timedelta = timedelta(days=7)  # a whole week, so that the weekend is part of the baseline
     allowed_lateness: timedelta = timedelta(minutes=10)  # also how long a post waits for earlier ones
     max_future: timedelta = timedelta(minutes=10)  # clocks of sources differ by minutes, not by hours
+    max_jump: timedelta = timedelta(days=1)  # ahead of all others by more, one post alone is a wrong clock
     false_alarms_per_topic_month: float = 0.1  # shared equally by the two tests of a topic
     min_negative_posts: float = 5.0  # in a surge before it is an alert; statistics alone would raise on one rare post
     cool_down: timedelta = timedelta(hours=6)  # from the end of an alert to the next of the same topic
@@ -34,6 +35,7 @@ class MonitoringOptions:
         self._check_range("warm_up", timedelta(days=1), HISTORY)
         self._check_range("allowed_lateness", timedelta(0), timedelta(days=7))
         self._check_range("max_future", timedelta(0), timedelta.max)
+        self._check_range("max_jump", timedelta(minutes=1), timedelta.max)
         self._check_range("cool_down", timedelta(0), timedelta(days=30))
         if not 0.001 <= self.false_alarms_per_topic_month <= 30.0:
             msg = f"false_alarms_per_topic_month must lie between 0.001 and 30, got {self.false_alarms_per_topic_month}"

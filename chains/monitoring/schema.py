@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llms import Classification
+from retrievers import EventTime
 
 
 class _Frozen(BaseModel):
@@ -25,7 +26,7 @@ class Post(_Frozen):
     id: str = Field(min_length=1, description="The same post always has the same id; repeats are dropped.")
     source: str = Field(description="Where it was published.")
     text: str
-    time: AwareDatetime = Field(description="When it was published; a time without zone is refused.")
+    time: EventTime = Field(description="When it was published; a time without zone is refused.")
 
 
 class Reading(_Frozen):

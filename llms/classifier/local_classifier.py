@@ -86,7 +86,7 @@ class LocalClassifier(BatchRunnable[Classification]):
     @property
     def labels(self) -> tuple[str, ...]:
         """Every label the model can answer with."""
-        return self.head.labels
+        return self.manifest.labels if self.manifest else self.head.labels
 
     @override
     def _batch(self, texts: Sequence[str]) -> list[Classification]:

@@ -5,14 +5,18 @@ import shutil
 import subprocess
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from apps.cli import app, main
+from apps.errors import WorkspaceError
 from apps.indexing import IndexReport
 from apps.settings import SETTINGS_NAME, load_settings
 from apps.training import export_encoders
+from apps.wiring import build_monitoring
 from chains.customer_service import ServiceReply
 from chains.customer_service.evaluation import ServiceScores
 from chains.monitoring import Alert
@@ -209,6 +213,87 @@ def test_watch_reads_posts_from_standard_input_and_sets_aside_bad_lines(built):
     assert said[1] == "standard input line 6 set aside: no 'time'"
 
 
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [("bad \udcff byte", "bytes that are not UTF-8"), ("nul \0 here", "NUL"), ("half \ud83d", "surrogate")],
+)
+def test_classify_names_a_line_that_is_no_text_and_labels_the_others(built, monkeypatch, bad, reason):
+    lines = ["where is my parcel", "", bad, "退货"]
+    monkeypatch.setattr("apps.cli._standard_input", lambda: iter(f"{line}\n" for line in lines))
+    result = run("classify", built / "models" / "intent", "--json", code=1)
+    assert len(read_json(result)) == 2
+    assert "line 3 is left out" in result.stderr
+    assert reason in result.stderr
+
+
+def _stream(*times):
+    rows = (
+        {"id": str(at), "time": time, "source": "forum", "text": f"the parcel is here {at}"}
+        for at, time in enumerate(times)
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_watch_says_what_it_did_not_count_while_it_runs_and_at_its_end(built):
+    calm = [f"2026-03-02T10:{minute:02}:00Z" for minute in range(10)]
+    text = _stream(*calm, "2026-03-01T00:00:00Z", "2999-01-01T00:00:00Z") + _stream(calm[0])
+    said = run("watch", "-w", built, "-", text=text).stderr.splitlines()
+    assert "late so far: 1 (a post more than the allowed lateness behind the stream is not counted)" in said
+    assert "dated in the future so far: 1 (such a post is not counted)" in said
+    assert said[-1] == "read 13 posts: 10 counted, 1 late, 1 dated in the future, 1 repeated"
+
+
+def test_watch_warns_where_most_posts_are_late(built):
+    late = [f"2026-01-02T10:{minute:02}:00Z" for minute in range(30)]
+    said = run("watch", "-w", built, "-", text=_stream(*["2026-03-02T10:00:00Z"] * 3, *late)).stderr
+    assert "most posts are late: does the clock of a source run ahead" in said
+    assert "read 33 posts: 3 counted, 30 late" in said
+
+
+def test_alerts_and_their_posts_are_shown_in_one_named_zone(built, tmp_path):
+    shanghai = timezone(timedelta(hours=8))
+    rows = [
+        post | {"time": datetime.fromisoformat(post["time"]).astimezone(shanghai).isoformat()} for post in surge_posts()
+    ]
+    write_jsonl(tmp_path / "stream.jsonl", rows)
+    (alert, *_) = read_json(run("watch", "-w", built, tmp_path / "stream.jsonl", "--json"))
+    shown = run("watch", "-w", built, tmp_path / "stream.jsonl").stdout
+    raised = datetime.fromisoformat(alert["raised_at"]).astimezone(UTC)
+    cause = datetime.fromisoformat(alert["causes"][0]["time"]).astimezone(UTC)
+    assert f"raised {raised:%Y-%m-%d %H:%M} UTC" in shown
+    assert f"{cause:%d %b %H:%M}  " in shown
+
+
+@pytest.mark.parametrize("evil", ["\x1b]0;title\x07", "\x1b[31m", "\x9b31m", "\u202e", "\x1b]52;c;YQ==\x07"])
+def test_a_text_is_only_text_to_the_terminal(built, evil):
+    model = built / "models" / "intent"
+    shown = run("classify", model, f"where {evil}is my parcel")
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown.stdout + shown.stderr)
+    assert "my parcel" in shown.stdout
+    line = run("classify", model, f"where {evil}is my parcel", "--explain", "--json").stdout
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(line)
+    assert json.loads(line)["explanation"]["text"] == f"where {evil}is my parcel"
+
+
+def test_sentiment_labels_are_found_by_their_meaning_or_named_in_the_settings(built, tmp_path, monkeypatch):
+    names = {"negative": "差评", "neutral": "一般", "positive": "好评"}
+    folder = shutil.copytree(built, tmp_path / "copy")
+    rows = (folder / "monitoring" / "labelled.csv").read_text("utf-8")
+    for old, new in names.items():
+        rows = rows.replace(f",{old}", f",{new}")
+    (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
+    shutil.rmtree(folder / "models" / "sentiment")
+    encoder = load_settings(folder).models.encoder
+    options = ["--method", "head", "--epochs", "1", "--base", encoder, "--out", folder / "models" / "sentiment"]
+    run("finetune", "classifier", "--train", tmp_path / "rows.csv", "--label-column", "sentiment", *options)
+    with pytest.raises(WorkspaceError, match=r"set monitoring\.negative_label in tunechain\.toml to one of .*'差评'"):
+        build_monitoring(load_settings(folder))
+    with (folder / SETTINGS_NAME).open("a", encoding="utf-8") as file:
+        file.write('[monitoring]\nnegative_label = "差评"\npositive_label = "好评"\n')
+    report = build_monitoring(load_settings(folder)).invoke({"posts": surge_posts()})
+    assert [alert.topic for alert in report.alerts] != []
+
+
 @pytest.mark.parametrize("user", ["u1", "nobody", "[/b]"])
 def test_recommend_gives_a_list(built, user):
     (result,) = read_json(run("recommend", user, "-k", 4, "-w", built, "--json"))
@@ -394,3 +479,12 @@ def test_json_is_utf_8_and_an_error_has_no_traceback_in_a_real_process(built, tm
     assert (result.returncode, result.stdout) == (1, b"")
     assert result.stderr.decode("utf-8").startswith("error: ")
     assert "退货 is not empty" in result.stderr.decode("utf-8")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path):
+    command = [sys.executable, "-c", "from apps.cli import main; main()", "models", "list", "--json"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: standard output cannot be written: No space left on device\n"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chains.errors import ChainInputError
-from chains.monitoring import MonitoringOptions, OpinionMonitor, Reading, Trend
+from chains.monitoring import MonitoringOptions, OpinionMonitor, Post, Reading, Trend
 from chains.monitoring.event_time import PostIntake
 from chains.monitoring.windows import NUM_HOURS
 from llms.classifier.results import Classification
@@ -116,7 +116,10 @@ def test_readings_are_released_by_time_though_each_part_belongs_before_the_end_o
     chance = random.Random(4)
     jittered = sorted(surge_readings[:200], key=lambda reading: reading.post.time.timestamp() + chance.uniform(0, 600))
     intake = PostIntake(
-        allowed_lateness=timedelta(minutes=10), max_future=timedelta(0), clock=lambda: datetime(2027, 1, 1, tzinfo=UTC)
+        allowed_lateness=timedelta(minutes=10),
+        max_future=timedelta(0),
+        max_jump=timedelta(days=1),
+        clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
     )
     released = []
     for reading in jittered:
@@ -135,9 +138,50 @@ def test_repeats_are_counted_and_change_nothing(surge_readings, surge_events):
 
 
 def test_a_late_post_is_set_aside_and_counted():
-    early, *_, last = read_posts(make_posts(days=1))
-    admitted = OpinionMonitor().admit([last.post, early.post])
+    early, *_, before, earlier, last = read_posts(make_posts(days=1))
+    admitted = OpinionMonitor().admit([before.post, earlier.post, last.post, early.post])
     assert [(item.post, item.reason) for item in admitted.set_aside] == [(early.post, "late")]
+
+
+def _dated(reading, time):
+    return reading.model_copy(update={"post": reading.post.model_copy(update={"id": f"dated {time}", "time": time})})
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 10, 150])
+@pytest.mark.parametrize("ahead_days", [2, 60, 240])
+def test_one_wrong_clock_makes_nobody_late(surge_readings, surge_events, place, ahead_days):
+    ahead = _dated(surge_readings[0], surge_readings[-1].post.time + timedelta(days=ahead_days))
+    admitted, events = run([*surge_readings[:place], ahead, *surge_readings[place:]])
+    assert admitted.set_aside == ()
+    assert len(admitted.posts) == len(surge_readings) + 1
+    assert opened(events) == opened(surge_events)
+
+
+def test_a_stream_that_goes_on_after_a_long_pause_is_followed(surge_readings):
+    later = [_dated(reading, reading.post.time + timedelta(days=90)) for reading in surge_readings[:50]]
+    monitor = OpinionMonitor()
+    observe(monitor, surge_readings[:50])
+    admitted, progress = observe(monitor, later)
+    assert admitted.set_aside == ()
+    assert sum(point.posts for point in progress.trend) >= 45  # the last ones wait for the allowed lateness
+    assert [item.reason for item in monitor.admit([surge_readings[60].post]).set_aside] == ["late"]
+
+
+def test_posts_days_apart_are_all_counted():
+    posts = [
+        _dated(reading, MONDAY + timedelta(days=3 * at))
+        for at, reading in enumerate(read_posts(make_posts(days=1))[:9])
+    ]
+    monitor = OpinionMonitor()
+    counts = [sum(point.posts for point in observe(monitor, [post])[1].trend) for post in posts]
+    assert sum(counts) == 6  # two more must come before time moves on, and a post waits for the next
+    assert sum(point.posts for point in monitor.finish().trend) == 3
+
+
+def test_a_time_before_there_were_feeds_is_refused():
+    for time in ("0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"):
+        with pytest.raises(ValueError, match="lies before 1990, so it is no time of an event; correct it"):
+            Post(id="1", source="s", text="t", time=time)
 
 
 def test_a_post_from_the_future_is_set_aside_and_does_not_make_others_late():
@@ -152,7 +196,7 @@ def test_a_post_from_the_future_is_set_aside_and_does_not_make_others_late():
 def test_a_classifier_without_the_negative_label_is_named():
     post = make_posts(days=1)[0]
     kind = Classification(label="bad", probability=1.0, probabilities={"bad": 1.0})
-    with pytest.raises(ChainInputError, match='"negative", but it knows bad; set MonitoringOptions'):
+    with pytest.raises(ChainInputError, match='"negative", but it knows bad; name its negative label'):
         OpinionMonitor().process([Reading(post=post, topic=kind, sentiment=kind)])
 
 
