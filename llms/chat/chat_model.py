@@ -29,6 +29,7 @@ from llms.engines.calls import arun_requests, astream_events, run_requests, stre
 from llms.errors import ModelFolderError, OptionValueError
 
 _SLOW_TO_RENDER_CHARS = 20_000
+_SLOW_OPTIONS = frozenset({"model", "tools", "response_format"})
 
 
 class LocalChatModel(GenerationFields, BaseChatModel):
@@ -284,8 +285,8 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         wants_pieces: bool = False,
     ) -> list[ChatCall]:
         """Prepare a call, in a thread where that could hold up the event loop: loading, or a very long prompt."""
-        is_quick = "_loaded" in self.__dict__ and "model" not in kwargs
-        if is_quick and sum(len(message.text) for message in messages) < _SLOW_TO_RENDER_CHARS:
+        is_quick = "_loaded" in self.__dict__ and not set(kwargs) & _SLOW_OPTIONS
+        if is_quick and sum(map(_num_chars, messages)) < _SLOW_TO_RENDER_CHARS:
             return self._prepare(messages, stop, kwargs, wants_pieces=wants_pieces)
         return await asyncio.to_thread(self._prepare, messages, stop, kwargs, wants_pieces=wants_pieces)
 
@@ -296,6 +297,12 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         configs = config if isinstance(config, list) else [config or {}]
         filled = [{**one, "max_concurrency": one.get("max_concurrency") or limit} for one in configs]
         return filled if isinstance(config, list) else filled[0]
+
+
+def _num_chars(message: BaseMessage) -> int:
+    """Return how much of a message is rendered; tool calls count as much, since nobody measures them here."""
+    has_calls = isinstance(message, AIMessage) and bool(message.tool_calls or message.invalid_tool_calls)
+    return _SLOW_TO_RENDER_CHARS if has_calls else len(message.text)
 
 
 def _only(calls: list[ChatCall]) -> ChatCall:

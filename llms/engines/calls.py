@@ -1,6 +1,7 @@
 """The caller's side of an engine: waiting for events in a thread or in an event loop."""
 
 import asyncio
+import functools
 import queue
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
@@ -59,7 +60,10 @@ async def astream_events(engine: Engine, request: GenerationRequest) -> AsyncGen
     """Yield the events of a request without a thread of its own; closing or cancelling cancels it."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[TokenEvent] = asyncio.Queue()
-    ticket = engine.submit(request, lambda event: _put_from_thread(loop, events, event))
+    deliver = functools.partial(_put_from_thread, loop, events)
+    # a constraint is compiled first, which may take a second: in a thread, for the loop serves others
+    submit = functools.partial(engine.submit, request, deliver)
+    ticket = submit() if request.constraint is None else await _in_thread(submit)
     try:
         while True:
             event = await events.get()
@@ -85,6 +89,21 @@ async def arun_requests(engine: Engine, requests: Sequence[GenerationRequest]) -
         return last
 
     return list(await asyncio.gather(*(run(request) for request in requests)))
+
+
+async def _in_thread(submit: Callable[[], Ticket]) -> Ticket:
+    """Return the ticket of a request that a thread submits; whoever is cancelled meanwhile cancels the request."""
+    work = asyncio.ensure_future(asyncio.to_thread(submit))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        work.add_done_callback(_cancel_ticket)
+        raise
+
+
+def _cancel_ticket(work: "asyncio.Future[Ticket]") -> None:
+    if not work.cancelled() and work.exception() is None:
+        work.result().cancel()
 
 
 def _put_from_thread(loop: asyncio.AbstractEventLoop, events: "asyncio.Queue[TokenEvent]", event: TokenEvent) -> None:

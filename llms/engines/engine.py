@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from llms.engines.adapters import Adapter
+from llms.engines.constraint_limits import check_constraint
 from llms.engines.memory import give_memory_back
 from llms.engines.requests import FinishReason, GenerationRequest, Job, Step, TokenEvent
 from llms.errors import (
@@ -84,9 +85,12 @@ class Engine(ABC):
         Raises:
             InputTextError: if the prompt is empty.
             ContextOverflowError: if prompt and answer do not fit into the context.
+            ConstraintError: if the constraint is too large, or no answer can match it.
             EngineBusyError: if too many requests wait already.
         """
         self.check_room(request)
+        if request.constraint is not None:
+            check_constraint(request.constraint)
         self.check_request(request)
         timeout_s = request.options.timeout_s
         job = Job(request, deliver, deadline=time.monotonic() + timeout_s if timeout_s else float("inf"))

@@ -8,6 +8,7 @@ that every answer is valid.
 
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -302,6 +303,7 @@ def _bound(schema: Mapping[str, Any], inclusive: str, exclusive: str) -> tuple[i
     bound = schema.get(name)
     if bound is None:
         return None, False
-    if isinstance(bound, bool) or not isinstance(bound, int | float) or bound != int(bound):
+    is_number = isinstance(bound, int | float) and not isinstance(bound, bool)
+    if not is_number or not math.isfinite(bound) or bound != int(bound):
         refuse(f"{name!r} must be a whole number here, got {bound!r}")
     return int(bound), name == exclusive
