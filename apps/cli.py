@@ -401,17 +401,17 @@ def serve(
     """Serve the applications over HTTP, with a web page at / and the interface at /docs."""
     import logging
 
-    import uvicorn
-
     from apps.keys import KeyStore, check_address
     from apps.server.app import create_app
+    from apps.server.serving import run_server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
     settings = _settings(workspace)
     host = host or settings.server.host
     check_address(host, KeyStore.of(settings))
-    uvicorn.run(create_app(settings), host=host, port=settings.server.port if port is None else port)
+    port = settings.server.port if port is None else port
+    run_server(create_app(settings), host=host, port=port, settings=settings.server)
 
 
 @app.command()

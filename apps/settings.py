@@ -102,6 +102,14 @@ class ServerSettings(_Section):
     port: int = Field(default=8000, ge=0, le=65535)
     requests_per_minute: float = Field(default=120.0, gt=0.0, allow_inf_nan=False)
     burst: int = Field(default=30, ge=1)
+    max_running: int = Field(default=2, ge=1, le=1_000)
+    max_waiting: int = Field(default=16, ge=0, le=100_000)
+    deadline_s: float = Field(default=120.0, gt=0.0, allow_inf_nan=False)
+    send_timeout_s: float = Field(default=10.0, gt=0.0, allow_inf_nan=False)
+    head_timeout_s: float = Field(default=10.0, gt=0.0, allow_inf_nan=False)
+    max_connections: int = Field(default=1_000, ge=1)
+    drain_s: float = Field(default=1.0, ge=0.0, le=600.0)
+    shutdown_s: int = Field(default=20, ge=1, le=600)
 
 
 def _read_tenants(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from apps.server.schemas import Health
 from apps.server.state import CurrentWorkspace
@@ -19,8 +19,9 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=_NOT_READY, summary="Can questions be asked?")
-async def readyz(response: Response, workspace: CurrentWorkspace) -> Health:
-    """Answer 200 once the chains are built, with what is available; 503 before."""
+async def readyz(request: Request, response: Response, workspace: CurrentWorkspace) -> Health:
+    """Answer 200 once the chains are built, with what is available; 503 before, and once the server is to end."""
     health = workspace.health()
-    response.status_code = 200 if health.status == "ready" else 503
+    is_draining = request.app.state.server.is_draining
+    response.status_code = 200 if health.status == "ready" and not is_draining else 503
     return health

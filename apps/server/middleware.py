@@ -1,4 +1,4 @@
-"""ASGI middleware: body limits, access log, security headers, catch-all 500."""
+"""ASGI middleware: body limits, time limits, access log, security headers, catch-all 500."""
 
 import asyncio
 import logging
@@ -104,6 +104,95 @@ class JsonMiddleware:
             await refuse(scope, refusal)(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
+
+
+class TimeMiddleware:
+    """Ends the work of a route when its client leaves, when it takes too long, and when its client does not read.
+
+    Args:
+        app: whose bodies were read before, as `BodyMiddleware` does.
+        deadline_s: from the request to the end of its answer; then it is refused with 504, or the connection closed.
+        send_timeout_s: how long one part of an answer may wait for its reader.
+    """
+
+    def __init__(self, app: ASGIApp, *, deadline_s: float, send_timeout_s: float) -> None:
+        self._app = app
+        self._deadline_s = deadline_s
+        self._send_timeout_s = send_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(await receive(), send, timeout_s=self._send_timeout_s)
+        working = asyncio.ensure_future(self._app(scope, exchange.receive, exchange.send))
+        leaving = asyncio.ensure_future(exchange.wait_for_end(receive))
+        try:
+            await asyncio.wait({working, leaving}, timeout=self._deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                exchange.raise_failure_of(working)
+            elif not leaving.done():
+                exchange.is_over = True
+                working.add_done_callback(_forget_outcome)  # a thread cannot be ended; it keeps its place until it is
+                if not exchange.has_begun:
+                    detail = f"The answer took longer than {self._deadline_s:g} seconds; ask for less."
+                    await refuse(scope, ProblemError(504, detail))(scope, receive, send)
+                return
+            else:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+
+class _Exchange:
+    """What a route hears of its client and says to it, until its time is over.
+
+    Args:
+        body: the message with the whole body.
+        send: the server's.
+        timeout_s: how long one part of the answer may wait for its reader.
+    """
+
+    def __init__(self, body: Message, send: Send, *, timeout_s: float) -> None:
+        self._messages = [body]
+        self._send = send
+        self._timeout_s = timeout_s
+        self._has_left = asyncio.Event()
+        self.has_begun = False
+        self.is_over = False
+
+    async def receive(self) -> Message:
+        """Return the body, then wait for the client to leave."""
+        if self._messages:
+            return self._messages.pop()
+        await self._has_left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer, unless another one was given."""
+        if not self.is_over:
+            self.has_begun = True
+            async with asyncio.timeout(self._timeout_s):
+                await self._send(message)
+
+    async def wait_for_end(self, receive: Receive) -> None:
+        """Return when the client has left."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._has_left.set()
+
+    def raise_failure_of(self, working: "asyncio.Future[None]") -> None:
+        """Raise what ended a route, unless it was a client that does not read: then the connection is closed."""
+        if not (self.has_begun and isinstance(working.exception(), TimeoutError)):
+            working.result()
+
+
+def _forget_outcome(work: "asyncio.Future[None]") -> None:
+    if not work.cancelled():
+        work.exception()
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:

@@ -173,7 +173,9 @@ class Server:
     """
 
     def __init__(self, settings: Settings, *, applications: Applications | None, admission: Admission | None) -> None:
-        admission = admission or Admission()
+        section = settings.server
+        admission = admission or Admission(max_running=section.max_running, max_waiting=section.max_waiting)
+        self.is_draining = False
         # one workspace is built after the other, or the memory of all would peak together
         turn = asyncio.Lock()
         self.main = Workspace(settings, applications=applications, admission=admission, turn=turn)
@@ -188,6 +190,10 @@ class Server:
         """Begin to build all workspaces, the main one first."""
         for workspace in (self.main, *self._tenants.values()):
             await workspace.start()
+
+    def drain(self) -> None:
+        """Say from now on that this server is not ready, since it is about to end."""
+        self.is_draining = True
 
     async def stop(self) -> None:
         """End the threads of all workspaces."""
