@@ -423,9 +423,14 @@ def mcp(workspace: Workspace = None) -> None:
 
 
 def _settings(workspace: Path | None) -> "Settings":
-    from apps.settings import load_settings
+    from apps.settings import hold_back_tracing, load_settings
 
-    return load_settings(workspace)
+    settings = load_settings(workspace)
+    if note := hold_back_tracing(settings):
+        from apps.console import print_warning
+
+        print_warning(note)
+    return settings
 
 
 def _typed_lines() -> Iterator[str]:

@@ -16,6 +16,7 @@ from langgraph.store.sqlite import SqliteStore
 from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
+from apps.private_files import make_private
 from chains.errors import ConversationBusyError
 
 _SQLITE_TIMEOUT_S = 30.0
@@ -141,6 +142,7 @@ class _SqliteCheckpointer(SqliteSaver):
 
 
 def _connect(path: Path, *, isolation_level: Any) -> sqlite3.Connection:
+    make_private(path)
     connection = sqlite3.connect(
         path, timeout=_SQLITE_TIMEOUT_S, check_same_thread=False, isolation_level=isolation_level
     )

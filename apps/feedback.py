@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.errors import FeedbackFileError
+from apps.private_files import make_private
 
 Thumb = Literal["up", "down"]
 
@@ -103,6 +104,7 @@ class FeedbackStore:
         with self._lock:
             try:
                 if self._connection is None:
+                    make_private(self._path)
                     self._connection = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)
                     self._connection.execute("PRAGMA synchronous = FULL")
                     self._connection.execute("PRAGMA secure_delete = ON")

@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from apps.errors import KeyFileError, SettingsError, UnknownKeyError
+from apps.private_files import make_private
 from apps.settings import Settings
 
 Role = Literal["customer", "staff"]
@@ -145,8 +146,7 @@ class KeyStore:
         """
         try:
             if self._connection is None:
-                if not self._path.exists():
-                    self._path.touch(mode=0o600)
+                make_private(self._path)
                 # the server uses it on its event loop only, but may be made and closed in other threads
                 self._connection = sqlite3.connect(self._path, timeout=2.0, check_same_thread=False)
                 self._connection.execute("PRAGMA synchronous = FULL")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
@@ -148,6 +149,7 @@ class Settings(BaseSettings):
 
     workspace: Path = Field(exclude=True)
     language: Literal["en", "zh"] = "en"  # of reports, and of what staff read about answers
+    tracing: bool = False  # whether LangChain may send what is asked and answered to LangSmith
     models: ModelSettings = ModelSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     customer_service: CustomerServiceSettings = CustomerServiceSettings()
@@ -257,6 +259,26 @@ def _refuse_unknown_variables() -> None:
             known = ", ".join(sorted(Settings.model_fields))
             msg = f"the environment variable {name} names no setting; after {_PREFIX} comes one of: {known}"
             raise SettingsError(msg)
+
+
+_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
+
+
+def hold_back_tracing(settings: Settings) -> str | None:
+    """Keep LangChain from sending customers' words away, unless the settings ask for it; return what to tell people.
+
+    A developer often has a tracing variable set in the shell, and forgets it.
+    """
+    asked = [name for name in _TRACING if os.environ.get(name, "").strip().lower() in ("true", "1")]
+    if not asked:
+        return None
+    if settings.tracing:
+        return f"what is asked and answered here is sent to LangSmith: {asked[0]} is set, and tracing = true"
+    for name in _TRACING:
+        os.environ[name] = "false"
+    if cached := sys.modules.get("langsmith.utils"):
+        cached.get_env_var.cache_clear()  # it reads the environment once
+    return f"{asked[0]} is set in the environment, but nothing is traced; tracing = true in tunechain.toml allows it"
 
 
 def prepare_process() -> None:

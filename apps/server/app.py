@@ -18,7 +18,7 @@ from apps.server.openai_api.turns import TurnMemory
 from apps.server.problems import add_problem_handlers
 from apps.server.rate_limit import RateLimiter
 from apps.server.state import Server
-from apps.settings import Settings
+from apps.settings import Settings, hold_back_tracing
 
 # for the description of the interface; the key itself is checked before any route, by `AccessMiddleware`
 _SHOWS_KEY = [Depends(HTTPBearer(auto_error=False, description="A key of `tunechain keys add`."))]
@@ -34,6 +34,7 @@ def create_app(
         applications: served instead of those that the settings describe.
         admission: how many model calls run and wait; the default suits two processor cores.
     """
+    hold_back_tracing(settings)
     server = Server(settings, applications=applications, admission=admission)
     keys = KeyStore.of(settings)
     limiter = RateLimiter(per_minute=settings.server.requests_per_minute, burst=settings.server.burst)

@@ -119,7 +119,8 @@ class ServiceChain:
             question = OpenQuestion(intents=(intent,), slot=filled.name)
             reason = self._words.lacks_slot.format(slot=filled.name)
             return reply(text=filled.ask, route="clarify", open_question=question, reason=reason)
-        reason = self._words.lookup_knows_nothing.format(tool=filled.tool, slots=_shown_slots(filled.slots))
+        # names without values: a reason stands in logs
+        reason = self._words.lookup_knows_nothing.format(tool=filled.tool, slots=", ".join(filled.slots))
         if filled.say is None:
             return self._hand_over(guess, run, reason)
         return reply(text=filled.say, route="clarify", reason=reason)

@@ -29,7 +29,7 @@ STAFF_WORDS: Final[Mapping[StaffLanguage, StaffWords]] = {
     "en": StaffWords(
         about_intent="the message is about {intent}",
         lacks_slot="the message does not hold {slot}",
-        lookup_knows_nothing="{tool} knows nothing of {slots}",
+        lookup_knows_nothing="{tool} knows nothing of this {slots}",
         known_question="the known question {id} is asked (relevance {relevance:.2f})",
         composed="no approved answer fits for sure; composed from {sources}",
         quoted="no approved answer fits for sure; quoted from {sources}",
@@ -46,7 +46,7 @@ STAFF_WORDS: Final[Mapping[StaffLanguage, StaffWords]] = {
     "zh": StaffWords(
         about_intent="消息的意图是 {intent}",
         lacks_slot="消息中没有 {slot}",
-        lookup_knows_nothing="{tool} 查不到 {slots}",
+        lookup_knows_nothing="{tool} 查不到该 {slots}",
         known_question="问的是已知问题 {id}（相关度 {relevance:.2f}）",
         composed="没有足够确定的标准答案，根据 {sources} 组织回答",
         quoted="没有足够确定的标准答案，引用 {sources} 的原文",

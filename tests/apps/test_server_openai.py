@@ -218,7 +218,7 @@ def test_content_in_parts_is_one_text(post):
     assert model.prompts[0][0].text == "one two"
 
 
-@pytest.mark.parametrize("arguments", ["{oh", "[1]", "3"])
+@pytest.mark.parametrize("arguments", ["{oh", "[1]", "3", '{"a": "\\ud800"}'])
 def test_arguments_of_an_earlier_call_that_are_no_object_are_refused(post, arguments):
     call = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": arguments}}
     messages = [*ASKED, {"role": "assistant", "content": None, "tool_calls": [call]}]

@@ -3,9 +3,17 @@
 import dataclasses
 
 import pytest
+from langsmith.utils import get_env_var, tracing_is_enabled
 
 from apps.errors import SettingsError, WorkspaceError
-from apps.settings import SETTINGS_NAME, CustomerServiceSettings, Settings, find_workspace, load_settings
+from apps.settings import (
+    SETTINGS_NAME,
+    CustomerServiceSettings,
+    Settings,
+    find_workspace,
+    hold_back_tracing,
+    load_settings,
+)
 from chains.customer_service import ServiceOptions
 
 
@@ -169,3 +177,27 @@ def test_defaults_of_settings_and_of_the_chain_are_the_same():
     for field in dataclasses.fields(ServiceOptions):
         if field.name in CustomerServiceSettings.model_fields:
             assert getattr(settings, field.name) == field.default, field.name
+
+
+@pytest.mark.parametrize("name", ["LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_tracing_needs_the_settings_whatever_the_environment_says(tmp_path, monkeypatch, name, allowed):
+    for other in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
+        monkeypatch.setenv(other, "")
+    monkeypatch.setenv(name, "true")
+    get_env_var.cache_clear()
+    (tmp_path / SETTINGS_NAME).write_text("tracing = true\n" if allowed else "")
+    try:
+        note = hold_back_tracing(load_settings(tmp_path))
+        assert bool(tracing_is_enabled()) is allowed
+    finally:
+        get_env_var.cache_clear()
+    assert name in note
+    assert ("sent to LangSmith" in note) is allowed
+
+
+def test_without_a_tracing_variable_nothing_is_said(tmp_path, monkeypatch):
+    for name in ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / SETTINGS_NAME).write_text("")
+    assert hold_back_tracing(load_settings(tmp_path)) is None

@@ -18,6 +18,7 @@ from apps.server.openai_api.schemas import (
     UserMessage,
 )
 from apps.server.problems import ProblemError
+from llms.texts import check_text
 
 _SAME_NAME = ("temperature", "top_p", "seed", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty")
 
@@ -59,7 +60,8 @@ def _assistant(message: AssistantMessage, text: str) -> langchain.AIMessage:
 def _read_arguments(arguments: str) -> dict[str, Any]:
     try:
         value = json.loads(arguments or "{}")
-    except (ValueError, RecursionError):
+        check_text(json.dumps(value, ensure_ascii=False), max_chars=10 * len(arguments) + 100)
+    except (ValueError, RecursionError):  # half a character is a ValueError, too
         value = None
     if not isinstance(value, dict):
         raise ProblemError(
