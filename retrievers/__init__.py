@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from retrievers.chunking import split_documents
     from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender
     from retrievers.document_index import FaissDocumentIndex
-    from retrievers.documents import SourceFile, list_files, parse_file, read_bytes, read_documents
+    from retrievers.documents import (
+        FoundFiles,
+        PassedOverFile,
+        SourceFile,
+        find_files,
+        list_files,
+        parse_file,
+        read_bytes,
+        read_documents,
+    )
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
     from retrievers.hybrid import HybridRetriever
@@ -31,6 +40,7 @@ __all__ = [
     "FaissDocumentIndex",
     "FaissStore",
     "FittedThreshold",
+    "FoundFiles",
     "HybridRetriever",
     "ImportReport",
     "Interactions",
@@ -38,8 +48,10 @@ __all__ = [
     "ItemCatalogue",
     "ItemItemRecommender",
     "LabelledQuestion",
+    "PassedOverFile",
     "PopularityRecommender",
     "SourceFile",
+    "find_files",
     "fit_min_relevance",
     "fuse_rankings",
     "import_langchain_faiss",
@@ -59,7 +71,16 @@ __getattr__ = lazy_names(
         "chunking": ["split_documents"],
         "collaborative": ["FactorRecommender", "ItemItemRecommender", "PopularityRecommender"],
         "document_index": ["FaissDocumentIndex"],
-        "documents": ["SourceFile", "list_files", "parse_file", "read_bytes", "read_documents"],
+        "documents": [
+            "FoundFiles",
+            "PassedOverFile",
+            "SourceFile",
+            "find_files",
+            "list_files",
+            "parse_file",
+            "read_bytes",
+            "read_documents",
+        ],
         "faiss_store": ["FaissStore"],
         "fusion": ["fuse_rankings"],
         "hybrid": ["HybridRetriever"],
