@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from apps.indexing import FailedFile
+    from apps.indexing import IndexReport
     from chains.customer_service import ServiceReply
     from chains.monitoring import Alert
     from chains.recommendation import Recommendation
@@ -27,6 +27,7 @@ errors = Console(stderr=True)
 _ROUTE_STYLES = {"template": "green", "answer": "cyan", "clarify": "yellow", "handover": "magenta"}
 _TELLING = 0.25  # of the strongest word's weight; weaker ones are noise to a reader
 _MAX_SHOWN_REJECTED = 5
+_MAX_SHOWN_FILES = 50
 
 
 def print_json(result: BaseModel | Mapping[str, Any]) -> None:
@@ -113,10 +114,15 @@ def print_rejected(rows: "Sequence[RejectedRow]", source: str) -> None:
         )
 
 
-def print_failed_files(files: "Sequence[FailedFile]") -> None:
-    """Say on standard error which files could not be read, and why."""
-    for file in files:
-        errors.print(Text(f"not indexed: {file.reason}", style="yellow"), soft_wrap=True)
+def print_left_out(report: "IndexReport") -> None:
+    """Say on standard error which files are not in an index, or not as they are now, and why."""
+    for failed in report.failed:
+        errors.print(Text(f"not indexed: {failed.reason}", style="yellow"), soft_wrap=True)
+    for file in report.passed_over[:_MAX_SHOWN_FILES]:
+        errors.print(Text(f"passed over: {file.source} {file.reason}", style="yellow"), soft_wrap=True)
+    if len(report.passed_over) > _MAX_SHOWN_FILES:
+        more = len(report.passed_over) - _MAX_SHOWN_FILES
+        errors.print(Text(f"{more} more files passed over; --json names them all", style="yellow"), soft_wrap=True)
 
 
 def print_skipped(report: "ImportReport") -> None:
