@@ -19,6 +19,7 @@ from retrievers import keyword_terms
 _LINE = re.compile(r"[^\n]+")
 _NOT_QUOTED = re.compile(r"#{1,6}(\s|$)|\|[\s:|-]+\|?$|```|~~~")
 _TABLE_RULE = re.compile(r"[ \t]*\|[ \t:|-]*-[ \t:|-]*")
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CELL_END = re.compile(r"(?<!\\)\|")
 _WORD_WEIGHT = 0.5
 _NUM_COMPARED = 5  # as good as twelve on public sets; four lose half a point
@@ -108,12 +109,19 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(keyword_terms(text))
 
 
-def _without_other_rows(question: frozenset[str], sentences: Sequence[Sentence]) -> list[Sentence]:
+@functools.lru_cache(maxsize=10_000)
+def _row_words(text: str) -> frozenset[str]:
+    """Return the words of a row with its numbers whole: row 13 is not the one that costs 13.20."""
+    return frozenset([*(word for word in _words(text) if not word.isdecimal()), *_NUMBER.findall(text)])
+
+
+def _without_other_rows(question: str, sentences: Sequence[Sentence]) -> list[Sentence]:
     """Return the sentences without headers of tables, and without rows where another row has more of the question.
 
     Rows of a table are alike but for the words that name them, so only words that are not in its header count.
     """
-    num_named = [len((question - _words(sentence.columns)) & _words(sentence.text)) for sentence in sentences]
+    asked = _row_words(question)
+    num_named = [len((asked - _row_words(sentence.columns)) & _row_words(sentence.text)) for sentence in sentences]
     most: dict[tuple[str, str], int] = {}
     for sentence, num in zip(sentences, num_named, strict=True):
         table = (sentence.source, sentence.columns)
@@ -160,11 +168,11 @@ def best_sentences(
     names, and rows of tables together with the names of their columns. The cosine is asked for the five that lead by
     words and relevance.
     """
-    words = _words(question)
-    sentences = _without_other_rows(words, [sentence for passage in passages for sentence in split_passage(passage)])
+    sentences = _without_other_rows(question, [sentence for passage in passages for sentence in split_passage(passage)])
     if not sentences:
         return []
     texts = [f"{sentence.passage.metadata.get('title', '')}: {sentence.shown}" for sentence in sentences]
+    words = _words(question)
     shares = np.array([len(words & _words(text)) / max(len(words), 1) for text in texts])
     relevance = np.array([float(sentence.passage.metadata.get("relevance", 0.0)) for sentence in sentences])
     leads = _WORD_WEIGHT * shares + relevance

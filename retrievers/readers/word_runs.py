@@ -167,17 +167,12 @@ class ParagraphReader:
     def _read_note_mark(self, mark: Any, found: InlineText) -> None:
         kind = "footnote" if mark.tag == f"{WORD}footnoteReference" else "endnote"
         shown = ""  # a mark of the writer's own stands in the text behind it
-        if not switch_attribute(mark, "customMarkFollows"):
+        if attribute(mark, "customMarkFollows") in ("", "0", "false", "off"):
             self._num_notes[kind] += 1
             number = self._num_notes[kind]
             shown = str(number) if kind == "footnote" else numeral(number, "lowerRoman")
             found.add(shown, Level.SUPER)
         self.notes.append((kind, attribute(mark, "id"), shown))
-
-
-def switch_attribute(element: Any, name: str) -> bool:
-    """Return whether an attribute turns something on."""
-    return attribute(element, name) not in ("", "0", "false", "off")
 
 
 def settle_checkboxes(root: Any) -> None:

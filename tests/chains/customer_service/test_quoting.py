@@ -198,3 +198,8 @@ def test_the_header_of_a_table_is_no_answer():
     page = Document(LAMPS + "| Larch | 1 | 2 |\n| Balsa | 3 | 4 |")
     assert _best("Lamp height in cm weight in kg Balsa", page, max_sentences=1) == ["| Balsa | 3 | 4 |"]
     assert _best("Lamp", Document(LAMPS)) == [LAMPS.split("\n")[0]]
+
+
+def test_a_number_that_names_a_row_is_no_part_of_another_number():
+    page = Document(LAMPS + "| type 13 | 40 | 2.10 |\n| type 40 | 13.20 | 13.50 |")
+    assert _best("height of lamp type 13", page, max_sentences=1) == ["| type 13 | 40 | 2.10 |"]
