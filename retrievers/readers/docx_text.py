@@ -80,7 +80,7 @@ class _DocumentWriter:
             for note in root.iter(f"{WORD}{kind}")
         }
         for kind, id_, mark in list(self._paragraphs.notes):
-            if (note := elements.get((kind, id_))) is None:
+            if (note := elements.pop((kind, id_), None)) is None:  # once, however often it is referred to
                 continue
             text = InlineText()
             text.add(mark, Level.SUPER)

@@ -10,6 +10,8 @@ from retrievers.readers.word_xml import WORD, attribute, child, value
 
 _PLACE = re.compile(r"%([1-9])")
 _NUM_LEVELS = 9
+_MAX_PATTERN_CHARS = 255  # each item repeats the pattern
+_MAX_DIGITS = 20
 
 
 @dataclass(slots=True)
@@ -130,8 +132,8 @@ def _read_level(element: Any) -> _Level:
     return _Level(
         start=int(start) if start.isdecimal() else 1,
         style="decimal" if style == "custom" else style,
-        pattern=value(element, "lvlText"),
-        min_digits=len(first) if first.isdecimal() else 0,
+        pattern=value(element, "lvlText")[:_MAX_PATTERN_CHARS],
+        min_digits=min(len(first), _MAX_DIGITS) if first.isdecimal() else 0,
         style_id=value(element, "pStyle"),
         restart_below=int(restart) if restart.isdecimal() else None,
         is_legal=child(element, "isLgl") is not None,

@@ -18,6 +18,8 @@ from retrievers.readers.tables import Row, Span, add_table
 
 _MAX_ROWS = 1_048_576  # as in Excel
 _MAX_CELLS = 2_000_000  # that are looked at, the empty ones before the last of a row included
+_MAX_CHARS = 5_000_000  # as many as a document may have
+_MAX_FORMAT_CHARS = 255  # as in Excel
 _MAX_MERGED = 1_000_000
 _NUMBER_FORMAT = re.compile(r"([#0?][#0?,]*)(?:\.([0#?]+))?(%?)")
 _LITERAL = re.compile(r'"([^"]*)"|\[\$([^\]-]*)[^\]]*\]|([$€£¥￥])')
@@ -120,20 +122,22 @@ def _write_sheet(blocks: TextBlocks, sheet: Any, layout: _Layout) -> None:
 def _rows(sheet: Any, layout: _Layout) -> Iterator[tuple[int, _Cells]]:
     """Yield (number, cells) of each visible row that is not empty."""
     sheet.reset_dimensions()  # what the file says of its size may be wrong
-    num_cells = 0
+    num_cells = num_chars = 0
     for number, row in enumerate(sheet.iter_rows(), start=1):
         num_cells += len(row)
         if number > _MAX_ROWS or num_cells > _MAX_CELLS:
             msg = f"uses more than {_MAX_CELLS:,} cells of the sheet {sheet.title!r}; delete what is empty, or split it"
             raise DocumentError(msg)
-        if number not in layout.hidden_rows:
-            cells = {
-                column: (text, not isinstance(cell.value, str))
-                for column, cell in enumerate(row, start=1)
-                if cell.value is not None and not layout.is_hidden(column) and (text := _text(cell, layout))
-            }
-            if cells:
-                yield number, cells
+        cells: dict[int, tuple[str, bool]] = {}
+        for column, cell in enumerate(row if number not in layout.hidden_rows else (), start=1):
+            if cell.value is not None and not layout.is_hidden(column) and (text := _text(cell, layout)):
+                cells[column] = (text, not isinstance(cell.value, str))
+                num_chars += len(text)  # one text may stand in any number of cells
+                if num_chars > _MAX_CHARS:
+                    msg = f"holds more than {_MAX_CHARS:,} characters in the sheet {sheet.title!r}; split it"
+                    raise DocumentError(msg)
+        if cells:
+            yield number, cells
 
 
 def _merged_by_row(layout: _Layout, rows: Mapping[int, _Cells]) -> dict[int, list[Span]]:
@@ -229,7 +233,7 @@ def shown_number(value: float, number_format: str) -> str:
         >>> [shown_number(0.1 + 0.2, "General"), shown_number(1067, "00000"), shown_number(0.5, "# ?/?")]
         ['0.3', '01067', '0.5']
     """
-    section = number_format.split(";")[0]
+    section = number_format.split(";")[0] if len(number_format) <= _MAX_FORMAT_CHARS else ""
     if number_format == ";;;":  # the way to hide values
         return ""
     blank = _LITERAL.sub(lambda literal: " " * len(literal.group()), section)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import zipfile
 
 import openpyxl
 import pptx
@@ -45,6 +46,18 @@ def _table(raw):
 def _sheet(rows, behind=""):
     """A workbook whose sheet is this XML."""
     return repack(_saved(_workbook(["x"])), "xl/worksheets/sheet1.xml", _SHEET.format(rows, behind))
+
+
+def _long_text_in_many_cells():
+    raw = _sheet("".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(1, 2000)))
+    kinds = zipfile.ZipFile(io.BytesIO(raw)).read("[Content_Types].xml").decode()
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    part = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'
+    buffer = io.BytesIO(repack(raw, "[Content_Types].xml", kinds.replace("</Types>", part)))
+    with zipfile.ZipFile(buffer, "a") as parts:
+        text = f'<sst xmlns="{_MAIN}"><si><t>{"x" * 100_000}</t></si></sst>'
+        parts.writestr("xl/sharedStrings.xml", text)
+    return buffer.getvalue()
 
 
 def test_each_sheet_is_a_table_below_its_name():
@@ -154,6 +167,7 @@ def test_formulas_give_their_stored_results_and_are_refused_without():
             ),
             "split the table",
         ),
+        (_long_text_in_many_cells(), "more than 5,000,000 characters"),
         (repack(_saved(_workbook(["x"])), "xl/styles.xml", "<!DOCTYPE d [<!ENTITY a 'b'>]><styleSheet/>"), "entities"),
         (repack(_saved(_workbook(["x"])), "xl/workbook.xml", "<workbook"), "cannot be read as XLSX"),
     ],
