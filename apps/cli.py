@@ -259,7 +259,7 @@ def index(
     """Bring the knowledge index up to date with its files; only what changed is read and embedded again."""
     from dataclasses import asdict
 
-    from apps.console import output, print_failed_files, print_json, progress_bar
+    from apps.console import output, print_json, print_left_out, progress_bar
     from apps.indexing import refresh_index
     from apps.training import index_knowledge
     from apps.wiring import open_store
@@ -271,14 +271,14 @@ def index(
             report = refresh_index(store, paths, on_progress=on_progress)
         else:
             report = index_knowledge(settings, on_progress=on_progress)
-    print_failed_files(report.failed)
-    counts = asdict(report)
+    print_left_out(report)
     if as_json:
-        print_json(counts)
+        print_json({"found": report.found, **asdict(report)})
     else:
-        counts["failed"] = len(report.failed)
-        shown = (f"{count} {name}" for name, count in counts.items() if name != "failed" or count)
-        output.print(", ".join(shown))
+        parts = [f"{getattr(report, name)} {name}" for name in ("added", "updated", "removed", "unchanged")]
+        for name, files in (("failed", report.failed), ("passed over", report.passed_over)):
+            parts += [f"{len(files)} {name}"] if files else []
+        output.print(f"{report.found} files found: {', '.join(parts)}")
     if report.failed:
         raise typer.Exit(1)
 

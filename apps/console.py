@@ -19,7 +19,7 @@ from typing_extensions import override
 from llms.texts import visible_text
 
 if TYPE_CHECKING:
-    from apps.indexing import FailedFile
+    from apps.indexing import IndexReport
     from chains.customer_service import ServiceReply
     from chains.monitoring import Alert
     from chains.recommendation import Recommendation
@@ -52,6 +52,7 @@ errors = _PlainConsole(stderr=True)
 _ROUTE_STYLES = {"template": "green", "answer": "cyan", "clarify": "yellow", "handover": "magenta"}
 _TELLING = 0.25  # of the strongest word's weight; weaker ones are noise to a reader
 _MAX_SHOWN_REJECTED = 5
+_MAX_SHOWN_FILES = 50
 
 
 def print_json(result: BaseModel | Mapping[str, Any]) -> None:
@@ -147,10 +148,14 @@ def print_rejected(rows: "Sequence[RejectedRow]", source: str) -> None:
         print_warning(f"{source}: {len(rows) - _MAX_SHOWN_REJECTED} more rows set aside")
 
 
-def print_failed_files(files: "Sequence[FailedFile]") -> None:
-    """Say on standard error which files could not be read, and why."""
-    for file in files:
-        print_warning(f"not indexed: {file.reason}")
+def print_left_out(report: "IndexReport") -> None:
+    """Say on standard error which files are not in an index, or not as they are now, and why."""
+    for failed in report.failed:
+        print_warning(f"not indexed: {failed.reason}")
+    for file in report.passed_over[:_MAX_SHOWN_FILES]:
+        print_warning(f"passed over: {file.source} {file.reason}")
+    if len(report.passed_over) > _MAX_SHOWN_FILES:
+        print_warning(f"{len(report.passed_over) - _MAX_SHOWN_FILES} more files passed over; --json names them all")
 
 
 def print_skipped(report: "ImportReport") -> None:

@@ -11,12 +11,21 @@ from typing import TypeVar
 from langchain_core.documents import Document
 
 from apps.ledger import FileEntry, FileLedger
-from retrievers import FaissStore, SourceFile, list_files, parse_file, read_bytes, split_documents
-from retrievers.errors import DocumentError
+from retrievers import (
+    FaissStore,
+    FoundFiles,
+    PassedOverFile,
+    SourceFile,
+    find_files,
+    parse_file,
+    read_bytes,
+    split_documents,
+)
+from retrievers.errors import DocumentError, NoTextError
 
 # to be raised when the same bytes give other chunks than before; a test notices
-_RULES = "1"
-_PARSERS = ("lxml", "pypdf", "python-docx")
+_RULES = "2"
+_PARSERS = ("lxml", "openpyxl", "pypdf", "python-docx", "python-pptx")
 _BATCH_CHUNKS = 256  # one transaction and one call of the encoder; what a kill costs at most
 _BATCH_FILES = 256
 _LOOK_UP = 1_000
@@ -36,9 +45,10 @@ class FailedFile:
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """How many files were added, changed, no longer there, or left as they were, and which could not be read.
+    """How many files were added, changed, no longer there, or left as they were, and which are not in the index.
 
-    A file without any text counts as one that is not there; one that could not be read counts nowhere else.
+    One that could not be read failed, and what the index held of it stays. One without any text, or of a kind that
+    is not read, is passed over, and nothing of it is in the index.
     """
 
     added: int
@@ -46,6 +56,12 @@ class IndexReport:
     removed: int
     unchanged: int
     failed: list[FailedFile] = field(default_factory=list)
+    passed_over: list[PassedOverFile] = field(default_factory=list)
+
+    @property
+    def found(self) -> int:
+        """How many files there are; each of them is counted once below."""
+        return self.added + self.updated + self.unchanged + len(self.failed) + len(self.passed_over)
 
 
 def refresh_index(
@@ -56,16 +72,16 @@ def refresh_index(
     Files whose content is known are not parsed, and of a changed one only the chunks that changed are embedded.
     Whole batches of a few hundred chunks are stored, new ones before old ones are removed: a kill at any moment
     loses at most one batch of work, and the next run puts right what it left. A file that cannot be read is
-    reported, and what the store held of it stays.
+    reported, and what the store held of it stays; a file that is passed over is reported, too.
 
     Raises:
         DocumentError: if the files cannot be listed, since then nothing may be taken for removed.
     """
-    files = list_files(paths)
+    found = find_files(paths)
     with FileLedger(store.folder) as ledger:
         if not _is_true(ledger, store):
             ledger.fill(_ids_by_source(store))
-        return _Refresh(store, ledger).run(files, on_progress)
+        return _Refresh(store, ledger).run(found, on_progress)
 
 
 def make_store_hold(store: FaissStore, documents: Sequence[Document]) -> list[Document]:
@@ -106,10 +122,11 @@ class _Refresh:
         self._waiting: list[_Change] = []
         self._counts = dict.fromkeys(("added", "updated", "removed", "unchanged"), 0)
         self._failed: list[FailedFile] = []
+        self._without_text: list[PassedOverFile] = []
 
-    def run(self, files: Sequence[SourceFile], on_progress: Progress) -> IndexReport:
+    def run(self, found: FoundFiles, on_progress: Progress) -> IndexReport:
         """Bring the store up to date and return what was done."""
-        done = 0
+        files, done = found.files, 0
 
         def report(stored_share: float) -> None:
             # of files read already, those that wait to be stored count by the share of their chunks in the store
@@ -125,17 +142,18 @@ class _Refresh:
         self._store_waiting(report)
         self._remove_vanished({file.source for file in files})
         report(1.0)
-        return IndexReport(**self._counts, failed=self._failed)
+        return IndexReport(**self._counts, failed=self._failed, passed_over=[*found.passed_over, *self._without_text])
 
     def _read(self, file: SourceFile) -> None:
         """Put what a file asks for into the batch; one that is as it was asks for nothing."""
         try:
             raw = read_bytes(file.path)
             fingerprint = hashlib.sha256(self._rules + b"\x00" + raw).hexdigest()
-            if self._known.get(file.source) == fingerprint:
-                self._counts["unchanged"] += bool(self._ledger.ids(file.source))
+            # a file without text is read again, since only its reader knows what to do about it
+            if self._known.get(file.source) == fingerprint and self._ledger.ids(file.source):
+                self._counts["unchanged"] += 1
                 return
-            chunks = split_documents(parse_file(raw, file.path, source=file.source))
+            chunks = split_documents(self._parse(raw, file))
         except DocumentError as error:
             self._failed.append(FailedFile(file.source, str(error)))
             return
@@ -146,6 +164,15 @@ class _Refresh:
         wanted = set(entry.ids)
         old_ids = tuple(id_ for id_ in self._ledger.ids(file.source) if id_ not in wanted)
         self._waiting.append(_Change(entry, new, old_ids))
+
+    def _parse(self, raw: bytes, file: SourceFile) -> list[Document]:
+        """Return the documents of a file; of one without text there are none, and it is noted why."""
+        try:
+            return parse_file(raw, file.path, source=file.source)
+        except NoTextError as error:
+            reason = str(error).removeprefix(f"{file.path} ")
+            self._without_text.append(PassedOverFile(file.source, reason))
+            return []
 
     def _store_waiting(self, report: Callable[[float], None]) -> None:
         """Store the batch, new chunks before old ones go, and only then note that its files are done."""

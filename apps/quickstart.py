@@ -13,8 +13,8 @@ from apps.console import (
     errors,
     output,
     print_alert,
-    print_failed_files,
     print_figures,
+    print_left_out,
     print_recommendation,
     print_rejected,
     print_reply,
@@ -86,7 +86,7 @@ def run_quickstart(folder: Path, *, language: Language = "en", show_results: boo
 def _run_customer_service(settings: Settings, evaluations: dict[str, ClassifierEvaluation]) -> dict[str, Any]:
     evaluations["intent"] = _train(settings, "intent")
     with _step("indexing the knowledge base"):
-        print_failed_files(index_knowledge(settings).failed)
+        print_left_out(index_knowledge(settings))
     with _step("answering customers"):
         chain = build_customer_service(settings)
         questions = service_questions(settings)

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from retrievers.chunking import split_documents
     from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender
     from retrievers.document_index import FaissDocumentIndex
-    from retrievers.documents import SourceFile, list_files, parse_file, read_bytes, read_documents
+    from retrievers.documents import (
+        FoundFiles,
+        PassedOverFile,
+        SourceFile,
+        find_files,
+        list_files,
+        parse_file,
+        read_bytes,
+        read_documents,
+    )
     from retrievers.event_times import EventTime, PastTime, utc_now
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
@@ -33,6 +42,7 @@ __all__ = [
     "FaissDocumentIndex",
     "FaissStore",
     "FittedThreshold",
+    "FoundFiles",
     "HybridRetriever",
     "ImportReport",
     "Interactions",
@@ -40,9 +50,11 @@ __all__ = [
     "ItemCatalogue",
     "ItemItemRecommender",
     "LabelledQuestion",
+    "PassedOverFile",
     "PastTime",
     "PopularityRecommender",
     "SourceFile",
+    "find_files",
     "fit_min_relevance",
     "fuse_rankings",
     "import_langchain_faiss",
@@ -63,7 +75,16 @@ __getattr__ = lazy_names(
         "chunking": ["split_documents"],
         "collaborative": ["FactorRecommender", "ItemItemRecommender", "PopularityRecommender"],
         "document_index": ["FaissDocumentIndex"],
-        "documents": ["SourceFile", "list_files", "parse_file", "read_bytes", "read_documents"],
+        "documents": [
+            "FoundFiles",
+            "PassedOverFile",
+            "SourceFile",
+            "find_files",
+            "list_files",
+            "parse_file",
+            "read_bytes",
+            "read_documents",
+        ],
         "event_times": ["EventTime", "PastTime", "utc_now"],
         "faiss_store": ["FaissStore"],
         "fusion": ["fuse_rankings"],

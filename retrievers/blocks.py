@@ -8,7 +8,16 @@ from enum import Enum
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
-_ITEM = re.compile(r"([ \t]*)(?:(?:[-*+•●▪◦]|\d{1,9}[.)])[ \t]+|\d{1,9}、)\S")
+_RULE = re.compile(r"\|[ \t:|-]*-[ \t:|-]*")
+_HAN_NUMBER = "[一二三四五六七八九十百零]{1,7}"
+_ITEM = re.compile(
+    r"[ \t]*(?:"
+    r"(?:[-*+•●▪◦☑☐☒]|\d{1,9}[.)]|[A-Za-z]\)|[ivxlc]{2,7}\)|\([A-Za-z0-9]{1,3}\))[ \t]+"
+    rf"|\d{{1,9}}、|{_HAN_NUMBER}、|[（(]{_HAN_NUMBER}[)）]|（\d{{1,3}}）"
+    rf"|第(?:{_HAN_NUMBER}|\d{{1,4}})[条章节款][ \t　]"
+    r"|[①-⑳]"
+    r")[ \t　]*\S"
+)
 
 
 class Kind(Enum):
@@ -63,10 +72,24 @@ def is_item_start(line: str) -> bool:
     """Return whether a line begins a list item.
 
     Example:
-        >>> [is_item_start(line) for line in ("- one", "  2. two", "3、三", "-4 °C")]
-        [True, True, True, False]
+        >>> [is_item_start(line) for line in ("- one", "  2. two", "3、三", "b) two", "第三条 病假", "-4 °C")]
+        [True, True, True, True, True, False]
     """
     return _ITEM.match(line) is not None
+
+
+def table_header_end(text: str, table: Block) -> int:
+    r"""Return where the header of a table ends, its rule included; where the table begins if it has none.
+
+    Example:
+        >>> text = "| a |\n| - |\n| 1 |"
+        >>> text[: table_header_end(text, next(find_blocks(text)))]
+        '| a |\n| - |'
+    """
+    header_end = text.find("\n", table.start, table.end)
+    rule_end = text.find("\n", header_end + 1, table.end) if header_end >= 0 else -1
+    rule = text[header_end + 1 : rule_end].strip() if rule_end >= 0 else ""
+    return rule_end if _RULE.fullmatch(rule) else table.start
 
 
 class _Scanner:

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from llms.texts import TextSpan, split_sentences
-from retrievers.blocks import Block, Kind, find_blocks
+from retrievers.blocks import Block, Kind, find_blocks, table_header_end
 from retrievers.boundaries import cut_span
 from retrievers.sections import Chunk, Section, find_parents, find_sections
 
@@ -22,7 +22,9 @@ def split_documents(
     a chunk, and a heading stands in one with what follows it.
 
     A chunk's text is the document's title, a blank line and the chunk's body, so that a search sees what the
-    body is about. Its metadata has, beside the document's own:
+    body is about. Where the body begins with a later row of a table, the table's header stands before it, too; both
+    together have at most `chunk_chars` unless the header alone takes half of them. The metadata has, beside the
+    document's own:
 
     - `start` and `end`: where the body stands in the document, in characters; the bodies one after the other are
       the document but for white space between them.
@@ -59,11 +61,13 @@ def split_documents(
 
 def _split(document: Document, chunk_chars: int, parent_chars: int) -> Iterator[Document]:
     text = document.page_content
-    sections = find_sections(find_blocks(text))
+    blocks = list(find_blocks(text))
+    headers = _TableHeaders(text, blocks, max_chars=chunk_chars)
+    sections = find_sections(blocks)
     chunks = [
         Chunk(start, end, number)
-        for number, blocks in _joined_headings(sections)
-        for start, end in _pack(_pieces(text, blocks, chunk_chars), chunk_chars)
+        for number, own in _joined_headings(sections)
+        for start, end in _pack(_pieces(text, own, chunk_chars), chunk_chars, headers)
     ]
     page_starts = document.metadata.get("page_starts")
     for chunk, (parent_start, parent_end) in zip(chunks, find_parents(sections, chunks, parent_chars), strict=True):
@@ -72,7 +76,28 @@ def _split(document: Document, chunk_chars: int, parent_chars: int) -> Iterator[
             added["section"] = section
         if page_starts:
             added["page"] = bisect.bisect_right(page_starts, chunk.start)
-        yield _as_document(document, chunk, added)
+        yield _as_document(document, chunk, headers.above(chunk.start), added)
+
+
+class _TableHeaders:
+    """The headers of a text's tables, to be repeated where a chunk begins with a later row."""
+
+    def __init__(self, text: str, blocks: Iterable[Block], *, max_chars: int) -> None:
+        self._text = text
+        self._max_chars = max_chars
+        self._tables = [block for block in blocks if block.kind is Kind.TABLE]
+        self._starts = [table.start for table in self._tables]
+
+    def above(self, place: int) -> str:
+        """Return the header of the table whose later row begins at a place, else nothing."""
+        index = bisect.bisect_right(self._starts, place) - 1
+        if index < 0:
+            return ""
+        table = self._tables[index]
+        end = table_header_end(self._text, table)
+        # one that is longer than a chunk would be most of what a search sees of its rows
+        is_below = end < place < table.end and end - table.start <= self._max_chars
+        return self._text[table.start : end] if is_below else ""
 
 
 def _joined_headings(sections: Iterable[Section]) -> Iterator[tuple[int, list[Block]]]:
@@ -107,22 +132,24 @@ def _pieces(text: str, blocks: Iterable[Block], max_chars: int) -> Iterator[Text
         heading_start = None
 
 
-def _pack(pieces: Iterable[TextSpan], max_chars: int) -> Iterator[TextSpan]:
+def _pack(pieces: Iterable[TextSpan], max_chars: int, headers: _TableHeaders) -> Iterator[TextSpan]:
     """Join neighbours while they fit together."""
-    start, end = None, 0
+    start, end, room = None, 0, max_chars
     for piece_start, piece_end in pieces:
-        if start is not None and piece_end - start > max_chars:
+        if start is not None and piece_end - start > room:
             yield start, end
             start = None
-        start = piece_start if start is None else start
+        if start is None:
+            start, room = piece_start, max(max_chars - len(headers.above(piece_start)) - 1, max_chars // 2)
         end = piece_end
     if start is not None:
         yield start, end
 
 
-def _as_document(document: Document, chunk: Chunk, added: dict[str, Any]) -> Document:
+def _as_document(document: Document, chunk: Chunk, table_header: str, added: dict[str, Any]) -> Document:
     body = document.page_content[chunk.start : chunk.end]
     prefix = f"{document.metadata['title']}\n\n" if document.metadata.get("title") else ""
+    prefix += f"{table_header}\n" if table_header else ""
     metadata = {name: value for name, value in document.metadata.items() if name != "page_starts"}
     metadata |= {"start": chunk.start, "end": chunk.end, "body_start": len(prefix)} | added
     row = f"{metadata['row']}\x1f" if "row" in metadata else ""  # rows of one file may have the same text

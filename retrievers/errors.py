@@ -16,6 +16,7 @@ The tree::
     ├── VectorError (ValueError)           vectors of the wrong size, or with NaN or infinity
     ├── ThresholdError (ValueError)        labelled questions that cannot support a threshold
     └── DocumentError (ValueError)         a file that cannot be read as a document
+        └── NoTextError                    one without any text: empty, or pictures of text
 """
 
 from llms.errors import TuneChainError
@@ -24,6 +25,7 @@ __all__ = [
     "DocumentError",
     "FilterError",
     "NamespaceError",
+    "NoTextError",
     "OldStoreError",
     "SearchArgumentError",
     "StoreBusyError",
@@ -86,3 +88,7 @@ class ThresholdError(TuneChainError, ValueError):
 
 class DocumentError(TuneChainError, ValueError):
     """A file that cannot become a document."""
+
+
+class NoTextError(DocumentError):
+    """A file without any text: it is empty, or holds pictures of text; the message says which."""

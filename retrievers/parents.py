@@ -52,9 +52,12 @@ def _equals(chunk: Document, field: str) -> Mapping[str, Any]:
 
 def _as_parent(chunk: Document, members: Sequence[Document]) -> Document:
     first_start = int(chunk.metadata["parent_start"])
-    title = chunk.page_content[: int(chunk.metadata.get("body_start", 0))]
+    members = sorted(members, key=lambda document: int(document.metadata["start"]))
+    # what stands before a body belongs to its first row: the header of a table that the parent may hold itself
+    first = members[0] if int(members[0].metadata["start"]) == first_start else chunk
+    title = first.page_content[: int(first.metadata.get("body_start", 0))]
     text = ""
-    for member in sorted(members, key=lambda document: int(document.metadata["start"])):
+    for member in members:
         gap = int(member.metadata["start"]) - first_start - len(text)
         if gap < 0:
             continue  # the document was cut twice, in different ways: one way is enough

@@ -39,6 +39,7 @@ EXPECTED = ARCHIVE.with_suffix(".json")
 
 MESSAGES = ("where is my parcel 99", "my money back please", "i lost the card 4", "Who won the match?")
 POSTS = ("the parcel is lost and late 30", "my card is back 31", "the parcel is here 32")
+INDEX_COUNTS = ("added", "updated", "removed", "unchanged", "failed")
 REVIEWED = "Is a short cable enough?"
 SETTINGS = """
 [models]
@@ -86,7 +87,7 @@ def ask_workspace():
         "replies": dict(zip(questions, replies, strict=True)),
         "alerts": alerts,
         "recommended": {listed["user"]: [item["id"] for item in listed["items"]] for listed in lists},
-        "index": _run_json("index", "-w", "shop"),
+        "index": [_pick(report, INDEX_COUNTS) for report in _run_json("index", "-w", "shop")],
         "cached vectors": len(list(SqliteByteStore("shop/index/vectors.sqlite").yield_keys())),
     }
 

@@ -195,7 +195,7 @@ class ServiceChain:
         if not sentences:
             return None
         run.steps.publish_route("answer")
-        quotes = [visible_text(sentence.text) for sentence in sentences]
+        quotes = [visible_text(sentence.shown) for sentence in sentences]
         joined = "".join(quote if quote.endswith(("。", "！", "？", "；")) else f"{quote} " for quote in quotes)
         return joined.strip(), tuple(sentence.citation() for sentence in sentences)
 

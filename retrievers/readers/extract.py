@@ -3,16 +3,44 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from retrievers.blocks import is_item_start
+
+PICTURES_ONLY = "holds pictures and no text, as scans do; run text recognition (OCR) on it first"
 _MAX_INDENTS = 8  # else a list nested ten thousand times would be mostly spaces
 
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """The text of a file, the title it names outside of its text, and where its pages begin in the text."""
+    """The text of a file, the title it names outside of its text, and where its pages begin in the text.
+
+    `why_empty` says what to do about a file whose text is empty, where the reader knows.
+    """
 
     text: str
     title: str = ""
     page_starts: tuple[int, ...] = ()
+    why_empty: str = ""
+
+
+def join_pages(pages: Sequence[str]) -> Extract:
+    r"""Return the pages one after the other; one without text begins where the next does, so that nothing lies on it.
+
+    Example:
+        >>> join_pages(["one", "", "three"])
+        Extract(text='one\n\nthree', title='', page_starts=(0, 5, 5), why_empty='')
+    """
+    starts, parts, at = [], [], 0
+    for page in pages:
+        if page and at:
+            parts.append("\n\n")
+            at += 2
+        starts.append(at)
+        parts.append(page)
+        at += len(page)
+    for index in range(len(starts) - 2, -1, -1):
+        if not pages[index]:
+            starts[index] = starts[index + 1]
+    return Extract("".join(parts), page_starts=tuple(starts))
 
 
 @dataclass(slots=True)
@@ -45,7 +73,9 @@ class TextBlocks:
         if text:
             indent = "  " * (min(depth, _MAX_INDENTS) - 1)
             lines = text.replace("\n", f"\n{indent}  ")
-            self._add(f"{indent}{marker or '  '}{lines}", is_item=True)
+            # a marker that is no item's elsewhere, such as "Step 1:", makes a paragraph, which ends with its line
+            is_item = not marker or is_item_start(f"{marker}x")
+            self._add(f"{indent}{marker or '  '}{lines}", is_item=is_item)
 
     def text(self) -> str:
         """Return everything added so far."""

@@ -109,10 +109,11 @@ def test_classify_labels_arguments_or_lines(built):
 
 def test_index_reports_files(raw):
     (report,) = read_json(run("index", "-w", raw, "--json"))
+    assert report.pop("found") == 2
     assert IndexReport(**report) == IndexReport(added=2, updated=0, removed=0, unchanged=0)
-    assert run("index", "-w", raw).stdout == "0 added, 0 updated, 0 removed, 2 unchanged\n"
+    assert run("index", "-w", raw).stdout == "2 files found: 0 added, 0 updated, 0 removed, 2 unchanged\n"
     (report,) = read_json(run("index", raw / "customer_service" / "knowledge" / "battery.md", "-w", raw, "--json"))
-    assert set(report) == {field.name for field in fields(IndexReport)}
+    assert set(report) == {"found", *(field.name for field in fields(IndexReport))}
     assert (report["removed"], report["unchanged"]) == (1, 1)
 
 
@@ -127,7 +128,22 @@ def test_index_goes_on_after_a_file_that_cannot_be_read(raw, tmp_path):
     assert [file["source"] for file in report["failed"]] == ["bad[1].pdf"]
     assert f"not indexed: {pages}/bad[1].pdf cannot be read as PDF" in result.stderr
     shown = run("index", pages, "-w", raw, code=1).stdout
-    assert shown == "0 added, 0 updated, 0 removed, 1 unchanged, 1 failed\n"
+    assert shown == "2 files found: 0 added, 0 updated, 0 removed, 1 unchanged, 1 failed\n"
+
+
+def test_index_names_the_files_that_it_passes_over(raw, tmp_path):
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for name in ("good.md", "old.doc", "README"):
+        (pages / name).write_text("退货", encoding="utf-8")
+    result = run("index", pages, "-w", raw)
+    assert result.stdout.startswith("3 files found: 1 added")
+    assert result.stdout.endswith(", 2 passed over\n")
+    assert "passed over: old.doc is of a kind that is not read; save it as .docx" in result.stderr
+    assert "passed over: README has no suffix" in result.stderr
+    (report,) = read_json(run("index", pages, "-w", raw, "--json"))
+    assert [file["source"] for file in report["passed_over"]] == ["README", "old.doc"]
+    assert report["found"] == 3
 
 
 def test_ask_answers_one_question(built):

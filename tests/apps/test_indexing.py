@@ -1,15 +1,20 @@
 """An index follows its files: counts, what is read and embedded again, and kills at the worst moments."""
 
 import hashlib
+import io
 import json
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import docx
 import pytest
+from langchain_core.documents import Document
+from PIL import Image
 
 from apps import indexing
 from apps.errors import WorkspaceError
@@ -19,11 +24,12 @@ from apps.settings import load_settings
 from apps.training import index_items, index_knowledge
 from apps.wiring import open_store
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore, split_documents
+from retrievers import FaissStore, PassedOverFile, split_documents
 from retrievers.documents import parse_file
 from retrievers.errors import DocumentError
 from retrievers.items import Item
 from tests.apps.workspaces import write_workspace
+from tests.retrievers.files import make_pdf, save_docx
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -182,26 +188,104 @@ def test_pages_are_parsed_again_when_the_rules_change(pages, tmp_path, embedding
 
 
 def test_the_rules_number_is_raised_with_the_rules():
-    text = "# 退货\n\n七天内可以退货。请保留包装！\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n"
+    text = "# 退货\n\n七天内可以退货。请保留包装！\n\n| a | b |\n| - | - |\n" + "| 1 | 2 |\n" * 5 + "\n"
     text += "## B\n\n- one\n- two\n\n```\nx\n```\n"
-    files = {"a.md": text, "b.html": "<h1>A</h1><p>B<ul><li>c</ul>", "c.csv": "text,n\nx,1\n"}
+    files = {"a.md": text, "b.html": "<h1>A</h1><p>B<sup>2</sup><ol start=3><li>c</ol>", "c.csv": "text,n\nx,1\n"}
     chunks = [
         chunk
         for name, content in files.items()
         for chunk in split_documents(parse_file(content.encode(), Path(name), source=name), chunk_chars=60)
     ]
-    digest = hashlib.sha256(json.dumps([(chunk.id, chunk.metadata) for chunk in chunks]).encode()).hexdigest()
+    parts = [(chunk.id, chunk.page_content, chunk.metadata) for chunk in chunks]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     # if this fails, files now give other chunks: raise _RULES, so that indexes follow, and put the new digest here
-    assert (indexing._RULES, digest[:16]) == ("1", "171f064072712578")
+    assert (indexing._RULES, digest[:16]) == ("2", "a7d859455f08fefb")
 
 
-def test_a_file_without_text_counts_as_none(pages, tmp_path, embeddings):
+def _assert_every_file_counts_once(report):
+    counted = report.added + report.updated + report.unchanged + len(report.failed) + len(report.passed_over)
+    assert report.found == counted
+
+
+def test_a_file_without_text_is_passed_over_each_time_and_its_old_text_removed(pages, tmp_path, embeddings):
     store = FaissStore(tmp_path / "index", embedding=embeddings)
     (pages / "c.md").write_text("\n", encoding="utf-8")
     assert refresh_index(store, [pages]).added == 2
     (pages / "a.md").write_text("", encoding="utf-8")
-    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=1, unchanged=1)
-    assert refresh_index(store, [pages]) == IndexReport(added=0, updated=0, removed=0, unchanged=1)
+    reasons = [PassedOverFile(name, "is empty; delete it, or put text into it") for name in ("a.md", "c.md")]
+    expected = IndexReport(added=0, updated=0, removed=1, unchanged=1, passed_over=reasons)
+    assert refresh_index(store, [pages]) == expected
+    assert refresh_index(store, [pages]) == replace(expected, removed=0)
+    assert (expected.found, {source for source, _ in _texts(store)}) == (3, {"b.md"})
+
+
+def _scan():
+    document = docx.Document()
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    document.add_picture(buffer)
+    return save_docx(document)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.doc", b"x", "save it as .docx"),
+        ("a.rtf", b"x", "save it as .docx"),
+        ("表格.XLS", b"x", "save it as .xlsx"),
+        ("a.ppt", b"x", "save it as .pptx"),
+        ("a.json", b"{}", ".jsonl"),
+        ("README", b"x", "has no suffix"),
+        ("photo.JPG", b"x", "OCR"),
+        ("a.zip", b"x", "unpack it"),
+        ("a.exe", b"x", "convert it first"),
+        (".hidden.md", b"x", "hidden"),
+        ("~$a.docx", b"x", "a program's own"),
+        ("Thumbs.db", b"x", "a program's own"),
+        ("scan.docx", _scan(), "OCR"),
+        ("scan.pdf", make_pdf([], []), "OCR"),
+        ("script.html", b"<noscript>Please turn on JavaScript.</noscript>", "scripts"),
+        ("picture.html", b"<img src=a.png>", "OCR"),
+        ("empty.csv", b"text,lang\n", "has no rows"),
+        ("empty.txt", b"", "is empty"),
+    ],
+)
+def test_no_file_is_left_out_in_silence(pages, embeddings, name, content, reason):
+    (pages / name).write_bytes(content)
+    report = refresh_index(FaissStore(embedding=embeddings), [pages])
+    ((source, why),) = [(file.source, file.reason) for file in report.passed_over]
+    assert (source, report.added, report.found) == (name, 2, 3)
+    assert reason in why
+    assert str(pages) not in why
+
+
+def test_folders_and_links_that_are_not_followed_are_named(pages, tmp_path, embeddings):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "c.md").write_text("x", encoding="utf-8")
+    (pages / ".git").mkdir()
+    (pages / ".git" / "config.md").write_text("x", encoding="utf-8")
+    for name, target in {
+        "folder": tmp_path / "other",
+        "out.md": tmp_path / "other" / "c.md",
+        "gone.md": "none",
+    }.items():
+        (pages / name).symlink_to(target)
+    report = refresh_index(FaissStore(embedding=embeddings), [pages])
+    assert {file.source: file.reason.split(";")[0] for file in report.passed_over} == {
+        ".git": "is a hidden folder",
+        "folder": "is a link to a folder, which is not followed",
+        "gone.md": "is a link that leads nowhere",
+        "out.md": "is a link out of the folder, which is not followed",
+    }
+    _assert_every_file_counts_once(report)
+
+
+def test_files_that_were_known_are_read_again_by_readers_of_another_version(pages, embeddings, monkeypatch):
+    store = FaissStore(embedding=embeddings)
+    refresh_index(store, [pages])
+    monkeypatch.setattr(indexing, "_RULES", "other")
+    monkeypatch.setattr(indexing, "parse_file", lambda *_, source: [Document("new", metadata={"source": source})])
+    assert refresh_index(store, [pages]).updated == 2
 
 
 def test_rows_are_documents_of_one_file(pages, embeddings):

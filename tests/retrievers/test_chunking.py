@@ -48,7 +48,7 @@ def test_every_body_is_the_text_between_its_start_and_end(text, chunk_chars):
         assert _body(chunk) == text[chunk.metadata["start"] : chunk.metadata["end"]]
         assert 0 < len(_body(chunk)) <= chunk_chars
         assert _body(chunk) == _body(chunk).strip()
-        assert chunk.page_content == f"Title\n\n{_body(chunk)}"
+        assert chunk.page_content.startswith("Title\n\n")
 
 
 @given(_texts, _limits)
@@ -135,9 +135,43 @@ TABLE = "| size | price |\n| --- | --- |\n| S | 5 |\n| M | 6 |\n| L | 7 |"
 
 def test_a_table_stays_whole_or_is_cut_between_rows():
     assert _bodies(f"{'word. ' * 10}\n\n{TABLE}", chunk_chars=len(TABLE)) == [("word. " * 10).strip(), TABLE]
-    pieces = _bodies(TABLE, chunk_chars=35)
-    assert pieces == ["| size | price |\n| --- | --- |", "| S | 5 |\n| M | 6 |\n| L | 7 |"]
+    pieces = _bodies(TABLE, chunk_chars=55)
+    assert pieces == ["| size | price |\n| --- | --- |\n| S | 5 |\n| M | 6 |", "| L | 7 |"]
     assert "\n".join(pieces) == TABLE
+
+
+HEADER = "| Lamp | weight in kg |\n| --- | --- |"
+ROWS = [f"| Lamp{number:02} | {number / 10} |" for number in range(60)]
+
+
+@pytest.mark.parametrize("before", ["", "# Lamps\n\nOur lamps.\n\n", "| x |\n| - |\n| 1 |\n\n"])
+def test_every_chunk_of_a_long_table_has_its_header(before):
+    text = before + "\n".join([HEADER, *ROWS]) + "\n\nBehind the table."
+    chunks = _split(text, chunk_chars=200, title="Lamps")
+    for row in ROWS:
+        (chunk,) = (chunk for chunk in chunks if row in _body(chunk))
+        assert HEADER in chunk.page_content
+        assert _body(chunk) == text[chunk.metadata["start"] : chunk.metadata["end"]]
+        if HEADER not in _body(chunk):
+            assert chunk.page_content == f"Lamps\n\n{HEADER}\n{_body(chunk)}"
+            assert len(HEADER) + 1 + len(_body(chunk)) <= 200
+    assert [HEADER in chunk.page_content for chunk in chunks if _body(chunk) == "Behind the table."] in ([], [False])
+
+
+@pytest.mark.parametrize(
+    ("table", "repeated"),
+    [
+        ("| a | b |\n|:--|--:|\n| 1 | 2 |\n| 3 | 4 |", True),
+        ("| 尺寸 | 价格 |\n| --- | --- |\n| 大 | 5 |\n| 小 | 4 |", True),
+        ("| a | b |\n| 1 | 2 |\n| 3 | 4 |", False),  # no rule: nothing says that the first row is a header
+        ("| a |\n| - |\n\n| 1 | 2 |\n| 3 | 4 |", False),  # another table
+        (f"| {'a' * 90} |\n| --- |\n| 1 |\n| {'2' * 40} |", False),  # a header that is longer than a chunk
+    ],
+)
+def test_only_the_header_of_the_same_table_is_repeated(table, repeated):
+    *_, last = _split(table, chunk_chars=25)
+    header = "\n".join(table.split("\n")[:2])
+    assert (last.page_content != _body(last), last.page_content.startswith(header)) == (repeated, repeated)
 
 
 def test_code_stays_whole_or_is_cut_between_lines_and_its_comments_are_no_headings():

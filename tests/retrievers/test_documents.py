@@ -21,9 +21,7 @@ def test_a_file_becomes_a_document_with_source_and_title(tmp_path):
     assert document.metadata == {"source": "cables.md", "title": "Cables"}
 
 
-@pytest.mark.parametrize(
-    "content", ["no heading", "## only a second level", "#hashtag", "#\n\nparagraph", "", "```\n# a"]
-)
+@pytest.mark.parametrize("content", ["no heading", "## only a second level", "#hashtag", "#\n\nparagraph", "```\n# a"])
 def test_without_a_first_heading_the_title_is_the_files_name(tmp_path, content):
     (document,) = read_documents([write_file(tmp_path / "my page.txt", content)])
     assert document.metadata["title"] == "my page"

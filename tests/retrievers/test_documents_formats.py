@@ -12,7 +12,7 @@ from pypdf import PdfReader, PdfWriter
 
 from retrievers import read_documents, split_documents
 from retrievers.errors import DocumentError
-from retrievers.readers import docx_text
+from retrievers.readers import archive
 from retrievers.readers.html_text import read_html
 from retrievers.readers.pdf_text import join_lines
 from tests.fuzzing import rounds
@@ -147,15 +147,68 @@ def test_a_pdf_is_read_page_by_page(tmp_path):
     [
         ("请在收到货物之后的七天\n之内退货。\n运费由我们承担。", "请在收到货物之后的七天之内退货。\n运费由我们承担。"),
         ("This is a long line that is cut\nhere. Next.", "This is a long line that is cut here. Next."),
-        ("a typesetter's hyphen is no writ-\ner's.", "a typesetter's hyphen is no writer's."),
+        ("a typesetter's hyphen in a joined sen-\ntence.", "a typesetter's hyphen in a joined sen-tence."),
         ("Heading\nThe text below it is much longer", "Heading\nThe text below it is much longer"),
         ("the following things are needed\n- a box\n1. a bill", "the following things are needed\n- a box\n1. a bill"),
+        (
+            "我们在收到货物之后，会在七天\n之内把货款退到您的账户里，并且",
+            "我们在收到货物之后，会在七天之内把货款退到您的账户里，并且",
+        ),
         ("", ""),
         ("\n\n a \n\n\n\n b \n", "a\n\nb"),
     ],
 )
 def test_broken_lines_of_a_page_are_joined(lines, text):
     assert join_lines(lines) == text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Delivery prices\nGermany 4.90 euros 9.90 euros\nAustria 7.90 euros 14.90 euros\nItaly 8.90 euros 17.90 euros",
+        "Berlin office: phone 030 123456\nHamburg office: phone 040 654321\nMunich office: phone 089 111222",
+        "北京门店：电话 010 123456\n上海门店：电话 021 654321\n广州门店：电话 020 111222",
+        "Hold the small button for ten seconds\nWait until the light turns to green\nOpen the page in your browser",
+        "keep the box and the bill of the shop\nsend the parcel to our address here\nwait for the mail of the shop",
+        "退货政策说明\n换货政策说明\n维修政策说明",
+        "red shoes 10 euros\nblue shoes 12 euros\ngreen hats 14 euros.",
+    ],
+)
+def test_lines_of_lists_addresses_and_tables_stay_apart(lines):
+    assert join_lines(lines) == lines
+
+
+def test_the_gap_between_columns_stays_visible():
+    assert join_lines("Country   up to 5 kg   up to 20 kg\nItaly     8.90 euros   17.90 euros") == (
+        "Country  up to 5 kg  up to 20 kg\nItaly  8.90 euros  17.90 euros"
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("All our headphones come with a two-\nyear warranty and a state-of-the-\nart battery.", "two-year warranty"),
+        (
+            "All our headphones come with a two-\nyear warranty and a state-of-the-\nart battery.",
+            "state-of-the-art battery",
+        ),
+        ("See www.shop-\nonline.example for a plan.", "www.shop-online.example"),
+        ("Order reference ABC-\n1234 must be kept.", "ABC-1234"),
+        ("The warranty is long, so keep the war-\nranty card of it.", "the warranty card"),
+        ("Your war-\nranty ends; nobody knows it.", "war-ranty"),  # only where the word is known
+        ("We welcome your parti-\ncipation in the organisa-\ntion of it.", "organisation"),
+        ("Es hat viele Vor-\nund Nachteile.", "Vor- und Nachteile"),
+        (
+            "The page is https://shop.example/returns/\nform?id=12 and must be kept.",
+            "https://shop.example/returns/form?id=12",
+        ),
+        ("The page is https://shop.example/returns/\nand nothing else is needed for it.", "returns/ and nothing"),
+        ("We deliver to all the countries of the\nEuropean Union and to Norway.", "of the European Union"),
+        ("Die Rückgabe ist möglich, denn für die\nRückgabe gelten 14 Tage.", "für die Rückgabe"),
+    ],
+)
+def test_lines_of_a_paragraph_are_joined_without_harm_to_words(tmp_path, page, text):
+    assert text in _read(tmp_path, "a.pdf", make_pdf(page.split("\n"))).page_content
 
 
 def _encrypted_pdf(user_password):
@@ -292,7 +345,7 @@ def test_a_word_document_that_means_harm_is_refused(tmp_path, raw, reason):
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(docx_text, "_MAX_UNPACKED_BYTES", 1_000_000)
+    monkeypatch.setattr(archive, "_MAX_UNPACKED_BYTES", 1_000_000)
     with pytest.raises(DocumentError, match="unpacks to"):
         _read(tmp_path, "a.docx", _zip(**{"word/media/a.png": b"\0" * 1_000_001}))
 

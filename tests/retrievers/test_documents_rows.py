@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrievers import read_documents
-from retrievers.errors import DocumentError
+from retrievers.errors import DocumentError, NoTextError
 from retrievers.readers.rows import read_json_lines, row_metadata, row_text
 from tests.retrievers.files import write_file
 
@@ -46,8 +46,10 @@ def test_a_long_value_is_no_metadata():
     assert row_text({"n": 1, "list": ["退"], "none": None}) == 'n: 1\nlist: ["退"]'
 
 
-def test_files_without_rows_hold_no_documents(tmp_path):
-    assert _read(tmp_path, "a.csv", "") == _read(tmp_path, "b.csv", "text\n") == _read(tmp_path, "c.jsonl", "\n") == []
+@pytest.mark.parametrize(("name", "content"), [("a.csv", ""), ("b.csv", "text\n"), ("c.jsonl", "\n")])
+def test_a_file_without_rows_is_refused_as_one_without_text(tmp_path, name, content):
+    with pytest.raises(NoTextError, match=rf"{name} has no rows"):
+        _read(tmp_path, name, content)
 
 
 def test_a_long_csv_cell_is_a_document(tmp_path):

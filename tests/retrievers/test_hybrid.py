@@ -439,3 +439,32 @@ def test_an_empty_batch_is_empty(store):
 def test_an_unknown_option_of_a_batch_is_refused(store):
     with pytest.raises(TypeError, match="top_k"):
         HybridRetriever(store=store).batch(["red", "blue"], top_k=3)
+
+
+LAMP_NAMES = [
+    f"{first}{second}" for first in ("Ar", "Bal", "Cor", "Dal", "El", "Fen") for second in "aeiou" for _ in "x"
+]
+
+
+@pytest.mark.parametrize("parents", [False, True])
+@pytest.mark.parametrize(
+    ("header", "question"),
+    [
+        ("| Lamp | height in cm | weight in kg |", "What is the weight of the lamp {}?"),
+        ("| 台灯 | 高度 | 重量 |", "台灯 {} 的重量是多少？"),
+    ],
+)
+def test_a_row_of_a_long_table_is_found_by_its_words_with_those_of_the_header(header, question, parents):
+    rows = [f"| {name} model | {20 + place} | {1 + place / 10} |" for place, name in enumerate(LAMP_NAMES)]
+    text = "\n".join([header, "| --- | --- | --- |", *rows])
+    other = Document("Red shoes and blue hats.", metadata={"source": "b"})
+    store = FaissStore(embedding=HashedEmbeddings(dimension=1024))
+    chunks = split_documents([Document(text, metadata={"source": "a", "title": "Lamps"}), other], chunk_chars=200)
+    store.add_documents(chunks, ids=[chunk.id for chunk in chunks])
+    retriever = HybridRetriever(store=store, k=1, parents=parents)
+    for name, row in zip(LAMP_NAMES, rows, strict=True):
+        (found,) = retriever.invoke(question.format(name))
+        assert header in found.page_content
+        assert row in text[found.metadata["start"] : found.metadata["end"]]
+        assert found.page_content[found.metadata["body_start"] :].startswith(text[found.metadata["start"] :][:20])
+    store.close()

@@ -159,3 +159,47 @@ def test_without_sentences_nothing_is_chosen():
 
 def test_a_long_line_is_split_in_time_that_grows_with_its_length():
     assert len(_texts("Short one. " * 50_000)) == 50_000
+
+
+LAMPS = "| Lamp | height in cm | weight in kg |\n| --- | --- | --- |\n"
+
+
+def _lamp_rows():
+    return [f"| lamp{place:02} | {20 + place} | {1 + place / 10} |" for place in range(60)]
+
+
+@pytest.mark.parametrize("number", [0, 12, 41, 59])
+def test_one_row_of_a_long_table_is_the_answer_with_the_names_of_its_columns(tmp_path, number):
+    text = "# Sizes of our lamps\n\n" + LAMPS + "\n".join(_lamp_rows())
+    (tmp_path / "lamps.md").write_text(text, encoding="utf-8")
+    chain = make_chain(tmp_path, options=ServiceOptions(max_sentences=1, min_relevance=0))
+    reply = chain.invoke(f"weight in kg of lamp{number:02}")
+    assert reply.text == f"Lamp: lamp{number:02}; height in cm: {20 + number}; weight in kg: {1 + number / 10}."
+    (citation,) = reply.citations
+    assert text[citation.start : citation.end] == citation.quote == _lamp_rows()[number]
+
+
+@pytest.mark.parametrize(
+    ("text", "body_start", "shown"),
+    [
+        (LAMPS + "| a | 1 | 2 |", 0, ["Lamp: a; height in cm: 1; weight in kg: 2."]),
+        (LAMPS + "| a | | 2 | more |", len(LAMPS), ["Lamp: a; weight in kg: 2; more."]),
+        ("Title\n\n" + LAMPS + "| a \\| b | 1 |\n\nText.", 7 + len(LAMPS), ["Lamp: a | b; height in cm: 1.", "Text."]),
+        ("|台灯|重量|\n|-|-|\n|甲|2|", 0, ["台灯：甲；重量：2。"]),
+        (LAMPS + "\n| other | table |", 0, ["| other | table |"]),
+    ],
+)
+def test_a_row_names_its_columns(text, body_start, shown):
+    passage = Document(text, metadata={"body_start": body_start})
+    assert [sentence.shown for sentence in split_passage(passage) if not sentence.is_header] == shown
+
+
+def test_the_header_of_a_table_is_no_answer():
+    page = Document(LAMPS + "| Larch | 1 | 2 |\n| Balsa | 3 | 4 |")
+    assert _best("Lamp height in cm weight in kg Balsa", page, max_sentences=1) == ["| Balsa | 3 | 4 |"]
+    assert _best("Lamp", Document(LAMPS)) == [LAMPS.split("\n")[0]]
+
+
+def test_a_number_that_names_a_row_is_no_part_of_another_number():
+    page = Document(LAMPS + "| type 13 | 40 | 2.10 |\n| type 40 | 13.20 | 13.50 |")
+    assert _best("height of lamp type 13", page, max_sentences=1) == ["| type 13 | 40 | 2.10 |"]
