@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from llms.errors import DataFileError
+from llms.texts.ids import Id
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -34,8 +35,8 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: str = Field(min_length=1)
-    item: str = Field(min_length=1)
+    user: Id
+    item: Id
     event: EventKind
     time: AwareDatetime
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from llms.texts.csv_table import CsvRow, CsvTable
     from llms.texts.decoding import decode_rows, decode_text
     from llms.texts.folding import fold_text
+    from llms.texts.ids import Id, fold_id
     from llms.texts.records import JsonRecord, json_records, parse_record
     from llms.texts.scripts import HAN, KANA, is_chinese, is_han
     from llms.texts.sentences import TextSpan, split_at, split_sentences
@@ -22,11 +23,13 @@ __all__ = [
     "MAX_TEXT_CHARS",
     "CsvRow",
     "CsvTable",
+    "Id",
     "JsonRecord",
     "TextSpan",
     "check_text",
     "decode_rows",
     "decode_text",
+    "fold_id",
     "fold_text",
     "is_chinese",
     "is_han",
@@ -46,6 +49,7 @@ __getattr__ = lazy_names(
         "csv_table": ["CsvRow", "CsvTable"],
         "decoding": ["decode_rows", "decode_text"],
         "folding": ["fold_text"],
+        "ids": ["Id", "fold_id"],
         "records": ["JsonRecord", "json_records", "parse_record"],
         "scripts": ["HAN", "KANA", "is_chinese", "is_han"],
         "sentences": ["TextSpan", "split_at", "split_sentences"],

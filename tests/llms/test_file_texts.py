@@ -53,7 +53,9 @@ def test_accented_letters_of_western_programs_are_not_called_chinese():
         decode_text("Größe: 3 €, Rückgabe".encode("cp1252"))
 
 
-@pytest.mark.parametrize("raw", ["退貨須知，七天\n".encode("big5") * 3, "退货\n".encode() * 5 + b"\xcd\xcb", b"good, \xff\n"])
+@pytest.mark.parametrize(
+    "raw", ["退貨須知，七天\n".encode("big5") * 3, "退货\n".encode() * 5 + b"\xcd\xcb", b"good, \xff\n"]
+)
 def test_what_is_no_everyday_text_in_any_encoding_is_not_guessed(raw):
     with pytest.raises(TextEncodingError, match="save it as UTF-8") as caught:
         decode_text(raw)

@@ -80,7 +80,5 @@ def test_json_that_programs_read_differently_is_refused(text, fault):
     assert raised.value.fault == fault
 
 
-
-
 def _sentences(text, **options):
     return [text[start:end] for start, end in split_sentences(text, (0, len(text)), **options)]

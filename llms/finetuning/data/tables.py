@@ -80,7 +80,11 @@ def read_table(
     else:
         text, encoding_problem = _decode(path, raw)
         is_json = path.suffix.lower() in JSON_SUFFIXES
-        records = _json_records(text, list_column, is_list_row) if is_json else _csv_records(path, text, columns, encoding_problem)
+        records = (
+            _json_records(text, list_column, is_list_row)
+            if is_json
+            else _csv_records(path, text, columns, encoding_problem)
+        )
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
     for line, values, problem in records:
@@ -120,9 +124,7 @@ def _has_escaped_byte(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def refuse_bad_file(
-    path: Path, rows: Sequence[object], rejected: Sequence[RejectedRow], *, example: str = ""
-) -> None:
+def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[RejectedRow], *, example: str = "") -> None:
     """Refuse a file without usable rows, or with more than half of them set aside.
 
     Args:
@@ -206,9 +208,7 @@ def _csv_records(path: Path, text: str, columns: Sequence[str], encoding_problem
         yield row.line, dict(row.values), row.problem
 
 
-def _json_records(
-    text: str, list_column: str | None, is_list_row: Callable[[list[Any]], bool]
-) -> Iterator[_Record]:
+def _json_records(text: str, list_column: str | None, is_list_row: Callable[[list[Any]], bool]) -> Iterator[_Record]:
     for record in json_records(text, is_record=lambda value: not isinstance(value, list) or is_list_row(value)):
         values = record.value
         if record.problem:
