@@ -78,7 +78,7 @@ def read_table(
     if path.suffix.lower() == ".parquet":
         records = _parquet_records(path, raw, columns)
     else:
-        text, encoding_problem = _decode(path, raw)
+        text, encoding_problem = decode_file(path, raw)
         is_json = path.suffix.lower() in JSON_SUFFIXES
         records = (
             _json_records(text, list_column, is_list_row)
@@ -92,10 +92,7 @@ def read_table(
             rejected.append(RejectedRow(line, reason))
         else:
             rows.append(Row(line, values))
-    if encoding_problem and _are_too_many(rows, rejected):
-        msg = f"{path} {encoding_problem}"
-        raise DataFileError(msg)
-    refuse_bad_file(path, rows, rejected, example=example)
+    refuse_bad_file(path, rows, rejected, example=example, encoding_problem=encoding_problem)
     return Table(rows, rejected)
 
 
@@ -124,11 +121,19 @@ def _has_escaped_byte(text: str) -> bool:
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
-def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[RejectedRow], *, example: str = "") -> None:
+def refuse_bad_file(
+    path: Path,
+    rows: Sequence[object],
+    rejected: Sequence[RejectedRow],
+    *,
+    example: str = "",
+    encoding_problem: str = "",
+) -> None:
     """Refuse a file without usable rows, or with more than half of them set aside.
 
     Args:
         example: a row as it should be, for the message.
+        encoding_problem: what is wrong with the bytes of the file, which is then the reason that counts.
 
     Raises:
         DataFileError: with the number of bad rows, and the first one's line and reason.
@@ -137,7 +142,10 @@ def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[Rejec
     if not total:
         msg = f"{path} has a header but no rows; add at least one"
         raise DataFileError(msg)
-    if _are_too_many(rows, rejected):
+    if len(rejected) > MAX_REJECTED_SHARE * total:
+        if encoding_problem:
+            msg = f"{path} {encoding_problem}"
+            raise DataFileError(msg)
         first = rejected[0]
         remedy = f"a row should be like {example}" if example else "correct them"
         msg = (
@@ -147,11 +155,12 @@ def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[Rejec
         raise DataFileError(msg)
 
 
-def _are_too_many(rows: Sequence[object], rejected: Sequence[RejectedRow]) -> bool:
-    return len(rejected) > MAX_REJECTED_SHARE * (len(rows) + len(rejected))
+def decode_file(path: Path, raw: bytes) -> tuple[str, str]:
+    """Return the text of a file and what is wrong with bytes in it; see `decode_rows`.
 
-
-def _decode(path: Path, raw: bytes) -> tuple[str, str]:
+    Raises:
+        DataFileError: if the file as a whole is in another encoding.
+    """
     try:
         return decode_rows(raw)
     except TextEncodingError as error:
