@@ -211,7 +211,10 @@ def _checked_table(path: Path, raw: bytes, columns: LabelColumns) -> CsvTable:
             raise DataFileError(msg)
     for name in (columns.text, columns.label):
         if name not in table.header:
-            msg = f"{path} has the columns {table.header}, but {name!r} is needed; rename the column or name it in the call"
+            msg = (
+                f"{path} has the columns {table.header}, but {name!r} is needed; "
+                "rename the column or name it in the call"
+            )
             raise DataFileError(msg)
     return table
 

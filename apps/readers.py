@@ -102,8 +102,9 @@ def read_post_lines(stream: TextIO) -> Iterator[Post | RejectedRow]:
         problem = record.problem
         if not problem and not isinstance(record.value, dict):
             problem = f"expected a JSON object, got {type(record.value).__name__}"
-        if problem := problem or check_values(record.value, _POST_COLUMNS):
-            yield RejectedRow(number, problem)
+        reason = problem or check_values(record.value, _POST_COLUMNS)
+        if reason:
+            yield RejectedRow(number, reason)
             continue
         try:
             yield Post.model_validate(_only(record.value, Post))

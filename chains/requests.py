@@ -19,14 +19,14 @@ def parse_request(request: object, kind: type[_Request]) -> _Request:
         ChainInputError: if it does not fit, with what is wrong where.
 
     Example:
-        >>> class Visit(BaseModel):
+        >>> class Call(BaseModel):
         ...     user: str
-        >>> parse_request({"user": "u1"}, Visit)
-        Visit(user='u1')
-        >>> parse_request({"u": 1}, Visit)
+        >>> parse_request({"user": "u1"}, Call)
+        Call(user='u1')
+        >>> parse_request({"u": 1}, Call)
         Traceback (most recent call last):
         ...
-        chains.errors.ChainInputError: expected a Visit or a dict like it (user), got keys ['u']: user: is missing; add it
+        chains.errors.ChainInputError: expected a Call or a dict like it (user), got keys ['u']: user: is missing; ...
     """
     if isinstance(request, kind):
         return request

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from llms.errors import DataFileError
-from llms.texts.ids import Id
+from llms.texts import Id
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from llms.errors import DataFileError
-from llms.texts.ids import Id
+from llms.texts import Id
 
 
 class Item(BaseModel):

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llms import Classification
-from llms.texts.ids import Id
+from llms.texts import Id
 
 
 class _Frozen(BaseModel):

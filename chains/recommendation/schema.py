@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llms.texts.ids import Id
+from llms.texts import Id
 from retrievers import Event
 
 

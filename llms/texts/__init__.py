@@ -1,4 +1,4 @@
-"""Functions of plain text that every layer uses: checks, folding, words, sentences, scripts; bytes, CSV and JSON of files."""
+"""Functions of plain text that every layer uses: checks, folding, words, sentences; bytes, CSV, JSON of files."""
 
 from typing import TYPE_CHECKING
 

@@ -41,14 +41,14 @@ def is_message_list(values: Sequence[Any]) -> bool:
 
 
 def to_openai_form(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with `messages` and, where it has any, `tools`, whatever of the known forms it has.
+    r"""Return a row with `messages` and, where it has any, `tools`, whatever of the known forms it has.
 
     Raises:
         TrainingDataError: if it has none of them.
 
     Example:
         >>> to_openai_form({"instruction": "Greet", "input": "Ann", "output": "Hello, Ann!"})["messages"]
-        [{'role': 'user', 'content': 'Greet\\n\\nAnn'}, {'role': 'assistant', 'content': 'Hello, Ann!'}]
+        [{'role': 'user', 'content': 'Greet\n\nAnn'}, {'role': 'assistant', 'content': 'Hello, Ann!'}]
     """
     if "messages" in row:
         messages = row["messages"]

@@ -69,8 +69,8 @@ def read_conversations(path: Path) -> Conversations:
 
     Arguments of tool calls may be a mapping or, as in OpenAI's files, JSON text. Rows of ShareGPT (`conversations`),
     Alpaca (`instruction`, `input`, `output`) and of prompts with completions are read, too; rows with LangChain's
-    messages, and runs of a tracer, are read as by `read_message_log`. A row of another form is set aside with its line number;
-    other keys of a row are left alone.
+    messages, and runs of a tracer, are read as by `read_message_log`. A row of another form is set aside with its line
+    number; other keys of a row are left alone.
 
     Raises:
         DataFileError: as `read_table`; also for CSV files, which cannot hold conversations.

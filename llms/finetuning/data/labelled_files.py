@@ -46,8 +46,8 @@ def read_labelled_texts(
     """Return the labelled texts of a CSV, JSON or Parquet file; rows without text or label are set aside.
 
     Labels are texts: 1, 1.0 and "1" are one label, null and NaN are none. Spellings that are read the same are one
-    label, too, see `merge_labels`. Set aside are also rows without group, or with a time that is not ISO 8601, where these columns are named. A time without
-    zone is taken as UTC.
+    label, too, see `merge_labels`. Set aside are also rows without group, or with a time that is not ISO 8601, where
+    these columns are named. A time without zone is taken as UTC.
 
     Raises:
         DataFileError: as `read_table`.
@@ -110,7 +110,7 @@ def read_multi_label_texts(
     return MultiLabelTexts(rows, sorted(rejected, key=lambda row: row.line), merged)
 
 
-Texts = TypeVar("Texts", LabelledTexts, MultiLabelTexts)
+Texts = TypeVar("Texts", bound=LabelledTexts | MultiLabelTexts)
 
 
 def spell_labels_like(texts: Texts, known: Sequence[ClassifierRow]) -> Texts:

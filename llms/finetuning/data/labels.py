@@ -18,7 +18,7 @@ _MISSING_WORDS = frozenset(["nan", "null", "n/a", "#n/a", "<na>", "nat", "undefi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergedLabel:
-    """A label that a file spells in several ways which are read the same.
+    r"""A label that a file spells in several ways which are read the same.
 
     Attributes:
         label: the spelling that counts, the most frequent one.
@@ -56,15 +56,15 @@ def is_missing_word(text: str) -> bool:
 
 
 def merge_labels(labels: Iterable[str]) -> tuple[Mapping[str, str], list[MergedLabel]]:
-    """Return each spelling's label, and the labels that have several spellings.
+    r"""Return each spelling's label, and the labels that have several spellings.
 
     Spellings are the same label if they are read the same, see `fold_text`; capital letters make a difference. Where
     all labels are whole numbers, `1.0` is `1`.
 
     Example:
-        >>> label_of, merged = merge_labels(["late", "late", "late\\u200b"])
-        >>> label_of["late\\u200b"], merged
-        ('late', [MergedLabel(label='late', spellings=('late\\\\u200b',))])
+        >>> label_of, merged = merge_labels(["late", "late", "late\u200b"])
+        >>> label_of["late\u200b"], merged
+        ('late', [MergedLabel(label='late', spellings=('late\\u200b',))])
     """
     counts = Counter(labels)
     are_numbers = all(map(_WHOLE_NUMBER.fullmatch, counts))
@@ -78,11 +78,11 @@ def merge_labels(labels: Iterable[str]) -> tuple[Mapping[str, str], list[MergedL
 
 
 def match_labels(labels: Iterable[str], known: Sequence[str]) -> Mapping[str, str]:
-    """Return for each label the known one that is read the same, or itself; of numbers, the one of the same value.
+    r"""Return for each label the known one that is read the same, or itself; of numbers, the one of the same value.
 
     Example:
-        >>> match_labels(["2", "late\\u200b", "new"], ["2.0", "2.5", "late"])
-        {'2': '2.0', 'late\\u200b': 'late', 'new': 'new'}
+        >>> match_labels(["2", "late\u200b", "new"], ["2.0", "2.5", "late"])
+        {'2': '2.0', 'late\u200b': 'late', 'new': 'new'}
     """
     matches: dict[str, set[str]] = {}
     for label in known:
