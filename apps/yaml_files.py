@@ -28,8 +28,9 @@ class _PlainLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != _TEXT_TAG and not key.tag.endswith(":merge"):
                 kind = _READ_AS.get(key.tag.rpartition(":")[2], "something else")
-                msg = f'{key.value!r} is read as {kind}, but a name is needed; put it in quotes: "{key.value}":'
-                raise yaml.constructor.ConstructorError(None, None, msg, key.start_mark)
+                place = f"{key.value!r} in line {key.start_mark.line + 1}"
+                msg = f'{place} is read as {kind}, but a name is needed; put it in quotes: "{key.value}":'
+                raise yaml.constructor.ConstructorError(problem=msg)
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 msg = f"{key.value!r} is given twice"
                 raise yaml.constructor.ConstructorError(None, None, msg, key.start_mark)

@@ -80,10 +80,10 @@ class CsvTable:
         for line, last_line, cells, problem in self._records():
             if not problem and len(cells) != len(self.cell_names):
                 missing = _DELIMITERS.get(self.delimiter, self.delimiter)
-                problem = (
-                    f"{len(cells)} cells where the header has {len(self.cell_names)}{_span(line, last_line)}; "
-                    f"is a quote or a {missing} missing?"
-                )
+                is_heading = len(self.cell_names) == 1  # a line above the table, taken for its header
+                hint = "does the first line name the columns?" if is_heading else f"is a quote or a {missing} missing?"
+                counts = f"{len(cells)} cells where the header has {len(self.cell_names)}"
+                problem = f"{counts}{_span(line, last_line)}; {hint}"
             values = {self.cell_names[place]: cells[place] for place in self._kept if place < len(cells)}
             yield CsvRow(line, values, problem)
 

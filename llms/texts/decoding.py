@@ -79,7 +79,7 @@ def _decode(raw: bytes, charset: str, *, errors: str) -> tuple[str, str]:
         if not marked and charset == "utf-8" and b"\x00" in raw and (likely := _likely_codec(raw)) in _WIDE_CODECS:
             msg = f"is no usable UTF-8 text: it holds NUL bytes; {_remedy(str(likely))}"
             raise TextEncodingError(msg)
-    return text, problem
+    return text.lstrip("\ufeff"), problem  # some programs write a mark before each other's
 
 
 def _remedy(codec: str) -> str:
@@ -131,8 +131,8 @@ def _is_western(raw: bytes) -> bool:
     """Return whether all bytes beyond ASCII could be accented letters of words or signs that stand alone."""
     for found in _HIGH_BYTES.finditer(raw):
         beside = raw[max(0, found.start() - 1) : found.start()] + raw[found.end() : found.end() + 1]
-        is_word = beside.isalpha() or any(chr(byte).isalpha() for byte in beside)
-        is_sign = len(found.group()) == 1
+        is_word = any(chr(byte).isalpha() for byte in beside)
+        is_sign = len(found.group()) == 1 and not found.group().decode("cp1252", "replace").isalpha()
         if len(found.group()) > _LONGEST_ACCENTED or not (is_word or is_sign):
             return False
     return True

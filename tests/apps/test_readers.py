@@ -270,12 +270,12 @@ def test_templates_that_cannot_be_used_are_refused_with_the_reason(write, tmp_pa
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("answers:\n  yes: a\n", r"t\.yaml .*'yes' is read as true or false, .* put it in quotes: \"yes\": in line 2"),
-        ("answers:\n  a: x\n  no: a\n", "'no' is read as true or false, .* in line 3"),
-        ("answers:\n  on: a\n", "'on' is read as true or false"),
-        ("answers:\n  404: a\n", "'404' is read as a number, .* \"404\":"),
-        ("answers:\n  null: a\n", "'null' is read as nothing"),
-        ("answers:\n  2026-01-01: a\n", "'2026-01-01' is read as a date"),
+        ("answers:\n  yes: a\n", r"t\.yaml .*'yes' in line 2 is read as true or false, .* put it in quotes: \"yes\":"),
+        ("answers:\n  a: x\n  no: a\n", "'no' in line 3 is read as true or false"),
+        ("answers:\n  on: a\n", "'on' in line 2 is read as true or false"),
+        ("answers:\n  404: a\n", "'404' in line 2 is read as a number, .* \"404\":"),
+        ("answers:\n  null: a\n", "'null' in line 2 is read as nothing"),
+        ("answers:\n  2026-01-01: a\n", "'2026-01-01' in line 2 is read as a date"),
         ("answers:\n  price: 79\n", r"answers\.price: must be a text, got a number \(line 2\); put it in quotes"),
         ("answers:\n  a: x\n  open: yes\n", r"answers\.open: must be a text, got true or false \(line 3\); put it"),
         ("answers:\n  hours:\n", r"answers\.hours: must be a text, got nothing \(null\) \(line 2\)"),
