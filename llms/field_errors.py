@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 _MAX_VALUE_CHARS = 40
 # parts of a place that name a kind among several instead of a field
@@ -87,7 +86,7 @@ def describe_errors(error: ValidationError, *, most: int = 1, show_values: bool 
     return shown if most == 1 or len(found) <= most else f"{shown}; and {len(found) - most} more"
 
 
-def describe_field(entry: ErrorDetails, *, show_value: bool = False) -> str:
+def describe_field(entry: Mapping[str, Any], *, show_value: bool = False) -> str:
     """Return one fault of a validation in words; see `describe_errors`."""
     fault = describe_fault(entry, show_value=show_value)
     if _KEY in entry["loc"]:
@@ -96,7 +95,7 @@ def describe_field(entry: ErrorDetails, *, show_value: bool = False) -> str:
     return f"{place}: {fault}" if place else fault
 
 
-def field_of(entry: ErrorDetails) -> str:
+def field_of(entry: Mapping[str, Any]) -> str:
     """Return where a fault lies: names and places in lists, counted from 0 as in JSON, joined by points.
 
     Example:
@@ -109,7 +108,7 @@ def field_of(entry: ErrorDetails) -> str:
     return ".".join(str(part) for index, part in enumerate(parts) if not index or not _KIND.fullmatch(str(part)))
 
 
-def describe_fault(entry: ErrorDetails, *, show_value: bool = False) -> str:
+def describe_fault(entry: Mapping[str, Any], *, show_value: bool = False) -> str:
     """Return one fault without the name of its field; see `describe_errors`."""
     kind, context = entry["type"], entry.get("ctx", {})
     if kind == "missing":

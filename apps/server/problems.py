@@ -34,6 +34,7 @@ from llms.errors import (
     UnknownOptionError,
     UnsupportedOptionError,
 )
+from llms.field_errors import describe_fault
 
 _log = logging.getLogger(__name__)
 
@@ -270,12 +271,12 @@ def _openai_problem(error: RequestValidationError) -> ProblemError:
     param = ".".join(str(part) for part in entry["loc"][1:])
     if entry["type"] == "extra_forbidden":
         return ProblemError(400, "This parameter is not known.", param=param, code="unknown_parameter")
-    return ProblemError(400, str(entry["msg"]), param=param)
+    return ProblemError(400, describe_fault(entry), param=param)
 
 
 def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
     """Return field and message; the last part of an unknown field's path is the client's own text and is left out."""
     unknown = entry["type"] == "extra_forbidden"
     path = entry["loc"][:-1] if unknown else entry["loc"]
-    message = "holds a field that is not known; /docs lists the fields" if unknown else str(entry["msg"])
+    message = "holds a field that is not known; /docs lists the fields" if unknown else describe_fault(entry)
     return FieldProblem(field=".".join(str(part) for part in path), message=message)
