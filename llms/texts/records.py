@@ -69,7 +69,7 @@ def parse_record(line: str, number: int) -> JsonRecord:
         >>> parse_record('{"a": 1', 7)
         JsonRecord(line=7, value=None, problem="not valid JSON: Expecting ',' delimiter at character 8")
     """
-    return _read_line(LENIENT_DECODER, line, number)
+    return _read_line(LENIENT_DECODER, line.rstrip(), number)
 
 
 def _in_array(decoder: json.JSONDecoder, text: str, start: int) -> Iterator[JsonRecord]:
