@@ -47,7 +47,7 @@ class Flag:
 
 
 FLAGS = (
-    Flag("train", Path, DATA, "What is learnt from: CSV, JSONL, Parquet; CoNLL for taggers; logs for chat."),
+    Flag("train", Path, DATA, "What is learnt from: CSV, JSON, Parquet; CoNLL for taggers; logs for chat."),
     Flag("test", Path, DATA, "Rows for the figures. Without: a fifth of the rows, kept apart."),
     Flag("text_column", str, DATA, "Column of the texts. (text)"),
     Flag("label_column", str, DATA, "Column of the labels. (label). Embeddings: learn from labels, not pairs."),
@@ -56,6 +56,7 @@ FLAGS = (
     Flag("group_column", str, DATA, "Rows of one group stay together, such as those of an author."),
     Flag("time_column", str, DATA, "When a row was written, in ISO 8601."),
     Flag("token_separator", str, DATA, "Taggers: what joins tokens; found out by itself."),
+    Flag("tag_names", str, DATA, "Taggers: what tags that are numbers mean, from 0 on: O,B-PER,I-PER."),
     Flag("query_column", str, DATA, "Embeddings, rerankers: column of the queries. (query)"),
     Flag("document_column", str, DATA, "Embeddings, rerankers: column of the documents. (document)"),
     Flag("negative_column", str, DATA, "Embeddings, rerankers: column of wrong documents. (negative)"),

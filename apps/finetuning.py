@@ -151,7 +151,7 @@ def _read_and_check(recipe: Recipe) -> CheckedRows[Any]:
     """Return the rows of a recipe and what is known about them; those set aside are named on standard error."""
     task, data = open_task(recipe.task), recipe.data
     train = task.read(data.train, data)
-    test = task.read(data.test, data) if data.test else None
+    test = task.match(task.read(data.test, data), train) if data.test else None
     report = task.check(train, test)
     if is_main_process():
         print_rejected(train.rejected, str(data.train))

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llms.errors import DataFileError
-from llms.finetuning.data import LabelledText, RejectedRow, read_table
+from llms.finetuning.data import LabelledText, RejectedRow, cell_text, read_table
 from llms.finetuning.labelling import Suggestion
 from llms.finetuning.trainer import write_text
-from llms.texts import open_csv
+from llms.texts import CsvTable, decode_rows
+
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ def read_labelled(path: Path, columns: LabelColumns) -> tuple[list[LabelledText]
     table = read_table(path, [columns.text, columns.label])
     rows = []
     for row in table.rows:
-        text, label = (str(row.values[name] or "").strip() for name in (columns.text, columns.label))
+        text, label = (cell_text(row.values[name]) for name in (columns.text, columns.label))
         if text and label:
             rows.append(LabelledText(text, label, line=row.line))
     return rows, table.rejected
@@ -101,12 +103,14 @@ class LabelFile:
     """A CSV file that grows by one row for each answer; a row is on the disk before `append` returns.
 
     Attributes:
-        header: names of the columns; cells of others than text and label stay empty.
+        header: what each cell belongs to; those of others than text and label stay empty.
+        delimiter: what divides the cells.
     """
 
     path: Path
     columns: LabelColumns
     header: list[str]
+    delimiter: str = ","
     line_end: str = "\n"
 
     @classmethod
@@ -114,23 +118,25 @@ class LabelFile:
         """Return the file, made with a header if it is not there.
 
         Raises:
-            DataFileError: if it is no CSV by its name, lacks a column, ends within a quoted cell, or cannot be
-                written.
+            DataFileError: if it is no CSV by its name, is UTF-16, lacks a column, has a quote that is not closed,
+                or cannot be written.
         """
         _refuse_other_kinds(path)
         try:
             if not path.exists() or not path.stat().st_size:
-                _append(path, _to_line([columns.text, columns.label], "\n"))
-            content = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+                _append(path, _to_line([columns.text, columns.label], ",", "\n"))
+            raw = path.read_bytes()
         except OSError as error:
             raise DataFileError(_cannot_write(path, error)) from error
+        table = _checked_table(path, raw, columns)
         file = cls(
             path=path,
             columns=columns,
-            header=_header(path, content, columns),
-            line_end="\r\n" if content.partition("\n")[0].endswith("\r") else "\n",
+            header=table.cell_names,
+            delimiter=table.delimiter,
+            line_end="\r\n" if raw.partition(b"\n")[0].endswith(b"\r") else "\n",
         )
-        if not content.endswith("\n"):
+        if not raw.endswith(b"\n"):
             file._write(file.line_end)
         return file
 
@@ -140,8 +146,7 @@ class LabelFile:
         Raises:
             DataFileError: if it cannot be written.
         """
-        cells = {self.columns.text: text, self.columns.label: label}
-        return self._write(_to_line([cells.get(name, "") for name in self.header], self.line_end))
+        return self._write(self._line(text, label))
 
     def remove_from(self, offset: int, *, text: str, label: str) -> None:
         """Take back the row that `append` put at this offset.
@@ -149,8 +154,7 @@ class LabelFile:
         Raises:
             DataFileError: if other rows came after it, or it is no longer there.
         """
-        cells = {self.columns.text: text, self.columns.label: label}
-        line = _to_line([cells.get(name, "") for name in self.header], self.line_end)
+        line = self._line(text, label)
         try:
             with self.path.open("r+b") as file:
                 file.seek(offset)
@@ -162,6 +166,10 @@ class LabelFile:
                 os.fsync(file.fileno())
         except OSError as error:
             raise DataFileError(_cannot_write(self.path, error)) from error
+
+    def _line(self, text: str, label: str) -> str:
+        cells = {self.columns.text: text, self.columns.label: label}
+        return _to_line([cells.get(name, "") for name in self.header], self.delimiter, self.line_end)
 
     def _write(self, line: str) -> int:
         try:
@@ -182,26 +190,33 @@ def _append(path: Path, line: str) -> int:
     return offset
 
 
-def _to_line(cells: Sequence[str], line_end: str) -> str:
+def _to_line(cells: Sequence[str], delimiter: str, line_end: str) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator=line_end).writerow(cells)
+    csv.writer(line, delimiter=delimiter, lineterminator=line_end).writerow(cells)
     return line.getvalue()
 
 
-def _header(path: Path, content: str, columns: LabelColumns) -> list[str]:
-    reader = open_csv(content, strict=True)
+def _checked_table(path: Path, raw: bytes, columns: LabelColumns) -> CsvTable:
+    if raw.startswith(_WIDE_MARKS):
+        msg = f"{path} is UTF-16, but rows are added in UTF-8; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
+        raise DataFileError(msg)
     try:
-        header = [name.strip() for name in next(reader, [])]
-        for _ in reader:
-            pass
-    except csv.Error as error:
-        msg = f"{path} is damaged near line {reader.line_num} ({error}), so no row can be added; correct or remove it"
+        table = CsvTable(decode_rows(raw)[0])
+    except DataFileError as error:
+        msg = f"{path} {error}"
         raise DataFileError(msg) from error
-    for name in (columns.text, columns.label):
-        if name not in header:
-            msg = f"{path} has the columns {header}, but {name!r} is needed; rename the column or name it in the call"
+    for row in table.rows():
+        if row.problem and not row.values:  # an open quote would swallow what is added
+            msg = f"{path} is damaged in line {row.line} ({row.problem}), so no row can be added; correct or remove it"
             raise DataFileError(msg)
-    return header
+    for name in (columns.text, columns.label):
+        if name not in table.header:
+            msg = (
+                f"{path} has the columns {table.header}, but {name!r} is needed; "
+                "rename the column or name it in the call"
+            )
+            raise DataFileError(msg)
+    return table
 
 
 def _is_header_only(path: Path) -> bool:

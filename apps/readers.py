@@ -1,38 +1,28 @@
 """Readers of a workspace's files: checked objects; unusable rows are set aside with their line number."""
 
-import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from apps.errors import WorkspaceError
+from apps.yaml_files import read_yaml
 from chains.customer_service import KnownQuestion, TemplateBook
 from chains.monitoring import KnownSurge, Post
 from llms.errors import DataFileError, TuneChainError
-from llms.finetuning.data import RejectedRow, Row, check_values, read_table, refuse_bad_file
+from llms.field_errors import describe_errors
+from llms.finetuning.data import RejectedRow, Row, check_values, is_missing_word, read_table, refuse_bad_file
+from llms.texts import parse_record
 from retrievers import Event, Item, ItemCatalogue
 
 T = TypeVar("T", bound=BaseModel)
-_KNOWN_QUESTIONS = TypeAdapter(list[KnownQuestion])
+_log = logging.getLogger(__name__)
 
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader; of a key given twice it would silently keep the last, here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  # PyYAML's interface
-        """Return the mapping, or refuse it if a key stands twice."""
-        seen: set[tuple[str, str]] = set()
-        for key_node, _ in node.value:
-            key = (key_node.tag, str(key_node.value))
-            if isinstance(key_node, yaml.ScalarNode) and key in seen:
-                msg = f"{key_node.value!r} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, msg, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+_POST_COLUMNS = ("id", "time", "source", "text")
+_POST_EXAMPLE = '{"id": "p1", "time": "2026-03-02T09:30:00+01:00", "source": "forum", "text": "..."}'
 
 
 def read_templates(path: Path) -> TemplateBook:
@@ -44,40 +34,28 @@ def read_templates(path: Path) -> TemplateBook:
     if not path.exists():
         msg = f"there is no {path}; it maps each intent to its approved answer"
         raise WorkspaceError(msg)
-    try:
-        return TemplateBook.model_validate(_read_yaml(path))
-    except ValidationError as error:
-        msg = f"{path} needs 'answers' (intent: text) and may have 'slots' (name: pattern, ask): {_problem(error)}"
-        raise WorkspaceError(msg) from error
+    form = "'answers' (intent: text) and may have 'slots' (name: pattern, ask)"
+    book: TemplateBook = read_yaml(path, TemplateBook, form=form)
+    return book
 
 
 def read_known_questions(path: Path) -> list[KnownQuestion]:
-    """Return the curated answers of a `known_questions.yaml`; none if there is no such file.
+    """Return the curated answers of a `known_questions.yaml`; none if there is no such file, or nothing in it.
 
     Raises:
         WorkspaceError: if the file has another form.
     """
     if not path.exists():
         return []
-    try:
-        return _KNOWN_QUESTIONS.validate_python(_read_yaml(path))
-    except ValidationError as error:
-        msg = f"{path} needs a list of 'id', 'question' and 'answer', 'wordings' if there are any: {_problem(error)}"
-        raise WorkspaceError(msg) from error
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        # the loader is PyYAML's safe one
-        return yaml.load(path.read_text("utf-8-sig"), Loader=_UniqueKeyLoader)  # noqa: S506
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"{path} cannot be read as YAML: {error}"
-        raise WorkspaceError(msg) from error
+    form = "a list of 'id', 'question' and 'answer', 'wordings' if there are any"
+    questions: list[KnownQuestion] = read_yaml(path, list[KnownQuestion], form=form, empty=[])
+    return questions
 
 
 def read_catalogue(path: Path) -> tuple[ItemCatalogue, list[RejectedRow]]:
     """Return the items of an `items.csv` and the rows set aside; of an id given twice the first row counts."""
     table = read_table(path, ["id", "title", "description", "tags", "price", "created"])
+    _warn_of_missing_words(path, table.rows, ["id"])
     items, rejected = _parse(table.rows, _item)
     unique: dict[str, Item] = {}
     for line, item in items:
@@ -95,6 +73,7 @@ def read_events(path: Path, catalogue: ItemCatalogue) -> tuple[list[Event], list
     An event of an unknown kind, of an item that the catalogue lacks, or with a time without zone is set aside.
     """
     table = read_table(path, ["user", "item", "event", "time"])
+    _warn_of_missing_words(path, table.rows, ["user", "item"])
     events, rejected = _parse(table.rows, lambda values: Event.model_validate(_only(values, Event)))
     known = [event for line, event in events if event.item in catalogue]
     for line, event in events:
@@ -106,9 +85,10 @@ def read_events(path: Path, catalogue: ItemCatalogue) -> tuple[list[Event], list
 
 def read_posts(path: Path) -> tuple[list[Post], list[RejectedRow]]:
     """Return the posts of a `stream.jsonl` and the rows set aside."""
-    table = read_table(path, ["id", "time", "source", "text"])
+    table = read_table(path, _POST_COLUMNS, example=_POST_EXAMPLE)
+    _warn_of_missing_words(path, table.rows, ["id"])
     posts, rejected = _parse(table.rows, lambda values: Post.model_validate(_only(values, Post)))
-    refuse_bad_file(path, posts, _in_order(table.rejected, rejected))
+    refuse_bad_file(path, posts, _in_order(table.rejected, rejected), example=_POST_EXAMPLE)
     return [post for _, post in posts], _in_order(table.rejected, rejected)
 
 
@@ -118,18 +98,18 @@ def read_post_lines(stream: TextIO) -> Iterator[Post | RejectedRow]:
         line = text.removeprefix("\ufeff")  # some shells put a byte-order mark before what they pipe
         if not line.strip():
             continue
+        record = parse_record(line, number)
+        problem = record.problem
+        if not problem and not isinstance(record.value, dict):
+            problem = f"expected a JSON object, got {type(record.value).__name__}"
+        reason = problem or check_values(record.value, _POST_COLUMNS)
+        if reason:
+            yield RejectedRow(number, reason)
+            continue
         try:
-            values = json.loads(line)
-            if not isinstance(values, dict):
-                msg = f"expected a JSON object, got {type(values).__name__}"
-                raise DataFileError(msg)
-            if problem := check_values(values, ["id", "time", "source", "text"]):
-                raise DataFileError(problem)
-            yield Post.model_validate(_only(values, Post))
+            yield Post.model_validate(_only(record.value, Post))
         except ValidationError as error:
-            yield RejectedRow(number, _problem(error))
-        except (ValueError, RecursionError) as error:
-            yield RejectedRow(number, str(error))
+            yield RejectedRow(number, describe_errors(error, show_values=True))
 
 
 def read_known_surges(path: Path) -> list[KnownSurge]:
@@ -177,7 +157,7 @@ def _parse(rows: Sequence[Row], make: Callable[[dict[str, Any]], T]) -> tuple[li
         try:
             made.append((row.line, make(row.values)))
         except ValidationError as error:
-            rejected.append(RejectedRow(row.line, _problem(error)))
+            rejected.append(RejectedRow(row.line, describe_errors(error, show_values=True)))
         except TuneChainError as error:
             rejected.append(RejectedRow(row.line, str(error)))
     return made, rejected
@@ -188,9 +168,19 @@ def _only(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in model.model_fields}
 
 
-def _problem(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+def _warn_of_missing_words(path: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Say which ids are words that programs write for a missing value: all rows without an id would be one user."""
+    for name in columns:
+        found = [row for row in rows if is_missing_word(str(row.values[name]).strip())]
+        if found:
+            _log.warning(
+                "%s has %r as %s in %d rows, the first in line %d; leave it empty where it means that none is known",
+                path,
+                str(found[0].values[name]),
+                name,
+                len(found),
+                found[0].line,
+            )
 
 
 def _in_order(*parts: Sequence[RejectedRow]) -> list[RejectedRow]:

@@ -14,8 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from apps.errors import SettingsError
 from apps.tasks import TASKS, open_task
+from llms.errors import TextEncodingError
+from llms.field_errors import describe_fault
 from llms.finetuning import TrainingOptions
 from llms.finetuning.report import Task
+from llms.texts import decode_text
 
 if TYPE_CHECKING:
     from apps.tasks.task import DataOptions
@@ -133,15 +136,18 @@ def option_names(task: Task, section: str) -> list[str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        return tomllib.loads(decode_text(path.read_bytes()))
     except FileNotFoundError as error:
         msg = f"there is no recipe {path}; check the path"
         raise SettingsError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise SettingsError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{path} is no valid TOML in UTF-8: {error}"
+    except TextEncodingError as error:
+        msg = f"{path} {error}"
+        raise SettingsError(msg) from error
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path} is no valid TOML: {error}"
         raise SettingsError(msg) from error
 
 
@@ -183,8 +189,7 @@ def _checked(choice: Choice, kind: Any) -> Any:
     try:
         return TypeAdapter(kind).validate_python(choice.value, strict=True)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]["msg"]
-        msg = f"{choice.where} is {choice.value!r}: {problem[0].lower()}{problem[1:]}"
+        msg = f"{choice.where} is {choice.value!r}: it {describe_fault(error.errors(include_url=False)[0])}"
         raise SettingsError(msg) from error
 
 

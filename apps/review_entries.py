@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from apps.errors import WorkspaceError
 from chains.customer_service import KnownQuestion
+from llms.field_errors import describe_errors
 from llms.finetuning.data import LabelledText
 
 
@@ -89,7 +90,7 @@ class Reviews:
             try:
                 entries.append(_ENTRY.validate_json(line))
             except ValidationError as error:
-                msg = f"line {number} of {self._path} is no reviewed entry: {error.errors()[0]['msg']}; remove it"
+                msg = f"line {number} of {self._path} is no reviewed entry: {describe_errors(error)}; remove it"
                 raise WorkspaceError(msg) from error
         return entries
 
@@ -119,7 +120,7 @@ class Reviews:
         try:
             return _Version.model_validate_json(self._version_path.read_text("utf-8"))
         except ValidationError as error:
-            msg = f"{self._version_path} cannot be read: {error.errors()[0]['msg']}; restore it or delete it"
+            msg = f"{self._version_path} cannot be read: {describe_errors(error)}; restore it or delete it"
             raise WorkspaceError(msg) from error
 
     def _write(self, version: _Version) -> None:

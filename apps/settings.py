@@ -20,6 +20,9 @@ from pydantic_settings import SettingsError as SettingsSourceError
 from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
+from llms.errors import TextEncodingError
+from llms.field_errors import describe_fault, field_of
+from llms.texts import decode_text
 
 SETTINGS_NAME = "tunechain.toml"
 STARTER_NAME = "starter"
@@ -131,11 +134,11 @@ TenantFolders = Annotated[tuple[tuple[str, Path], ...], BeforeValidator(_read_te
 
 
 class _TomlSource(TomlConfigSettingsSource):
-    """The settings file; a byte-order mark, as Windows editors write it, is skipped."""
+    """The settings file, whose bytes are read like those of every other file."""
 
     @override
     def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
-        values = tomllib.loads(file_path.read_text("utf-8-sig"))
+        values = tomllib.loads(decode_text(file_path.read_bytes()))
         if "workspace" in values:
             msg = f"setting 'workspace' of {file_path} has no effect: the workspace is the file's folder; remove it"
             raise SettingsError(msg)
@@ -214,16 +217,19 @@ def load_settings(workspace: Path | None = None) -> Settings:
     except SettingsSourceError as error:
         msg = f"an environment variable {_PREFIX}... cannot be used: {error}; it must hold JSON, or name one setting"
         raise SettingsError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        msg = f"{folder / SETTINGS_NAME} is no valid TOML in UTF-8: {error}"
+    except TextEncodingError as error:
+        msg = f"{folder / SETTINGS_NAME} {error}"
+        raise SettingsError(msg) from error
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{folder / SETTINGS_NAME} is no valid TOML: {error}"
         raise SettingsError(msg) from error
     except OSError as error:
         msg = f"{folder / SETTINGS_NAME} cannot be read: {error.strerror}"
         raise SettingsError(msg) from error
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"])
-        msg = f"setting {name!r} of {folder / SETTINGS_NAME} (or its environment variable): {problem['msg']}"
+        problem = error.errors(include_url=False)[0]
+        fault = describe_fault(problem, show_value=True)
+        msg = f"setting {field_of(problem)!r} of {folder / SETTINGS_NAME} (or its environment variable): {fault}"
         raise SettingsError(msg) from error
 
 

@@ -8,6 +8,7 @@ from apps.applications import ClassifierName
 from apps.server.schemas import MAX_MESSAGE_CHARS, Id, WirePost
 
 _ShortText = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
+_SlotValue = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class _Arguments(BaseModel):
@@ -18,7 +19,7 @@ class AnswerArguments(_Arguments):
     """One question of a customer."""
 
     question: _ShortText = Field(description="What the customer wrote, in the customer's own words.")
-    slots: dict[str, Id] = Field(
+    slots: dict[str, _SlotValue] = Field(
         default={},
         max_length=20,
         description="Details known already, by the slot names of an earlier result, such as an order number.",

@@ -27,6 +27,7 @@ from chains.monitoring import Alert, MonitoringReport, MonitoringRequest
 from chains.recommendation import Recommendation, RecommendationRequest
 from llms import Classification
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
+from llms.field_errors import describe_errors
 from llms.texts import check_text
 
 _log = logging.getLogger(__name__)
@@ -210,9 +211,7 @@ def _explain_arguments(error: Any) -> str:
     """Return which arguments do not fit and why, without repeating them."""
     if not isinstance(error, ValidationError):
         return "the arguments do not fit the tool's schema"
-    problems = error.errors(include_input=False, include_url=False)[:5]
-    shown = "; ".join(f"{'.'.join(map(str, problem['loc']))[:100]}: {problem['msg']}" for problem in problems)
-    return f"the arguments do not fit the tool's schema; correct these and call again: {shown}"
+    return f"the arguments do not fit the tool's schema; correct these and call again: {describe_errors(error, most=5)}"
 
 
 def _newest(alerts: Sequence[Alert]) -> list[Result]:

@@ -15,7 +15,7 @@ from llms.arrays import FloatArray
 from llms.errors import EngineError, TrainingDataError, UnsupportedOptionError
 from llms.finetuning import ClassifierOptions, finetune_classifier, read_labelled_texts
 from llms.finetuning.classifier import TrainedClassifier
-from llms.finetuning.data import LabelledTexts
+from llms.finetuning.data import LabelledTexts, spell_labels_like
 from retrievers import Interactions, ItemCatalogue
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,10 @@ def labelled_rows(settings: Settings, name: str, *, test: bool = False) -> Label
     """Return the training or test rows of one of the workspace's classifiers."""
     section, train_file, test_file, column = CLASSIFIERS[name]
     folder = settings.records_folder(getattr(settings, section))
-    return read_labelled_texts(folder / (test_file if test else train_file), label_column=column)
+    rows = read_labelled_texts(folder / train_file, label_column=column)
+    if not test:
+        return rows
+    return spell_labels_like(read_labelled_texts(folder / test_file, label_column=column), rows.rows)
 
 
 def train_workspace_classifier(settings: Settings, name: str, *, show_progress: bool) -> TrainedClassifier:

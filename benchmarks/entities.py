@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.entities_baseline import fit_linear_tagger
 from benchmarks.machine import processor
 from llms import LocalTagger
-from llms.finetuning.tagger.data import TaggedTexts, read_tagged_texts
+from llms.finetuning.tagger import TaggedTexts, read_tagged_texts
 from llms.finetuning.tagger.finetune import finetune_tagger
 from llms.finetuning.tagger.options import TaggerOptions
 from llms.tagger.metrics import entity_report, format_report

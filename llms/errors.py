@@ -20,6 +20,7 @@ The tree::
     │   └── GenerationTimeoutError (TimeoutError)  the answer took longer than its `timeout`
     ├── ByteStoreError (OSError)                 a file of stored bytes that cannot be read or written
     ├── DataFileError (ValueError)               a data file that cannot be used at all
+    │   └── TextEncodingError                    bytes that are no text in an encoding that is read
     ├── TrainingDataError (ValueError)           rows that can be read but not learnt from
     └── TrainingError (RuntimeError)             a training that could not go on; earlier checkpoints are intact
         ├── TrainingDivergedError                the loss became infinite or no number
@@ -44,6 +45,7 @@ __all__ = [
     "ModelNotFoundError",
     "OptionValueError",
     "StrictJsonError",
+    "TextEncodingError",
     "TrainingDataError",
     "TrainingDivergedError",
     "TrainingError",
@@ -137,6 +139,10 @@ class ByteStoreError(TuneChainError, OSError):
 
 class DataFileError(TuneChainError, ValueError):
     """A file of records that is missing, empty, or not in the form its reader needs."""
+
+
+class TextEncodingError(DataFileError):
+    """Bytes that are no text in UTF-8 or in what their mark or their file declares; none is guessed."""
 
 
 class TrainingDataError(TuneChainError, ValueError):

@@ -8,6 +8,7 @@ from typing import Literal, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llms.errors import ModelFolderError
+from llms.field_errors import describe_errors
 from llms.loading import file_sha256
 
 __all__ = [
@@ -275,7 +276,8 @@ def load_manifest_of(folder: Path, kind: type[_Manifest]) -> _Manifest:
         content = json.loads((folder / MANIFEST_NAME).read_text("utf-8"))
         manifest = kind.model_validate(content)
     except (OSError, ValueError, ValidationError) as error:
-        msg = f"{folder / MANIFEST_NAME} cannot be read: {error}; train the model again or restore the folder"
+        reason = describe_errors(error) if isinstance(error, ValidationError) else error
+        msg = f"{folder / MANIFEST_NAME} cannot be read: {reason}; train the model again or restore the folder"
         raise ModelFolderError(msg) from error
     for name, expected in manifest.files.items():
         path = folder / name

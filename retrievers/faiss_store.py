@@ -345,7 +345,8 @@ class FaissStore(VectorStore):
     def _search_words(self, query: str, k: int, condition: Filter, max_word_share: float) -> list[tuple[int, float]]:
         check_k(k)
         self._check_has_words()
-        rows = None if condition is None else self._index.matching_rows(parse_filter(condition)).tolist()
+        allowed = self._allowed_rows(condition)
+        rows = None if allowed is None else allowed.tolist()
         text, frequencies = check_text(query), self._frequencies
         with self._documents.database.reading() as connection:
             return search_words(connection, text, k, rows, frequencies=frequencies, max_word_share=max_word_share)
@@ -416,7 +417,7 @@ class FaissStore(VectorStore):
         refuse_unknown(kwargs)
         check_k(k)
         query = self._checked_vectors([embedding], expected=1)
-        allowed = None if filter is None else self._index.matching_rows(parse_filter(filter))
+        allowed = self._allowed_rows(filter)
         snapshot = self._index.snapshot()
         found = snapshot.search(query, max(k, fetch_k), self.metric, allowed)[0]
         documents = self._documents.by_rows(row for row, _ in found)
@@ -471,9 +472,15 @@ class FaissStore(VectorStore):
         condition: Filter,
         answer: Callable[[Sequence[_Request]], Sequence[Found]],
     ) -> tuple[Sequence[Found], dict[int, Document]]:
-        allowed = None if condition is None else self._index.matching_rows(parse_filter(condition))
+        allowed = self._allowed_rows(condition)
         found = answer([_Request(query, k, allowed) for query in queries])
         return found, self._documents.by_rows({row for rows in found for row, _ in rows})
+
+    def _allowed_rows(self, condition: Filter) -> IntArray | None:
+        """Return the rows that match; None for all, where there is no filter or an empty one."""
+        if condition is None or condition == {}:
+            return None
+        return self._index.matching_rows(parse_filter(condition))
 
     def _answer(self, requests: Sequence[_Request]) -> list[Found]:
         """Return what each request asks for; those without a filter share one search."""

@@ -85,7 +85,7 @@ class HybridRetriever(BaseRetriever):
 
     @model_validator(mode="after")
     def _check(self) -> "HybridRetriever":
-        if self.filter is not None:
+        if self.filter:
             parse_filter(self.filter)
         if self.parents and self.group_by is not None:
             msg = f"parents=True groups by parent, group_by={self.group_by!r} by another field; choose one"

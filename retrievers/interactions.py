@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from llms.errors import DataFileError
+from llms.texts import Id
 from retrievers.event_times import PastTime, end_of_record
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: str = Field(min_length=1)
-    item: str = Field(min_length=1)
+    user: Id
+    item: Id
     event: EventKind
     time: PastTime
 

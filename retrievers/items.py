@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from llms.errors import DataFileError
+from llms.texts import Id
 
 
 class Item(BaseModel):
@@ -23,7 +24,7 @@ class Item(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(min_length=1)
+    id: Id
     title: str = Field(min_length=1)
     description: str = ""
     tags: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from llms.errors import (
     UnknownOptionError,
     UnsupportedOptionError,
 )
+from llms.field_errors import describe_fault
 
 _log = logging.getLogger(__name__)
 
@@ -271,19 +272,15 @@ def _openai_problem(error: RequestValidationError) -> ProblemError:
     param = _path(entry["loc"][1:])
     if entry["type"] == "extra_forbidden":
         return ProblemError(400, "This parameter is not known.", param=param, code="unknown_parameter")
-    return ProblemError(400, _message(entry), param=param)
+    return ProblemError(400, describe_fault(entry), param=param)
 
 
 def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
     """Return field and message; the last part of an unknown field's path is the client's own text and is left out."""
     unknown = entry["type"] == "extra_forbidden"
     path = entry["loc"][:-1] if unknown else entry["loc"]
-    message = "holds a field that is not known; /docs lists the fields" if unknown else _message(entry)
+    message = "holds a field that is not known; /docs lists the fields" if unknown else describe_fault(entry)
     return FieldProblem(field=_path(path), message=message)
-
-
-def _message(entry: Mapping[str, Any]) -> str:
-    return str(entry["msg"]).removeprefix("Value error, ")
 
 
 def _path(parts: Sequence[Any]) -> str:

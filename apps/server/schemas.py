@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from apps.applications import ClassifierName
 from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
+from llms.texts import fold_id
 from retrievers import Event
 
 MAX_MESSAGE_CHARS = 4_000
@@ -25,7 +26,7 @@ def _check_year(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_check_year)]
-Id = Annotated[str, Field(min_length=1, max_length=200)]
+Id = Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(fold_id)]
 
 
 def wire_config(example: dict[str, Any]) -> ConfigDict:

@@ -25,6 +25,7 @@ from llms.finetuning.data import (
     check_labelled_texts,
     check_training_rows,
     labels_of,
+    spell_labels_like,
     split_rows,
 )
 from llms.finetuning.report import ErrorExample, pick_errors
@@ -81,6 +82,10 @@ class ClassifierTask(FinetuningTask[ClassifierData, _Texts, ClassifierOptions]):
             group_column=data.group_column,
             time_column=data.time_column,
         )
+
+    @override
+    def match(self, test: _Texts, train: _Texts) -> _Texts:
+        return spell_labels_like(test, train.rows)
 
     @override
     def check(self, train: _Texts, test: _Texts | None) -> DataReport:

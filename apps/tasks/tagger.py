@@ -34,9 +34,11 @@ class TaggerData(DataOptions):
 
     Attributes:
         token_separator: what tokens are joined with; None is a space, and nothing for a file in Chinese.
+        tag_names: what tags that are numbers mean, divided by commas, from 0 on.
     """
 
     token_separator: str | None = None
+    tag_names: str | None = None
 
 
 class TaggerTask(FinetuningTask[TaggerData, TaggedTexts, TaggerOptions]):
@@ -49,7 +51,8 @@ class TaggerTask(FinetuningTask[TaggerData, TaggedTexts, TaggerOptions]):
 
     @override
     def read(self, path: Path, data: TaggerData) -> TaggedTexts:
-        return read_tagged_texts(path, separator=data.token_separator)
+        names = [name.strip() for name in data.tag_names.split(",")] if data.tag_names else None
+        return read_tagged_texts(path, separator=data.token_separator, tag_names=names)
 
     @override
     def check(self, train: TaggedTexts, test: TaggedTexts | None) -> DataReport:

@@ -85,6 +85,10 @@ class FinetuningTask(ABC, Generic[Data, Rows, Options]):
     def read(self, path: Path, data: Data) -> Rows:
         """Return the rows of a file."""
 
+    def match(self, test: Rows, train: Rows) -> Rows:  # noqa: ARG002
+        """Return test rows in the words of the training rows, where both mean the same; the same rows by default."""
+        return test
+
     @abstractmethod
     def check(self, train: Rows, test: Rows | None) -> DataReport:
         """Return what is better corrected before training; `errors` says what training would refuse."""

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llms import Classification
+from llms.texts import Id
 from retrievers import EventTime
 
 
@@ -23,7 +24,7 @@ class Post(_Frozen):
         '2026-03-02T09:30:00+01:00'
     """
 
-    id: str = Field(min_length=1, description="The same post always has the same id; repeats are dropped.")
+    id: Id = Field(description="The same post always has the same id; repeats are dropped.")
     source: str = Field(description="Where it was published.")
     text: str
     time: EventTime = Field(description="When it was published; a time without zone is refused.")

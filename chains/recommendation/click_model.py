@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions
 from llms.arrays import DoubleArray
 from llms.errors import ModelFolderError
+from llms.field_errors import describe_errors
 
 
 class InterestModel(BaseModel):
@@ -96,5 +97,6 @@ class InterestModel(BaseModel):
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ValidationError) as error:
-            msg = f"{path} is no interest model: {error}"
+            reason = describe_errors(error) if isinstance(error, ValidationError) else error
+            msg = f"{path} is no interest model: {reason}"
             raise ModelFolderError(msg) from error

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llms.texts import Id
 from retrievers import Event
 
 
@@ -15,12 +16,12 @@ class RecommendationRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: str = Field(min_length=1, description="May be unknown: then the list is for a newcomer.")
+    user: Id = Field(description="May be unknown: then the list is for a newcomer.")
     k: int = Field(default=10, ge=1, le=100, description="Length of the list, if the catalogue allows it.")
     events: tuple[Event, ...] = Field(
         default=(), description="What the user just did; changes this list at once, without training."
     )
-    exclude: tuple[str, ...] = Field(default=(), description="Item ids that must not be recommended.")
+    exclude: tuple[Id, ...] = Field(default=(), description="Item ids that must not be recommended.")
     max_price: float | None = Field(
         default=None, ge=0.0, description="Only items known to cost at most this; items without a price are left out."
     )

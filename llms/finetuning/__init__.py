@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llms.finetuning.report.report import TrainingReport, read_report
     from llms.finetuning.reranker.finetune import finetune_reranker
     from llms.finetuning.reranker.options import RerankerOptions
-    from llms.finetuning.tagger.data import read_tagged_texts
+    from llms.finetuning.tagger.files import read_tagged_texts
     from llms.finetuning.tagger.finetune import finetune_tagger
     from llms.finetuning.tagger.options import TaggerOptions
     from llms.finetuning.trainer.options import TrainingOptions
@@ -72,7 +72,7 @@ __getattr__ = lazy_names(
         "report.report": ["TrainingReport", "read_report"],
         "reranker.finetune": ["finetune_reranker"],
         "reranker.options": ["RerankerOptions"],
-        "tagger.data": ["read_tagged_texts"],
+        "tagger.files": ["read_tagged_texts"],
         "tagger.finetune": ["finetune_tagger"],
         "tagger.options": ["TaggerOptions"],
         "trainer.options": ["TrainingOptions"],

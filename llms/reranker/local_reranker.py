@@ -17,6 +17,7 @@ from llms.arrays import FloatArray
 from llms.device import Precision, choose_device
 from llms.encoder.trained_folders import resolve_trained
 from llms.errors import OptionValueError, TuneChainError, UnknownOptionError
+from llms.field_errors import describe_field
 from llms.loading import resolve_model
 from llms.manifest import RerankerManifest, find_manifest_of, is_near, refuse_other_outputs
 from llms.reranker.cross_encoder import CrossEncoder, open_cross_encoder, refuse_other_layouts
@@ -148,4 +149,4 @@ def _as_option_error(error: ValidationError) -> TuneChainError:
     if first["type"] == "extra_forbidden":
         known = ", ".join(LocalReranker.model_fields)
         return UnknownOptionError(f"LocalReranker has no option {name!r}; it takes {known}")
-    return OptionValueError(f"{name}: {first['msg']}, got {first['input']!r}")
+    return OptionValueError(describe_field(first, show_value=True))

@@ -12,7 +12,8 @@ from llms.arrays import FloatArray, IntArray
 from llms.errors import ModelFolderError, OptionValueError
 
 _ILLEGAL = -1e9
-_OTHER_SCHEMES = re.compile(r"^[SELU]-")
+_OTHER_SCHEMES = re.compile(r"^[SELUM]-")
+_GO_ON = ("I", "M", "E", "L")
 
 
 TagSpan = tuple[int, int, str]
@@ -50,12 +51,39 @@ def bio_spans(tags: Sequence[str]) -> list[TagSpan]:
     return spans
 
 
+def to_bio(tags: Sequence[str]) -> list[str]:
+    """Return tags of the schemes BIOES, BMES and BILOU, which also mark ends and single words, in BIO.
+
+    Tags of BIO, IOB1 and unknown schemes come back as they are.
+
+    Example:
+        >>> to_bio(["B-PER", "E-PER", "S-PER", "O", "B-LOC", "M-LOC", "E-LOC"])
+        ['B-PER', 'I-PER', 'B-PER', 'O', 'B-LOC', 'I-LOC', 'I-LOC']
+
+    References:
+        Ratinov and Roth, "Design challenges and misconceptions in named entity recognition", CoNLL 2009, for BILOU.
+    """
+    if not any(_OTHER_SCHEMES.match(tag) for tag in tags):
+        return list(tags)
+    plain: list[str] = []
+    was_closed = False  # what goes on behind an end begins anew
+    for tag in tags:
+        kind, dash, label = tag.partition("-")
+        is_begin = kind in ("B", "S", "U") or (was_closed and kind in _GO_ON)
+        if is_begin and dash:
+            plain.append(f"B-{label}")
+        else:
+            plain.append(f"I-{label}" if kind in _GO_ON and dash else tag)
+        was_closed = kind in ("E", "L", "S", "U")
+    return plain
+
+
 def _read_tag(tag: str) -> tuple[str, str]:
     kind, _, label = tag.partition("-")
     if kind in ("B", "I"):
         return kind, label or "_"
     if tag != "O":
-        msg = f"expected a tag O, B-<label> or I-<label>, got {tag!r}; turn other schemes such as BIOES into BIO first"
+        msg = f"expected a tag O, B-<label> or I-<label>, got {tag!r}; write tags of BIO, BIOES, BMES or BILOU"
         raise OptionValueError(msg)
     return "O", ""
 

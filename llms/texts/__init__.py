@@ -1,4 +1,4 @@
-"""Functions of plain text that every layer uses: checks, folding, words, sentences, scripts, CSV and strict JSON."""
+"""Functions of plain text that every layer uses: checks, folding, words, sentences; bytes, CSV, JSON of files."""
 
 from typing import TYPE_CHECKING
 
@@ -6,8 +6,11 @@ from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llms.texts.checks import MAX_TEXT_CHARS, check_text
-    from llms.texts.csv_cells import open_csv
+    from llms.texts.csv_table import CsvRow, CsvTable
+    from llms.texts.decoding import decode_rows, decode_text
     from llms.texts.folding import fold_text
+    from llms.texts.ids import Id, fold_id
+    from llms.texts.records import JsonRecord, json_records, parse_record
     from llms.texts.scripts import HAN, KANA, is_chinese, is_han
     from llms.texts.sentences import TextSpan, split_at, split_sentences
     from llms.texts.strict_json import parse_json
@@ -18,13 +21,21 @@ __all__ = [
     "HAN",
     "KANA",
     "MAX_TEXT_CHARS",
+    "CsvRow",
+    "CsvTable",
+    "Id",
+    "JsonRecord",
     "TextSpan",
     "check_text",
+    "decode_rows",
+    "decode_text",
+    "fold_id",
     "fold_text",
     "is_chinese",
     "is_han",
-    "open_csv",
+    "json_records",
     "parse_json",
+    "parse_record",
     "split_at",
     "split_sentences",
     "token_spans",
@@ -35,8 +46,11 @@ __getattr__ = lazy_names(
     __name__,
     {
         "checks": ["MAX_TEXT_CHARS", "check_text"],
-        "csv_cells": ["open_csv"],
+        "csv_table": ["CsvRow", "CsvTable"],
+        "decoding": ["decode_rows", "decode_text"],
         "folding": ["fold_text"],
+        "ids": ["Id", "fold_id"],
+        "records": ["JsonRecord", "json_records", "parse_record"],
         "scripts": ["HAN", "KANA", "is_chinese", "is_han"],
         "sentences": ["TextSpan", "split_at", "split_sentences"],
         "strict_json": ["parse_json"],

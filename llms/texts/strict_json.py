@@ -25,7 +25,7 @@ def parse_json(text: str) -> Any:
         ...
         llms.errors.StrictJsonError: the key 'a' is given twice
     """
-    return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_float)
+    return STRICT_DECODER.decode(text)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -48,3 +48,9 @@ def _finite_float(digits: str) -> float:
         msg = f"the number {digits[:40]} is too large"
         raise StrictJsonError(msg, fault="number")
     return number
+
+
+STRICT_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_float
+)
+LENIENT_DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys)

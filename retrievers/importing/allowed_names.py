@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrievers.errors import UnsafePickleError
+from retrievers.store.plain_metadata import plain_scalar, sorted_set
 
 _MAX_LEVELS = 30  # of lists and mappings in metadata
 _FOLD = 0x80  # datetime marks the second of two equal clock times in the first bit of its month, time in its hour
@@ -155,7 +156,7 @@ def plain_value(value: Any, count: Callable[[int], None], level: int = 0) -> Any
     if type(value) is dict:
         return {_plain_key(key, count): plain_value(entry, count, level + 1) for key, entry in value.items()}
     if type(value) in (set, frozenset):
-        value = sorted(value, key=lambda entry: (type(entry).__name__, str(entry)))
+        value = sorted_set(value)
     if type(value) in (list, tuple):
         return [plain_value(entry, count, level + 1) for entry in value]
     if isinstance(value, Record) and value.kind == "uuid":
@@ -204,18 +205,18 @@ def _mapping(arguments: Sequence[Any]) -> dict[Any, Any]:
 
 def _date(arguments: Sequence[Any]) -> str:
     (packed,) = _packed(arguments, 4)
-    return date(packed[0] * 256 + packed[1], packed[2], packed[3]).isoformat()
+    return str(plain_scalar(date(packed[0] * 256 + packed[1], packed[2], packed[3])))
 
 
 def _datetime(arguments: Sequence[Any]) -> str:
     packed, *zone = _packed(arguments, 10)
     day = (packed[0] * 256 + packed[1], packed[2] & ~_FOLD, packed[3])
-    return datetime(*day, *_clock(packed[4:]), tzinfo=_zone(zone)).isoformat()
+    return str(plain_scalar(datetime(*day, *_clock(packed[4:]), tzinfo=_zone(zone))))
 
 
 def _time(arguments: Sequence[Any]) -> str:
     packed, *zone = _packed(arguments, 6)
-    return time(*_clock(bytes([packed[0] & ~_FOLD]) + packed[1:]), tzinfo=_zone(zone)).isoformat()
+    return str(plain_scalar(time(*_clock(bytes([packed[0] & ~_FOLD]) + packed[1:]), tzinfo=_zone(zone))))
 
 
 def _clock(packed: bytes) -> tuple[int, int, int, int]:
@@ -256,11 +257,11 @@ def _decimal(arguments: Sequence[Any]) -> str:
 
 
 def _posix_path(arguments: Sequence[Any]) -> str:
-    return str(PurePosixPath(*_parts(arguments)))
+    return str(plain_scalar(PurePosixPath(*_parts(arguments))))
 
 
 def _windows_path(arguments: Sequence[Any]) -> str:
-    return str(PureWindowsPath(*_parts(arguments)))
+    return str(plain_scalar(PureWindowsPath(*_parts(arguments))))
 
 
 def _parts(arguments: Sequence[Any]) -> Sequence[str]:

@@ -1,10 +1,11 @@
-"""Text decoding: UTF-8 unless a byte-order mark or the file itself says otherwise, never by guessing."""
+"""Charsets that files declare, and the decoding of documents."""
 
 import re
 
+from llms import texts
+from llms.errors import TextEncodingError
 from retrievers.errors import DocumentError
 
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _DECLARATION = re.compile(
     rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w:.-]+)|<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w:.-]+)",
     re.IGNORECASE,
@@ -36,14 +37,10 @@ def decode_text(raw: bytes, *, charset: str = "utf-8") -> str:
         >>> decode_text("退货\r\n".encode("utf-16"))
         '退货\n'
     """
-    codec = "utf-16" if raw.startswith(_UTF16_MARKS) else charset
-    if codec == "utf-8" or raw.startswith(b"\xef\xbb\xbf"):
-        codec = "utf-8-sig"
     try:
-        text = raw.decode(codec)
-    except UnicodeDecodeError as error:
-        raise DocumentError(_complaint(raw, codec.removesuffix("-sig"), error)) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return texts.decode_text(raw, charset=charset)
+    except TextEncodingError as error:
+        raise DocumentError(str(error)) from error
 
 
 def declared_charset(raw: bytes) -> str:
@@ -69,21 +66,3 @@ def declared_charset(raw: bytes) -> str:
         msg = f"declares the charset {name!r}, which is unknown; save it as UTF-8 and declare that"
         raise DocumentError(msg) from error
     return codec
-
-
-def _complaint(raw: bytes, codec: str, error: UnicodeDecodeError) -> str:
-    what = f"is no usable {codec.upper()} text: byte 0x{raw[error.start]:02x} at position {error.start:,}"
-    if codec == "utf-8" and _is_gb18030(raw):
-        return (
-            f"{what}; it can be read as GB18030, which Chinese Windows programs write. "
-            'Convert it with "iconv -f GB18030 -t UTF-8 OLD > NEW", or save it as UTF-8'
-        )
-    return f"{what}; save it as UTF-8"
-
-
-def _is_gb18030(raw: bytes) -> bool:
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,13 +1,11 @@
-"""CSV and JSON lines to rows: each a text and the other columns, or an error that names the row."""
+"""CSV and JSON to rows: each a text and the other columns, or an error that names the row."""
 
-import csv
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llms.errors import InputTextError
-from llms.texts import check_text, open_csv, parse_json
+from llms.errors import DataFileError, InputTextError
+from llms.texts import CsvTable, check_text, json_records
 from retrievers.errors import DocumentError
 from retrievers.readers.encoding import decode_text
 
@@ -36,64 +34,46 @@ Row = Mapping[str, Any]
 
 
 def read_csv(raw: bytes) -> Iterator[tuple[int, Row]]:
-    r"""Yield (number, values by column) for each row below the header, counted from 1; empty lines do not count.
-
-    Columns are separated by commas, or by semicolons or tabs where the header has no comma.
+    r"""Yield (number, values by column) for each row below the header, counted from 1; see `CsvTable` for the rules.
 
     Raises:
-        DocumentError: for a row with too few or too many cells or an open quote, and for columns without or with
-            the same name.
+        DocumentError: for a row with too few or too many cells or an open quote, and for columns with the same name
+            or with none.
 
     Example:
         >>> list(read_csv("text;lang\n退货;zh\n".encode()))
         [(1, {'text': '退货', 'lang': 'zh'})]
     """
     text = check_text(decode_text(raw), max_chars=len(raw))
-    header_line = text.split("\n", 1)[0]
-    delimiter = next((mark for mark in ",;\t" if mark in header_line), ",")
-    lines = open_csv(text, delimiter=delimiter, strict=True)
-    header: list[str] = []
-    number = 0
     try:
-        for cells in lines:
-            if not cells:
-                continue
-            if not header:
-                header = _checked_header(cells)
-                continue
-            number += 1
-            if len(cells) != len(header):
-                msg = (
-                    f"row {number} (line {lines.line_num}) has {len(cells)} cells, the header {len(header)}; correct it"
-                )
-                raise DocumentError(msg)
-            yield number, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        msg = f"row {number + 1} (line {lines.line_num}) is no CSV: {error}; correct it"
-        raise DocumentError(msg) from error
+        table = CsvTable(text)
+    except DataFileError as error:
+        raise DocumentError(str(error)) from error
+    for number, row in enumerate(table.rows(), start=1):
+        if row.problem:
+            msg = f"row {number} (line {row.line}): {row.problem}"
+            raise DocumentError(msg)
+        yield number, row.values
 
 
 def read_json_lines(raw: bytes) -> Iterator[tuple[int, Row]]:
-    r"""Yield (line number, values) for each line with a JSON object; empty lines are skipped.
+    r"""Yield (line, values) for each JSON object in a line of its own, over several lines, or in one array.
 
     Raises:
-        DocumentError: for a line that is no JSON object, has a key twice, or holds what JSON has not: NaN, numbers
-            beyond all bounds, halves of characters.
+        DocumentError: for what is no JSON object, has a key twice, or holds what JSON has not: NaN, numbers beyond all
+            bounds, halves of characters.
 
     Example:
         >>> list(read_json_lines('{"text": "退货", "year": 2026}\n'.encode()))
         [(1, {'text': '退货', 'year': 2026})]
     """
     text = check_text(decode_text(raw), max_chars=len(raw))
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield number, _parse_object(line)
-        except (ValueError, RecursionError) as error:
-            reason = "brackets are nested too deeply" if isinstance(error, RecursionError) else error
-            msg = f"row {number} is no usable JSON object: {reason}; correct it"
-            raise DocumentError(msg) from error
+    for record in json_records(text, is_strict=True):
+        problem = record.problem or _object_problem(record.value)
+        if problem:
+            msg = f"row {record.line} is no usable JSON object: {problem}; correct it"
+            raise DocumentError(msg)
+        yield record.line, record.value
 
 
 def row_text(row: Row) -> str:
@@ -141,26 +121,14 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _checked_header(cells: Sequence[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    for place, name in enumerate(names, start=1):
-        if not name:
-            msg = f"the header has no name for column {place}; name it"
-            raise DocumentError(msg)
-    if len(set(names)) < len(names):
-        ((name, _),) = Counter(names).most_common(1)
-        msg = f"the header names column {name!r} twice; rename one"
-        raise DocumentError(msg)
-    return names
-
-
-def _parse_object(line: str) -> Row:
-    values = parse_json(line)
-    if not isinstance(values, dict):
-        msg = f"expected an object, got {type(values).__name__}"
-        raise DocumentError(msg)
-    _check_value(values, depth=0)
-    return values
+def _object_problem(value: Any) -> str:
+    if not isinstance(value, dict):
+        return f"expected an object, got {type(value).__name__}"
+    try:
+        _check_value(value, depth=0)
+    except DocumentError as error:
+        return str(error)
+    return ""
 
 
 def _check_value(value: Any, *, depth: int) -> None:

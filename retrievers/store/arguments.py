@@ -8,6 +8,7 @@ from typing import Any
 from llms.errors import OptionValueError, UnknownOptionError
 from llms.texts import check_text
 from retrievers.errors import SearchArgumentError, VectorError
+from retrievers.store.plain_metadata import plain_metadata
 
 _MAX_TEXT_CHARS = 1_000_000
 
@@ -33,8 +34,11 @@ def checked_rows(
         VectorError: for metadata that is no JSON, and if there is not one of each per text.
     """
     checked = [check_text(text, max_chars=_MAX_TEXT_CHARS) for text in texts]
-    metadata = [metadata_json(entry) for entry in metadatas or [{}] * len(checked)]
     given = list(ids or [None] * len(checked))
+    metadata = [
+        _checked_metadata(entry, number, given[number - 1] if number <= len(given) else None)
+        for number, entry in enumerate(metadatas or [{}] * len(checked), start=1)
+    ]
     if not len(checked) == len(metadata) == len(given):
         msg = f"got {len(checked)} texts, {len(metadata)} metadata and {len(given)} ids; give one per text"
         raise VectorError(msg)
@@ -43,6 +47,15 @@ def checked_rows(
         for id_, text, entry in zip(given, checked, metadata, strict=True)
     ]
     return checked, metadata, new_ids
+
+
+def _checked_metadata(metadata: Mapping[str, Any], number: int, id_: str | None) -> str:
+    try:
+        return metadata_json(metadata)
+    except VectorError as error:
+        name = f"document {number} (id {id_!r:.80})" if id_ else f"document {number}"
+        msg = f"{name} cannot be stored: {error}"
+        raise VectorError(msg) from error
 
 
 def _content_id(text: str, metadata: str) -> str:
@@ -72,15 +85,15 @@ def refuse_unknown(options: Mapping[str, Any]) -> None:
 
 
 def metadata_json(metadata: Mapping[str, Any]) -> str:
-    """Return metadata as JSON.
+    """Return metadata as JSON; see `plain_metadata` for what becomes of dates and NumPy numbers.
 
     Raises:
-        VectorError: if they hold something JSON cannot.
+        VectorError: if they hold something JSON cannot, with the key.
     """
     try:
-        text = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(plain_metadata(metadata), ensure_ascii=False, allow_nan=False)
         text.encode("utf-8")  # refuses lone surrogates, which are no JSON either
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"metadata must be JSON (text, numbers, booleans, lists, mappings): {error}"
+    except (TypeError, ValueError, AttributeError) as error:
+        msg = f"its metadata are no JSON: {error}"
         raise VectorError(msg) from error
     return text

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from llms.arrays import BoolArray
 from llms.texts import check_text
 from retrievers.errors import FilterError
 from retrievers.store.metadata_columns import MetadataColumn
+from retrievers.store.plain_metadata import plain_scalar
 
 _COMPARISONS = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")
 _LISTS = ("$in", "$nin")
@@ -66,7 +68,7 @@ def parse_filter(condition: Mapping[str, Any]) -> Condition:
     $in $nin $exists`; `$and`, `$or` take lists of filters, `$not` a filter. Several fields must all match. A
     field that a document lacks matches nothing but `{"$exists": False}` and what `$not` turns round. A field that
     holds a list matches if one of its entries does; `$ne` and `$nin` match if none is equal. Mappings and null can
-    only be asked for with `$exists`; text and numbers have no order.
+    only be asked for with `$exists`; text and numbers have no order. A date is compared as the text it is stored as.
 
     Raises:
         FilterError: for an unknown operator, or a value it cannot compare with.
@@ -120,6 +122,10 @@ def _compare(field: str, operator: str, wanted: Any) -> Condition:
 
 
 def _plain(field: str, value: Any) -> str | float:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, date):
+        value = plain_scalar(value, field)  # as it is stored
     if isinstance(value, str):
         return check_text(value)
     if isinstance(value, bool):

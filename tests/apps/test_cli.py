@@ -225,7 +225,7 @@ def test_watch_reads_posts_from_standard_input_and_sets_aside_bad_lines(built):
     (alert,) = read_json(result)
     assert Alert.model_validate(alert).state == "open"
     said = result.stderr.splitlines()
-    assert said[0].startswith("standard input line 4 set aside: Expecting")
+    assert said[0].startswith("standard input line 4 set aside: not valid JSON: Expecting")
     assert said[1] == "standard input line 6 set aside: no 'time'"
 
 

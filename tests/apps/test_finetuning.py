@@ -226,6 +226,16 @@ def test_rows_set_aside_are_named_with_their_file(tmp_path, rows, classify):
     assert "short.csv line 2 set aside: 1 cells" in result.stderr
 
 
+def test_labels_of_test_rows_meet_those_of_training_rows(tmp_path, classify):
+    names = {label: str(index) for index, label in enumerate(LABELS)}
+    train = [(text, names[label]) for text, label in labelled(range(10))]
+    write_csv(tmp_path / "train.csv", ("text", "label"), train)
+    test = [f"{text};{names[label]}.0" for text, label in labelled(range(20, 23))]
+    (tmp_path / "test.csv").write_text("\n".join(["sep=;", "text;label", *test]), encoding="utf-8")
+    files = ["--train", tmp_path / "train.csv", "--test", tmp_path / "test.csv"]
+    assert read_json(run(*classify, *files, "--check-only", "--json"))["leakage"]["new_labels"] == []
+
+
 def test_checking_trains_nothing_and_prints_the_report(rows, classify):
     result = run(*classify, "--train", rows[0], "--test", rows[1], "--check-only")
     assert result.stdout.startswith("# Training data")

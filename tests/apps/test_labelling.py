@@ -248,7 +248,7 @@ def test_an_answer_means_one_label(typed, meant):
     ("content", "message"),
     [
         (b"text,kind\na,b\n", "'label' is needed"),
-        (b'text,label\n"cut off', "damaged near line 2"),
+        (b'text,label\n"cut off', "damaged in line 2"),
     ],
 )
 def test_a_file_that_no_row_can_be_added_to_is_refused(labelled, content, message):

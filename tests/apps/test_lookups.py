@@ -72,9 +72,9 @@ def test_no_file_is_no_known_question(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("- id: a\n  question: b\n", "answer: Field required"),
+        ("- id: a\n  question: b\n", r"0\.answer: is missing; add it \(line 1\)"),
         ("id: a\n", "needs a list"),
-        ("- id: a\n  question: b\n  answer: c\n  answr: d\n", "answr: Extra inputs"),
+        ("- id: a\n  question: b\n  answer: c\n  answr: d\n", r"0\.answr: is not known here.*\(line 4\)"),
         ("- [", "cannot be read as YAML"),
     ],
 )

@@ -10,7 +10,11 @@ from apps.settings import SETTINGS_NAME, load_settings
 
 
 def _rights(folder):
-    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir() if ".sqlite" in path.name and path.suffix != ".lock"}
+    return {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in folder.iterdir()
+        if ".sqlite" in path.name and path.suffix != ".lock"
+    }
 
 
 def test_conversations_feedback_and_keys_are_for_their_owner_only(tmp_path):

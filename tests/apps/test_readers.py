@@ -11,6 +11,7 @@ from apps.errors import WorkspaceError
 from apps.readers import (
     read_catalogue,
     read_events,
+    read_known_questions,
     read_known_surges,
     read_post_lines,
     read_posts,
@@ -113,7 +114,7 @@ def test_events_come_oldest_first_over_all_zones_and_equal_times_keep_their_orde
         (read_catalogue, "items.csv", ITEMS, "no rows"),
         (read_catalogue, "items.csv", "id,title\na,A\n", "'description' is needed"),
         (read_catalogue, "items.csv", f"{ITEMS}a,A,,,x,\nb,B,,,y,\nc,C,,,1,\n", "2 of 3 rows .* line 2: price"),
-        (lambda path: read_events(path, CATALOGUE), "events.csv", EVENTS.encode("utf-16"), "is UTF-16"),
+        (lambda path: read_events(path, CATALOGUE), "events.csv", EVENTS.encode("utf-16-be"), "iconv -f UTF-16BE"),
         (lambda path: read_events(path, CATALOGUE), "events.csv", f"{EVENTS}u,c,view,2026-01-01T00:00:00Z\n", "1 of 1"),
         (read_posts, "stream.jsonl", '{"id": "p"}\n', "1 of 1 rows .* line 1: no 'time'"),
         (read_posts, "stream.jsonl", json.dumps(POST | {"time": "2026-01-01T00:00:00"}), "1 of 1 rows .* time: "),
@@ -130,6 +131,58 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_reason(write, tmp_path, 
         read(path)
 
 
+@pytest.mark.parametrize("post_id", [7, 7.0, " 7 ", "７", "7\u200b"])
+def test_an_id_is_compared_in_one_form(write, post_id):
+    row = json.dumps(POST | {"id": post_id})
+    (post,), rejected = read_posts(write("stream.jsonl", row))
+    assert (post.id, rejected) == ("7", [])
+    assert next(read_post_lines(io.StringIO(row))).id == "7"
+
+
+@pytest.mark.parametrize("post_id", [True, 7.5, None, [7]])
+def test_what_is_no_id_is_set_aside_without_inner_names(write, post_id):
+    (found,) = read_post_lines(io.StringIO(json.dumps(POST | {"id": post_id})))
+    assert found.reason.startswith("id: must be a text, got ")
+    with pytest.raises(DataFileError, match="id: must be a text") as caught:
+        read_posts(write("stream.jsonl", json.dumps(POST | {"id": post_id})))
+    assert "UTF-8" not in str(caught.value)
+    assert '{"id": "p1", "time"' in str(caught.value)
+
+
+def test_users_and_items_meet_whatever_spaces_stand_around_them(write):
+    catalogue, rejected = read_catalogue(write("items.csv", f"{ITEMS}x ,X,,,,\n{GOOD_ITEMS}x,Again,,,,\n"))
+    assert "x" in catalogue
+    assert [entry.reason for entry in rejected] == ["id 'x' was given before; ids must be unique"]
+    times = "view,2026-01-01T00:00:00Z"
+    events, _ = read_events(write("events.csv", f"{EVENTS}u042 , x,{times}\nu042,x\u200b,{times}\n"), catalogue)
+    assert {(event.user, event.item) for event in events} == {("u042", "x")}
+
+
+def test_words_for_a_missing_value_are_warned_of_once_a_column(write, caplog):
+    rows = "nan,a,view,2026-01-01T00:00:00Z\n" * 3
+    read_events(write("events.csv", EVENTS + rows + GOOD_EVENTS), CATALOGUE)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "'nan' as user in 3 rows, the first in line 2" in warning
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "content"),
+    [
+        (read_catalogue, "items.csv", (ITEMS + GOOD_ITEMS).replace(",", ";")),
+        (read_catalogue, "items.csv", "sep=\t\n" + (ITEMS + GOOD_ITEMS).replace(",", "\t")),
+        (read_catalogue, "items.csv", f",{ITEMS}" + "".join(f"{n},g{n},Good {n},,a,1,2026-01-01\n" for n in range(6))),
+        (read_catalogue, "items.csv", (ITEMS + GOOD_ITEMS).encode("utf-16")),
+    ],
+)
+def test_tables_are_read_by_the_rules_of_every_other_table(write, read, name, content):
+    assert len(read(write(name, content))[0]) == 6
+
+
+def test_posts_may_stand_in_one_array(write):
+    path = write("stream.jsonl", json.dumps([POST, POST | {"id": "q"}], indent=1))
+    assert [post.id for post in read_posts(path)[0]] == ["p", "q"]
+
+
 def test_known_surges_may_be_missing(tmp_path, write):
     assert read_known_surges(tmp_path / "none.csv") == []
     times = "2026-03-19T06:00:00+00:00,2026-03-21T06:00:00+00:00"
@@ -138,19 +191,19 @@ def test_known_surges_may_be_missing(tmp_path, write):
 
 
 BAD_POSTS = [
-    ("{", "Expecting"),
+    ("{", "not valid JSON: Expecting"),
     ("null", "expected a JSON object, got NoneType"),
     ("[1]", "expected a JSON object, got list"),
     ("{}", "no 'id'"),
     (json.dumps(POST | {"text": "a\x00"}), "text: text holds a NUL"),
     (json.dumps(POST | {"text": "\ud800"}), "text: text holds a lone surrogate"),
-    (json.dumps(POST | {"text": None}), "text: Input should be a valid string"),
+    (json.dumps(POST | {"text": None}), "text: must be a text, got nothing (null)"),
     (json.dumps(POST | {"text": "a" * 1_000_000}), "text: text has 1,000,000 characters"),
-    (json.dumps(POST | {"id": ""}), "id: String should have at least 1 character"),
+    (json.dumps(POST | {"id": ""}), "id: is empty; fill it in"),
     (json.dumps(POST | {"time": "2026-03-02T09:30:00"}), "time: "),
     (json.dumps(POST | {"time": 1e400}), "time: "),
-    ("[" * 100_000, "maximum recursion depth"),
-    ("\udcff", "Expecting value"),
+    ("[" * 100_000, "not valid JSON: brackets are nested too deeply"),
+    ("\udcff", "not valid JSON: Expecting value"),
 ]
 
 
@@ -192,26 +245,63 @@ def test_templates_are_read_with_their_slots(write):
         (None, "it maps each intent to its approved answer"),
         ("", "needs 'answers'"),
         ("- a\n", "needs 'answers'"),
-        ("slots: {}\n", "answers: Field required"),
+        ("slots: {}\n", r"answers: is missing; add it"),
         ("answers: {a: 5}\n", "answers.a: "),
         ("answers: {a: '{'}\n", "the answer for 'a' has a '{'"),
         ("answers: {a: '{order}'}\n", "which is not under 'slots'"),
         ("answers: {a: x}\nslots: {order: {pattern: '(', ask: q}}\n", "slots.order.pattern: .*no regular expression"),
-        ("answers: {a: x}\nmore: 1\n", "more: Extra inputs"),
+        ("answers: {a: x}\nmore: 1\n", r"more: is not known here.* \(line 2\)"),
         ("answers: {a: x, b: y, a: z}\n", "'a' is given twice"),
         ("answers: {a: x}\nanswers: {b: y}\n", "'answers' is given twice"),
         ("answers: {? [a] : x}\n", "needs 'answers'|cannot be read as YAML"),
         ("answers: [\n", "cannot be read as YAML"),
         ("answers: !!python/object/apply:os.system [ls]\n", "cannot be read as YAML"),
         ("[" * 5000, "cannot be read as YAML"),
-        ("answers: {a: 退}\n".encode("gb18030"), "cannot be read as YAML"),
-        ("answers: {a: '\x00'}\n", "cannot be read as YAML"),
+        ("answers: {a: 退}\n".encode("gb18030"), "GB18030, .*iconv -f GB18030"),
+        ("answers: {a: '\x00'}\n", r"cannot be read as YAML: .*U\+0000 in line 1"),
     ],
 )
 def test_templates_that_cannot_be_used_are_refused_with_the_reason(write, tmp_path, content, reason):
     path = tmp_path / "t.yaml" if content is None else write("t.yaml", content)
     with pytest.raises(WorkspaceError, match=reason):
         read_templates(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("answers:\n  yes: a\n", r"t\.yaml .*'yes' in line 2 is read as true or false, .* put it in quotes: \"yes\":"),
+        ("answers:\n  a: x\n  no: a\n", "'no' in line 3 is read as true or false"),
+        ("answers:\n  on: a\n", "'on' in line 2 is read as true or false"),
+        ("answers:\n  404: a\n", "'404' in line 2 is read as a number, .* \"404\":"),
+        ("answers:\n  null: a\n", "'null' in line 2 is read as nothing"),
+        ("answers:\n  2026-01-01: a\n", "'2026-01-01' in line 2 is read as a date"),
+        ("answers:\n  price: 79\n", r"answers\.price: must be a text, got a number \(line 2\); put it in quotes"),
+        ("answers:\n  a: x\n  open: yes\n", r"answers\.open: must be a text, got true or false \(line 3\); put it"),
+        ("answers:\n  hours:\n", r"answers\.hours: must be a text, got nothing \(null\) \(line 2\)"),
+        ("answers:\n  hours: Open: 9 to 5\n", "mapping values are not allowed here in line 2, column 14"),
+    ],
+)
+def test_yaml_that_means_something_else_says_the_line_and_what_to_write(write, content, reason):
+    with pytest.raises(WorkspaceError, match=reason) as caught:
+        read_templates(write("t.yaml", content))
+    assert not any(inner in str(caught.value) for inner in ("[key]", "Input should", "unicode string"))
+
+
+def test_quoted_names_are_intents_and_other_encodings_are_read(write):
+    book = read_templates(write("t.yaml", 'answers:\n  "no": "All right."\n  \'404\': x\n'.encode("utf-16")))
+    assert dict(book.answers) == {"no": "All right.", "404": "x"}
+
+
+@pytest.mark.parametrize("content", ["", "# none yet\n", "[]\n"])
+def test_known_questions_may_be_none(write, content):
+    assert read_known_questions(write("known_questions.yaml", content)) == []
+
+
+def test_a_number_as_the_id_of_a_known_question_wants_quotes(write):
+    path = write("known_questions.yaml", "- id: 007\n  question: Q?\n  answer: A\n")
+    with pytest.raises(WorkspaceError, match=r"0\.id: must be a text, got a number \(line 1\); put it in quotes"):
+        read_known_questions(path)
 
 
 def test_a_folder_in_the_place_of_the_templates_is_refused(tmp_path):

@@ -9,7 +9,6 @@ from llms.texts import (
     MAX_TEXT_CHARS,
     check_text,
     is_chinese,
-    open_csv,
     parse_json,
     split_sentences,
     visible_text,
@@ -79,10 +78,6 @@ def test_json_that_programs_read_differently_is_refused(text, fault):
     with pytest.raises(StrictJsonError) as raised:
         parse_json(text)
     assert raised.value.fault == fault
-
-
-def test_a_cell_may_be_longer_than_the_limit_of_the_csv_module():
-    assert list(open_csv("a" * 200_000)) == [["a" * 200_000]]
 
 
 def _sentences(text, **options):

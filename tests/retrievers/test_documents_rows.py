@@ -62,11 +62,11 @@ def test_a_long_csv_cell_is_a_document(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("text,b\nx,1\ny\n", r"a\.csv row 2 \(line 3\) has 1 cells, the header 2"),
-        ("text,b\nx,1,2\n", r"row 1 \(line 2\) has 3 cells"),
-        ('text,b\n"open,1\n', r"row 1 \(line 2\) is no CSV: unexpected end of data"),
-        ('text,b\nx,"1"y\n', "row 1 .* is no CSV"),
-        ("text,text\nx,1\n", "names column 'text' twice"),
+        ("text,b\nx,1\ny\n", r"a\.csv row 2 \(line 3\): 1 cells where the header has 2"),
+        ("text,b\nx,1,2\n", r"row 1 \(line 2\): 3 cells where the header has 2"),
+        ('text,b\n"open,1\n', r"row 1 \(line 2\): a quote is opened and never closed"),
+        ('text,b\nx,"1"y\n', r"row 1 \(line 2\): text stands behind a closing quote"),
+        ("text,text\nx,1\n", "names the column 'text' twice, as column 1 and column 2"),
         ("text,\nx,1\n", "no name for column 2"),
     ],
 )

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
         labels_of,
     )
     from llms.finetuning.data.hard_negatives import pick_negatives
-    from llms.finetuning.data.labelled_files import check_training_rows, read_labelled_texts, read_multi_label_texts
+    from llms.finetuning.data.labelled_files import (
+        check_training_rows,
+        read_labelled_texts,
+        read_multi_label_texts,
+        spell_labels_like,
+    )
+    from llms.finetuning.data.labels import MergedLabel, cell_text, is_missing_word
     from llms.finetuning.data.pair_relations import KnownPositives, merge_pairs, same_text, split_pairs, unique_texts
     from llms.finetuning.data.pairs import TextPair, TextPairs, pairs_from_labels, read_pairs
     from llms.finetuning.data.report import DataReport
@@ -31,16 +37,19 @@ __all__ = [
     "KnownPositives",
     "LabelledText",
     "LabelledTexts",
+    "MergedLabel",
     "MultiLabelText",
     "MultiLabelTexts",
     "RejectedRow",
     "Row",
     "TextPair",
     "TextPairs",
+    "cell_text",
     "check_labelled_texts",
     "check_training_rows",
     "check_values",
     "draw",
+    "is_missing_word",
     "labels_of",
     "merge_pairs",
     "pairs_from_labels",
@@ -52,6 +61,7 @@ __all__ = [
     "read_table",
     "refuse_bad_file",
     "same_text",
+    "spell_labels_like",
     "split_pairs",
     "split_rows",
     "unique_texts",
@@ -71,7 +81,13 @@ __getattr__ = lazy_names(
             "labels_of",
         ],
         "hard_negatives": ["pick_negatives"],
-        "labelled_files": ["check_training_rows", "read_labelled_texts", "read_multi_label_texts"],
+        "labelled_files": [
+            "check_training_rows",
+            "read_labelled_texts",
+            "read_multi_label_texts",
+            "spell_labels_like",
+        ],
+        "labels": ["MergedLabel", "cell_text", "is_missing_word"],
         "pair_relations": ["KnownPositives", "merge_pairs", "same_text", "split_pairs", "unique_texts"],
         "pairs": ["TextPair", "TextPairs", "pairs_from_labels", "read_pairs"],
         "report": ["DataReport"],

@@ -9,8 +9,10 @@ from llms.errors import TrainingDataError
 from llms.finetuning.data.duplicates import CHINESE_SHARE, NearDuplicate, NearTextIndex, text_key
 from llms.finetuning.data.examples import ClassifierRow, LabelledTexts, MultiLabelTexts, labels_of
 from llms.finetuning.data.labelled_files import check_training_rows
+from llms.finetuning.data.labels import is_missing_word
 from llms.finetuning.data.report import DataReport, LabelConflict, Leakage, RepeatedText, TextLengths
 from llms.finetuning.data.splits import draw
+from llms.texts.folding import fold_text
 from llms.texts.scripts import is_chinese
 
 _NUM_EXAMPLES = 20
@@ -153,6 +155,7 @@ def _warnings(report: DataReport, train: _Texts, test: _Texts | None, *, num_tex
                 f"{name} rows set aside: {len(rejected)}, the first in line {rejected[0].line} "
                 f"({rejected[0].reason}); correct them, or go on without them"
             )
+    warnings += _label_warnings(report, train)
     if report.rare_labels:
         shown = ", ".join(f"{label!r} ({count})" for label, count in list(report.rare_labels.items())[:5])
         warnings.append(
@@ -172,6 +175,25 @@ def _warnings(report: DataReport, train: _Texts, test: _Texts | None, *, num_tex
             "are to count more"
         )
     return warnings + _near_warnings(report, num_texts) + (_leakage_warnings(report.leakage) if report.leakage else [])
+
+
+def _label_warnings(report: DataReport, train: _Texts) -> list[str]:
+    warnings = []
+    if train.merged:
+        shown = "; ".join(f"{entry.label!r} for {', '.join(entry.spellings)}" for entry in train.merged[:5])
+        warnings.append(f"labels of several spellings that are read the same count as one: {shown}")
+    if missing := [label for label in report.rows_per_label if is_missing_word(label)]:
+        shown = ", ".join(f"{label!r} ({report.rows_per_label[label]})" for label in missing[:5])
+        warnings.append(
+            f"labels that programs write for a missing value: {shown}; leave these cells empty, unless it is meant"
+        )
+    by_case: dict[str, list[str]] = {}
+    for label in report.rows_per_label:
+        by_case.setdefault(fold_text(label), []).append(label)
+    if alike := [labels for labels in by_case.values() if len(labels) > 1]:
+        shown = "; ".join(" and ".join(map(repr, labels)) for labels in alike[:5])
+        warnings.append(f"labels that differ in capital letters only: {shown}; write each in one way")
+    return warnings
 
 
 def _near_warnings(report: DataReport, num_texts: int) -> list[str]:

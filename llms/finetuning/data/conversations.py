@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from llms.errors import DataFileError, InputTextError, TrainingDataError
+from llms.finetuning.data.chat_forms import is_message_list, to_openai_form
 from llms.finetuning.data.chat_logs import is_log, plain_conversation, plain_message
 from llms.finetuning.data.tables import RejectedRow, Row, read_table, refuse_bad_file
 from llms.texts.checks import check_text
 
+_EXAMPLE = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}'
 _ROLES = ("system", "user", "assistant", "tool")
 _MESSAGE_KEYS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "weight"})
 
@@ -63,11 +65,12 @@ class Conversations:
 
 
 def read_conversations(path: Path) -> Conversations:
-    """Return the conversations of a JSONL or Parquet file with rows `{"messages": [...], "tools": [...]}`.
+    """Return the conversations of a JSON or Parquet file with rows `{"messages": [...], "tools": [...]}`.
 
-    Arguments of tool calls may be a mapping or, as in OpenAI's files, JSON text. Rows with LangChain's messages, and
-    runs of a tracer, are read as by `read_message_log`. A row of another form is set aside with its line number;
-    other keys of a row are left alone.
+    Arguments of tool calls may be a mapping or, as in OpenAI's files, JSON text. Rows of ShareGPT (`conversations`),
+    Alpaca (`instruction`, `input`, `output`) and of prompts with completions are read, too; rows with LangChain's
+    messages, and runs of a tracer, are read as by `read_message_log`. A row of another form is set aside with its line
+    number; other keys of a row are left alone.
 
     Raises:
         DataFileError: as `read_table`; also for CSV files, which cannot hold conversations.
@@ -76,7 +79,7 @@ def read_conversations(path: Path) -> Conversations:
 
 
 def read_message_log(path: Path) -> Conversations:
-    """Return the conversations logged in a JSONL or Parquet file, each up to the assistant's last message.
+    """Return the conversations logged in a JSON or Parquet file, each up to the assistant's last message.
 
     A row is a list of messages, `{"messages": [...]}` or a traced run with inputs and outputs; its messages are
     written by `messages_to_dict`, `dumpd`, `model_dump` or in OpenAI's form. A row without the assistant's words, or
@@ -90,9 +93,9 @@ def read_message_log(path: Path) -> Conversations:
 
 def _read(path: Path, *, are_logs: bool) -> Conversations:
     if path.suffix.lower() == ".csv":
-        msg = f'{path} is CSV, which cannot hold conversations; give .jsonl with rows like {{"messages": [...]}}'
+        msg = f"{path} is CSV, which cannot hold conversations; give .jsonl with rows like {_EXAMPLE}"
         raise DataFileError(msg)
-    table = read_table(path, [], list_column="messages")
+    table = read_table(path, [], list_column="messages", is_list_row=is_message_list, example=_EXAMPLE)
     is_parquet = path.suffix.lower() == ".parquet"
     rows: list[Conversation] = []
     rejected = list(table.rejected)
@@ -103,18 +106,16 @@ def _read(path: Path, *, are_logs: bool) -> Conversations:
             rows.append(_conversation(Row(row.line, values), is_logged=are_logs or is_log(values)))
         except (TrainingDataError, RecursionError) as error:
             rejected.append(RejectedRow(row.line, str(error)))
-    refuse_bad_file(path, rows, rejected)
+    refuse_bad_file(path, rows, rejected, example=_EXAMPLE)
     return Conversations(rows, sorted(rejected, key=lambda row: row.line))
 
 
 def _conversation(row: Row, *, is_logged: bool) -> Conversation:
     if is_logged:
         messages, tools = plain_conversation(row.values)
-    elif "messages" not in row.values:
-        msg = "no 'messages'"
-        raise TrainingDataError(msg)
     else:
-        messages, tools = _join_blocks(row.values["messages"]), row.values.get("tools")
+        values = to_openai_form(row.values)
+        messages, tools = _join_blocks(values["messages"]), values["tools"]
     return Conversation(_parse_arguments(messages), tools, line=row.line)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from llms.errors import TrainingDataError
+from llms.finetuning.data.labels import MergedLabel
 from llms.finetuning.data.tables import RejectedRow
 
 
@@ -56,10 +57,11 @@ ClassifierRow = LabelledText | MultiLabelText
 
 @dataclass(frozen=True, slots=True)
 class LabelledTexts:
-    """Training or test rows for a classifier, and the rows set aside."""
+    """Training or test rows for a classifier, the rows set aside, and the labels that had several spellings."""
 
     rows: list[LabelledText]
     rejected: list[RejectedRow] = field(default_factory=list)
+    merged: list[MergedLabel] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:
@@ -69,10 +71,11 @@ class LabelledTexts:
 
 @dataclass(frozen=True, slots=True)
 class MultiLabelTexts:
-    """Training or test rows whose texts may have several labels or none, and the rows set aside."""
+    """Training or test rows whose texts may have several labels or none; else as `LabelledTexts`."""
 
     rows: list[MultiLabelText]
     rejected: list[RejectedRow] = field(default_factory=list)
+    merged: list[MergedLabel] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llms.errors import InputTextError, OptionValueError, TrainingDataError
 from llms.finetuning.data.examples import (
@@ -16,6 +16,7 @@ from llms.finetuning.data.examples import (
     MultiLabelTexts,
     labels_of,
 )
+from llms.finetuning.data.labels import cell_text, match_labels, merge_labels
 from llms.finetuning.data.tables import RejectedRow, Row, read_table, refuse_bad_file
 from llms.texts.checks import check_text
 
@@ -42,10 +43,11 @@ def read_labelled_texts(
     group_column: str | None = None,
     time_column: str | None = None,
 ) -> LabelledTexts:
-    """Return the labelled texts of a CSV, JSONL or Parquet file; rows without text or label are set aside.
+    """Return the labelled texts of a CSV, JSON or Parquet file; rows without text or label are set aside.
 
-    So are rows without group, or with a time that is not ISO 8601, where these columns are named. A time without
-    zone is taken as UTC.
+    Labels are texts: 1, 1.0 and "1" are one label, null and NaN are none. Spellings that are read the same are one
+    label, too, see `merge_labels`. Set aside are also rows without group, or with a time that is not ISO 8601, where
+    these columns are named. A time without zone is taken as UTC.
 
     Raises:
         DataFileError: as `read_table`.
@@ -57,12 +59,17 @@ def read_labelled_texts(
     for row in table.rows:
         try:
             group, time = _group_and_time(row, columns)
+            if isinstance(row.values[label_column], list):
+                msg = f"{label_column}: a list; for texts with several labels train with --multi-label"
+                raise TrainingDataError(msg)
             text, label = (_required(row, name) for name in (columns.text, columns.label))
             rows.append(LabelledText(text, label, group, time, line=row.line))
         except TrainingDataError as error:
             rejected.append(RejectedRow(row.line, str(error)))
     refuse_bad_file(path, rows, rejected)
-    return LabelledTexts(rows, sorted(rejected, key=lambda row: row.line))
+    label_of, merged = merge_labels(row.label for row in rows)
+    rows = [replace(row, label=label_of[row.label]) for row in rows]
+    return LabelledTexts(rows, sorted(rejected, key=lambda row: row.line), merged)
 
 
 def read_multi_label_texts(
@@ -74,10 +81,10 @@ def read_multi_label_texts(
     group_column: str | None = None,
     time_column: str | None = None,
 ) -> MultiLabelTexts:
-    """Return the texts of a CSV, JSONL or Parquet file with the labels of each.
+    """Return the texts of a CSV, JSON or Parquet file with the labels of each.
 
     A cell of labels is a list, or a text that `separator` divides. An empty one is a text without a label; a JSON
-    null says nothing, so its row is set aside. Groups and times are read as by `read_labelled_texts`.
+    null says nothing, so its row is set aside. Labels, groups and times are read as by `read_labelled_texts`.
 
     Raises:
         DataFileError: as `read_table`.
@@ -98,7 +105,29 @@ def read_multi_label_texts(
         except TrainingDataError as error:
             rejected.append(RejectedRow(row.line, str(error)))
     refuse_bad_file(path, rows, rejected)
-    return MultiLabelTexts(rows, sorted(rejected, key=lambda row: row.line))
+    label_of, merged = merge_labels(label for row in rows for label in row.labels)
+    rows = [replace(row, labels=tuple(label_of[label] for label in row.labels)) for row in rows]
+    return MultiLabelTexts(rows, sorted(rejected, key=lambda row: row.line), merged)
+
+
+Texts = TypeVar("Texts", bound=LabelledTexts | MultiLabelTexts)
+
+
+def spell_labels_like(texts: Texts, known: Sequence[ClassifierRow]) -> Texts:
+    """Return rows whose labels are spelled as in `known`, where that has one which is read the same.
+
+    Example:
+        >>> test = LabelledTexts([LabelledText("Where is it?", "1.0")])
+        >>> spell_labels_like(test, [LabelledText("Is it late?", "1")]).rows[0].label
+        '1'
+    """
+    labels = sorted({label for row in known for label in labels_of(row)})
+    label_of = match_labels({label for row in texts.rows for label in labels_of(row)}, labels)
+    if isinstance(texts, MultiLabelTexts):
+        return replace(
+            texts, rows=[replace(row, labels=tuple(label_of[label] for label in row.labels)) for row in texts.rows]
+        )
+    return replace(texts, rows=[replace(row, label=label_of[row.label]) for row in texts.rows])
 
 
 def check_training_rows(rows: Sequence[ClassifierRow]) -> None:
@@ -126,13 +155,8 @@ def check_training_rows(rows: Sequence[ClassifierRow]) -> None:
         raise TrainingDataError(msg)
 
 
-def _as_text(value: Any) -> str:
-    """Return a cell as text; a JSON null, list or mapping is none, and must not become the label 'None'."""
-    return str(value).strip() if isinstance(value, str | int | float) else ""
-
-
 def _required(row: Row, column: str) -> str:
-    if text := _as_text(row.values[column]):
+    if text := cell_text(row.values[column]):
         return text
     msg = f"empty {column}, or no text"
     raise TrainingDataError(msg)
@@ -147,7 +171,7 @@ def _parse_time(value: Any, column: str) -> datetime:
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(_as_text(value))
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(cell_text(value))
     except ValueError as error:
         msg = f"{column}: {value!r:.60} is no time in ISO 8601, such as 2026-03-01T12:00:00+00:00"
         raise TrainingDataError(msg) from error
@@ -155,9 +179,9 @@ def _parse_time(value: Any, column: str) -> datetime:
 
 
 def _split_labels(value: Any, separator: str, column: str) -> tuple[str, ...]:
-    parts = value if isinstance(value, list) else _as_text(value).split(separator)
-    is_text = isinstance(value, str | int | float)
-    labels = [_as_text(part) for part in parts]
+    parts = value if isinstance(value, list) else cell_text(value).split(separator)
+    is_text = isinstance(value, str) or cell_text(value) != ""
+    labels = [cell_text(part) for part in parts]
     if not (is_text or isinstance(value, list)) or (not is_text and not all(labels)):
         msg = f"{column} must be a list of texts, or a text, got {value!r:.60}; give an empty list for no label"
         raise TrainingDataError(msg)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 
 from llms.errors import InputTextError, TrainingDataError
 from llms.finetuning.data.examples import LabelledText
+from llms.finetuning.data.labels import cell_text
 from llms.finetuning.data.tables import MAX_CELL_CHARS, RejectedRow, Row, read_table, refuse_bad_file
 from llms.texts.checks import check_text
 
@@ -92,7 +94,7 @@ def read_pairs(
     score_column: str | None = None,
     group_column: str | None = None,
 ) -> TextPairs:
-    """Return the pairs of a CSV, JSONL or Parquet file; rows that cannot be used are set aside with their line.
+    """Return the pairs of a CSV, JSON or Parquet file; rows that cannot be used are set aside with their line.
 
     Negatives may be missing. Where they are there, they stand in the column `negative_column`, as one text or as a
     JSON list, or in columns with a number behind that name (`negative_1`, `negative_2`, ...). Triplets are read with
@@ -100,7 +102,7 @@ def read_pairs(
 
     Args:
         score_column: numbers from 0 to 1, where 0/1 is no or yes; None takes `score` or `label` if there is such a
-            column. A row without one is a pair that belongs together; a null says the same.
+            column. A row without one is a pair that belongs together; null and NaN say the same.
         group_column: pairs of one group are never each other's negatives.
 
     Raises:
@@ -165,7 +167,7 @@ def _to_pair(row: Row, columns: _Columns) -> TextPair:
 
 
 def _text(value: Any, column: str) -> str:
-    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    text = "" if isinstance(value, bool) else cell_text(value)
     if not text:
         msg = f"empty {column}, or no text"
         raise TrainingDataError(msg)
@@ -182,8 +184,12 @@ def _negatives(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
     negatives: list[str] = []
     for column in [name, *sorted(numbered, key=lambda column: int(column.rsplit("_", 1)[1]))]:
         cells = _as_list(values.get(column), column)
-        negatives += [_text(cell, column) for cell in cells if cell is not None and cell != ""]
+        negatives += [_text(cell, column) for cell in cells if not _is_missing(cell)]
     return tuple(dict.fromkeys(negatives))
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _as_list(value: Any, column: str) -> list[Any]:
@@ -201,7 +207,7 @@ def _as_list(value: Any, column: str) -> list[Any]:
 
 def _score(values: Mapping[str, Any], names: Sequence[str]) -> float | None:
     name = next((name for name in names if name in values), None)
-    if name is None or values[name] is None:
+    if name is None or (_is_missing(values[name]) and values[name] != ""):
         return None
     try:
         score = float(values[name])

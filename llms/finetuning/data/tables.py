@@ -1,19 +1,20 @@
-"""Tables from CSV, JSON lines or Parquet; rows that cannot be used are set aside with their line number."""
+"""Tables from CSV, JSON or Parquet; rows that cannot be used are set aside with their line number."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llms.errors import DataFileError, InputTextError
+from llms.errors import DataFileError, InputTextError, TextEncodingError
 from llms.texts.checks import check_text
-from llms.texts.csv_cells import open_csv
+from llms.texts.csv_table import CsvTable
+from llms.texts.decoding import decode_rows
+from llms.texts.records import json_records
 
 MAX_CELL_CHARS = 20_000
 MAX_REJECTED_SHARE = 0.5
-_JSON_SUFFIXES = (".jsonl", ".ndjson")
-_SUFFIXES = (".csv", *_JSON_SUFFIXES, ".parquet")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_SUFFIXES = (".csv", *JSON_SUFFIXES, ".parquet")
 
 # a record's line, its values, and what is wrong with it
 _Record = tuple[int, dict[str, Any], str | None]
@@ -46,31 +47,52 @@ class Table:
     rejected: list[RejectedRow] = field(default_factory=list)
 
 
-def read_table(path: Path, columns: Sequence[str], *, list_column: str | None = None) -> Table:
-    """Return the rows of a `.csv`, `.jsonl` or `.parquet` file, each with the named columns.
+def read_table(
+    path: Path,
+    columns: Sequence[str],
+    *,
+    list_column: str | None = None,
+    is_list_row: Callable[[list[Any]], bool] = lambda _: False,
+    example: str = "",
+) -> Table:
+    """Return the rows of a `.csv`, `.jsonl`, `.json` or `.parquet` file, each with the named columns.
 
-    A row with bytes that are not UTF-8, a NUL, a lone surrogate, more than 20,000 characters in a cell, or too
-    few or too many cells is set aside with its line number. A byte-order mark is skipped.
+    A row with bytes that are not UTF-8, a NUL, a lone surrogate, more than 20,000 characters in a cell, too few or
+    too many cells or an open quote is set aside with its line number. CSV is read as `CsvTable` says, JSON as
+    `json_records` does, and encodings as `decode_text` does.
 
     Args:
         path: the file; its ending says what it is.
         columns: names that every row must have.
-        list_column: where a line of a JSONL file may be a list instead of an object, the name its row has it under.
+        list_column: where a record of a JSON file may be a list instead of an object, the name its row has it under.
+        is_list_row: whether a list that is all a JSON file holds is one row, not the list of all rows.
+        example: a row as it should be, for the message where most are not.
 
     Raises:
-        DataFileError: if the file is missing, empty, of another kind, lacks a column, or if more than half of
-            its rows had to be set aside (then it is the file that is wrong, not the rows); also for Parquet
+        DataFileError: if the file is missing, empty, of another kind, lacks a column, names one twice, or if more than
+            half of its rows had to be set aside (then it is the file that is wrong, not the rows); also for Parquet
             without the extra `parquet`.
     """
+    raw = _read_table_file(path)
+    encoding_problem = ""
+    if path.suffix.lower() == ".parquet":
+        records = _parquet_records(path, raw, columns)
+    else:
+        text, encoding_problem = decode_file(path, raw)
+        is_json = path.suffix.lower() in JSON_SUFFIXES
+        records = (
+            _json_records(text, list_column, is_list_row)
+            if is_json
+            else _csv_records(path, text, columns, encoding_problem)
+        )
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
-    for line, values, problem in _records(path, columns, list_column):
-        reason = problem or check_values(values, columns)
-        if reason:
+    for line, values, problem in records:
+        if reason := problem or check_values(values, columns):
             rejected.append(RejectedRow(line, reason))
         else:
             rows.append(Row(line, values))
-    refuse_bad_file(path, rows, rejected)
+    refuse_bad_file(path, rows, rejected, example=example, encoding_problem=encoding_problem)
     return Table(rows, rejected)
 
 
@@ -90,13 +112,28 @@ def check_values(values: Mapping[str, Any], columns: Sequence[str]) -> str | Non
         try:
             check_text(value, max_chars=MAX_CELL_CHARS)
         except InputTextError as error:
-            is_escaped_byte = any("\udc80" <= character <= "\udcff" for character in value[:MAX_CELL_CHARS])
-            return f"{name}: bytes that are not UTF-8" if is_escaped_byte else f"{name}: {error}"
+            is_escaped = _has_escaped_byte(value[:MAX_CELL_CHARS])
+            return f"{name}: bytes that are not UTF-8" if is_escaped else f"{name}: {error}"
     return None
 
 
-def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[RejectedRow]) -> None:
+def _has_escaped_byte(text: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def refuse_bad_file(
+    path: Path,
+    rows: Sequence[object],
+    rejected: Sequence[RejectedRow],
+    *,
+    example: str = "",
+    encoding_problem: str = "",
+) -> None:
     """Refuse a file without usable rows, or with more than half of them set aside.
+
+    Args:
+        example: a row as it should be, for the message.
+        encoding_problem: what is wrong with the bytes of the file, which is then the reason that counts.
 
     Raises:
         DataFileError: with the number of bad rows, and the first one's line and reason.
@@ -106,24 +143,29 @@ def refuse_bad_file(path: Path, rows: Sequence[object], rejected: Sequence[Rejec
         msg = f"{path} has a header but no rows; add at least one"
         raise DataFileError(msg)
     if len(rejected) > MAX_REJECTED_SHARE * total:
+        if encoding_problem:
+            msg = f"{path} {encoding_problem}"
+            raise DataFileError(msg)
         first = rejected[0]
+        remedy = f"a row should be like {example}" if example else "correct them"
         msg = (
             f"{len(rejected)} of {total} rows of {path} cannot be used, the first in line {first.line}: "
-            f"{first.reason}; is the file UTF-8 and complete?"
+            f"{first.reason}; {remedy}"
         )
         raise DataFileError(msg)
 
 
-def _records(path: Path, columns: Sequence[str], list_column: str | None) -> Iterator[_Record]:
-    raw = _read_table_file(path)
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return _parquet_records(path, raw, columns)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        msg = f"{path} is UTF-16; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
-        raise DataFileError(msg)
-    text = raw.decode("utf-8-sig", errors="surrogateescape")
-    return _json_records(text, list_column) if suffix in _JSON_SUFFIXES else _csv_records(path, text, columns)
+def decode_file(path: Path, raw: bytes) -> tuple[str, str]:
+    """Return the text of a file and what is wrong with bytes in it; see `decode_rows`.
+
+    Raises:
+        DataFileError: if the file as a whole is in another encoding.
+    """
+    try:
+        return decode_rows(raw)
+    except TextEncodingError as error:
+        msg = f"{path} {error}"
+        raise DataFileError(msg) from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -144,11 +186,11 @@ def read_bytes(path: Path) -> bytes:
 
 def _read_table_file(path: Path) -> bytes:
     if path.suffix.lower() not in _SUFFIXES:
-        msg = f"{path} is neither .csv, .jsonl nor .parquet; save the records in one of these forms"
+        msg = f"{path} is neither .csv, .jsonl, .json nor .parquet; save the records in one of these forms"
         raise DataFileError(msg)
     raw = read_bytes(path)
     if not raw.strip():
-        msg = f"{path} is empty; it needs a header and at least one row"
+        msg = f"{path} is empty; it needs at least one row"
         raise DataFileError(msg)
     return raw
 
@@ -162,37 +204,30 @@ def _refuse_missing_column(path: Path, header: Sequence[str], columns: Sequence[
         raise DataFileError(msg)
 
 
-def _csv_records(path: Path, text: str, columns: Sequence[str]) -> Iterator[_Record]:
-    # a cell larger than the csv module's default limit is reported as a row, not raised as an error
-    reader = open_csv(text)
-    header = [name.strip() for name in next(reader, [])]
-    _refuse_missing_column(path, header, columns)
-    line = reader.line_num + 1
-    for cells in reader:
-        if cells:
-            problem = None
-            if len(cells) != len(header):
-                span = f" in lines {line} to {reader.line_num}" if reader.line_num > line else ""
-                problem = f"{len(cells)} cells where the header has {len(header)}{span}; is a quote or a comma missing?"
-            yield line, dict(zip(header, cells, strict=False)), problem
-        line = reader.line_num + 1
+def _csv_records(path: Path, text: str, columns: Sequence[str], encoding_problem: str) -> Iterator[_Record]:
+    try:
+        table = CsvTable(text)
+        if encoding_problem and any(map(_has_escaped_byte, table.header)):
+            raise DataFileError(encoding_problem)
+    except DataFileError as error:
+        msg = f"{path} {error}"
+        raise DataFileError(msg) from error
+    _refuse_missing_column(path, table.header, columns)
+    for row in table.rows():
+        yield row.line, dict(row.values), row.problem
 
 
-def _json_records(text: str, list_column: str | None) -> Iterator[_Record]:
-    for line, row in enumerate(text.split("\n"), start=1):
-        if not row.strip():
-            continue
-        try:
-            values = json.loads(row)
-        except (ValueError, RecursionError) as error:
-            yield line, {}, f"not valid JSON: {error}"
-            continue
-        if isinstance(values, dict):
-            yield line, values, None
+def _json_records(text: str, list_column: str | None, is_list_row: Callable[[list[Any]], bool]) -> Iterator[_Record]:
+    for record in json_records(text, is_record=lambda value: not isinstance(value, list) or is_list_row(value)):
+        values = record.value
+        if record.problem:
+            yield record.line, {}, record.problem
+        elif isinstance(values, dict):
+            yield record.line, values, None
         elif isinstance(values, list) and list_column:
-            yield line, {list_column: values}, None
+            yield record.line, {list_column: values}, None
         else:
-            yield line, {}, f"expected a JSON object, got {type(values).__name__}"
+            yield record.line, {}, f"expected a JSON object, got {type(values).__name__}"
 
 
 def _parquet_records(path: Path, raw: bytes, columns: Sequence[str]) -> Iterator[_Record]:
@@ -200,7 +235,7 @@ def _parquet_records(path: Path, raw: bytes, columns: Sequence[str]) -> Iterator
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        msg = f'{path} is Parquet, which pyarrow reads; install it (pip install "tunechain[parquet]"), or save as CSV'
+        msg = f"{path} is Parquet, which pyarrow reads; install it (pip install pyarrow), or save as CSV"
         raise DataFileError(msg) from error
     try:
         with pq.ParquetFile(pa.BufferReader(raw)) as file:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llms.errors import ModelFolderError, ModelNotFoundError
+from llms.field_errors import describe_errors
 from llms.metrics import ReliabilityBin
 
 REPORT_NAME = "report.json"
@@ -204,7 +205,8 @@ def read_report(folder: Path) -> TrainingReport:
         msg = f"{folder} has no {REPORT_NAME}; models trained by an older version have none, train the model again"
         raise ModelFolderError(msg) from error
     except (OSError, ValidationError) as error:
-        msg = f"{path} is no report of a training run: {error}; restore the file or train the model again"
+        reason = describe_errors(error) if isinstance(error, ValidationError) else error
+        msg = f"{path} is no report of a training run: {reason}; restore the file or train the model again"
         raise ModelFolderError(msg) from error
 
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
         TaggedText,
         TaggedTexts,
         check_tagged_texts,
-        read_tagged_texts,
         split_tagged_texts,
     )
+    from llms.finetuning.tagger.files import read_tagged_texts
     from llms.finetuning.tagger.finetune import TrainedTagger, finetune_tagger
     from llms.finetuning.tagger.options import TaggerOptions
 
@@ -36,9 +36,9 @@ __getattr__ = lazy_names(
             "TaggedText",
             "TaggedTexts",
             "check_tagged_texts",
-            "read_tagged_texts",
             "split_tagged_texts",
         ],
+        "files": ["read_tagged_texts"],
         "finetune": ["TrainedTagger", "finetune_tagger"],
         "options": ["TaggerOptions"],
     },

@@ -125,7 +125,7 @@ def test_an_empty_message_is_refused(chain, message):
         (b"parcel", "got bytes"),
         ({"text": 7}, r"got keys \['text'\]"),
         ({}, r"got keys \[\]"),
-        ({"text": "parcel", "history": []}, r"keys \['history', 'text'\]: history: Extra inputs"),
+        ({"text": "parcel", "history": []}, r"keys \['history', 'text'\]: history: is not known here"),
     ],
 )
 def test_what_is_no_message_is_refused_with_what_came(chain, message, shown):

@@ -12,9 +12,9 @@ from llms.finetuning.tagger.data import (
     TaggedText,
     TaggedTexts,
     check_tagged_texts,
-    read_tagged_texts,
     split_tagged_texts,
 )
+from llms.finetuning.tagger.files import read_tagged_texts
 
 GOOD = {"text": "To Lyon", "spans": [{"start": 3, "end": 7, "label": "place"}]}
 
@@ -58,6 +58,18 @@ def test_chinese_tokens_are_joined_without_spaces(tmp_path):
     [
         GOOD,
         {"text": "To Lyon", "entities": [[3, 7, "place"]]},
+        {"text": "To Lyon", "entities": [{"id": 1, "label": "place", "start_offset": 3, "end_offset": 7}]},
+        {"id": 4, "text": "To Lyon", "label": [[3, 7, "place"]]},
+        {"id": 4, "text": "To Lyon", "labels": [[3.0, 7.0, "place"]]},
+        {
+            "data": {"text": "To Lyon"},
+            "annotations": [
+                {"was_cancelled": True, "result": []},
+                {"result": [{"value": {"start": 3, "end": 7, "text": "Lyon", "labels": ["place"]}}]},
+            ],
+        },
+        {"tokens": ["To", "Lyon"], "ner_tags": ["O", "S-place"]},
+        {"tokens": ["To", "Lyon"], "tags": ["O", "U-place"]},
         {"text": "To Lyon", "spans": [{"start": 2, "end": 7, "label": " place "}]},
         {"tokens": ["To", "Lyon"], "tags": ["O", "B-place"]},
     ],
@@ -65,6 +77,83 @@ def test_chinese_tokens_are_joined_without_spaces(tmp_path):
 def test_each_form_of_a_json_row_is_read(tmp_path, row):
     (found,) = read_tagged_texts(_json_lines(tmp_path, row)).rows
     assert (found.text, _spans(found)) == ("To Lyon", [("Lyon", "place")])
+
+
+@pytest.mark.parametrize(
+    ("begin", "middle", "end", "single"), [("B", "I", "E", "S"), ("B", "M", "E", "S"), ("B", "I", "L", "U")]
+)
+def test_schemes_that_mark_ends_are_read(tmp_path, begin, middle, end, single):
+    tags = [f"{begin}-N", f"{middle}-N", f"{end}-N", "O", f"{single}-L", f"{single}-L", f"{begin}-N", f"{end}-N"]
+    content = "".join(f"{token} {tag}\n" for token, tag in zip("王小明在京沪李四", tags, strict=True))
+    (row,) = read_tagged_texts(_write(tmp_path / "a.char.bmes", content)).rows
+    assert _spans(row) == [("王小明", "N"), ("京", "L"), ("沪", "L"), ("李四", "N")]
+
+
+def test_two_spans_side_by_side_stay_two(tmp_path):
+    rows = {"tokens": ["a", "b", "c", "d"], "tags": ["B-x", "E-x", "M-x", "E-x"]}
+    (row,) = read_tagged_texts(_json_lines(tmp_path, rows)).rows
+    assert [text for text, _ in _spans(row)] == ["a b", "c d"]
+
+
+NUMBERED = {"tokens": ["To", "Lyon"], "ner_tags": [0, 1]}
+FEATURES = {"features": {"ner_tags": {"feature": {"names": ["O", "B-place"], "_type": "ClassLabel"}, "_type": "List"}}}
+
+
+@pytest.mark.parametrize("description", [FEATURES, {"default": FEATURES}])
+def test_names_of_numbered_tags_are_found_beside_the_file(tmp_path, description):
+    (tmp_path / "dataset_info.json").write_text(json.dumps(description), encoding="utf-8")
+    (row,) = read_tagged_texts(_json_lines(tmp_path, NUMBERED)).rows
+    assert _spans(row) == [("Lyon", "place")]
+
+
+def test_names_of_numbered_tags_may_be_given_and_must_suffice(tmp_path):
+    path = _json_lines(tmp_path, NUMBERED)
+    assert _spans(read_tagged_texts(path, tag_names=["O", "S-place"]).rows[0]) == [("Lyon", "place")]
+    with pytest.raises(DataFileError, match="hold 1, but only 0 to 0 have a name"):
+        read_tagged_texts(path, tag_names=["O"])
+    with pytest.raises(DataFileError, match=r"--tag-names O,B-PER,I-PER.*dataset_info\.json"):
+        read_tagged_texts(path)
+
+
+def test_a_parquet_file_of_the_hub_knows_the_names_of_its_tags(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.table({"tokens": [["To", "Lyon"]], "ner_tags": [[0, 1]]})
+    path = tmp_path / "train.parquet"
+    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": FEATURES})}), path)
+    assert _spans(read_tagged_texts(path).rows[0]) == [("Lyon", "place")]
+
+
+def test_an_array_of_rows_is_read_like_lines(tmp_path):
+    path = _write(tmp_path / "rows.json", json.dumps([GOOD, GOOD], indent=2))
+    assert [_spans(row) for row in read_tagged_texts(path).rows] == [[("Lyon", "place")]] * 2
+
+
+def test_ends_that_include_the_last_character_are_refused_before_training(tmp_path):
+    rows = [{"text": f"{name} lives in Ulm", "spans": [[0, len(name) - 1, "N"]]} for name in ("Anna", "Bert", "Clara")]
+    with pytest.raises(DataFileError, match=r"3 of 3 spans .* line 1: 'Ann' of 'Anna'; .* add 1 to every end"):
+        read_tagged_texts(_json_lines(tmp_path, *rows))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": "Anna lives in Ulm", "spans": [[0, 4, "N"], [14, 16, "L"]]}],
+        [{"text": "unhappy", "spans": [[0, 2, "prefix"]]}, {"text": "undo it", "spans": [[0, 2, "prefix"]]}],
+        [{"text": "王小明在京东", "spans": [[0, 2, "N"]]}, {"text": "李小四在上海", "spans": [[0, 2, "N"]]}],
+        [{"text": "Anna and Bert", "spans": [[0, 4, "N"], [9, 12, "N"]]}, {"text": "Ann", "spans": [[0, 3, "N"]]}],
+    ],
+)
+def test_spans_that_end_within_a_word_for_another_reason_are_read(tmp_path, rows):
+    assert len(read_tagged_texts(_json_lines(tmp_path, *rows)).rows) == len(rows)
+
+
+def test_a_file_of_another_encoding_is_named(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_bytes("王 B-N\n明 I-N\n\n在 O\n家 O\n".encode("gb18030"))
+    with pytest.raises(DataFileError, match=r"GB18030, .*iconv -f GB18030"):
+        read_tagged_texts(path)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +173,8 @@ def test_each_form_of_a_json_row_is_read(tmp_path, row):
         ({"text": 3, "spans": []}, "no text"),
         ({"text": "half \ud83d", "spans": []}, "surrogate"),
         ({"tokens": ["a"], "tags": ["O", "O"]}, "of one length"),
-        ({"tokens": ["a"], "tags": ["S-x"]}, "S-x"),
+        ({"tokens": ["a"], "tags": ["X-x"]}, "X-x"),
+        ({"tokens": ["a"], "tags": [1]}, "--tag-names O,B-PER"),
         ({"tokens": ["a", " "], "tags": ["O", "O"]}, "token 2 is empty"),
         ({"tokens": "a", "tags": ["O"]}, "two lists"),
     ],
@@ -95,7 +185,7 @@ def test_a_bad_json_row_is_set_aside_with_its_line(tmp_path, row, reason):
     assert [(bad.line, reason in bad.reason) for bad in found.rejected] == [(2, True)], found.rejected
 
 
-@pytest.mark.parametrize(("lines", "reason"), [("a O\nb", "without a tag"), ("a O\nb S-x", "S-x")])
+@pytest.mark.parametrize(("lines", "reason"), [("a O\nb", "without a tag"), ("a O\nb X-x", "X-x")])
 def test_a_bad_sentence_is_set_aside_and_the_others_are_read(tmp_path, lines, reason):
     content = f"ok O\n\n{lines}\n\nfine B-x\n"
     found = read_tagged_texts(_write(tmp_path / "a.conll", content))

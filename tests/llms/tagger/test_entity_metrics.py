@@ -72,7 +72,7 @@ def test_tags_become_spans_as_in_conlleval(tags, spans):
 
 @pytest.mark.parametrize("tag", ["E-A", "S-A", "", "A", "b-A"])
 def test_other_schemes_are_refused(tag):
-    with pytest.raises(OptionValueError, match="BIO first"):
+    with pytest.raises(OptionValueError, match="expected a tag O"):
         bio_spans([tag])
 
 
