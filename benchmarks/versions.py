@@ -1,6 +1,6 @@
 """Speed of this version beside an older one: chat, store, embeddings, waiting customers.
 
-Run: python -m benchmarks.versions --baseline TREE [--rounds 5] [--only chat store words embeddings waiting] [--out FILE]
+Run: python -m benchmarks.versions --baseline TREE [--rounds 5] [--only NAME ...] [--out FILE]
 
 TREE is a git worktree of an older commit. Each measurement is a process of its own that imports public names only; the
 two versions take turns, so that both meet the same machine. Compared are the medians.

@@ -204,7 +204,7 @@ async def test_a_place_stays_taken_until_the_thread_has_ended():
         return REPLY
 
     admission = Admission(max_running=1, max_waiting=0)
-    run = ServiceRun.of_question(RunnableLambda(answer_deafly), ServiceRequest(text="hello"))
+    run = ServiceRun.of_question(RunnableLambda(answer_deafly), ServiceRequest(text="hello"), owner="anna")
     reading = asyncio.ensure_future(anext(run.steps(admission)))
     await wait_for(lambda: admission.num_admitted == 1)
     await asyncio.sleep(0.05)
@@ -230,7 +230,7 @@ async def test_a_chain_cannot_take_the_end_for_a_failure_to_make_good_for():
             num_fallbacks += 1
         return REPLY
 
-    run = ServiceRun.of_question(RunnableLambda(answer_in_any_case), ServiceRequest(text="hello"))
+    run = ServiceRun.of_question(RunnableLambda(answer_in_any_case), ServiceRequest(text="hello"), owner="anna")
     admission = Admission()
     reading = asyncio.ensure_future(anext(run.steps(admission)))
     await asyncio.to_thread(ready.wait, 10)
@@ -254,7 +254,7 @@ async def test_a_model_that_streams_stops_at_its_next_token():
         return REPLY
 
     admission = Admission()
-    run = ServiceRun.of_question(RunnableLambda(compose), ServiceRequest(text="hello"))
+    run = ServiceRun.of_question(RunnableLambda(compose), ServiceRequest(text="hello"), owner="anna")
     reading = asyncio.ensure_future(anext(run.steps(admission)))
     await wait_for(lambda: num_tokens > 3)
     reading.cancel()
