@@ -28,7 +28,7 @@ from apps import wiring
 from apps.cli import main
 from chains.monitoring import build_monitoring_chain
 from llms.fakes import FixedClassifier
-fake = FixedClassifier({})
+fake = FixedClassifier({"lost": "negative"}, default="neutral")
 wiring.build_monitoring = lambda settings: build_monitoring_chain(topic=fake, sentiment=fake)
 sys.argv = ["tunechain", *sys.argv[1:]]
 main()
