@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -23,6 +22,7 @@ from chains.customer_service.transcript import Entry, Transcripts
 from chains.errors import ConversationBusyError, ConversationStorageError
 from tests.chains.customer_service.talks import ShopChain, Talk
 from tests.reliability.conversations import run_full_disk, run_growth, run_kills, run_pairs
+from tests.reliability.processes import in_child
 
 
 def talk_in(storage, **options):
@@ -91,17 +91,19 @@ def test_every_write_is_on_the_disk_before_the_reply(tmp_path):
 
 def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
     path = tmp_path / "conversations.sqlite"
-    program = (
-        "import sys; from pathlib import Path; from apps.conversation_storage import open_sqlite\n"
-        "with open_sqlite(Path(sys.argv[1])): print('open')"
-    )
-    command = [sys.executable, "-c", program, str(path)]
+
+    def try_to_open():
+        try:
+            with open_sqlite(path):
+                return "open"
+        except ConversationBusyError as error:
+            return str(error)
+
     with open_sqlite(path):
-        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "another process has" in in_child(try_to_open)
         with pytest.raises(ConversationBusyError, match="another process has"), open_sqlite(path):
             pass
-    assert "ConversationBusyError: another process has" in refused.stderr
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "open\n"
+    assert in_child(try_to_open) == "open"
 
 
 def test_a_place_where_no_file_can_be_is_named(tmp_path):

@@ -239,14 +239,15 @@ def waiting_chain(go_on, calls):
     return Applications(customer_service=RunnableLambda(answer))
 
 
-async def run_stream(app, body, *, leave):
-    """Send a message to the app as a client that leaves when `leave` is set; return what it got."""
+async def run_stream(app, body, *, leave, got=None):
+    """Send a message to the app as a client that leaves when `leave` is set; return what it got, also in `got`."""
     address = f"/v1/conversations/{uuid.UUID(int=7)}/messages/stream"
     scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": "POST", "path": address,
              "raw_path": address.encode(), "query_string": b"", "headers": [(b"content-type", b"application/json"),
              (b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "scheme": "http",
              "root_path": "", "http_version": "1.1"}  # fmt: skip
-    got, messages = [], [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+    got = [] if got is None else got
+    messages = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
 
     async def receive():
         if messages:
@@ -286,14 +287,13 @@ async def test_a_client_that_leaves_ends_the_run_and_gives_its_place_back(worksp
 
 async def test_a_slow_reply_sends_heartbeats(workspace_settings, monkeypatch):
     monkeypatch.setattr(streaming, "HEARTBEAT_S", 0.02)
-    go_on, calls = threading.Event(), []
-    app = create_app(workspace_settings, applications=waiting_chain(go_on, calls))
+    go_on, got = threading.Event(), []
+    app = create_app(workspace_settings, applications=waiting_chain(go_on, []))
     async with app.router.lifespan_context(app):
-        sent = asyncio.create_task(run_stream(app, {"message_id": "m1", "text": "a"}, leave=asyncio.Event()))
-        await wait_for(lambda: calls)
-        await asyncio.sleep(0.2)
+        sent = asyncio.create_task(run_stream(app, {"message_id": "m1", "text": "a"}, leave=asyncio.Event(), got=got))
+        await wait_for(lambda: "".join(got).count(": still here") > 2)
         go_on.set()
-        assert (await sent).count(": still here") > 2
+        await sent
 
 
 async def test_messages_and_streams_take_places_like_every_other_work(workspace_settings):
