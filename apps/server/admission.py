@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 
 from apps.server.problems import ProblemError
@@ -39,6 +40,8 @@ class Admission:
     def __init__(self, *, max_running: int = 2, max_waiting: int = 16) -> None:
         self._max_admitted = max_running + max_waiting
         self._num_by_owner: Counter[str] = Counter()
+        # threads of their own: those of other routes may all wait, for a conversation or a disk
+        self._threads = anyio.CapacityLimiter(max(1, max_running))
         self._running = asyncio.Semaphore(max_running)
         self._num_admitted = 0  # changed on the event loop only
 
@@ -80,7 +83,7 @@ class Admission:
             ProblemError: with status 429, if all slots are taken.
         """
         async with self.slot():
-            running = asyncio.ensure_future(anyio.to_thread.run_sync(work))
+            running = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=self._threads))
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:

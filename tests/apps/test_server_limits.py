@@ -6,6 +6,8 @@ import logging
 import sqlite3
 import threading
 
+import anyio
+import anyio.to_thread
 import pytest
 from fastapi.testclient import TestClient
 from httpx import ASGITransport, AsyncClient
@@ -244,3 +246,13 @@ async def test_a_locked_file_of_keys_stops_nobody_else(tmp_path):
         lock.execute("ROLLBACK")
         lock.close()
         await asyncio.gather(*asked)
+
+
+async def test_models_work_while_all_other_threads_wait():
+    release = threading.Event()
+    others = anyio.to_thread.current_default_thread_limiter()
+    waiting = [asyncio.create_task(anyio.to_thread.run_sync(release.wait)) for _ in range(int(others.total_tokens))]
+    await wait_for(lambda: not others.available_tokens)
+    assert await Admission().run(lambda: "answer") == "answer"
+    release.set()
+    await asyncio.gather(*waiting)
