@@ -90,7 +90,7 @@ def print_recommendation(result: "Recommendation") -> None:
     """Print a list with a reason for each item."""
     table = Table(title=Text(f"For {result.user}{' (new here)' if result.cold else ''}"), title_justify="left")
     for name in ("", "item", "score", "why"):
-        table.add_column(name, justify="right" if name == "score" else "left")
+        table.add_column(name, justify="right" if name == "score" else "left", overflow="fold")  # narrow terminals
     for rank, item in enumerate(result.items, start=1):
         table.add_row(str(rank), Text(item.title), f"{item.score:.2f}", Text(item.reason))
     output.print(table)

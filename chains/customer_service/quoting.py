@@ -48,11 +48,16 @@ class Sentence:
         Example:
             >>> Sentence("| Larch | 4.7 |", Document(""), 0, columns="| Lamp | weight in kg |").shown
             'Lamp: Larch; weight in kg: 4.7.'
+            >>> Sentence("| Weight | 4.7 kg |", Document(""), 0, columns="|  |  |").shown
+            'Weight: 4.7 kg.'
         """
         if not self.columns:
             return self.text
-        pairs = itertools.zip_longest(_cells(self.columns), _cells(self.text), fillvalue="")
-        colon, gap, end = ("：", "；", "。") if is_chinese(self.columns, min_share=0.3) else (": ", "; ", ".")
+        names, cells = _cells(self.columns), _cells(self.text)
+        if len(cells) == 2 and not any(names):  # the row names its own value
+            names, cells = cells[:1], cells[1:]
+        pairs = itertools.zip_longest(names, cells, fillvalue="")
+        colon, gap, end = ("：", "；", "。") if is_chinese("".join(names), min_share=0.3) else (": ", "; ", ".")
         named = (f"{name}{colon}{cell}" if name else cell for name, cell in pairs if cell)
         return f"{gap.join(named)}{end}"
 

@@ -21,6 +21,10 @@ from llms.chat.untagged_calls import UntaggedCall, UntaggedCallReader
 _CALL_HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)')
 _AFTER_CALLS = re.compile(r"[}\s]*`*\s*")  # a brace too many, the end of a code fence
 _FENCE = re.compile(r"\A```[\w-]*\s+")
+_NAMED = re.compile(  # Mistral's later forms
+    r"(?:\[TOOL_CALLS\]\s*)?(?P<name>[\w.-]+)\s*(?:\[CALL_ID\]\s*[\w-]+\s*)?(?:\[ARGS\])?\s*(?=\{)"
+)
+_ARGUMENT_MARK = re.compile(r"<parameter=|<arg_key>")
 _PYTHON_TYPES: dict[str, Any] = {
     "array": list,
     "object": dict,
@@ -191,9 +195,10 @@ class AnswerReader:
         for char in call.body[call.arguments_from + call.num_passed :]:
             if call.has_all_arguments:  # what closes the call, or another call
                 break
-            new += char
+            # strict readers of JSON take no line break within a string
+            new += json.dumps(char)[1:-1] if call.arguments.in_string and char < " " else char
             call.has_all_arguments = call.arguments.step(char)
-        call.num_passed += len(new)
+            call.num_passed += 1
         if call.name is not None or new:  # the name goes out once, with whatever is there of the arguments
             call_id = call.call_id if call.name is not None else None
             part.call_chunks.append(new_call_chunk(name=call.name, args=new, id=call_id, index=call.index))
@@ -201,10 +206,13 @@ class AnswerReader:
 
     def _close_call(self, call: _OpenCall, value: Any, part: AnswerPart) -> None:
         try:
-            if self._is_finishing and not isinstance(value, str) and not self._tail.endswith(">"):
+            # JSON says by itself whether it is whole; what ends a call of gpt-oss is the end of its answer
+            if self._is_finishing and self._has_bare_values and not self._tail.endswith(">"):
                 msg = "it was cut off"
                 raise ValueError(msg)
             calls = [(name, self._typed(name, arguments)) for name, arguments in _read_calls(value)]
+            if self._has_bare_values and not any(arguments for _, arguments in calls):
+                _refuse_unread_arguments(call.body)
         except ValueError as error:
             self._add_invalid(call.body, str(error))
             if call.arguments_from is None and call.body.strip():
@@ -219,9 +227,14 @@ class AnswerReader:
                 part.call_chunks.append(new_call_chunk(name=name, args=text, id=call_id, index=call.index + offset))
         self._num_calls = call.index + len(calls)
 
+    @property
+    def _has_bare_values(self) -> bool:
+        """Whether the dialect writes arguments as text between tags, not as JSON."""
+        return self._dialect.name in ("xml", "glm")
+
     def _typed(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return arguments as their tool's schema types them, where the dialect writes values as bare text."""
-        if self._dialect.name not in ("xml", "glm"):
+        if not self._has_bare_values:
             return arguments
         tool: Any = next((tool["function"] for tool in self._tools if tool["function"]["name"] == name), {})
         properties = (tool.get("parameters") or {}).get("properties") or {}
@@ -248,16 +261,20 @@ def _read_calls(value: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def _load_values(text: str) -> list[Any]:
     """Return the JSON values of a region: mostly one, though some models write call after call between two tags."""
-    named = re.fullmatch(r"\s*([\w.-]+)\s*(?:\[ARGS\])?\s*(\{.*\})\s*", text, re.DOTALL)  # Mistral's later form
-    if named:
-        return [{"name": named[1], "arguments": json.loads(named[2], strict=False)}]
     values: list[Any] = []
     rest = _FENCE.sub("", text.strip(), count=1)
     while not values or not _AFTER_CALLS.fullmatch(rest):
-        value, end = _DECODER.raw_decode(rest)
-        values.append(value)
-        rest = rest[end:].lstrip(", \t\r\n")
+        named = _NAMED.match(rest)
+        value, end = _DECODER.raw_decode(rest, named.end() if named else 0)
+        values.append({"name": named["name"], "arguments": value} if named else value)
+        rest = rest[end:].lstrip(",; \t\r\n")
     return values
+
+
+def _refuse_unread_arguments(body: str) -> None:
+    if _ARGUMENT_MARK.search(body):
+        msg = "its arguments are not between whole tags"
+        raise ValueError(msg)
 
 
 def _as_schema_types(value: Any, schema: Mapping[str, Any]) -> Any:

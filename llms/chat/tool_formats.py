@@ -54,9 +54,15 @@ class Dialect:
         return {"defaults": {"role": "assistant"}, "fields": {**fields, "content": {"content": "text"}}}
 
 
+_CALL_KEYS = {"name", "arguments", "parameters", "id", "type", "index"}
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _THINK = {"open": "<think>", "close": "</think>", "content": "text"}
-_TAGGED_CALL = {"open_pattern": r"\s*<tool_call>", "close": "</tool_call>", "repeats": True, "content": "text"}
+_TAGGED_CALL = {  # an answer may also speak of the tag
+    "open_pattern": r"\s*<tool_call>(?=\s*[\[{`<]|[^<]{0,200}</tool_call>)",
+    "close": "</tool_call>",
+    "repeats": True,
+    "content": "text",
+}
 
 _HERMES = Dialect(
     "hermes",
@@ -97,11 +103,15 @@ _XML = Dialect(
     {
         "reasoning_content": _THINK,
         "tool_calls": {
-            "open_pattern": r"\s*<tool_call>\s*<function=(?P<name>[^>\n]+)>",
-            "close_pattern": r"</function>\s*</tool_call>",
+            # many answers lack the outer tag, or hold several functions within one
+            "open_pattern": r"\s*(?:<tool_call>\s*)?<function=(?P<name>[^>\n]+)>",
+            "close_pattern": r"</function>\s*</tool_call>|</function>(?=\s*<function=)",
             "repeats": True,
             "content": "xml-inline",
-            "content_args": {"tag_pattern": r"<parameter=(?P<key>[^>\n]+)>\s*(?P<value>.*?)\s*</parameter>"},
+            "content_args": {
+                "tag_pattern": r"<parameter=(?P<key>[^>\n]+)>\s*(?P<value>.*?)\s*"
+                r"(?:</parameter>(?=\s*(?:<parameter=|</function>|\Z))|(?=\n<parameter=[\w.-]+>))"
+            },
             "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
         },
     },
@@ -114,10 +124,14 @@ _GLM = Dialect(
         "reasoning_content": _THINK,
         "tool_calls": {
             "open_pattern": r"\s*<tool_call>\s*(?P<name>[\w.-]+)",
-            "close": "</tool_call>",
+            # a value may speak of the tag that closes a call
+            "close_pattern": r"(?<=</arg_value>\s*|<tool_call>\s*[\w.-]+\s*)</tool_call>",
             "repeats": True,
             "content": "xml-inline",
-            "content_args": {"tag_pattern": r"<arg_key>(?P<key>.*?)</arg_key>\s*<arg_value>(?P<value>.*?)</arg_value>"},
+            "content_args": {
+                "tag_pattern": r"<arg_key>(?P<key>.*?)</arg_key>\s*<arg_value>(?P<value>.*?)"
+                r"</arg_value>(?=\s*(?:<arg_key>|</tool_call>|\Z))"
+            },
             "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
         },
     },
@@ -242,6 +256,9 @@ def read_call(call: Any) -> tuple[str, dict[str, Any]]:
         msg = "expected a JSON object with a name"
         raise ValueError(msg)
     arguments = call.get("arguments", call.get("parameters"))
+    if arguments is None and (others := call.keys() - _CALL_KEYS):
+        msg = f"the arguments belong into 'arguments', got {sorted(others)}"
+        raise ValueError(msg)
     if isinstance(arguments, str):
         arguments = json.loads(arguments, strict=False)
     if arguments is None:  # a function without parameters

@@ -11,17 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from llms.chat.tool_formats import Tool, read_call
 
 _MAX_FENCE_CHARS = 24  # "```tool_call" and the like
-_FENCE = re.compile(r"```[\w -]*\n\s*")
+_TAGS = ("tool_call", "tools", "function_call", "|python_tag|")  # also of other models than the dialect's
+_FENCE = re.compile(rf"(?:```[\w -]*\n|<(?P<tag>{'|'.join(map(re.escape, _TAGS))})>)\s*")
 _FENCE_BEGINNING = re.compile(r"`{1,2}|```[\w -]*\n?\s*")
-_FENCE_END = re.compile(r"\s*```[ \t]*")
+_TAG_BEGINNINGS = {f"<{tag}>"[:size] for tag in _TAGS for size in range(1, len(tag) + 3)}
 _CALL_KEYS = ("name", "function", "tool", "tool_name", "arguments", "parameters", "args", "type", "tool_calls", "id")
 _NAME_KEYS = ("name", "tool", "tool_name", "function")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _FIRST_KEY = re.compile(r'[\[\s]*\{\s*"([^"\\]*)"')
 _FIRST_NAME = re.compile(r'[\[\s]*\{\s*(?:"type"\s*:\s*"function"\s*,\s*)?"(?:name|tool|tool_name)"\s*:\s*"([^"\\]*)"')
+_JSON_WORDS = {"true": True, "false": False, "null": None}
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -110,6 +114,8 @@ class UntaggedCallReader:
         line = text.lstrip(" \t\n")
         if not line:
             return False
+        if line[0] == "<":
+            return bool(_FENCE.match(line)) or line in _TAG_BEGINNINGS
         if line[0] in "{[`":
             return line[0] != "`" or bool(_FENCE.match(line) or _FENCE_BEGINNING.fullmatch(line[:_MAX_FENCE_CHARS]))
         word = re.match(r"[\w.-]*", line)
@@ -122,25 +128,26 @@ class UntaggedCallReader:
         """Return the calls at the beginning of a text and their length: none if it is no call, None if unsure."""
         body_start = len(text) - len(text.lstrip(" \t\n"))
         fence = _FENCE.match(text, body_start)
-        if fence is None and text.startswith("`", body_start):
+        if fence is None and text.startswith(("`", "<"), body_start):
             return None if not is_end and len(text) - body_start < _MAX_FENCE_CHARS else ([], 0)
         body_start = fence.end() if fence else body_start
         body = text[body_start:]
         if not body:
             return None if not is_end else ([], 0)
-        read = self._read_python(body) if body[0] not in "{[" else self._read_json(body)
+        read = self._read_python(body, is_end=is_end) if body[0] not in "{[" else self._read_json(body, is_end=is_end)
         if read is None:
             return self._cut_off(body) if is_end else None
         calls, size = read
         end = body_start + size
         if not calls or not fence:
             return calls, end
-        closing = _FENCE_END.match(text, end)
-        if closing is None and not is_end and "```".startswith(text[end:].strip()):
+        mark = f"</{fence['tag']}>" if fence["tag"] else "```"
+        rest = text[end:].lstrip()
+        if not is_end and len(rest) < len(mark) and mark.startswith(rest):
             return None
-        return calls, closing.end() if closing else end
+        return calls, len(text) - len(rest[len(mark) :].lstrip(" \t")) if rest.startswith(mark) else end
 
-    def _read_json(self, body: str) -> tuple[list[UntaggedCall], int] | None:
+    def _read_json(self, body: str, *, is_end: bool) -> tuple[list[UntaggedCall], int] | None:
         first = _FIRST_KEY.match(body)
         named = _FIRST_NAME.match(body)
         if (first and first[1] not in _CALL_KEYS) or (named and named[1] not in self._names):
@@ -148,27 +155,33 @@ class UntaggedCallReader:
         try:
             value, size = _DECODER.raw_decode(body)
         except json.JSONDecodeError:
-            if not _is_closed(body):
+            if not _closed_size(body):
                 return None
-            return self._read_python(body)
+            return self._read_python(body, is_end=is_end)
         except RecursionError:
             return [], 0
         return self._accept(_calls_in(value), body[:size]), size
 
-    def _read_python(self, body: str) -> tuple[list[UntaggedCall], int] | None:
-        """Return the calls of one line such as `look_up(id=7)` or `[look_up(id=7), search(text="a")]`."""
-        line, newline, _ = body.partition("\n")
-        if not newline and not _is_closed(line):
+    def _read_python(self, body: str, *, is_end: bool) -> tuple[list[UntaggedCall], int] | None:
+        """Return the calls of a text such as `look_up(id=7)` or `[look_up(id=7), search(text="a")]`."""
+        size = _closed_size(body)
+        if not size:
             return None
+        rest, newline, _ = body[size:].partition("\n")
+        if rest.strip():  # a sentence about a call
+            return [], 0
+        if not newline and not is_end:
+            return None
+        written = body[:size]
         try:
-            parsed = ast.parse(line.strip(), mode="eval").body
+            parsed = ast.parse(written.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return [], 0
         nodes = parsed.elts if isinstance(parsed, ast.List) else [parsed]
         calls = [_python_call(node) for node in nodes]
         if not calls or None in calls:
             return [], 0
-        return self._accept([call for call in calls if call], line), len(line)
+        return self._accept([call for call in calls if call], written), size
 
     def _accept(self, calls: Sequence[tuple[str, dict[str, Any]]], text: str) -> list[UntaggedCall]:
         if not calls or any(name not in self._names for name, _ in calls) or self._is_quoted(text):
@@ -190,8 +203,8 @@ def _squeezed(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
-def _is_closed(body: str) -> bool:
-    """Whether the brackets that a text opens are closed again somewhere in it."""
+def _closed_size(body: str) -> int:
+    """Return how many characters it takes until the brackets that a text opens are closed; 0 if they stay open."""
     depth = 0
     quote = ""
     position = 0
@@ -209,9 +222,9 @@ def _is_closed(body: str) -> bool:
         elif char in ")]}":
             depth -= 1
             if depth <= 0:
-                return True
+                return position + 1
         position += 1
-    return False
+    return 0
 
 
 def _calls_in(value: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -235,12 +248,24 @@ def _json_call(value: Any) -> tuple[str, dict[str, Any]] | None:
         return None
 
 
+class _JsonWords(ast.NodeTransformer):
+    """Reads JSON's `true`, `false` and `null` within a Python-like call."""
+
+    @override
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(_JSON_WORDS[node.id]) if node.id in _JSON_WORDS else node
+
+
 def _python_call(node: ast.expr) -> tuple[str, dict[str, Any]] | None:
     """Return the name and the arguments of `name(key=literal, ...)`; nothing is evaluated but literals."""
     if not isinstance(node, ast.Call) or node.args or not isinstance(node.func, ast.Name | ast.Attribute):
         return None
     try:
-        arguments = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg}
+        arguments = {
+            str(keyword.arg): ast.literal_eval(_JsonWords().visit(keyword.value))
+            for keyword in node.keywords
+            if keyword.arg
+        }
         json.dumps(arguments)
     except (ValueError, TypeError, RecursionError):
         return None

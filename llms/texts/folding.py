@@ -16,14 +16,27 @@ _RADICALS = (
 )
 # variants in names, for which people type the everyday character
 _VARIANTS = "𠮷吉 髙高 﨑崎"
+_APOSTROPHES = "\u2018\u2019\u201b\u02bc\u2032"  # programs and keyboards set them by themselves
+_QUOTES = "\u201c\u201d\u201e\u201f"
+_MIDDLE_DOTS = "\u2022\u2027\u30fb"  # in Chinese and Japanese, between the parts of a foreign name
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2e3a\u2e3b\ufe58\ufe63\uff0d"
-_PLAIN = {pair[0]: pair[1] for pair in (_RADICALS + _VARIANTS).split()} | dict.fromkeys(_DASHES, "-")
+_PLAIN = (
+    {pair[0]: pair[1] for pair in (_RADICALS + _VARIANTS).split()}
+    | dict.fromkeys(_DASHES, "-")
+    | dict.fromkeys(_APOSTROPHES, "'")
+    | dict.fromkeys(_QUOTES, '"')
+    | dict.fromkeys(_MIDDLE_DOTS, "\u00b7")
+    | {"\u301c": "~", "\u2044": "/"}
+)
 _NOT_PLAIN = re.compile(f"[{''.join(_PLAIN)}]")
 _UNSEEN = re.compile(  # soft hyphen, joiners and other zero-width characters, marks of direction, variation selectors
     "[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
 )
-# an exponent or the number of a note, glued to a number by NFKC, would make another number of it
-_RAISED = re.compile("(?<=[0-9])(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079])")
+# an exponent, the number of a note or a fraction, glued to a number by NFKC, would make another number of it
+_RAISED = re.compile("(?<=\\d)(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u207b])")
+_GLUED = re.compile(
+    "(?<=\\d)(?=[\u00bc-\u00be\u2080-\u2089\u2150-\u215f\u2189\u2460-\u2473\u2488-\u249b\u24ea\u3251-\u325f\u32b1-\u32bf])"
+)
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 
 
@@ -31,9 +44,10 @@ def fold_text(text: str, *, keep_case: bool = False) -> str:
     r"""Return the form in which a text equals every other that is read the same.
 
     Full-width, half-width and composed characters, ligatures and radicals become the everyday ones, digits of all
-    scripts `0` to `9`, dashes and minus signs `-`, any white space one space. What is not seen (zero-width
-    characters, soft hyphens, marks of direction) and spaces at both ends go, and so does case. Exponents stay apart
-    from their base. A folded text stays as it is when it is folded again.
+    scripts `0` to `9`, dashes and minus signs `-`, apostrophes `'`, any white space one space. What is not seen
+    (zero-width characters, soft hyphens, marks of direction) and spaces at both ends go, and so does case. Exponents,
+    fractions and circled numbers stay apart from the number before them. A folded text stays as it is when it is
+    folded again.
 
     Args:
         keep_case: leave capital letters as they are, where they mean something.
@@ -48,7 +62,7 @@ def fold_text(text: str, *, keep_case: bool = False) -> str:
     """
     if text.isascii():
         return " ".join((text if keep_case else text.lower()).split())
-    seen = _RAISED.sub("^", _UNSEEN.sub("", text))
+    seen = _GLUED.sub(" ", _RAISED.sub("^", _UNSEEN.sub("", text).replace("\u00b4", "'")))  # NFKC adds a space to it
     folded = _NOT_PLAIN.sub(lambda found: _PLAIN[found.group()], unicodedata.normalize("NFKC", seen))
     if not keep_case:
         # the small letter of some capitals is composed otherwise

@@ -90,8 +90,10 @@ class TextBlocks:
         self._ends_with_item = is_item
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(rows: Sequence[Sequence[str]], *, has_header: bool = True) -> str:
     r"""Return the rows as a Markdown table whose first row is the header; rows without any text are left out.
+
+    Without a header, the line that Markdown has for it is empty.
 
     Short rows are not filled up: one row with a thousand cells must not make all rows as wide.
 
@@ -104,6 +106,8 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     lines = [_table_line(row) for row in rows if any(cell.strip() for cell in row)]
     if lines:
         width = next(len(row) for row in rows if any(cell.strip() for cell in row))
+        head = [] if has_header else [_table_line([""] * width)]
+        lines = [*head, *lines]
         lines.insert(1, _table_line(["---"] * width))
     return "\n".join(lines)
 

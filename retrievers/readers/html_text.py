@@ -173,6 +173,7 @@ class _Table:
     is_head: bool = False  # within <thead>
     cell: tuple[int, int] = (1, 1)  # what the open cell spans
     is_all_header: bool = True  # of the open row: only <th>
+    first_tags: str = ""  # of the cells of the first row
 
     def start_group(self, tag: str) -> None:
         self.end_row()
@@ -186,6 +187,8 @@ class _Table:
 
     def start_cell(self, tag: str, attributes: Mapping[str, str]) -> None:
         self.is_all_header &= tag == "th"
+        if sum(map(len, self.groups)) <= 1:
+            self.first_tags += f" {tag}"
         self.cell = (_integer(attributes.get("colspan", ""), 1), _integer(attributes.get("rowspan", ""), 1))
 
     def add_cell(self, text: str) -> None:
@@ -380,7 +383,10 @@ class _TextTarget:
             if not self._num_tables:
                 self._add_loose_text()
                 self._table.end_row()
-                add_table(self.blocks, list(place_cells(self._table.groups)), num_header=self._table.num_header)
+                rows = list(place_cells(self._table.groups))
+                # each row names its own value, as in the data of a product
+                has_header = self._table.first_tags != " th td" or self._table.num_header > 0
+                add_table(self.blocks, rows, num_header=self._table.num_header, has_header=has_header)
         elif tag in ("td", "th") and self._num_tables == 1:
             self._table.add_cell(self._take_line())
         elif tag == "caption" and self._num_tables == 1:

@@ -82,7 +82,7 @@ def _place_row(cells: Sequence[Cell], carried: Sequence[Span]) -> Iterator[tuple
         column = end
 
 
-def add_table(blocks: TextBlocks, rows: Sequence[Row], *, num_header: int = 1) -> None:
+def add_table(blocks: TextBlocks, rows: Sequence[Row], *, num_header: int = 1, has_header: bool = True) -> None:
     r"""Add a table whose spanned cells are repeated in each row and column they span, so that any row is true alone.
 
     A cell over all columns is written once: above the table it is a caption, within it a row of its own. Several
@@ -93,6 +93,7 @@ def add_table(blocks: TextBlocks, rows: Sequence[Row], *, num_header: int = 1) -
         rows: from top to bottom.
         num_header: how many rows the file says are the header; of a first row with spanned columns, the rows that its
             cells hang down to are header as well.
+        has_header: False where the first row is like the others; the columns have no names then.
 
     Raises:
         DocumentError: if the repeated cells are more than can be read.
@@ -118,6 +119,9 @@ def add_table(blocks: TextBlocks, rows: Sequence[Row], *, num_header: int = 1) -
         blocks.add(" ".join(row[0].text.split()))
     rows = rows[num_captions:]
     grid = list(_fill(rows, starts))
+    if not has_header:
+        blocks.add(markdown_table(grid, has_header=False))
+        return
     num_header = _num_header_rows(rows, starts, num_header - num_captions)
     blocks.add(markdown_table([_joined(grid[:num_header]), *grid[num_header:]]))
 

@@ -28,7 +28,7 @@ _COUNT = "SELECT cnt FROM keyword_counts WHERE term = ?"  # looks it up, as a se
 _LENGTHS = "SELECT id, ifnull(CAST(sz AS BLOB), x'') FROM keywords_docsize"
 _TOTALS = "SELECT ifnull(CAST(block AS BLOB), x'') FROM keywords_data WHERE id = 1"
 _LENGTH_WEIGHT = 2**32 + 15  # a prime above every checksum of a word
-_RULES = 4  # of _terms, raised with every change of it
+_RULES = 5  # of _terms, raised with every change of it
 _KATAKANA = "ァ-ヺー-ヿ"  # words of their own in Japanese, which puts no space after them
 _WORD = re.compile(rf"[{HAN}]+|[{_KATAKANA}]+|[^\W_{HAN}{_KATAKANA}]+")
 _HAN = re.compile(f"[{HAN}]")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from apps import console
 from apps.cli import app, main
 from apps.errors import WorkspaceError
 from apps.indexing import IndexReport
@@ -211,6 +212,18 @@ def test_a_chat_goes_on_after_a_line_that_cannot_be_taken(built):
     result = run("ask", "-w", built, "--json", text=f"{'x' * 5000}\nwhere is my parcel 3\n")
     assert len(read_json(result)) == 1
     assert result.stderr == "error: text has 5,000 characters, at most 4,000 are taken; shorten or split it\n"
+
+
+def test_a_narrow_terminal_breaks_words_and_drops_none(built, monkeypatch):
+    (shown,) = read_json(run("recommend", "u1", "-w", built, "-k", "1", "--json"))
+    monkeypatch.setattr(console.output, "_width", 20)
+    table = run("recommend", "u1", "-w", built, "-k", "1").stdout
+    columns = zip(
+        *(line.strip("│┃").replace("┃", "│").split("│") for line in table.splitlines() if "│" in line), strict=True
+    )
+    whole = ["".join("".join(cells).split()) for cells in columns]
+    assert shown["items"][0]["title"].replace(" ", "") in whole[1]
+    assert "…" not in table
 
 
 def test_watch_prints_alerts_of_a_file(built, tmp_path):

@@ -29,6 +29,12 @@ SAME = {
     "digits of another script": ("٢٠٤ ९", "204 9"),
     "case": ("STRASSE Ω", "straße ω"),
     "a subscript": ("CO₂", "co2"),
+    "an apostrophe that a keyboard set": ("O’Brien won´t", "o'brien won't"),
+    "quotation marks that a program set": ("“smart” „home“", '"smart" "home"'),
+    "the middle dot in a name": ("约翰•史密斯 约翰・史密斯 约翰‧史密斯", "约翰·史密斯 约翰·史密斯 约翰·史密斯"),
+    "the wave dash": ("10〜20", "10～20"),
+    "a fraction": ("½", "1/2"),
+    "circled and Roman numbers": ("第① Ⅳ", "第1 iv"),
 }
 
 
@@ -40,6 +46,7 @@ def test_what_is_read_the_same_is_the_same(name):
 
 def test_texts_that_are_read_otherwise_stay_apart():
     texts = ["79¹ euros", "791 euros", "10²", "102", "resume", "résumé", "バ", "ハ", "1.0", "10"]
+    texts += ["７９¹元", "791元", "价格79①", "价格791", "2½", "21/2", "10⁻³", "10-3", "101₂", "1012", "5⒈", "51."]
     assert len({fold_text(text) for text in texts}) == len(texts)
 
 

@@ -49,6 +49,15 @@ def _lines(page):
             ["| a | b |", "| 1 | 2 |"],
         ),
         ("<tr><td colspan=x rowspan=-3>a<td>b", ["| a | b |"]),
+        (  # each row names its own value: none of them is the header of the others
+            "<caption>Larch</caption><tr><th>Weight<td>2 kg<tr><th>Colour<td>red",
+            ["Larch", "|  |  |", "| Weight | 2 kg |", "| Colour | red |"],
+        ),
+        (
+            "<tbody><tr><th scope=row>重量<td>2 公斤<tr><th>颜色<td>红",
+            ["|  |  |", "| 重量 | 2 公斤 |", "| 颜色 | 红 |"],
+        ),
+        ("<thead><tr><th>Lamp<td>weight<tbody><tr><th>Larch<td>2", ["| Lamp | weight |", "| Larch | 2 |"]),
         ("<tr><td colspan=2>Prices<tr><td>To<td>price<tr><td>AT<td>7", ["Prices", "| To | price |", "| AT | 7 |"]),
     ],
 )

@@ -111,7 +111,15 @@ def test_a_call_that_the_prompt_opened_is_a_call():
 
 
 @pytest.mark.parametrize(
-    "body", ['{"name": "look_up", "argu', "no JSON", '{"arguments": {}}', '{"name": "look_up", "arguments": [1]}', ""]
+    "body",
+    [
+        '{"name": "look_up", "argu',
+        "no JSON",
+        '{"arguments": {}}',
+        '{"name": "look_up", "arguments": [1]}',
+        '{"name": "look_up", "a": 1}',
+        "",
+    ],
 )
 def test_a_call_that_cannot_be_read_is_an_invalid_call_and_no_error(body):
     answer, message = read("hermes", f"Well.\n<tool_call>{body}</tool_call>")
@@ -128,9 +136,82 @@ def test_a_call_that_was_cut_off_is_invalid(name):
     assert answer.invalid_tool_calls
 
 
-def test_the_later_form_of_mistral_is_read_too():
-    answer, _ = read("mistral", '[TOOL_CALLS]look_up[ARGS]{"a": 1}')
-    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("look_up", {"a": 1})]
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mistral", '[TOOL_CALLS]look_up[ARGS]{"a": 1}[TOOL_CALLS]search[ARGS]{"a": 2}'),
+        ("mistral", '[TOOL_CALLS]look_up[CALL_ID]aB3dE6gH9[ARGS]{"a": 1}[TOOL_CALLS]search[CALL_ID]x1[ARGS]{"a": 2}'),
+        ("llama3", '{"name": "look_up", "parameters": {"a": 1}}; {"name": "search", "parameters": {"a": 2}}'),
+        ("llama3", "[\n  look_up(a=1),\n  search(a=2)\n]"),
+        ("xml", "<function=look_up>\n<parameter=a>\n1\n</parameter>\n</function>\n<function=search>\n<parameter=a>2"
+         "</parameter>\n</function>\n</tool_call>"),
+        ("xml", "<tool_call>\n<function=look_up>\n<parameter=a>1</parameter>\n</function>\n<function=search>\n"
+         "<parameter=a>2</parameter>\n</function>\n</tool_call>"),
+        ("xml", '<tool_call>\n{"name": "look_up", "arguments": {"a": 1}}\n</tool_call>\n'
+         "<tool_call><function=search><parameter=a>2</parameter></function></tool_call>"),
+        ("glm", "<tool_call>look_up<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>"
+         "<tool_call>search\n<arg_key>a</arg_key>\n<arg_value>2</arg_value>\n</tool_call>"),
+    ],
+)  # fmt: skip
+def test_two_calls_in_the_forms_of_later_models_are_two(name, text, size):
+    answer, message = read(name, text, size=size)
+    assert _both(answer, message) == [("look_up", {"a": 1}), ("search", {"a": 2})]
+    assert answer.content == message.text == ""
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_the_end_of_the_answer_ends_a_call_of_gpt_oss(size):
+    # the engine keeps the token <|call|> to itself, as it ends the answer
+    call = CALLS["harmony"].removesuffix("<|call|>")
+    assert _both(*read("harmony", call, size=size)) == [("look_up", {"a": 1})]
+    answer, _ = read("harmony", call[:-2], size=size)
+    assert (answer.tool_calls, len(answer.invalid_tool_calls)) == ([], 1)
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize(
+    ("name", "call", "words"),
+    [
+        ("xml", "<tool_call>\n<function=look_up>\n<parameter=a>\n{}\n</parameter>\n</function>\n</tool_call>",
+         ["the tag </parameter> ends it", "<b>a</b> </tool_call> b", "if a < b: </function> c", "退 </parameter> 货"]),
+        ("glm", "<tool_call>look_up\n<arg_key>a</arg_key>\n<arg_value>{}</arg_value>\n</tool_call>",
+         ["say </tool_call> now", "the tag </arg_value> ends it", "<arg_key>", "退 </tool_call> 货"]),
+    ],
+)  # fmt: skip
+def test_marks_inside_a_bare_value_are_words(name, call, words, size):
+    for value in words:
+        answer, message = read(name, call.replace("{}", value), size=size)
+        assert _both(answer, message) == [("look_up", {"a": value})]
+        assert answer.content == message.text == ""
+
+
+def test_a_parameter_without_its_closing_tag_ends_where_the_next_begins():
+    text = (
+        "<tool_call>\n<function=look_up>\n<parameter=b>\nx\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>"
+    )
+    assert _both(*read("xml", text)) == [("look_up", {"b": "x", "a": 1})]
+
+
+def test_arguments_that_cannot_be_read_make_no_call_without_any():
+    answer, _ = read("xml", "<tool_call>\n<function=look_up>\n<parameter=a 1\n</function>\n</tool_call>")
+    assert (answer.tool_calls, len(answer.invalid_tool_calls)) == ([], 1)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_line_break_within_a_string_is_streamed_as_strict_json(size):
+    text = '<tool_call>\n{"name": "look_up", "arguments": {"a": "one\ntwo\tthree"}}\n</tool_call>'
+    answer, message = read("hermes", text, size=size)
+    assert _both(answer, message) == [("look_up", {"a": "one\ntwo\tthree"})]
+    assert json.loads(message.tool_call_chunks[0]["args"]) == {"a": "one\ntwo\tthree"}
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_an_answer_may_speak_of_the_tag(size):
+    text = "Write <tool_call> before a call, then its JSON."
+    answer, message = read("hermes", text, size=size)
+    assert (answer.content, message.text) == (text, text)
+    assert (answer.tool_calls, answer.invalid_tool_calls) == ([], [])
 
 
 def _both(answer, message):

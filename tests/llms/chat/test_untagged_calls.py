@@ -26,6 +26,11 @@ FORMS = {
     "Python-like": "look_up(a=1)",
     "fenced Python-like": "```python\nlook_up(a=1)\n```",
     "a list of Python-like": "[look_up(a=1)]",
+    "Python-like over several lines": "look_up(\n    a=1,\n)",
+    "another model's tags": f"<tools>\n{CALL}\n</tools>",
+    "another model's tags in one line": f"<function_call>{CALL}</function_call>",
+    "a tag that nothing closes": f"<tool_call>{CALL}",
+    "Llama's mark for code": "<|python_tag|>look_up(a=1)",
 }
 TEXTS = [
     "Nothing to look up here.",
@@ -42,6 +47,10 @@ TEXTS = [
     "[",
     '{"name": "look_up", "arguments": "no object"}',
     '[{"name": "look_up", "arguments": {}}, 3]',
+    "<tools> are listed below",
+    "<b>look_up</b>",
+    "look_up(a=1) is how it is called",
+    "<",
 ]
 
 
@@ -68,6 +77,11 @@ def test_several_calls_are_read_in_their_order(size):
     assert [call.name for call in read_all(text, size=size)[0]] == ["look_up", "search"]
     in_list = f'```json\n[{CALL}, {{"name": "search", "arguments": {{}}}}]\n```'
     assert [call.name for call in read_all(in_list, size=size)[0]] == ["look_up", "search"]
+
+
+def test_words_of_json_are_read_within_a_python_like_call():
+    [call] = read_all("look_up(a=true, b=null, c=[false])", size=3)[0]
+    assert call.arguments == {"a": True, "b": None, "c": [False]}
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
