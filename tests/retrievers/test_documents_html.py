@@ -1,5 +1,7 @@
 """HTML pages: what stands in the layout (spans, numbers, raised digits, ticks, readings) is in the text."""
 
+import contextlib
+
 import pytest
 
 from retrievers.errors import DocumentError
@@ -124,4 +126,8 @@ def test_a_line_says_what_is_seen(page, text):
 
 @pytest.mark.parametrize("piece", ["<ol reversed>", "<ruby>a<rt>b", "<sup>2", "<sup>2</sup>a", "<input type=checkbox>"])
 def test_broken_pages_take_no_longer_than_they_are(piece):
-    assert cpu_seconds(lambda: _text(piece * 20_000)) < 10
+    def read():
+        with contextlib.suppress(DocumentError):  # too many elements in each other
+            _text(piece * 20_000)
+
+    assert cpu_seconds(read) < 10
