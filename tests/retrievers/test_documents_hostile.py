@@ -29,7 +29,10 @@ def _chunks(name, content):
     [
         ("backticks.html", "<pre>" + "`" * 10 * _N + "</pre>"),
         ("raised.html", "<pre><sup>1" + " " * 5 * _N + "1</sup></pre>"),
-        ("header.html", "<table><thead><tr>" + "<th>a" * _N + "<tr><th>b" * _N + "<tbody><tr><td>x<td>y</table>"),
+        (
+            "header.html",
+            "<table><thead><tr>" + "<th>a" * 2 * _N + "<tr><th>b" * 2 * _N + "<tbody><tr><td>x<td>y</table>",
+        ),
         ("ends.html", "<div>" * 5 * _N + "</span>" * 5 * _N),
         ("ends-of-tables.html", "<ol reversed><li>" * 5 * _N + "</p>" * 5 * _N),
         ("rule.md", "|a|\n|" + "-" * 5 * _N + "x\n|b|\n"),

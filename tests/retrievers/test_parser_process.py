@@ -161,9 +161,10 @@ def test_larger_files_may_take_longer_up_to_two_minutes():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)  # a few of them use up the limit
 def test_a_hundred_hostile_files_are_read_or_refused_within_the_limits():
     num_files = 0
-    with ParserProcess() as process:
+    with ParserProcess(limits=ParserLimits(cpu_s=10)) as process:
         for name, raw in hostile_files():
             num_files += 1
             try:
