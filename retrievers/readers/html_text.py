@@ -117,7 +117,7 @@ def _parse(text: str, target: Any) -> None:
     # Python's own html.parser takes minutes for some broken pages of 100 kB; libxml2 is linear and closes what is open
     parser = etree.HTMLParser(target=_DepthLimit(target), encoding="utf-8", no_network=True, huge_tree=True)
     raw = text.encode()
-    for start in range(0, len(raw), _FED_BYTES):  # what a target raises ends the parsing only then
+    for start in range(0, max(len(raw), 1), _FED_BYTES):  # what a target raises ends the parsing only then
         parser.feed(raw[start : start + _FED_BYTES])
     parser.close()
 

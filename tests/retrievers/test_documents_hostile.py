@@ -38,7 +38,6 @@ def _chunks(name, content):
         ("rule.md", "|a|\n|" + "-" * 5 * _N + "x\n|b|\n"),
         ("spaces.md", "-" + " " * 5 * _N + "\nx"),
         ("tabs.md", "12." + "\t" * 5 * _N + "\nx"),
-        ("header.md", "|" + "a" * 50 * _N + "\n|--|\n" + "|b|\n" * 10 * _N),
         ("nameless.csv", "a" + "," * 5 * _N + "\n" + "x\n" * 5 * _N),
         ("boxes.docx", hostile.word(hostile.boxes(60))),
         ("check-boxes.docx", hostile.word(hostile.check_boxes(_N))),
