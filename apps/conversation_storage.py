@@ -19,6 +19,7 @@ from apps.errors import SettingsError, WorkspaceError
 from apps.private_files import make_private
 from chains.errors import ConversationBusyError
 
+_FORMAT = 1  # raised when an earlier version could not read what is written
 _SQLITE_TIMEOUT_S = 30.0
 _POSTGRES_TIMEOUT_S = 10.0
 
@@ -50,6 +51,7 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
                 stack.enter_context(closing(_connect(path, isolation_level=""))), serde=_plain_values()
             )
             store = SqliteStore(stack.enter_context(closing(_connect(path, isolation_level=None))))
+            _check_format(path, store.conn)
             checkpointer.setup()
             store.setup()
         except Timeout as error:
@@ -139,6 +141,23 @@ class _SqliteCheckpointer(SqliteSaver):
         super().delete_thread(thread_id)
         # what was deleted stands in the write-ahead log until that is begun anew
         self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _check_format(path: Path, connection: sqlite3.Connection) -> None:
+    """Note the format in a file, or refuse one that only a later version reads.
+
+    Raises:
+        WorkspaceError: if it is of a later format.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > _FORMAT:
+        msg = (
+            f"{path} was written by a later version of TuneChain (format {found}, this one reads up to {_FORMAT}); use "
+            "that version, or restore the file from before the upgrade"
+        )
+        raise WorkspaceError(msg)
+    if found < _FORMAT:  # files from before formats were counted are read as they are
+        connection.execute(f"PRAGMA user_version = {_FORMAT:d}")
 
 
 def _connect(path: Path, *, isolation_level: Any) -> sqlite3.Connection:

@@ -147,7 +147,7 @@ class KeyStore:
         try:
             if self._connection is None:
                 make_private(self._path)
-                # the server uses it on its event loop only, but may be made and closed in other threads
+                # the server reads it in one thread, but may be made and closed in others
                 self._connection = sqlite3.connect(self._path, timeout=2.0, check_same_thread=False)
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute(_TABLE)

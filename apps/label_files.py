@@ -12,7 +12,7 @@ from llms.errors import DataFileError
 from llms.finetuning.data import LabelledText, RejectedRow, cell_text, read_table
 from llms.finetuning.labelling import Suggestion
 from llms.finetuning.trainer import write_text
-from llms.texts import CsvTable, decode_rows
+from llms.texts import CsvTable, decode_rows, guarded_row
 
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
@@ -90,7 +90,8 @@ def write_suggestions(suggestions: Sequence[Suggestion], path: Path, columns: La
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([columns.text, columns.label, "suggested_label", "probability", "reason"])
     for row in suggestions:
-        writer.writerow([row.text, "", row.predicted or "", _or_empty(row.probability), row.reason])
+        cells = [row.text, "", row.predicted or "", _or_empty(row.probability), row.reason]
+        writer.writerow(guarded_row(map(str, cells)))
     try:
         write_text(path, lines.getvalue())
     except OSError as error:
@@ -192,7 +193,7 @@ def _append(path: Path, line: str) -> int:
 
 def _to_line(cells: Sequence[str], delimiter: str, line_end: str) -> str:
     line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator=line_end).writerow(cells)
+    csv.writer(line, delimiter=delimiter, lineterminator=line_end).writerow(guarded_row(cells))
     return line.getvalue()
 
 

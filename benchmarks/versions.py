@@ -1,6 +1,6 @@
 """Speed of this version beside an older one: chat, store, embeddings, waiting customers.
 
-Run: python -m benchmarks.versions --baseline TREE [--rounds 5] [--only chat store embeddings waiting] [--out FILE]
+Run: python -m benchmarks.versions --baseline TREE [--rounds 5] [--only NAME ...] [--out FILE]
 
 TREE is a git worktree of an older commit. Each measurement is a process of its own that imports public names only; the
 two versions take turns, so that both meet the same machine. Compared are the medians.
@@ -74,6 +74,36 @@ def find_words():
     for n in range(200):
         store.keyword_search(f"refund parcel {n}", k=10)
 result["store, 200 keyword searches, s"] = best(find_words)
+store.close()
+""",
+    "words": """
+import random, shutil
+import numpy as np
+from llms.fakes import HashedEmbeddings
+from retrievers import FaissStore
+shutil.rmtree(folder / "words", ignore_errors=True)
+store = FaissStore(folder / "words", embedding=HashedEmbeddings(dimension=8))
+chance = random.Random(0)
+english = [f"{a}{b}" for a in ("ship", "pay", "card", "ring", "lamp", "shop", "mail") for b in range(3000)]
+chinese = [chr(0x4E00 + n) + chr(0x5000 + 7 * n % 4000) for n in range(4000)]
+def text(n):
+    words = [min(int(chance.paretovariate(0.7)), 20_000) for _ in range(30)]
+    if n % 2:
+        return " ".join(english[word % len(english)] for word in words)
+    return "".join(chinese[word % len(chinese)] for word in words)
+texts = [text(n) for n in range(100_000)]
+vectors = np.random.default_rng(0).normal(size=(len(texts), 8)).astype("float32")
+def add():
+    for start in range(0, len(texts), 5000):
+        part = slice(start, start + 5000)
+        names = [str(n) for n in range(start, start + 5000)]
+        store.add_vectors(texts[part], vectors[part], [{}] * 5000, ids=names)
+result["words, 100,000 documents added, s"] = best(add, 1)
+def find():
+    for n in range(0, 100_000, 500):
+        store.keyword_search(texts[n][:24], k=10)
+find()
+result["words, 200 keyword searches of 100,000, s"] = best(find, 5)
 store.close()
 """,
     "embeddings": """

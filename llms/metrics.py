@@ -47,7 +47,7 @@ def clopper_pearson_lower_bound(successes: int, trials: int, confidence: float =
         >>> round(clopper_pearson_lower_bound(20, 20), 4)
         0.8609
     """
-    from scipy.stats import beta
+    from scipy.special import betaincinv  # scipy.stats gives the same, and takes half a second to import
 
     if not 0 <= successes <= trials or not 0 < confidence < 1:
         msg = (
@@ -57,7 +57,7 @@ def clopper_pearson_lower_bound(successes: int, trials: int, confidence: float =
         raise OptionValueError(msg)
     if successes == 0:
         return 0.0
-    return float(beta.ppf(1 - confidence, successes, trials - successes + 1))
+    return float(betaincinv(successes, trials - successes + 1, 1 - confidence))
 
 
 def classification_metrics(

@@ -1,6 +1,7 @@
 """Set-up of every test: no network, fixed seeds, tiny models built once, slow tests only when asked for."""
 
 # ruff: noqa: E402  # the environment must be set before anything else is imported
+import gc
 import os
 import random
 import shutil
@@ -24,7 +25,7 @@ from hypothesis import settings
 
 from tests import tiny_models
 
-settings.register_profile("tunechain", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("tunechain", derandomize=True, deadline=None, max_examples=25)
 settings.register_profile("nightly", deadline=None, max_examples=1_000, print_blob=True)
 settings.load_profile("tunechain")
 
@@ -38,6 +39,21 @@ def pytest_collection_modifyitems(config, items):
             for item in items:
                 if marker in item.keywords:
                     item.add_marker(pytest.mark.skip(reason=f"{marker}: run with -m {marker}"))
+
+
+_num_modules_frozen = 0
+
+
+def pytest_runtest_setup():
+    """Take libraries out of the garbage collector's sight: Trainer collects after each training, and would search them.
+
+    What a test itself makes is collected as ever.
+    """
+    global _num_modules_frozen
+    if len(sys.modules) > _num_modules_frozen + 100:
+        gc.collect()
+        gc.freeze()
+        _num_modules_frozen = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)

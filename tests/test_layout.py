@@ -1,6 +1,7 @@
 """The layers as a whole: our own packages, light imports, honest names, no code from data."""
 
 import ast
+import functools
 import importlib
 import json
 import re
@@ -35,6 +36,11 @@ print(json.dumps({"light": light, "all": sorted(sys.modules), "same_levels": lev
 
 def _sources(*packages):
     return [path for package in packages for path in sorted((REPOSITORY / package).rglob("*.py"))]
+
+
+@functools.cache
+def _tree(path):
+    return ast.parse(path.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,7 @@ def test_the_lower_layers_know_no_use_case():
 def _code_without_prose(path):
     with path.open("rb") as file:
         tokens = [token for token in tokenize.tokenize(file.readline) if token.type != tokenize.COMMENT]
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = _tree(path)
     prose = {node.value.lineno for node in ast.walk(tree) if _is_docstring(node)}
     return " ".join(token.string.replace("_", " ") for token in tokens if token.start[0] not in prose)
 
@@ -98,7 +104,7 @@ def test_nothing_runs_code_from_data():
 
 
 def _lines_that_run_data(path):
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
             yield node.lineno
         if isinstance(node, ast.keyword) and node.arg in FLAGS_THAT_RUN_DATA and _is_true(node.value):
@@ -121,7 +127,7 @@ def test_no_test_imports_a_benchmark():
     imports = [
         str(path)
         for path in _sources("tests")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.Import | ast.ImportFrom) and "benchmarks" in _imported_roots(node)
     ]
     assert imports == []

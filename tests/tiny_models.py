@@ -110,7 +110,7 @@ def build_chat_model(folder: Path, *, seed: int = 0, context_tokens: int = 512) 
     return folder
 
 
-def build_tool_chat_tokenizer(texts, *, vocabulary_size: int = 1200):
+def build_tool_chat_tokenizer(texts, *, vocabulary_size: int = 1600):
     """Return a byte-level BPE tokenizer learnt from `texts`, with a template that knows tools.
 
     Every text can be encoded; digits stand alone, so that numbers are copied digit by digit.

@@ -173,7 +173,7 @@ def training_options(base, **changes):
     settings = {
         "base": str(base),
         "method": "full",
-        "epochs": 25,
+        "epochs": 15,
         "batch_size": 4,
         "learning_rate": 3e-3,
         "device": "cpu",
@@ -189,16 +189,16 @@ def training_options(base, **changes):
 def train_chat_model(folder, *, base_folder):
     """Train the tiny model into `folder`, from random weights written into `base_folder`; return the folder.
 
-    One training is enough as a rule; another processor rounds in another way, so it goes on where it is not.
+    It goes on in short rounds while an answer is wrong; how many it takes depends on how a processor rounds.
     """
     rows = conversations()
     texts = [json.dumps([row.messages, row.tools], ensure_ascii=False) for row in rows.rows]
     build_trained_chat_base(base_folder, texts)
     finetune_chat(rows, folder, training_options(base_folder))
-    for seed in range(1, 5):
+    for seed in range(1, 9):
         if not num_wrong_tokens(folder, rows):
             return folder
-        finetune_chat(rows, folder, training_options(folder, epochs=6, learning_rate=1.5e-3, seed=seed))
+        finetune_chat(rows, folder, training_options(folder, epochs=3, learning_rate=1.5e-3, seed=seed))
     return folder
 
 
@@ -226,7 +226,6 @@ def _talk(*messages, tools=()):
 def _plain():
     hello = "Hello! How can I help you today?"
     fine = "I am fine, thank you. How can I help you?"
-    numbers = ", ".join(str(number) for number in range(1, 21))
     answers = {
         "Hello": hello,
         "Hello!": hello,
@@ -240,14 +239,11 @@ def _plain():
         "Thank you!": "You are welcome. Is there anything else?",
         "Write me 2 haikus. Only include the haikus.": _HAIKUS,
         "Write a story about a cat.": _STORY,
-        "Count from 1 to 20.": numbers,
-        "count from 1 to 20": numbers,
         "What is the capital of France?": "The capital of France is Paris. It lies on the river Seine.",
         "What is a chat template?": _CHAT_TEMPLATE_ANSWER,
         "Say yes or no.": "Yes.",
         "你好": "你好！请问有什么可以帮您？",
         "你是谁？": "我是一个很小的语言模型，是在测试中训练出来的。",
-        "从1数到10": "1、2、3、4、5、6、7、8、9、10",
         "谢谢": "不客气。还有什么可以帮您的吗？",
     }
     yield from (_talk(user(question), say(answer)) for question, answer in answers.items())

@@ -236,7 +236,7 @@ def flatten(value, path=""):
 @contextlib.contextmanager
 def serve(workspace):
     """Give a client of the application that `tunechain serve` would serve."""
-    with patch("uvicorn.run") as run:
+    with patch("apps.server.serving.run_server") as run:
         _run("serve", "-w", workspace)
     with TestClient(run.call_args.args[0]) as client:
         while client.get("/readyz").status_code != 200:

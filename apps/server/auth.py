@@ -1,7 +1,10 @@
 """Authentication and rate limiting, after the size check and before the body is read; the owner of a request."""
 
+import asyncio
 import ipaddress
 import logging
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from apps.errors import KeyFileError
 from apps.keys import Key, KeyStore, Role, is_loopback
+from apps.server.admission import ASKING
 from apps.server.problems import ProblemError, refuse
 from apps.server.rate_limit import RateLimiter
 
@@ -59,6 +63,11 @@ class Owner:
 LOCAL = Owner(name="local", role="staff")  # whoever sits at a machine whose workspace has no keys
 
 
+# other names, also those without a dot, may be made to lead here by somebody in the same network
+_OWN_NAMES = frozenset({"localhost", socket.gethostname().lower().partition(".")[0]})
+_PROXY_HEADERS = ("x-forwarded-for", "x-real-ip", "forwarded", "via")
+
+
 class AccessMiddleware:
     """Finds out whose request it is and puts the `Owner` into the request's state.
 
@@ -75,25 +84,30 @@ class AccessMiddleware:
         self._app = app
         self._keys = keys
         self._limiter = limiter
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http" and not _is_open(scope):
             try:
-                scope.setdefault("state", {})["owner"] = self._admit(scope)
+                owner = await self._admit(scope)
+                scope.setdefault("state", {})["owner"] = owner
+                if owner.key_id is not None:
+                    ASKING.set(owner.name)
             except ProblemError as refusal:
                 await refuse(scope, refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> Owner:
+    async def _admit(self, scope: Scope) -> Owner:
         """Return whose request it is.
 
         Raises:
             ProblemError: with status 401, 403, 429 or, where the keys cannot be read, 503.
         """
         try:
-            owner = self._find_owner(scope)
+            # in a thread of its own: another program may have the file locked
+            owner = await asyncio.get_running_loop().run_in_executor(self._reader, self._find_owner, scope)
         except KeyFileError as error:  # then nothing is opened, also not as if there were no keys
             _log.error("%s", error)
             raise ProblemError(503, "The keys cannot be read; the log of the server says why.") from error
@@ -132,11 +146,14 @@ def _check_is_local(scope: Scope) -> None:
         ProblemError: with status 403.
     """
     client = (scope.get("client") or ("", 0))[0]
-    named = Headers(scope=scope).get("host", "")
+    headers = Headers(scope=scope)
+    named = headers.get("host", "")
     host = named.rpartition(":")[0] if named.rpartition(":")[2].isdigit() else named
-    # a name without a dot is none of the internet, so no other site can make it lead here
-    is_our_name = is_loopback(host) or ("." not in host and ":" not in host)
-    if not is_our_name or (_is_address(client) and not is_loopback(client)):
+    is_remote = _is_address(client) and not is_loopback(client)
+    # no address is a call within this process, or through a socket of its file system
+    is_our_name = is_loopback(host) or host.lower() in _OWN_NAMES or not _is_address(client)
+    is_passed_on = any(name in headers for name in _PROXY_HEADERS)  # by a proxy, whose client may be anywhere
+    if not is_our_name or is_passed_on or is_remote:
         raise ProblemError(403, "Without keys only this machine is answered; `tunechain keys add` makes one.")
 
 

@@ -34,7 +34,7 @@ from llms.errors import (
     UnknownOptionError,
     UnsupportedOptionError,
 )
-from llms.field_errors import describe_fault
+from llms.field_errors import describe_fault, field_of
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; i
 _OPENAI_PATHS = ("/v1/chat/", "/v1/embeddings", "/v1/models")
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _OPENAI_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
-_TYPE_NAME = re.compile(r"(str|int|float|bool|dict|list|tuple|function-\w+|constrained-\w+)(\[.*\])?")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,100}")
 
 
@@ -269,7 +268,7 @@ async def _show_http_error(request: Request, error: Exception) -> JSONResponse:
 def _openai_problem(error: RequestValidationError) -> ProblemError:
     """Return the first fault with its parameter, which may be one that does not exist."""
     entry = error.errors()[0]
-    param = _path(entry["loc"][1:])
+    param = field_of({**entry, "loc": entry["loc"][1:]})
     if entry["type"] == "extra_forbidden":
         return ProblemError(400, "This parameter is not known.", param=param, code="unknown_parameter")
     return ProblemError(400, describe_fault(entry), param=param)
@@ -280,9 +279,4 @@ def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
     unknown = entry["type"] == "extra_forbidden"
     path = entry["loc"][:-1] if unknown else entry["loc"]
     message = "holds a field that is not known; /docs lists the fields" if unknown else describe_fault(entry)
-    return FieldProblem(field=_path(path), message=message)
-
-
-def _path(parts: Sequence[Any]) -> str:
-    """Return the place of a fault in the body, without the names of the types that were tried there."""
-    return ".".join(text for part in parts if not _TYPE_NAME.fullmatch(text := str(part)))
+    return FieldProblem(field=field_of({**entry, "loc": path}), message=message)

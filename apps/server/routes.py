@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Response
 
-from apps.server.auth import CurrentOwner, require_staff
+from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.schemas import (
     AlertsReply,
@@ -110,9 +110,9 @@ _STAFF = [Depends(require_staff)]
 
 
 @router.post("/ask", responses=describe_replies(_ASK_EXAMPLE), summary="Answer a customer")
-async def ask(body: AskRequest, workspace: CurrentWorkspace) -> ServiceReply:
+async def ask(body: AskRequest, workspace: CurrentWorkspace, owner: CurrentOwner) -> ServiceReply:
     """Return an approved answer, one quoted from the knowledge base, a question back, or a hand-over to a person."""
-    return await _run_of(body, workspace).reply(workspace.admission)
+    return await _run_of(body, workspace, owner).reply(workspace.admission)
 
 
 @router.post(
@@ -121,7 +121,7 @@ async def ask(body: AskRequest, workspace: CurrentWorkspace) -> ServiceReply:
     responses=describe_replies() | _EVENTS,
     summary="Answer a customer step by step",
 )
-async def ask_step_by_step(body: AskRequest, workspace: CurrentWorkspace) -> EventStream:
+async def ask_step_by_step(body: AskRequest, workspace: CurrentWorkspace, owner: CurrentOwner) -> EventStream:
     """Send what happens while an answer is made: each `step` with its time, the `route`, each part of the `text`.
 
     The last event is the whole `reply`, or an `error` in the form of a refusal; the parts of the text joined are the
@@ -129,7 +129,7 @@ async def ask_step_by_step(body: AskRequest, workspace: CurrentWorkspace) -> Eve
     leaves, the work ends.
     """
     show = named_events(functools.partial(ServiceReply.model_dump, mode="json"))
-    return stream_service_run(_run_of(body, workspace), admission=workspace.admission, show=show)
+    return stream_service_run(_run_of(body, workspace, owner), admission=workspace.admission, show=show)
 
 
 @router.post("/classify", responses=describe_replies(_CLASSIFY_EXAMPLE), dependencies=_STAFF, summary="Label texts")
@@ -174,5 +174,6 @@ async def recommend(body: RecommendRequest, workspace: CurrentWorkspace, owner: 
     return result
 
 
-def _run_of(body: AskRequest, workspace: Workspace) -> ServiceRun:
-    return ServiceRun.of_question(workspace.chain("customer_service"), ServiceRequest(text=body.text))
+def _run_of(body: AskRequest, workspace: Workspace, owner: Owner) -> ServiceRun:
+    chain = workspace.chain("customer_service")
+    return ServiceRun.of_question(chain, ServiceRequest(text=body.text), owner=owner.name)

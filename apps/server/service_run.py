@@ -80,9 +80,11 @@ class ServiceRun:
         self._watch = RunWatch()
 
     @classmethod
-    def of_question(cls, chain: Runnable[ServiceRequest, ServiceReply], request: ServiceRequest) -> "ServiceRun":
-        """Return the run of a single question."""
-        return cls(lambda watch: chain.invoke(request, {"callbacks": [watch]}))
+    def of_question(
+        cls, chain: Runnable[ServiceRequest, ServiceReply], request: ServiceRequest, *, owner: str
+    ) -> "ServiceRun":
+        """Return the run of a single question; lookups learn its owner."""
+        return cls(lambda watch: chain.invoke(request, {"callbacks": [watch], "configurable": {"owner": owner}}))
 
     @classmethod
     def of_message(cls, conversations: Conversations, **message: str) -> "ServiceRun":

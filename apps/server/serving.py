@@ -38,6 +38,7 @@ class LimitedConfig(uvicorn.Config):
             port=port,
             http=LimitedProtocol,
             ws="none",
+            proxy_headers=False,  # whoever wants to may send them
             access_log=False,  # ours tells neither paths nor texts of clients
             timeout_graceful_shutdown=settings.shutdown_s,
             **others,

@@ -22,7 +22,10 @@ from apps.server.schemas import Health, ScenarioHealth
 from apps.settings import Settings, load_settings
 from apps.wiring import open_conversations
 from chains.customer_service import Conversations, ServiceReply, ServiceRequest, TemplateBook
+from chains.errors import ConversationBusyError
 from llms.errors import TuneChainError
+
+_TAKE_OVER_S = 1.0  # between two looks whether another process still has the conversations
 
 _log = logging.getLogger(__name__)
 
@@ -60,12 +63,13 @@ class Workspace:
         self._open = contextlib.ExitStack()
         self._open.callback(self.feedback.close)
         self._building: asyncio.Task[None] | None = None
+        self._taking_over: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def start(self) -> None:
         """Begin to build; applications that were passed in are ready at once, others some time after."""
         if self._given is not None:
-            await asyncio.to_thread(self._use, self._given)
+            await self._use(self._given)
         else:
             self._building = asyncio.create_task(self._build())
 
@@ -74,6 +78,9 @@ class Workspace:
         self._stopping = True
         if self._building is not None:
             await asyncio.wait([self._building])  # a thread that loads a model cannot be interrupted
+        if self._taking_over is not None:
+            self._taking_over.cancel()
+            await asyncio.wait([self._taking_over])
         if self._monitor is not None:
             await asyncio.to_thread(self._monitor.stop)
         await asyncio.to_thread(self._open.close)
@@ -111,7 +118,12 @@ class Workspace:
         """Return the conversations of the workspace."""
         self.chain("customer_service")
         if self._conversations is None:
-            raise ProblemError(503, "The conversations cannot be opened; the log of the server says why.")
+            detail = (
+                "Another server has the conversations of this workspace; they are taken over when it ends."
+                if self._taking_over is not None
+                else "The conversations cannot be opened; the log of the server says why."
+            )
+            raise ProblemError(503, detail, headers={"Retry-After": "5"})
         return self._conversations
 
     def health(self) -> Health:
@@ -136,22 +148,43 @@ class Workspace:
         try:
             async with self._turn:
                 if not self._stopping:
-                    await asyncio.to_thread(self._use, await asyncio.to_thread(build_applications, self.settings))
+                    await self._use(await asyncio.to_thread(build_applications, self.settings))
         except Exception:
             _log.exception("the chains cannot be built")
-            self._use(Applications())
+            await self._use(Applications())
 
-    def _use(self, applications: Applications) -> None:
+    async def _use(self, applications: Applications) -> None:
+        try:
+            await asyncio.to_thread(self._open_parts, applications)
+        except ConversationBusyError as error:
+            _log.warning("%s; they are taken over when it ends", error)
+            self._taking_over = asyncio.create_task(self._take_over(applications))
+        self._applications = applications
+        _log.info("ready: %s", ", ".join(applications.available) or "nothing")
+
+    async def _take_over(self, applications: Applications) -> None:
+        """Open the conversations once the other process has let go of them."""
+        while self._conversations is None:
+            await asyncio.sleep(_TAKE_OVER_S)
+            with contextlib.suppress(ConversationBusyError):
+                await asyncio.to_thread(self._try_conversations, applications)
+        _log.info("the conversations were taken over")
+
+    def _open_parts(self, applications: Applications) -> None:
         if applications.monitoring is not None:
             self._monitor = LiveMonitor(applications.monitoring, read_history=RecordedStream.of(self.settings).read)
             self._monitor.start()
-        if applications.customer_service is not None:
-            try:
-                self._open_conversations(applications.customer_service)
-            except TuneChainError as error:  # single questions are answered all the same
-                _log.error("the conversations cannot be opened: %s", error)
-        self._applications = applications
-        _log.info("ready: %s", ", ".join(applications.available) or "nothing")
+        self._try_conversations(applications)
+
+    def _try_conversations(self, applications: Applications) -> None:
+        if applications.customer_service is None:
+            return
+        try:
+            self._open_conversations(applications.customer_service)
+        except ConversationBusyError:
+            raise
+        except TuneChainError as error:  # single questions are answered all the same
+            _log.error("the conversations cannot be opened: %s", error)
 
     def _open_conversations(self, chain: Runnable[ServiceRequest, ServiceReply]) -> None:
         if self._templates_file.exists():

@@ -105,4 +105,4 @@ class Delivery:
 
 
 def _config(key: ConversationKey) -> RunnableConfig:
-    return {"configurable": {"thread_id": key.thread_id}}
+    return {"configurable": {"thread_id": key.thread_id, "owner": key.owner}}

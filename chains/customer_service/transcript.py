@@ -5,9 +5,10 @@ message would grow with the conversation.
 """
 
 import sys
+from typing import TypeVar
 
-from langgraph.store.base import BaseStore, PutOp, SearchItem
-from pydantic import BaseModel, ConfigDict
+from langgraph.store.base import BaseStore, Item, PutOp, SearchItem
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chains.customer_service.messages import (
     ConversationKey,
@@ -19,6 +20,9 @@ from chains.customer_service.messages import (
     label,
 )
 from chains.customer_service.schema import ServiceReply
+from chains.errors import ConversationStorageError
+
+_Stored = TypeVar("_Stored", bound=BaseModel)
 
 
 class Entry(BaseModel):
@@ -57,7 +61,7 @@ class Transcripts:
     def find(self, key: ConversationKey, message: Message) -> Entry | None:
         """Return the entry of a message, or None where it was not handled yet."""
         item = self._store.get(_entries(key), _entry_name(message))
-        return None if item is None else Entry.model_validate(item.value)
+        return None if item is None else _read(Entry, item)
 
     def write(self, key: ConversationKey, message: Message, entry: Entry, *, hand_over: HandOver | None) -> None:
         """Write an entry and whether a person is awaited after it; writing it again changes nothing."""
@@ -76,7 +80,7 @@ class Transcripts:
 
     def turns(self, key: ConversationKey) -> list[Turn]:
         """Return all turns, oldest first; none if there is no such conversation."""
-        entries = [Entry.model_validate(item.value) for item in self._all(_entries(key))]
+        entries = [_read(Entry, item) for item in self._all(_entries(key))]
         return [turn for entry in sorted(entries, key=lambda entry: entry.number) for turn in entry.turns]
 
     def is_known(self, key: ConversationKey) -> bool:
@@ -86,16 +90,16 @@ class Transcripts:
     def hand_over(self, key: ConversationKey) -> WaitingConversation | None:
         """Return why a person is awaited, or None where none is."""
         item = self._store.get(_inbox(key.owner), key.conversation)
-        return None if item is None else WaitingConversation.model_validate(item.value)
+        return None if item is None else _read(WaitingConversation, item)
 
     def overviews(self, owner: str | None) -> list[ConversationOverview]:
         """Return the conversations of an owner, or of all, the latest first."""
-        found = [ConversationOverview.model_validate(item.value) for item in self._all(_overviews(owner))]
+        found = [_read(ConversationOverview, item) for item in self._all(_overviews(owner))]
         return sorted(found, key=lambda overview: overview.updated, reverse=True)
 
     def waiting(self, owner: str | None) -> list[WaitingConversation]:
         """Return the conversations of an owner, or of all, in which a person is awaited, the longest waiting first."""
-        found = [WaitingConversation.model_validate(item.value) for item in self._all(_inbox(owner))]
+        found = [_read(WaitingConversation, item) for item in self._all(_inbox(owner))]
         return sorted(found, key=lambda waiting: waiting.since)
 
     def delete(self, key: ConversationKey) -> None:
@@ -107,6 +111,24 @@ class Transcripts:
     def _all(self, namespace: tuple[str, ...]) -> list[SearchItem]:
         # in one go: the store orders by a time in seconds, so pages of it could overlap
         return self._store.search(namespace, limit=sys.maxsize)
+
+
+def _read(kind: type[_Stored], item: SearchItem | Item) -> _Stored:
+    """Return what stands in an item.
+
+    Raises:
+        ConversationStorageError: if this version cannot read it.
+    """
+    try:
+        return kind.model_validate(item.value)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        msg = (
+            f"a stored {kind.__name__} cannot be read (field {place!r}: {fault['msg']}); if a later version wrote it, "
+            "use that one, or restore the file from before"
+        )
+        raise ConversationStorageError(msg) from error
 
 
 def _entry_name(message: Message) -> str:

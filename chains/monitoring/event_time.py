@@ -30,6 +30,7 @@ class PostIntake:
         remembered_ids: how many ids are kept to recognise repeats.
 
     Example:
+        >>> from retrievers import utc_now
         >>> intake = PostIntake(
         ...     allowed_lateness=timedelta(0), max_future=timedelta(0), max_jump=timedelta(days=1), clock=utc_now
         ... )

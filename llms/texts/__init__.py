@@ -6,7 +6,7 @@ from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from llms.texts.checks import MAX_TEXT_CHARS, check_text
-    from llms.texts.csv_table import CsvRow, CsvTable
+    from llms.texts.csv_table import CsvRow, CsvTable, guarded_row
     from llms.texts.decoding import decode_rows, decode_text
     from llms.texts.folding import fold_text
     from llms.texts.ids import Id, fold_id
@@ -31,6 +31,7 @@ __all__ = [
     "decode_text",
     "fold_id",
     "fold_text",
+    "guarded_row",
     "is_chinese",
     "is_han",
     "json_records",
@@ -46,7 +47,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "checks": ["MAX_TEXT_CHARS", "check_text"],
-        "csv_table": ["CsvRow", "CsvTable"],
+        "csv_table": ["CsvRow", "CsvTable", "guarded_row"],
         "decoding": ["decode_rows", "decode_text"],
         "folding": ["fold_text"],
         "ids": ["Id", "fold_id"],

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical line"}  # of those that fit alike, the first
 _NUM_LOOKED_AT = 20  # rows, to tell the delimiter where the header holds several
 _DELIMITER_LINE = re.compile(r'"?sep=([^"\r\n])"?(\r\n|\r|\n)', re.IGNORECASE)  # Excel's, above the header
+_FORMULA = re.compile("'*[=+\\-@\t\r\n]")
 _UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 _NAMELESS = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name when it reads one
 
@@ -86,7 +87,7 @@ class CsvTable:
                 counts = f"{len(cells)} cells where the header has {len(self.cell_names)}"
                 problem = f"{counts}{_span(line, last_line)}; {hint}"
             present = self._kept[: bisect_left(self._kept, len(cells))]
-            values = {self.cell_names[place]: cells[place] for place in present}
+            values = {self.cell_names[place]: _unguarded(cells[place]) for place in present}
             yield CsvRow(line, values, problem)
 
     def _records(self) -> Iterator[tuple[int, int, list[str], str]]:
@@ -124,6 +125,23 @@ class CsvTable:
                 msg = f"has no name for column {place + 1}, which holds {first[:40]!r}; name it, or remove the column"
                 raise DataFileError(msg)
         return [place for place in range(len(self.cell_names)) if place not in dropped]
+
+
+def guarded_row(cells: Iterable[str]) -> list[str]:
+    """Return cells that no spreadsheet takes for formulas; `CsvTable` reads them back as they were.
+
+    References:
+        OWASP, "CSV Injection": a single quote before cells that begin with `=`, `+`, `-`, `@`, a tab or a line end.
+
+    Example:
+        >>> guarded_row(["=HYPERLINK(1)", "plain"])
+        ["'=HYPERLINK(1)", 'plain']
+    """
+    return [f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells]
+
+
+def _unguarded(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 
 def _open_reader(text: str, delimiter: str) -> "Reader":

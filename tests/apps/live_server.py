@@ -5,6 +5,8 @@ import threading
 
 import uvicorn
 
+from tests.waiting import wait_until
+
 __all__ = ["serve_here"]
 
 
@@ -16,12 +18,9 @@ def serve_here(app):
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        for _ in range(1000):
-            if server.started:
-                break
-            threading.Event().wait(0.01)
+        wait_until(lambda: server.started or not thread.is_alive())
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)

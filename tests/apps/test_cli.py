@@ -26,6 +26,17 @@ from tests.apps.workspaces import LABELS, build_workspace, posts, surge_posts, w
 
 COMMANDS = ["ask", "classify", "evaluate", "finetune", "import-faiss", "index", "init", "mcp"]
 COMMANDS += ["quickstart", "recommend", "serve", "watch"]
+WATCH_WITH_FAKES = """
+import sys
+from apps import wiring
+from apps.cli import main
+from chains.monitoring import build_monitoring_chain
+from llms.fakes import FixedClassifier
+fake = FixedClassifier({"lost": "negative"}, default="neutral")
+wiring.build_monitoring = lambda settings: build_monitoring_chain(topic=fake, sentiment=fake)
+sys.argv = ["tunechain", *sys.argv[1:]]
+main()
+"""
 SHOW_IMPORTS = """
 import contextlib, sys
 from apps.cli import main
@@ -470,12 +481,12 @@ def app_root():
     return REPOSITORY
 
 
-def test_bytes_that_are_no_text_are_one_bad_line_whatever_the_locale(built):
+def test_bytes_that_are_no_text_are_one_bad_line_whatever_the_locale(raw):
     lines = [json.dumps(post).encode() for post in posts(3)]
     lines[1:1] = [b"\xff\xfe", json.dumps(posts(1)[0] | {"text": "Q"}).encode().replace(b"Q", b"\xe9")]
-    call = "from apps.cli import main; main()"
-    environment = {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii", "HF_HUB_OFFLINE": "1"}
-    result = _python("-c", call, "watch", "-", "-w", built, cwd=app_root(), input=b"\n".join(lines), env=environment)
+    environment = {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"}
+    call = ["-c", WATCH_WITH_FAKES, "watch", "-", "-w", raw]
+    result = _python(*call, cwd=app_root(), input=b"\n".join(lines), env=environment)
     assert result.returncode == 0, result.stderr
     said = result.stderr.decode()
     assert "standard input line 2 set aside" in said

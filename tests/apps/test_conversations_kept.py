@@ -1,10 +1,10 @@
 """Conversations in their file: killed, crowded, long, damaged, deleted; and in PostgreSQL, where there is one."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -17,9 +17,12 @@ from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_SINGLE_ARG
 from apps.conversation_storage import open_postgres, open_sqlite
 from apps.errors import SettingsError, WorkspaceError
 from chains.customer_service import Conversations, build_service_conversation
-from chains.errors import ConversationBusyError
+from chains.customer_service.messages import ConversationKey, Message, now
+from chains.customer_service.transcript import Entry, Transcripts
+from chains.errors import ConversationBusyError, ConversationStorageError
 from tests.chains.customer_service.talks import ShopChain, Talk
 from tests.reliability.conversations import run_full_disk, run_growth, run_kills, run_pairs
+from tests.reliability.processes import in_child
 
 
 def talk_in(storage, **options):
@@ -88,17 +91,19 @@ def test_every_write_is_on_the_disk_before_the_reply(tmp_path):
 
 def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
     path = tmp_path / "conversations.sqlite"
-    program = (
-        "import sys; from pathlib import Path; from apps.conversation_storage import open_sqlite\n"
-        "with open_sqlite(Path(sys.argv[1])): print('open')"
-    )
-    command = [sys.executable, "-c", program, str(path)]
+
+    def try_to_open():
+        try:
+            with open_sqlite(path):
+                return "open"
+        except ConversationBusyError as error:
+            return str(error)
+
     with open_sqlite(path):
-        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "another process has" in in_child(try_to_open)
         with pytest.raises(ConversationBusyError, match="another process has"), open_sqlite(path):
             pass
-    assert "ConversationBusyError: another process has" in refused.stderr
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "open\n"
+    assert in_child(try_to_open) == "open"
 
 
 def test_a_place_where_no_file_can_be_is_named(tmp_path):
@@ -222,3 +227,27 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path,
     with pytest.raises(SettingsError, match=r"'customer_service.conversations' cannot be used") as caught:
         open_postgres(url).__enter__()
     assert "secret" not in str(caught.value)
+
+
+def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "conversations.sqlite"
+    with open_sqlite(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(WorkspaceError, match=r"a later version of TuneChain \(format 99"), open_sqlite(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+def test_an_entry_of_a_later_version_is_named_and_no_crash(tmp_path):
+    key = ConversationKey(owner="anna", conversation="c1")
+    message = Message(id="m1", sender="staff", text="hello", time=now())
+    with open_sqlite(tmp_path / "conversations.sqlite") as storage:
+        transcripts = Transcripts(storage.store)
+        transcripts.write(key, message, Entry(number=1, turns=()), hand_over=None)
+        (item,) = storage.store.search(("entries",))
+        storage.store.put(item.namespace, item.key, {**item.value, "mood": "good"})
+        with pytest.raises(ConversationStorageError, match=r"stored Entry cannot be read \(field 'mood'"):
+            transcripts.turns(key)

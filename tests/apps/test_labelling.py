@@ -2,11 +2,9 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +16,7 @@ from llms.errors import DataFileError
 from llms.finetuning.data.examples import LabelledText
 from llms.finetuning.labelling.active_learning import Suggestion
 from tests.conftest import REPOSITORY
+from tests.waiting import wait_until
 
 COLUMNS = LabelColumns()
 WORDS = ["refund", "money", "card", "lost", "stolen", "parcel", "late", "order"]
@@ -161,21 +160,28 @@ def test_the_loop_ends_when_nothing_is_left(encoder_folder, tmp_path, labelled):
     assert len(read_rows(labelled)) == 2
 
 
-def test_answers_survive_a_kill(pool, labelled, encoder_folder):
-    call = "import sys; from apps.cli import main; sys.argv = ['tunechain', *sys.argv[1:]]; main()"
-    args = ["label", "loop", "--unlabelled", pool, "--labelled", labelled, "--base", encoder_folder, "-n", "5"]
+LABEL_WITH_FAKES = """
+import sys
+from apps import label_commands
+from apps.cli import main
+from tests.llms.finetuning.planted_texts import PlantedEncoder
+label_commands._open_encoder = lambda base, texts: PlantedEncoder({"": [0.0] * 16})
+sys.argv = ["tunechain", *sys.argv[1:]]
+main()
+"""
+
+
+def test_answers_survive_a_kill(pool, labelled):
+    args = ["label", "loop", "--unlabelled", pool, "--labelled", labelled, "-n", "5"]
     process = subprocess.Popen(
-        [sys.executable, "-c", call, *map(str, args)],
+        [sys.executable, "-c", LABEL_WITH_FAKES, *map(str, args)],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},  # noqa: TID251
     )
     process.stdin.write(b"card\nmoney\ncard\n")
     process.stdin.flush()
-    until = time.monotonic() + 120
-    while time.monotonic() < until and not (labelled.exists() and labelled.read_bytes().count(b"\n") == 4):
-        time.sleep(0.05)
+    wait_until(lambda: labelled.exists() and labelled.read_bytes().count(b"\n") == 4)
     process.send_signal(signal.SIGKILL)  # it waits for the fourth answer
     process.wait()
     process.stdin.close()

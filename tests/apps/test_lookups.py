@@ -35,6 +35,15 @@ def test_a_row_may_need_several_columns(tmp_path):
     assert tool.invoke({"order_number": "VT-1", "name": "bo"}) == "early"
 
 
+@pytest.mark.parametrize(("owner", "found"), [("anna", "is packed"), ("bob", ""), (None, "is packed")])
+def test_a_row_with_an_owner_is_found_for_that_owner_only(tmp_path, owner, found):
+    text = "order_number,owner,text\nVT-1,anna,is packed\nVT-2,bob,is late\n"
+    (tool,) = read_lookups(_write(tmp_path / "lookups", text))
+    assert tool.args.keys() == {"order_number"}
+    config = {"configurable": {"owner": owner}} if owner else {}
+    assert tool.invoke({"order_number": "VT-1"}, config) == found
+
+
 def test_no_folder_is_no_tool(tmp_path):
     assert read_lookups(tmp_path / "lookups") == []
 

@@ -42,6 +42,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def browser():
+    sync_api.expect.set_options(timeout=60_000)  # of itself it waits five seconds, which a busy machine may take
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -63,7 +64,7 @@ def start_server(tmp_path_factory):
     yield start
     for process in running:
         process.stdin.close()
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
 
 

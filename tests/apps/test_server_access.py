@@ -172,7 +172,7 @@ async def test_the_rate_is_looked_at_before_the_queue(tmp_path):
     app = create_app(settings, applications=Applications(customer_service=RunnableLambda(answer)), admission=admission)
     async with (
         app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://test", headers=headers) as client,
+        AsyncClient(transport=ASGITransport(app), base_url="http://localhost", headers=headers) as client,
     ):
         running = asyncio.create_task(client.post("/v1/ask", json=QUESTION))
         await wait_for(lambda: admission.num_admitted == 1)
@@ -214,6 +214,10 @@ def test_keys_that_cannot_be_read_open_nothing(tmp_path, chains):
         ("127.0.0.1", "evil.example:8000", 403),
         ("127.0.0.1", "127.0.0.1.evil.example", 403),
         ("127.0.0.1", "192.168.1.7:8000", 403),
+        ("127.0.0.1", "intranet", 403),
+        ("127.0.0.1", "ai", 403),
+        ("127.0.0.1", "xn--p1ai:8000", 403),
+        ("127.0.0.1", "LOCALHOST", 200),
     ],
 )
 def test_without_keys_only_this_machine_by_its_own_names_is_answered(settings, chains, client_address, host, status):
@@ -325,3 +329,11 @@ def test_tenants_may_be_named_by_the_environment(tmp_path, monkeypatch):
     [(name, folder)] = load_settings(tmp_path).tenants
     assert (name, str(folder)) == ("acme", "there")
     assert hash(load_settings(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"])
+def test_without_keys_nothing_that_a_proxy_passes_on_is_answered(settings, chains, name):
+    client = TestClient(create_app(settings, applications=chains), client=("127.0.0.1", 5000))
+    with client:
+        reply = client.post("/v1/ask", json=QUESTION, headers={"Host": "127.0.0.1", name: "unknown"})
+    assert reply.status_code == 403

@@ -125,19 +125,19 @@ def test_a_body_that_does_not_fit_is_refused_as_everywhere(client):
 
 
 async def test_silence_is_broken_by_comments_and_the_stream_starts_before_the_first_event():
-    async def events():
-        await asyncio.sleep(0.2)
-        yield encode_event({"text": "late"}, event="text")
-
     sent = []
 
+    async def events():
+        await wait_for(lambda: len(sent) > 1)
+        yield encode_event({"text": "late"}, event="text")
+
     async def receive():
-        await asyncio.sleep(10)
+        await asyncio.Event().wait()
 
     async def send(message):
         sent.append(message)
 
-    await EventStream(events(), show_error=lambda _: b"", heartbeat_s=0.05)({"type": "http"}, receive, send)
+    await EventStream(events(), show_error=lambda _: b"", heartbeat_s=0.01)({"type": "http"}, receive, send)
     assert [message["type"] for message in sent[:2]] == ["http.response.start", "http.response.body"]
     bodies = [message["body"] for message in sent[1:]]
     assert bodies[0].startswith(b":")
@@ -164,7 +164,8 @@ async def test_a_slow_client_makes_the_model_wait():
             await asyncio.sleep(60)
 
     sending = asyncio.ensure_future(EventStream(events(), show_error=lambda _: b"")({"type": "http"}, receive, send))
-    await asyncio.sleep(0.2)
+    for _ in range(1000):  # as often as it might go on, were it not for the client
+        await asyncio.sleep(0)
     is_stuck.set()
     await sending  # the client left
     assert len(made) < 50
@@ -204,7 +205,7 @@ async def test_a_place_stays_taken_until_the_thread_has_ended():
         return REPLY
 
     admission = Admission(max_running=1, max_waiting=0)
-    run = ServiceRun.of_question(RunnableLambda(answer_deafly), ServiceRequest(text="hello"))
+    run = ServiceRun.of_question(RunnableLambda(answer_deafly), ServiceRequest(text="hello"), owner="anna")
     reading = asyncio.ensure_future(anext(run.steps(admission)))
     await wait_for(lambda: admission.num_admitted == 1)
     await asyncio.sleep(0.05)
@@ -230,10 +231,10 @@ async def test_a_chain_cannot_take_the_end_for_a_failure_to_make_good_for():
             num_fallbacks += 1
         return REPLY
 
-    run = ServiceRun.of_question(RunnableLambda(answer_in_any_case), ServiceRequest(text="hello"))
+    run = ServiceRun.of_question(RunnableLambda(answer_in_any_case), ServiceRequest(text="hello"), owner="anna")
     admission = Admission()
     reading = asyncio.ensure_future(anext(run.steps(admission)))
-    await asyncio.to_thread(ready.wait, 10)
+    await asyncio.to_thread(ready.wait, 60)
     reading.cancel()
     await asyncio.sleep(0.05)
     go_on.set()
@@ -254,7 +255,7 @@ async def test_a_model_that_streams_stops_at_its_next_token():
         return REPLY
 
     admission = Admission()
-    run = ServiceRun.of_question(RunnableLambda(compose), ServiceRequest(text="hello"))
+    run = ServiceRun.of_question(RunnableLambda(compose), ServiceRequest(text="hello"), owner="anna")
     reading = asyncio.ensure_future(anext(run.steps(admission)))
     await wait_for(lambda: num_tokens > 3)
     reading.cancel()

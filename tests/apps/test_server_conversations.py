@@ -15,14 +15,15 @@ from langchain_core.runnables import RunnableLambda
 from apps.applications import Applications
 from apps.feedback import FeedbackStore
 from apps.keys import KeyStore
-from apps.server import streaming
+from apps.server import state, streaming
 from apps.server.admission import Admission
 from apps.server.app import create_app
 from apps.server.schemas import Problem
+from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import Conversations, ServiceReply
 from chains.errors import ConversationBusyError, ConversationStorageError
 from tests.apps.service_worlds import make_service_chain, write_service_workspace
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until
 
 SECRET = "canary4711"
 JSON = {"Content-Type": "application/json"}
@@ -238,14 +239,15 @@ def waiting_chain(go_on, calls):
     return Applications(customer_service=RunnableLambda(answer))
 
 
-async def run_stream(app, body, *, leave):
-    """Send a message to the app as a client that leaves when `leave` is set; return what it got."""
+async def run_stream(app, body, *, leave, got=None):
+    """Send a message to the app as a client that leaves when `leave` is set; return what it got, also in `got`."""
     address = f"/v1/conversations/{uuid.UUID(int=7)}/messages/stream"
     scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": "POST", "path": address,
              "raw_path": address.encode(), "query_string": b"", "headers": [(b"content-type", b"application/json"),
              (b"host", b"localhost")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "scheme": "http",
              "root_path": "", "http_version": "1.1"}  # fmt: skip
-    got, messages = [], [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+    got = [] if got is None else got
+    messages = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
 
     async def receive():
         if messages:
@@ -285,14 +287,13 @@ async def test_a_client_that_leaves_ends_the_run_and_gives_its_place_back(worksp
 
 async def test_a_slow_reply_sends_heartbeats(workspace_settings, monkeypatch):
     monkeypatch.setattr(streaming, "HEARTBEAT_S", 0.02)
-    go_on, calls = threading.Event(), []
-    app = create_app(workspace_settings, applications=waiting_chain(go_on, calls))
+    go_on, got = threading.Event(), []
+    app = create_app(workspace_settings, applications=waiting_chain(go_on, []))
     async with app.router.lifespan_context(app):
-        sent = asyncio.create_task(run_stream(app, {"message_id": "m1", "text": "a"}, leave=asyncio.Event()))
-        await wait_for(lambda: calls)
-        await asyncio.sleep(0.2)
+        sent = asyncio.create_task(run_stream(app, {"message_id": "m1", "text": "a"}, leave=asyncio.Event(), got=got))
+        await wait_for(lambda: "".join(got).count(": still here") > 2)
         go_on.set()
-        assert (await sent).count(": still here") > 2
+        await sent
 
 
 async def test_messages_and_streams_take_places_like_every_other_work(workspace_settings):
@@ -548,6 +549,43 @@ def test_conversations_that_another_server_has_leave_single_questions(client, wo
         assert second.post("/v1/ask", json={"text": "my refund?"}).json()["route"] == "template"
     assert "another process has" in caplog.text
     assert len(local.turns) == 2
+
+
+def test_a_server_takes_the_conversations_over_when_the_other_ends(workspace_settings, monkeypatch):
+    monkeypatch.setattr(state, "_TAKE_OVER_S", 0.01)
+    chains = Applications(customer_service=make_service_chain(workspace_settings))
+    with TestClient(create_app(workspace_settings, applications=chains)) as first:
+        local = Person(first)
+        local.say("Where is my parcel?")
+        second = TestClient(create_app(workspace_settings, applications=chains)).__enter__()
+        refused = second.get("/v1/conversations")
+        assert "taken over when it ends" in assert_refused(refused, 503).detail
+    try:
+        wait_until(lambda: second.get("/v1/conversations").status_code == 200)
+        again = Person(second, conversation=local.conversation)
+        assert len(again.turns) == 2
+    finally:
+        second.__exit__(None, None, None)
+
+
+def test_a_lookup_learns_whose_question_it_is(tmp_path):
+    asked = []
+
+    def answer(request, config):
+        asked.append(config["configurable"]["owner"])
+        return ServiceReply(text="Yes.", route="template", intent="a", reason="")
+
+    (tmp_path / SETTINGS_NAME).write_text("")
+    settings = load_settings(tmp_path)
+    secret = KeyStore.of(settings).add("anna", role="customer")[1]
+    chains = Applications(customer_service=RunnableLambda(answer))
+    with TestClient(create_app(settings, applications=chains), headers={"Authorization": f"Bearer {secret}"}) as client:
+        client.post("/v1/ask", json={"text": "a"})
+        client.post("/v1/ask/stream", json={"text": "a"})
+        messages = [{"role": "user", "content": "a"}]
+        client.post("/v1/chat/completions", json={"model": "customer-service", "messages": messages})
+        Person(client).say("a")
+    assert asked == ["anna"] * 4
 
 
 def test_conversations_are_there_again_after_a_restart(workspace_settings):

@@ -3,19 +3,24 @@
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import threading
 
+import anyio
+import anyio.to_thread
 import pytest
 from fastapi.testclient import TestClient
 from httpx import ASGITransport, AsyncClient
 from langchain_core.runnables import RunnableLambda
 
 from apps.applications import Applications
-from apps.server.admission import Admission
+from apps.keys import KeyStore
+from apps.server.admission import ASKING, Admission
 from apps.server.app import create_app
 from apps.server.middleware import BodyMiddleware
 from apps.server.monitor_service import LiveMonitor
 from apps.server.problems import ProblemError
+from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceReply
 from chains.monitoring import Post, build_monitoring_chain
 from llms.errors import ModelFolderError
@@ -47,7 +52,7 @@ async def test_a_full_queue_refuses_at_once_while_life_shows(settings):
     app = create_app(settings, applications=make_service(answer), admission=admission)
     async with (
         app.router.lifespan_context(app),
-        AsyncClient(transport=ASGITransport(app), base_url="http://test") as client,
+        AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client,
     ):
         taken = [asyncio.create_task(client.post("/v1/ask", json=QUESTION)) for _ in range(2)]
         await wait_for(lambda: admission.num_admitted == 2)
@@ -198,3 +203,56 @@ def observe(monitor, post):
 
     wait_until(is_read)
     return observed[0]
+
+
+async def test_one_key_has_half_of_the_places_at_most():
+    admission = Admission(max_running=1, max_waiting=3)
+    release, statuses = asyncio.Event(), []
+
+    async def ask(owner):
+        ASKING.set(owner)
+        try:
+            async with admission.slot():
+                await release.wait()
+            statuses.append((owner, 200))
+        except ProblemError as refusal:
+            statuses.append((owner, refusal.status))
+
+    tasks = [asyncio.create_task(ask(owner)) for owner in ["anna"] * 4 + ["bob"] * 2 + ["carl"]]
+    await wait_for(lambda: len(statuses) == 3)
+    assert sorted(statuses) == [("anna", 429), ("anna", 429), ("carl", 429)]
+    release.set()
+    await asyncio.gather(*tasks)
+    assert sorted(statuses)[:2] == [("anna", 200), ("anna", 200)]
+    assert ("bob", 200) in statuses
+    tasks = [asyncio.create_task(ask("anna")) for _ in range(2)]  # places that were given back count no more
+    await asyncio.gather(*tasks)
+    assert statuses[-2:] == [("anna", 200)] * 2
+
+
+async def test_a_locked_file_of_keys_stops_nobody_else(tmp_path):
+    (tmp_path / SETTINGS_NAME).write_text("")
+    settings = load_settings(tmp_path)
+    secret = KeyStore.of(settings).add("anna", role="customer")[1]
+    app = create_app(settings, applications=Applications())
+    lock = sqlite3.connect(tmp_path / "keys.sqlite", isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client:
+        headers = {"Authorization": f"Bearer {secret}"}
+        asked = [asyncio.create_task(client.post("/v1/ask", json=QUESTION, headers=headers)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert (await client.get("/livez")).status_code == 200
+        assert not any(task.done() for task in asked)
+        lock.execute("ROLLBACK")
+        lock.close()
+        await asyncio.gather(*asked)
+
+
+async def test_models_work_while_all_other_threads_wait():
+    release = threading.Event()
+    others = anyio.to_thread.current_default_thread_limiter()
+    waiting = [asyncio.create_task(anyio.to_thread.run_sync(release.wait)) for _ in range(int(others.total_tokens))]
+    await wait_for(lambda: not others.available_tokens)
+    assert await Admission().run(lambda: "answer") == "answer"
+    release.set()
+    await asyncio.gather(*waiting)

@@ -151,8 +151,8 @@ async def test_texts_become_vectors(serve):
         ({"input": [[57668, 53901]]}, "input", "check_embedding_ctx_length=False"),
         ({"input": [1, 2, 3]}, "input", "check_embedding_ctx_length=False"),
         ({"input": ["x"] * 2049}, "input", "at most 2,048 texts at a time, got 2,049"),
-        ({"input": {"text": "a"}}, "input", "string"),
-        ({"input": ["a", 7]}, "input", "string"),
+        ({"input": {"text": "a"}}, "input", "must be a text"),
+        ({"input": ["a", 7]}, "input", "must be a text"),
         ({"input": "a", "dimensions": 5}, "dimensions", "vectors of 8 dimensions"),
     ],
 )

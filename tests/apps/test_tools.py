@@ -209,3 +209,4 @@ def test_the_settings_of_a_workspace_are_enough(tmp_path_factory, encoder_folder
     tools = {tool.name: tool for tool in build_tools(load_built(tmp_path_factory, encoder_folder))}
     assert set(tools) == set(EXAMPLES)
     assert tools["answer_customer_question"].invoke({"question": "where is my parcel 3"})["answer"] == "Which order?"
+    assert tools["list_alerts"].invoke({"state": "all"})["num_posts"] == 80

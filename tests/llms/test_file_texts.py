@@ -1,6 +1,8 @@
 """Bytes, CSV and JSON of files: what is read, and what a refusal says."""
 
 import contextlib
+import csv
+import io
 import json
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llms.errors import DataFileError, TextEncodingError
-from llms.texts import CsvTable, decode_rows, decode_text, json_records
+from llms.texts import CsvTable, decode_rows, decode_text, guarded_row, json_records
 
 TEXTS = {
     "English": "Returns are free of charge.\n",
@@ -226,3 +228,12 @@ def test_nan_is_a_float_unless_the_reader_is_strict():
     assert record.value["a"] != record.value["a"]
     (strict,) = json_records('{"a": NaN}', is_strict=True)
     assert strict.problem == "not valid JSON: NaN is no JSON number"
+
+
+@given(st.text(alphabet="'=+-@\t\r\nab,\"", max_size=8))
+def test_no_cell_that_we_write_is_a_formula_and_all_are_read_back(cell):
+    (guarded,) = guarded_row([cell])
+    assert guarded.lstrip("'")[:1] not in set("=+-@\t\r\n") or guarded.startswith("'")
+    lines = io.StringIO()
+    csv.writer(lines).writerows([["text", "n"], [guarded, "1"]])
+    assert [row.values["text"] for row in CsvTable(lines.getvalue()).rows()] == [cell]

@@ -186,12 +186,12 @@ def _damage(path: Path, damage: str, random_: random.Random) -> None:
 
 def _fill_for_damage(folder: Path) -> list[Any]:
     store = _open(folder, "hnsw")
-    for start in range(0, 400, 50):
-        ids = [f"d{index}" for index in range(start, start + 50)]
-        metadata = [{"place": index, "even": index % 2 == 0} for index in range(start, start + 50)]
+    for start in range(0, 160, 20):
+        ids = [f"d{index}" for index in range(start, start + 20)]
+        metadata = [{"place": index, "even": index % 2 == 0} for index in range(start, start + 20)]
         store.add_texts([f"text of {id_} about word{len(id_)} 退货 number{id_}" for id_ in ids], metadata, ids=ids)
     store.compact()
-    store.delete([f"d{index}" for index in range(0, 400, 13)])
+    store.delete([f"d{index}" for index in range(0, 160, 13)])
     store.add_texts([f"later text {index}" for index in range(20)], ids=[f"l{index}" for index in range(20)])
     store.close()
     return _answers(folder)

@@ -5,6 +5,7 @@ model that is there already. The model is a one-layer encoder, so that a trainin
 checkpoints and replacement are hit often; what is written, and in which order, is the same for any size.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -55,6 +56,8 @@ def load_for_children() -> None:
     libraries = ("sklearn.linear_model", "torch.utils.tensorboard", "peft")
     for name in ("llms.finetuning.classifier.finetune", "llms.finetuning.classifier.training", *libraries):
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # Trainer collects garbage after each training, and would search all of the libraries
 
 
 # --- one training

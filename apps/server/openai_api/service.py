@@ -85,7 +85,7 @@ class ServiceCompletion:
             raise ProblemError(400, "The last message must be the user's; it is the one answered.", param="messages")
         turn = memory.find(owner, lines[:-1])
         asked = ServiceRequest(text=lines[-1][1], slots=turn.slots, open_question=turn.open_question)
-        return cls(request, lines, ServiceRun.of_question(chain, asked), owner, memory, ignored)
+        return cls(request, lines, ServiceRun.of_question(chain, asked, owner=owner), owner, memory, ignored)
 
     async def answer(self, connection: Request, admission: Admission) -> dict[str, Any]:
         """Return the whole completion.

@@ -113,7 +113,7 @@ def test_vectors_do_not_depend_on_how_many_texts_come_together(exported, size):
     assert np.concatenate(parts) == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "max", "mean_sqrt_len_tokens", ("cls", "mean")])
+@pytest.mark.parametrize("pooling", ["max", ("cls", "mean")])
 def test_pooling_and_projection_are_carried_over(encoder_folder, tmp_path, pooling):
     folder = build_pipeline(encoder_folder, tmp_path / "model", pooling=pooling)
     expected = LocalEmbeddings(folder, engine="torch", precision="float32").embed_array(TEXTS)

@@ -349,7 +349,7 @@ def test_a_request_cancelled_alone_leaves_nothing_behind(engine):
     assert started.wait(60)
     ticket.cancel()
     assert ended.wait(60)
-    assert not engine.run_between_steps(engine._pipeline.has_non_finished_requests).result(10)
+    assert not engine.run_between_steps(engine._pipeline.has_non_finished_requests).result(60)
 
 
 def test_the_engine_works_on_after_a_step_failed(folder, model, monkeypatch):

@@ -66,9 +66,11 @@ def trained(options, tmp_path_factory):
 def test_the_model_of_the_test_suite_gives_every_answer_it_was_taught(trained_chat_folder):
     import torch
 
+    rows = trained_chat.conversations()
+    assert trained_chat.num_wrong_tokens(trained_chat_folder, rows) == 0
     model, tokenizer = _load(trained_chat_folder)
     wrong = []
-    for row in trained_chat.conversations().rows:
+    for row in rows.rows[::8]:  # what is right token by token is so for all when generated, which takes much longer
         for example in build_examples(tokenizer, row):
             for start, end in _spans(example.labels):
                 prompt = torch.tensor([example.input_ids[:start]])

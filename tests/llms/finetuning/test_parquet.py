@@ -100,5 +100,5 @@ def test_without_pyarrow_the_error_says_what_to_install(write, monkeypatch):
         return original(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(DataFileError, match=r"tunechain\[parquet\]"):
+    with pytest.raises(DataFileError, match="pip install pyarrow"):
         read_table(path, ["text"])
