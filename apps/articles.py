@@ -1,13 +1,14 @@
 """Knowledge articles of a workspace, and the passage around a citation."""
 
 import functools
+import threading
 from pathlib import Path
 
 from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.customer_service import Citation
-from retrievers import SourceFile, list_files, parse_file, read_bytes
+from retrievers import ParserProcess, SourceFile, is_plain_text, list_files, parse_file, read_bytes
 from retrievers.errors import DocumentError
 
 
@@ -46,6 +47,7 @@ class Articles:
     Args:
         folder: of the articles.
         context_chars: what is shown at most before a quote, and after it.
+        parser: reads the articles that hold more than their text; one is made if there is none.
 
     Example:
         >>> import tempfile
@@ -58,9 +60,12 @@ class Articles:
         False
     """
 
-    def __init__(self, folder: Path, *, context_chars: int = 1_500) -> None:
+    def __init__(self, folder: Path, *, context_chars: int = 1_500, parser: ParserProcess | None = None) -> None:
         self._folder = folder
         self._context_chars = context_chars
+        self._parser, self._lock = parser or ParserProcess(), threading.Lock()  # it reads one file at a time
+        # reading a PDF takes a second, and an answer cites several places of it
+        self._read = functools.lru_cache(maxsize=8)(self._parse)
 
     def passage(self, citation: Citation) -> Passage:
         """Return a cited quote with its surroundings; it is marked where the article does not have it any more."""
@@ -75,9 +80,16 @@ class Articles:
         """Return what an article holds; its name is looked up in the list of articles and never used as a path."""
         try:
             found = [file for file in list_files([self._folder]) if file.source == source]
-            return _read(found[0], found[0].path.stat().st_mtime_ns) if found else []
+            return self._read(found[0], found[0].path.stat().st_mtime_ns) if found else []
         except (DocumentError, OSError):
             return []  # an article that is gone or broken has no quotes
+
+    def _parse(self, file: SourceFile, _changed_ns: int) -> list[Document]:
+        raw = read_bytes(file.path)
+        if is_plain_text(file.path):
+            return parse_file(raw, file.path, source=file.source)
+        with self._lock:  # a file that would hang the server may have come since the last indexing
+            return self._parser.parse(raw, file.path, source=file.source)
 
     def _around(self, document: Document, start: int, end: int, *, source: str) -> Passage:
         text, size = document.page_content, self._context_chars
@@ -88,8 +100,3 @@ class Articles:
             after = after.rpartition("\n" if "\n" in after else " ")[0] + " …"
         title = str(document.metadata.get("title", source))
         return Passage(source=source, title=title, before=before, quote=text[start:end], after=after)
-
-
-@functools.lru_cache(maxsize=8)  # reading a PDF takes a second, and an answer cites several places of it
-def _read(file: SourceFile, _changed_ns: int) -> list[Document]:
-    return parse_file(read_bytes(file.path), file.path, source=file.source)

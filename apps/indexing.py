@@ -1,5 +1,6 @@
 """Indexing of files: an index that holds exactly them; only what changed is read and embedded again."""
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +15,11 @@ from apps.ledger import FileEntry, FileLedger
 from retrievers import (
     FaissStore,
     FoundFiles,
+    ParserProcess,
     PassedOverFile,
     SourceFile,
     find_files,
+    is_plain_text,
     parse_file,
     read_bytes,
     split_documents,
@@ -65,7 +68,11 @@ class IndexReport:
 
 
 def refresh_index(
-    store: FaissStore, paths: Sequence[Path], *, on_progress: Progress = lambda _done, _total: None
+    store: FaissStore,
+    paths: Sequence[Path],
+    *,
+    on_progress: Progress = lambda _done, _total: None,
+    parser: ParserProcess | None = None,
 ) -> IndexReport:
     """Make the store hold exactly the documents under `paths`, cut into chunks.
 
@@ -74,6 +81,12 @@ def refresh_index(
     loses at most one batch of work, and the next run puts right what it left. A file that cannot be read is
     reported, and what the store held of it stays; a file that is passed over is reported, too.
 
+    Files of formats that hold more than their text, such as HTML, PDF and DOCX, are parsed in a process of its own:
+    one that takes too long or too much memory cannot be read, and the others are.
+
+    Args:
+        parser: parses them; one is made for the call if there is none.
+
     Raises:
         DocumentError: if the files cannot be listed, since then nothing may be taken for removed.
     """
@@ -81,7 +94,9 @@ def refresh_index(
     with FileLedger(store.folder) as ledger:
         if not _is_true(ledger, store):
             ledger.fill(_ids_by_source(store))
-        return _Refresh(store, ledger).run(found, on_progress)
+        with contextlib.ExitStack() as stack:
+            parser = parser or stack.enter_context(ParserProcess())
+            return _Refresh(store, ledger, parser).run(found, on_progress)
 
 
 def make_store_hold(store: FaissStore, documents: Sequence[Document]) -> list[Document]:
@@ -114,9 +129,10 @@ class _Change:
 class _Refresh:
     """One run over the files: gathers changes and stores them batch by batch."""
 
-    def __init__(self, store: FaissStore, ledger: FileLedger) -> None:
+    def __init__(self, store: FaissStore, ledger: FileLedger, parser: ParserProcess) -> None:
         self._store = store
         self._ledger = ledger
+        self._parser = parser
         self._known = ledger.fingerprints()
         self._rules = " ".join((_RULES, *(version(name) for name in _PARSERS))).encode()
         self._waiting: list[_Change] = []
@@ -167,8 +183,10 @@ class _Refresh:
 
     def _parse(self, raw: bytes, file: SourceFile) -> list[Document]:
         """Return the documents of a file; of one without text there are none, and it is noted why."""
+        # text and rows are read in a time that grows with their length alone
+        parse = parse_file if is_plain_text(file.path) else self._parser.parse
         try:
-            return parse_file(raw, file.path, source=file.source)
+            return parse(raw, file.path, source=file.source)
         except NoTextError as error:
             reason = str(error).removeprefix(f"{file.path} ")
             self._without_text.append(PassedOverFile(file.source, reason))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         PassedOverFile,
         SourceFile,
         find_files,
+        is_plain_text,
         list_files,
         parse_file,
         read_bytes,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from retrievers.importing.langchain_faiss import ImportReport, import_langchain_faiss, read_langchain_faiss
     from retrievers.interactions import Event, EventKind, EventWeights, Interactions, sum_strengths
     from retrievers.items import Item, ItemCatalogue
+    from retrievers.parser_process import ParserLimits, ParserProcess
     from retrievers.store.keyword_index import keyword_terms
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
@@ -50,6 +52,8 @@ __all__ = [
     "ItemCatalogue",
     "ItemItemRecommender",
     "LabelledQuestion",
+    "ParserLimits",
+    "ParserProcess",
     "PassedOverFile",
     "PastTime",
     "PopularityRecommender",
@@ -58,6 +62,7 @@ __all__ = [
     "fit_min_relevance",
     "fuse_rankings",
     "import_langchain_faiss",
+    "is_plain_text",
     "keyword_terms",
     "list_files",
     "parse_file",
@@ -80,6 +85,7 @@ __getattr__ = lazy_names(
             "PassedOverFile",
             "SourceFile",
             "find_files",
+            "is_plain_text",
             "list_files",
             "parse_file",
             "read_bytes",
@@ -92,6 +98,7 @@ __getattr__ = lazy_names(
         "importing.langchain_faiss": ["ImportReport", "import_langchain_faiss", "read_langchain_faiss"],
         "interactions": ["Event", "EventKind", "EventWeights", "Interactions", "sum_strengths"],
         "items": ["Item", "ItemCatalogue"],
+        "parser_process": ["ParserLimits", "ParserProcess"],
         "store.keyword_index": ["keyword_terms"],
         "threshold": ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"],
     },

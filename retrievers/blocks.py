@@ -8,15 +8,15 @@ from enum import Enum
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})(.*)")
-_RULE = re.compile(r"\|[ \t:|-]*-[ \t:|-]*")
+_RULE_SIGNS = frozenset("| \t:-")
 _HAN_NUMBER = "[一二三四五六七八九十百零]{1,7}"
 _ITEM = re.compile(
-    r"[ \t]*(?:"
-    r"(?:[-*+•●▪◦☑☐☒]|\d{1,9}[.)]|[A-Za-z]\)|[ivxlc]{2,7}\)|\([A-Za-z0-9]{1,3}\))[ \t]+"
+    r"[ \t]*+(?:"
+    r"(?:[-*+•●▪◦☑☐☒]|\d{1,9}[.)]|[A-Za-z]\)|[ivxlc]{2,7}\)|\([A-Za-z0-9]{1,3}\))[ \t]++"
     rf"|\d{{1,9}}、|{_HAN_NUMBER}、|[（(]{_HAN_NUMBER}[)）]|（\d{{1,3}}）"
     rf"|第(?:{_HAN_NUMBER}|\d{{1,4}})[条章节款][ \t　]"
     r"|[①-⑳]"
-    r")[ \t　]*\S"
+    r")[ \t　]*+\S"
 )
 
 
@@ -89,7 +89,8 @@ def table_header_end(text: str, table: Block) -> int:
     header_end = text.find("\n", table.start, table.end)
     rule_end = text.find("\n", header_end + 1, table.end) if header_end >= 0 else -1
     rule = text[header_end + 1 : rule_end].strip() if rule_end >= 0 else ""
-    return rule_end if _RULE.fullmatch(rule) else table.start
+    is_rule = rule.startswith("|") and "-" in rule and _RULE_SIGNS.issuperset(rule)
+    return rule_end if is_rule else table.start
 
 
 class _Scanner:

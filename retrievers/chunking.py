@@ -2,6 +2,7 @@
 
 import bisect
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,7 +11,10 @@ from langchain_core.documents import Document
 from llms.texts import TextSpan, split_sentences
 from retrievers.blocks import Block, Kind, find_blocks, table_header_end
 from retrievers.boundaries import cut_span
+from retrievers.errors import DocumentError
 from retrievers.sections import Chunk, Section, find_parents, find_sections
+
+_MAX_CHUNKS = 50_000  # of a document: as many take an hour to embed
 
 
 def split_documents(
@@ -44,6 +48,7 @@ def split_documents(
 
     Raises:
         ValueError: if one of the limits is below 1.
+        DocumentError: for a document that falls into more than 50,000 chunks: hardly more than headings is in it.
 
     Example:
         >>> page = Document("# Cables\n\nUse a short cable.", metadata={"source": "a.md", "title": "Cables"})
@@ -64,11 +69,16 @@ def _split(document: Document, chunk_chars: int, parent_chars: int) -> Iterator[
     blocks = list(find_blocks(text))
     headers = _TableHeaders(text, blocks, max_chars=chunk_chars)
     sections = find_sections(blocks)
-    chunks = [
+    found = (
         Chunk(start, end, number)
         for number, own in _joined_headings(sections)
         for start, end in _pack(_pieces(text, own, chunk_chars), chunk_chars, headers)
-    ]
+    )
+    chunks = list(itertools.islice(found, _MAX_CHUNKS + 1))
+    if len(chunks) > _MAX_CHUNKS:
+        name = document.metadata.get("source", "a document")
+        msg = f"{name} falls into more than {_MAX_CHUNKS:,} pieces, most of them tiny; split it, or remove headings"
+        raise DocumentError(msg)
     page_starts = document.metadata.get("page_starts")
     for chunk, (parent_start, parent_end) in zip(chunks, find_parents(sections, chunks, parent_chars), strict=True):
         added: dict[str, Any] = {"parent_start": parent_start, "parent_end": parent_end}
@@ -87,31 +97,39 @@ class _TableHeaders:
         self._max_chars = max_chars
         self._tables = [block for block in blocks if block.kind is Kind.TABLE]
         self._starts = [table.start for table in self._tables]
+        self._ends = [table_header_end(text, table) for table in self._tables]
 
     def above(self, place: int) -> str:
         """Return the header of the table whose later row begins at a place, else nothing."""
         index = bisect.bisect_right(self._starts, place) - 1
         if index < 0:
             return ""
-        table = self._tables[index]
-        end = table_header_end(self._text, table)
+        table, end = self._tables[index], self._ends[index]
         # one that is longer than a chunk would be most of what a search sees of its rows
         is_below = end < place < table.end and end - table.start <= self._max_chars
         return self._text[table.start : end] if is_below else ""
 
 
 def _joined_headings(sections: Iterable[Section]) -> Iterator[tuple[int, list[Block]]]:
-    """Yield (number of the section, its blocks); one that is only a heading goes before its first sub-section."""
+    """Yield (number of the section, its blocks); one that is only a heading goes before its first sub-section.
+
+    Several of one level that are only headings stand together, or a file of nothing else would be a chunk for each.
+    """
     waiting: list[Block] = []
     sections = list(sections)
     for number, section in enumerate(sections):
         waiting += section.blocks
-        is_bare = len(section.blocks) == 1 and section.level > 0
-        if is_bare and number + 1 < len(sections) and sections[number + 1].level > section.level:
-            continue
+        if _is_bare(section) and number + 1 < len(sections):
+            following = sections[number + 1]
+            if following.level > section.level or (following.level == section.level and _is_bare(following)):
+                continue
         if waiting:
             yield number, waiting
         waiting = []
+
+
+def _is_bare(section: Section) -> bool:
+    return len(section.blocks) == 1 and section.level > 0
 
 
 def _pieces(text: str, blocks: Iterable[Block], max_chars: int) -> Iterator[TextSpan]:

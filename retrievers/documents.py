@@ -1,5 +1,6 @@
 """Loading of files as documents: which files, their names, and limits of size."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from retrievers.blocks import first_heading
 from retrievers.errors import DocumentError, NoTextError
 from retrievers.readers.docx_text import read_docx
 from retrievers.readers.encoding import decode_text
-from retrievers.readers.extract import Extract
+from retrievers.readers.extract import MAX_DOCUMENT_CHARS, Extract
 from retrievers.readers.html_text import read_html
 from retrievers.readers.pdf_text import read_pdf
 from retrievers.readers.pptx_text import read_pptx
 from retrievers.readers.rows import Row, read_csv, read_json_lines, row_metadata, row_text
 from retrievers.readers.xlsx_text import read_xlsx
 
-_MAX_DOCUMENT_CHARS = 5_000_000
+_MAX_ROWS = 200_000  # each a document
 _MAX_TITLE_CHARS = 200  # it stands before every chunk
 _MEGABYTE = 1_000_000
 
@@ -169,6 +170,17 @@ def read_bytes(path: Path) -> bytes:
     return raw
 
 
+def is_plain_text(path: Path) -> bool:
+    """Return whether a file's bytes are its text or rows, by its name: Markdown, text, CSV and JSONL.
+
+    Example:
+        >>> [is_plain_text(Path(name)) for name in ("a.md", "a.CSV", "a.html")]
+        [True, True, False]
+    """
+    suffix = path.suffix.lower()
+    return suffix in _ROW_READERS or _TEXT_READERS.get(suffix, (None, 0))[0] is _read_text
+
+
 def parse_file(raw: bytes, path: Path, *, source: str) -> list[Document]:
     r"""Return the documents that the bytes of a file hold, at least one; its suffix says in which format.
 
@@ -184,9 +196,7 @@ def parse_file(raw: bytes, path: Path, *, source: str) -> list[Document]:
     try:
         check_text(source)
         if suffix in _ROW_READERS:
-            rows = [_row_document(row, number, path, source) for number, row in _ROW_READERS[suffix][0](raw)]
-            _check_filled(bool(rows), "has no rows; delete it, or put text into it")
-            return rows
+            return _row_documents(_ROW_READERS[suffix][0](raw), path, source)
         return [_text_document(_TEXT_READERS[suffix][0](raw), path, source)]
     except NoTextError as error:
         msg = f"{_shown(path)} {error}"
@@ -203,12 +213,21 @@ def _check_filled(is_filled: bool, reason: str) -> None:  # noqa: FBT001
 
 def _text_document(extract: Extract, path: Path, source: str) -> Document:
     _check_filled(bool(extract.text.strip()), extract.why_empty or "is empty; delete it, or put text into it")
-    check_text(extract.text, max_chars=_MAX_DOCUMENT_CHARS)
+    check_text(extract.text, max_chars=MAX_DOCUMENT_CHARS)
     title = first_heading(extract.text) or extract.title or path.stem
     metadata: dict[str, object] = {"source": source, "title": title[:_MAX_TITLE_CHARS]}
     if extract.page_starts:
         metadata["page_starts"] = list(extract.page_starts)
     return Document(page_content=extract.text, metadata=metadata)
+
+
+def _row_documents(rows: Iterator[tuple[int, Row]], path: Path, source: str) -> list[Document]:
+    found = [_row_document(row, number, path, source) for number, row in itertools.islice(rows, _MAX_ROWS)]
+    _check_filled(bool(found), "has no rows; delete it, or put text into it")
+    if next(rows, None) is not None:
+        msg = f"has more than {_MAX_ROWS:,} rows, which is all that is read of a file; split it"
+        raise DocumentError(msg)
+    return found
 
 
 def _row_document(row: Row, number: int, path: Path, source: str) -> Document:

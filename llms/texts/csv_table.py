@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -85,7 +86,8 @@ class CsvTable:
                 hint = "does the first line name the columns?" if is_heading else f"is a quote or a {missing} missing?"
                 counts = f"{len(cells)} cells where the header has {len(self.cell_names)}"
                 problem = f"{counts}{_span(line, last_line)}; {hint}"
-            values = {self.cell_names[place]: _unguarded(cells[place]) for place in self._kept if place < len(cells)}
+            present = self._kept[: bisect_left(self._kept, len(cells))]
+            values = {self.cell_names[place]: _unguarded(cells[place]) for place in present}
             yield CsvRow(line, values, problem)
 
     def _records(self) -> Iterator[tuple[int, int, list[str], str]]:
@@ -113,7 +115,9 @@ class CsvTable:
         if cells_of:
             for _, _, cells, _ in self._records():
                 for place, found in cells_of.items():
-                    found += cells[place : place + 1]
+                    if place >= len(cells):  # a hundred thousand short rows below as many columns are soon done
+                        break
+                    found.append(cells[place])
         dropped = {place for place, cells in cells_of.items() if _is_empty(cells) or (not place and _is_index(cells))}
         for place in sorted(cells_of.keys() - dropped):
             if not self.cell_names[place]:

@@ -10,56 +10,79 @@ from retrievers.errors import DocumentError
 _MAX_UNPACKED_BYTES = 300_000_000
 _MAX_XML_BYTES = 60_000_000  # a tree of it takes about ten times as much memory
 _MAX_PARTS = 10_000
-_XML = (".xml", ".rels", ".vml")
+_MAX_TAGS = 3_000_000  # an element of a tree takes a hundred bytes or two, however few it has in the file
+_MAX_HEAD_BYTES = 64
+# before the first < of a text in any charset that parsers of XML know; behind it, EBCDIC's <?xm
+_BEFORE_XML = b"\xef\xbb\xbf\xfe\xff\x00 \t\r\n"
+_XML_STARTS = (b"<", b"\x4c\x6f\xa7\x94")
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DECLARATIONS = tuple("<!DOCTYPE".encode(charset) for charset in ("utf-8", "utf-16-le", "utf-16-be"))
 _OLD_KINDS = {"DOCX": "Word file (.doc)", "XLSX": "Excel file (.xls)", "PPTX": "PowerPoint file (.ppt)"}
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".emf", ".wmf", ".svg", ".webp")
 
 
-def open_archive(raw: bytes, *, kind: str, max_xml_bytes: int = _MAX_XML_BYTES) -> zipfile.ZipFile:
+def open_archive(raw: bytes, *, kind: str, max_tags: int = _MAX_TAGS) -> zipfile.ZipFile:
     """Return an Office file as an archive that is safe to unpack: zipfile reads no more of a part than was checked.
+
+    What counts as text is told by its first bytes, never by its name: the file itself says which part is read as what.
 
     Args:
         raw: the file.
         kind: its suffix in capitals, such as "DOCX", for messages.
-        max_xml_bytes: how much may be text, for formats whose trees take more memory.
+        max_tags: how many tags its texts may have, together; more where they are not held as trees.
 
     Raises:
         DocumentError: if it is no archive, the old format of such files or encrypted, unpacks to too much, or
-            declares entities.
+            declares entities, which the format forbids and no office program writes.
     """
     if raw.startswith(b"\xd0\xcf\x11\xe0"):
         msg = f"is an encrypted or an old {_OLD_KINDS[kind]}; save it as .{kind.lower()} without a password"
         raise DocumentError(msg)
-    try:
+    with refusing_damage(kind):
         archive = zipfile.ZipFile(io.BytesIO(raw))
-        parts = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        msg = f"cannot be read as {kind}: {error}; save it anew from an office program"
-        raise DocumentError(msg) from error
-    texts = [part for part in parts if part.filename.lower().endswith(_XML)]
-    total, xml = sum(part.file_size for part in parts), sum(part.file_size for part in texts)
-    if total > _MAX_UNPACKED_BYTES or xml > max_xml_bytes or len(parts) > _MAX_PARTS:
-        msg = (
-            f"unpacks to {total:,} bytes in {len(parts):,} parts, {xml:,} of them text; at most "
-            f"{_MAX_UNPACKED_BYTES:,} in {_MAX_PARTS:,}, {max_xml_bytes:,} of them text, are read; split it"
-        )
-        raise DocumentError(msg)
+        _refuse_size(archive)
+        _refuse_texts(archive, max_tags)
     return archive
 
 
-def refuse_entities(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive whose texts declare entities, which the format forbids and no office program writes.
+def _refuse_size(archive: zipfile.ZipFile) -> None:
+    parts = archive.infolist()
+    total = sum(part.file_size for part in parts)
+    if total > _MAX_UNPACKED_BYTES or len(parts) > _MAX_PARTS:
+        msg = (
+            f"unpacks to {total:,} bytes in {len(parts):,} parts; at most {_MAX_UNPACKED_BYTES:,} in {_MAX_PARTS:,} "
+            "are read; split it"
+        )
+        raise DocumentError(msg)
+    if any(part.compress_type not in _METHODS for part in parts):  # others may ask for gigabytes before they begin
+        msg = "is packed in a way that no office program uses; save it anew from one"
+        raise DocumentError(msg)
 
-    Raises:
-        DocumentError: if one does, or cannot be unpacked.
-    """
+
+def _refuse_texts(archive: zipfile.ZipFile, max_tags: int) -> None:
+    num_bytes = num_tags = 0
     for part in archive.infolist():
-        if part.filename.lower().endswith(_XML):
-            content = archive.read(part)
-            if any(mark in content for mark in _DECLARATIONS):
-                msg = "declares entities, which no office program does; save it anew from one"
-                raise DocumentError(msg)
+        if not _is_text(archive, part):
+            continue
+        num_bytes += part.file_size
+        if num_bytes > _MAX_XML_BYTES:
+            msg = f"unpacks to more than {_MAX_XML_BYTES:,} bytes of text, which is all that is read; split it"
+            raise DocumentError(msg)
+        content = archive.read(part)
+        if any(mark in content for mark in _DECLARATIONS):
+            msg = "declares entities, which no office program does; save it anew from one"
+            raise DocumentError(msg)
+        num_tags += content.count(b"<")
+        if num_tags > max_tags:
+            msg = f"has more than {max_tags:,} tags in its texts, which is all that is read; split it"
+            raise DocumentError(msg)
+
+
+def _is_text(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
+    """Return whether a parser of XML would begin to read a part."""
+    with archive.open(part) as content:
+        head = content.read(_MAX_HEAD_BYTES).lstrip(_BEFORE_XML)
+    return head.startswith(_XML_STARTS) or not head  # white space may go on
 
 
 @contextlib.contextmanager

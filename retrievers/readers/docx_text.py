@@ -1,19 +1,18 @@
 """DOCX reader: headings, lists and tables by their styles, in reading order, as Markdown-like text."""
 
 import io
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from retrievers.readers.archive import has_pictures, open_archive, refuse_entities, refusing_damage
+from retrievers.readers.archive import has_pictures, open_archive, refusing_damage
 from retrievers.readers.extract import PICTURES_ONLY, Extract, TextBlocks
 from retrievers.readers.inline import InlineText, Level
 from retrievers.readers.tables import Row, Span, add_table
 from retrievers.readers.word_numbering import WordNumbering
-from retrievers.readers.word_runs import BOX, FALLBACK, NOT_TEXT, ParagraphReader, WordStyles, settle_checkboxes
+from retrievers.readers.word_runs import BOX, FALLBACK, NOT_TEXT, ParagraphReader, settle_checkboxes
+from retrievers.readers.word_styles import TITLE, ListPlace, WordStyles, heading_rank
 from retrievers.readers.word_xml import WORD, attribute, child, switch, value
 
-_HEADING = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _NUM_LEVELS = 9
 _MAX_COLUMNS = 1_000  # of a spanned cell; Word itself has 63
 
@@ -33,7 +32,6 @@ def read_docx(raw: bytes) -> Extract:
 
     archive = open_archive(raw, kind="DOCX")
     with refusing_damage("DOCX"):
-        refuse_entities(archive)
         document = docx.Document(io.BytesIO(raw))
         writer = _DocumentWriter(document)
         writer.write(document.element.body)
@@ -148,38 +146,27 @@ class _DocumentWriter:
             texts.append(f"{marker}{text}" if text else "")
         return " ".join(filter(None, texts))
 
-    def _properties(self, paragraph: Any) -> Iterator[Any]:
-        """Yield the properties of a paragraph: its own, then those of its style and what that is based on."""
-        own = child(paragraph, "pPr")
-        yield own
-        yield from (child(style, "pPr") for style in self._styles.chain(value(own, "pStyle")))
-
     def _marker(self, paragraph: Any, *, has_text: bool) -> tuple[str, int]:
         """Count a paragraph in its list, and return (what Word shows before it, its level counted from 0)."""
-        numberings = [child(properties, "numPr") for properties in self._properties(paragraph)]
-        list_id = next((found for entry in numberings if (found := value(entry, "numId"))), "0")
-        if list_id == "0" or (not has_text and self._paragraphs.is_gone(paragraph)):  # 0: out of its style's list
+        own = child(paragraph, "pPr")
+        style_id = value(own, "pStyle")
+        place = ListPlace.of(own).over(self._styles.list_place(style_id))
+        list_id = place.list_id
+        if list_id in ("", "0") or (not has_text and self._paragraphs.is_gone(paragraph)):  # 0: out of its style's list
             return "", 0
-        depth = next((int(found) for entry in numberings if (found := value(entry, "ilvl")).isdecimal()), None)
-        if depth is None:
-            depth = self._numbering.level_of_style(list_id, value(child(paragraph, "pPr"), "pStyle"))
+        depth = int(place.level) if place.level else self._numbering.level_of_style(list_id, style_id)
         depth = min(depth, _NUM_LEVELS - 1)
         return self._numbering.count(list_id, depth), depth
 
     def _heading_level(self, paragraph: Any) -> int:
         """Return 1 to 9, one more below a title, or 0 for what is no heading."""
         own = child(paragraph, "pPr")
-        for entry in (own, *self._styles.chain(value(own, "pStyle"))):
-            name = value(entry, "name")
-            outline = value(entry, "outlineLvl") or value(child(entry, "pPr"), "outlineLvl")
-            if name.lower() == "title":
-                self._has_title = True
-                return 1
-            if found := _HEADING.fullmatch(name):
-                return int(found.group(1)) + self._has_title
-            if outline.isdecimal():
-                return int(outline) + 1 + self._has_title if int(outline) < _NUM_LEVELS else 0  # 9 stands for text
-        return 0
+        outline = value(own, "outlineLvl")
+        rank = heading_rank(outline) if outline.isdecimal() else self._styles.rank(value(own, "pStyle"))
+        if rank == TITLE:
+            self._has_title = True
+            return 1
+        return rank + self._has_title if rank else 0
 
 
 def _is_hidden_row(row: Any) -> bool:
@@ -193,12 +180,12 @@ def _number(properties: Any, tag: str, default: int) -> int:
 
 
 def _boxes(paragraph: Any) -> Iterator[Any]:
-    """Yield the text boxes that hang on a paragraph."""
-    for box in paragraph.iter(BOX):
-        wrappers = [parent.tag for parent in box.iterancestors()]
-        inner = wrappers[: wrappers.index(f"{WORD}p")]
-        if FALLBACK not in inner and BOX not in inner:
-            yield box
+    """Yield the text boxes that hang on a paragraph itself, not on one within them."""
+    for element in paragraph:
+        if element.tag == BOX:
+            yield element
+        elif element.tag not in (FALLBACK, f"{WORD}p"):
+            yield from _boxes(element)
 
 
 def _own_descendants(element: Any, tag: str) -> list[Any]:

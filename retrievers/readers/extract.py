@@ -1,12 +1,16 @@
 """Result of a reader: one text in which headings, lists, tables and code are marked as in Markdown."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from retrievers.blocks import is_item_start
+from retrievers.errors import DocumentError
 
 PICTURES_ONLY = "holds pictures and no text, as scans do; run text recognition (OCR) on it first"
+MAX_DOCUMENT_CHARS = 5_000_000
 _MAX_INDENTS = 8  # else a list nested ten thousand times would be mostly spaces
+_BACKTICKS = re.compile("`+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,9 @@ def join_pages(pages: Sequence[str]) -> Extract:
 class TextBlocks:
     r"""Paragraphs, headings and lists in reading order, to be put together as one text.
 
+    Whatever adds more than a document may have raises a DocumentError at once, so that no few bytes that stand for
+    much text fill the memory.
+
     Example:
         >>> blocks = TextBlocks()
         >>> blocks.add_heading("Returns", level=1)
@@ -58,6 +65,7 @@ class TextBlocks:
 
     _parts: list[str] = field(default_factory=list)
     _ends_with_item: bool = False
+    _num_chars: int = 0
 
     def add(self, text: str) -> None:
         """Add a paragraph, table or code block; an empty one adds nothing."""
@@ -84,10 +92,23 @@ class TextBlocks:
     def _add(self, text: str, *, is_item: bool) -> None:
         if not text:
             return
+        self._num_chars += len(text)
+        check_document_chars(self._num_chars)
         if self._parts:
             self._parts.append("\n" if is_item and self._ends_with_item else "\n\n")
         self._parts.append(text)
         self._ends_with_item = is_item
+
+
+def check_document_chars(num_chars: int) -> None:
+    """Refuse a document that has more characters than a document may have.
+
+    Raises:
+        DocumentError: if it has.
+    """
+    if num_chars > MAX_DOCUMENT_CHARS:
+        msg = f"holds more than {MAX_DOCUMENT_CHARS:,} characters; split it"
+        raise DocumentError(msg)
 
 
 def markdown_table(rows: Sequence[Sequence[str]], *, has_header: bool = True) -> str:
@@ -125,7 +146,6 @@ def fenced_code(code: str) -> str:
     """
     if not code.strip():
         return ""
-    fence = "```"
-    while fence in code:
-        fence += "`"
+    longest = max(map(len, _BACKTICKS.findall(code)), default=0)
+    fence = "`" * max(longest + 1, 3)
     return f"{fence}\n{code.strip(chr(10))}\n{fence}"

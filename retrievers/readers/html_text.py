@@ -76,6 +76,8 @@ _HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*(hidden|collaps
 _LIST_STYLE = re.compile(r"list-style(?:-type)?\s*:\s*([\w-]+)", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _INTEGER = re.compile(r"\s*([+-]?\d{1,9})")
+_MAX_DEPTH = 5_000  # each end of what is not open is looked for in all that is
+_FED_BYTES = 65_536
 _SCRIPT_ONLY = "shows its text only with scripts, which are not run; save it from a browser after it has loaded"
 
 
@@ -113,9 +115,31 @@ def _parse(text: str, target: Any) -> None:
     from lxml import etree
 
     # Python's own html.parser takes minutes for some broken pages of 100 kB; libxml2 is linear and closes what is open
-    parser = etree.HTMLParser(target=target, encoding="utf-8", no_network=True, huge_tree=True)
-    parser.feed(text.encode())
+    parser = etree.HTMLParser(target=_DepthLimit(target), encoding="utf-8", no_network=True, huge_tree=True)
+    raw = text.encode()
+    for start in range(0, max(len(raw), 1), _FED_BYTES):  # what a target raises ends the parsing only then
+        parser.feed(raw[start : start + _FED_BYTES])
     parser.close()
+
+
+class _DepthLimit:
+    """Passes events on to a target as long as not too many elements are open."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self._depth = 0
+        self.data, self.close = target.data, target.close
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            msg = f"has more than {_MAX_DEPTH:,} elements in each other; save it again from a browser"
+            raise DocumentError(msg)
+        self._target.start(tag, attributes)
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+        self._target.end(tag)
 
 
 class _ListLengths:

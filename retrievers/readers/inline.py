@@ -27,7 +27,6 @@ _READ_ON_THE_LINE = frozenset(["st", "nd", "rd", "th", "er", "re", "ème", "ère
 _TRADE_MARKS = {"TM": "™", "SM": "℠"}
 _WORD = re.compile(r"\w")
 _BRACKETED = re.compile(r"\s*[\[(（【].*[\])）】]\s*", re.DOTALL)
-_AROUND = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -58,12 +57,14 @@ class InlineText:
 
     def take(self) -> str:
         """Return everything added so far, and begin anew."""
-        text = ""
+        parts = [""]
         # programs break a raised number into pieces as they like, so neighbours are marked as one
         for level, pieces in itertools.groupby(self._pieces, key=itemgetter(0)):
-            text += _marked("".join(piece for _, piece in pieces), level, before=text[-1:])
+            text = _marked("".join(piece for _, piece in pieces), level, before=parts[-1][-1:])
+            if text:
+                parts.append(text)
         self._pieces.clear()
-        return text
+        return "".join(parts)
 
     def take_from(self, place: int) -> str:
         """Return what was added behind the first `place` pieces, and take it out."""
@@ -77,8 +78,8 @@ def _marked(text: str, level: Level, *, before: str) -> str:
     # signs such as * and ®, and numbers in brackets, cannot be read as a part of a number
     if level is Level.BASE or not _WORD.search(text) or _BRACKETED.fullmatch(text):
         return text
-    found = _AROUND.fullmatch(text)
-    left, inner, right = found.groups() if found else ("", text, "")
+    inner = text.strip()
+    left, _, right = text.partition(inner)
     if level is Level.SUPER and inner in _TRADE_MARKS:
         return f"{left}{_TRADE_MARKS[inner]}{right}"
     if level is Level.SUPER and before.isalnum() and inner in _READ_ON_THE_LINE:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retrievers.errors import DocumentError, NoTextError
-from retrievers.readers.extract import Extract, join_pages
+from retrievers.readers.extract import Extract, check_document_chars, join_pages
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
 
 
 _MAX_PAGES = 20_000
-_MAX_CHARS = 5_000_000
+_MAX_CONTENT_BYTES = 300_000_000  # unpacked, of all pages together; any number of them may share the same
 _FULL_LINE_SHARE = 0.7  # of the longest line: a shorter one ends its paragraph
 _ENDS = tuple(".!?:;。！？：；…")
 _PAUSE = re.compile(r"[,.;!?] |[，。；！？]")
@@ -40,7 +40,8 @@ _WORD_END = re.compile(
     re.IGNORECASE,
 )
 _HUNG = re.compile(r"und|oder|bzw|sowie|bis|and|or|to|et|ou|y", re.IGNORECASE)  # "Vor- und Nachteile"
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S*[/.=&?#%_-]$")
+_ADDRESS_BEGINS = re.compile(r"https?://|www\.")
+_ADDRESS_GOES_ON = tuple("/.=&?#%_-")
 _BEGINS_ANEW = re.compile(
     r"[-*+•·▪●◦]\s|\d{1,3}[.)、]|[（(][\d一二三四五六七八九十]{1,3}[)）]|[一二三四五六七八九十]{1,3}、|第.{1,4}[章节条]"
 )
@@ -88,14 +89,17 @@ def _page_texts(raw: bytes) -> Iterator[str]:
     if len(reader.pages) > _MAX_PAGES:
         msg = f"has {len(reader.pages):,} pages, at most {_MAX_PAGES:,} are read; split it"
         raise DocumentError(msg)
-    num_chars = 0
+    num_chars = num_bytes = 0
     for page in reader.pages:
+        contents = page.get_contents()
+        num_bytes += 0 if contents is None else len(contents.get_data())
+        if num_bytes > _MAX_CONTENT_BYTES:
+            msg = f"draws pages from more than {_MAX_CONTENT_BYTES:,} bytes, which is all that is read; split it"
+            raise DocumentError(msg)
         # fonts with broken tables give NUL and halves of surrogate pairs, which are no characters
         text = page.extract_text().replace("\x00", "").encode("utf-8", "replace").decode()
         num_chars += len(text)
-        if num_chars > _MAX_CHARS:
-            msg = f"holds more than {_MAX_CHARS:,} characters; split it"
-            raise DocumentError(msg)
+        check_document_chars(num_chars)
         yield text
 
 
@@ -192,7 +196,7 @@ def _goes_on(line: _Line, following: _Line, full: float) -> bool:
     last, first = line.text.split()[-1], following.text[0]
     if last.endswith((",", "，", "、")) or _LEANING.fullmatch(last) or _ends_with_hyphen(line.text):
         return True
-    return first.islower() or _is_wide(first) or _is_wide(last[-1]) or bool(_ADDRESS.search(last))
+    return first.islower() or _is_wide(first) or _is_wide(last[-1]) or _is_open_address(last)
 
 
 def _join(lines: Sequence[str], known: Collection[str]) -> str:
@@ -225,10 +229,15 @@ def _append_to_line(parts: list[str], line: str, known: Collection[str]) -> None
         if before and last[-2].isalpha() and ((before[0].casefold() + word) in known or _WORD_END.fullmatch(word)):
             parts[-1] = last[:-1]
         parts.append(line)
-    elif _ADDRESS.search(last.split()[-1]) and re.match(r"\S*[=&?#%/_]", line):
+    elif _is_open_address(last.split()[-1]) and re.match(r"\S*[=&?#%/_]", line):
         parts.append(line)
     else:
         parts.append(line if _is_wide(last[-1]) or _is_wide(line[0]) else f" {line}")
+
+
+def _is_open_address(word: str) -> bool:
+    """Return whether a word at the end of a line is an address that goes on in the next one."""
+    return word.endswith(_ADDRESS_GOES_ON) and _ADDRESS_BEGINS.search(word) is not None
 
 
 def _ends_with_hyphen(line: str) -> bool:

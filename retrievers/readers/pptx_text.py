@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from retrievers.readers.archive import has_pictures, open_archive, refuse_entities, refusing_damage
-from retrievers.readers.extract import PICTURES_ONLY, Extract, TextBlocks, join_pages
+from retrievers.errors import DocumentError
+from retrievers.readers.archive import has_pictures, open_archive, refusing_damage
+from retrievers.readers.extract import PICTURES_ONLY, Extract, TextBlocks, check_document_chars, join_pages
 from retrievers.readers.inline import InlineText, Level, picture_words
 from retrievers.readers.numerals import numeral
 from retrievers.readers.tables import Cell, add_table, place_cells
@@ -25,6 +26,8 @@ _NUMBER_STYLES = {
     "ea1Jpn": "cjk-ideographic",
 }
 _NUMBERING = re.compile(rf"({'|'.join(_NUMBER_STYLES)})\w*?(ParenBoth|ParenR|Period|Plain)?")
+_MAX_LEVEL = 8  # as in PowerPoint
+_MAX_START = 32_767
 _AROUND = {"ParenBoth": "({})", "ParenR": "{})", "Period": "{}.", "Plain": "{}"}
 
 
@@ -42,12 +45,26 @@ def read_pptx(raw: bytes) -> Extract:
 
     archive = open_archive(raw, kind="PPTX")
     with refusing_damage("PPTX"):
-        refuse_entities(archive)
         presentation = pptx.Presentation(io.BytesIO(raw))
-        slides = [_slide_text(slide) for slide in presentation.slides]
+        slides = list(_slide_texts(presentation.slides))
         title = str(presentation.core_properties.title or "")
     why_empty = PICTURES_ONLY if has_pictures(archive) else ""
     return replace(join_pages(slides), title=title, why_empty=why_empty)
+
+
+def _slide_texts(slides: Iterable[Any]) -> Iterator[str]:
+    num_chars = 0
+    seen: set[Any] = set()  # one part may be named as any number of slides, or as notes of each
+    for slide in slides:
+        parts = [slide.part, *([slide.notes_slide.part] if slide.has_notes_slide else [])]
+        if not seen.isdisjoint(parts):
+            msg = "names one slide twice; save it anew from an office program"
+            raise DocumentError(msg)
+        seen.update(parts)
+        text = _slide_text(slide)
+        num_chars += len(text)
+        check_document_chars(num_chars)
+        yield text
 
 
 def _slide_text(slide: Any) -> str:
@@ -86,16 +103,8 @@ def _write_shape(blocks: TextBlocks, shape: Any) -> None:
     if kind in ("SLIDE_NUMBER", "DATE", "FOOTER", "HEADER"):
         return
     if getattr(shape, "has_table", False):
-        rows = [
-            [
-                Cell(_flat_text(cell._tc), cell.span_width, cell.span_height)
-                if cell.is_merge_origin
-                else Cell(_flat_text(cell._tc))
-                for cell in row.cells
-                if not cell.is_spanned
-            ]
-            for row in shape.table.rows
-        ]
+        # the library's rows and cells look for the whole table anew each time
+        rows = [[_cell(cell) for cell in row.tc_lst if not cell.is_spanned] for row in shape.table._tbl.tr_lst]
         add_table(blocks, list(place_cells([rows])))
     elif shape.has_text_frame:
         _write_paragraphs(blocks, shape, is_list=kind in ("BODY", "OBJECT"))
@@ -104,13 +113,18 @@ def _write_shape(blocks: TextBlocks, shape: Any) -> None:
         blocks.add(picture_words("" if properties is None else properties.get("descr", "")))
 
 
+def _cell(cell: Any) -> Cell:
+    text = _flat_text(cell)
+    return Cell(text, cell.gridSpan, cell.rowSpan) if cell.is_merge_origin else Cell(text)
+
+
 def _write_paragraphs(blocks: TextBlocks, shape: Any, *, is_list: bool) -> None:
     """Write the paragraphs of a shape; those of a body are a list unless they say otherwise."""
     numbers: dict[int, int] = {}
     for paragraph in _paragraphs(shape):
         text = _paragraph_text(paragraph)
         properties = paragraph.find(f"{_DRAWING}pPr")
-        level = 0 if properties is None else int(properties.get("lvl", "0"))
+        level = 0 if properties is None else min(int(properties.get("lvl", "0")), _MAX_LEVEL)
         for deeper in [depth for depth in numbers if depth > level]:
             del numbers[deeper]
         marker = _marker(properties, level, numbers, is_list=is_list) if text else ""
@@ -128,10 +142,14 @@ def _marker(properties: Any, level: int, numbers: dict[int, int], *, is_list: bo
         has_bullet = properties is not None and properties.find(f"{_DRAWING}buChar") is not None
         has_none = properties is not None and properties.find(f"{_DRAWING}buNone") is not None
         return "- " if has_bullet or (is_list and not has_none) else ""
-    number = numbers[level] = numbers.get(level, int(numbering.get("startAt", "1")) - 1) + 1
+    number = numbers[level] = numbers.get(level, _start(numbering) - 1) + 1
     found = _NUMBERING.fullmatch(numbering.get("type", ""))
     style, around = (found.group(1), found.group(2) or "Period") if found else ("arabic", "Period")
     return f"{_AROUND[around].format(numeral(number, _NUMBER_STYLES[style]))} "
+
+
+def _start(numbering: Any) -> int:
+    return min(int(numbering.get("startAt", "1")), _MAX_START)
 
 
 def _paragraphs(shape: Any) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """CSV and JSON to rows: each a text and the other columns, or an error that names the row."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from retrievers.readers.encoding import decode_text
 _TEXT_COLUMNS = ("text", "content")
 _MAX_CELL_CHARS = 1_000_000
 _MAX_METADATA_CHARS = 1_000
+_MAX_ROW_METADATA_CHARS = 8_000  # each chunk of a row has them once more
 _MAX_DEPTH = 20
 # what documents and their chunks say about themselves; a column of such a name is kept under another
 RESERVED_NAMES = frozenset(
@@ -99,18 +101,20 @@ def row_text(row: Row) -> str:
 def row_metadata(row: Row) -> dict[str, Any]:
     """Return the columns that can be filtered by: all but the text, without values of more than 1,000 characters.
 
-    A column with a name that documents need for themselves, such as `source`, becomes `column_source`.
+    Where they have more than 8,000 characters together, names included, the longest ones are left out. A column with
+    a name that documents need for themselves, such as `source`, becomes `column_source`.
 
     Example:
         >>> row_metadata({"text": "退货", "source": "shop"})
         {'column_source': 'shop'}
     """
-    name = _text_column(row)
-    return {
-        f"column_{key}" if key in RESERVED_NAMES else key: value
-        for key, value in row.items()
-        if key != name and len(_as_text(value)) <= _MAX_METADATA_CHARS
-    }
+    text_column = _text_column(row)
+    sizes = {name: len(_as_text(value)) for name, value in row.items() if name != text_column}
+    lengths = {name: len(name) + size for name, size in sizes.items() if size <= _MAX_METADATA_CHARS}
+    names = sorted(lengths, key=lengths.__getitem__)
+    totals = itertools.accumulate(lengths[name] for name in names)
+    kept = {name for name, total in zip(names, totals, strict=True) if total <= _MAX_ROW_METADATA_CHARS}
+    return {f"column_{name}" if name in RESERVED_NAMES else name: row[name] for name in lengths if name in kept}
 
 
 def _text_column(row: Row) -> str | None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from retrievers.errors import DocumentError
-from retrievers.readers.extract import TextBlocks, markdown_table
+from retrievers.readers.extract import MAX_DOCUMENT_CHARS, TextBlocks, markdown_table
 
 _MAX_CELLS = 1_000_000
-_MAX_CHARS = 5_000_000  # as many as a document may have; spans repeat their text
 _MAX_COLUMN_SPAN = 1_000  # as in HTML
 _MAX_ROW_SPAN = 65_534
 _END_OF_GROUP = _MAX_ROW_SPAN  # what a row span of 0 stands for
@@ -161,14 +160,17 @@ def _fill(rows: Sequence[Row], starts: Sequence[int]) -> Iterator[list[str]]:
 
 def _joined(header: Sequence[Sequence[str]]) -> list[str]:
     """Return one row of the header rows: below each other, equal texts once."""
-    columns = itertools.zip_longest(*header, fillvalue="")
+    columns: list[list[str]] = [[] for _ in range(max(map(len, header)))]
+    for row in header:  # which need not reach as far as the longest one
+        for column, text in zip(columns, row, strict=False):
+            column.append(text)
     return [" ".join(text for text, _ in itertools.groupby(filter(None, column))) for column in columns]
 
 
 def _check_size(num_cells: int, num_chars: int) -> None:
-    if num_cells > _MAX_CELLS or num_chars > _MAX_CHARS:
+    if num_cells > _MAX_CELLS or num_chars > MAX_DOCUMENT_CHARS:
         msg = (
-            f"has a table whose spanned cells fill more than {_MAX_CELLS:,} cells or {_MAX_CHARS:,} characters; "
-            "split the table"
+            f"has a table whose spanned cells fill more than {_MAX_CELLS:,} cells or {MAX_DOCUMENT_CHARS:,} "
+            "characters; split the table"
         )
         raise DocumentError(msg)

@@ -12,6 +12,7 @@ _PLACE = re.compile(r"%([1-9])")
 _NUM_LEVELS = 9
 _MAX_PATTERN_CHARS = 255  # each item repeats the pattern
 _MAX_DIGITS = 20
+_MAX_NUMBER = 2**31 - 1  # as in Word; else each item could show thousands of digits
 
 
 @dataclass(slots=True)
@@ -28,6 +29,14 @@ class _Level:
 
     def shown(self, number: int) -> str:
         return numeral(number, self.style).zfill(self.min_digits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Definition:
+    """What lists are made from."""
+
+    id: str
+    levels: Mapping[int, _Level]
 
 
 @dataclass(slots=True)
@@ -54,9 +63,12 @@ class WordNumbering:
         if root is not None:
             abstract = {attribute(entry, "abstractNumId"): entry for entry in root.iter(f"{WORD}abstractNum")}
             targets = {attribute(entry, "numId"): value(entry, "abstractNumId") for entry in root.iter(f"{WORD}num")}
+            definitions: dict[str, _Definition | None] = {}  # any number of lists may name the same one
             for entry in root.iter(f"{WORD}num"):
-                definition = _definition(value(entry, "abstractNumId"), abstract, targets, styles)
-                if definition is not None:
+                abstract_id = value(entry, "abstractNumId")
+                if abstract_id not in definitions:
+                    definitions[abstract_id] = _read_definition(_definition(abstract_id, abstract, targets, styles))
+                if (definition := definitions[abstract_id]) is not None:
                     self._lists[attribute(entry, "numId")] = _read_list(entry, definition)
 
     def level_of_style(self, list_id: str, style_id: str) -> int:
@@ -111,16 +123,23 @@ def _definition(
     return definition
 
 
-def _read_list(entry: Any, definition: Any) -> _List:
-    levels = {_depth(level): _read_level(level) for level in definition.iter(f"{WORD}lvl")}
+def _read_definition(element: Any) -> _Definition | None:
+    if element is None:
+        return None
+    levels = {_depth(level): _read_level(level) for level in element.iter(f"{WORD}lvl")}
+    return _Definition(attribute(element, "abstractNumId"), levels)
+
+
+def _read_list(entry: Any, definition: _Definition) -> _List:
+    levels = dict(definition.levels)
     overrides: dict[int, int] = {}
     for override in entry.iter(f"{WORD}lvlOverride"):
         depth = _depth(override)
         if (level := child(override, "lvl")) is not None:
             levels[depth] = _read_level(level)
         if (start := value(override, "startOverride")).isdecimal():
-            overrides[depth] = int(start)
-    return _List(attribute(definition, "abstractNumId"), levels, overrides)
+            overrides[depth] = min(int(start), _MAX_NUMBER)
+    return _List(definition.id, levels, overrides)
 
 
 def _read_level(element: Any) -> _Level:
@@ -130,7 +149,7 @@ def _read_level(element: Any) -> _Level:
     first = custom.split(",")[0].strip()  # "001, 002, 003, ..."
     style = attribute(formats[0], "val") if formats else "decimal"
     return _Level(
-        start=int(start) if start.isdecimal() else 1,
+        start=min(int(start), _MAX_NUMBER) if start.isdecimal() else 1,
         style="decimal" if style == "custom" else style,
         pattern=value(element, "lvlText")[:_MAX_PATTERN_CHARS],
         min_digits=min(len(first), _MAX_DIGITS) if first.isdecimal() else 0,
@@ -142,4 +161,4 @@ def _read_level(element: Any) -> _Level:
 
 def _depth(element: Any) -> int:
     depth = attribute(element, "ilvl")
-    return int(depth) if depth.isdecimal() else 0
+    return min(int(depth), _NUM_LEVELS - 1) if depth.isdecimal() else 0

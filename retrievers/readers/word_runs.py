@@ -1,11 +1,10 @@
 """Text of Word's paragraphs: what is shown of their runs, with raised numbers, readings, ticked boxes and signs."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from retrievers.readers.inline import TICKED, UNTICKED, InlineText, Level, picture_words, symbol_text
 from retrievers.readers.numerals import numeral
+from retrievers.readers.word_styles import Look, WordStyles, read_look
 from retrievers.readers.word_xml import WORD, attribute, child, switch, value
 
 BOX = f"{WORD}txbxContent"
@@ -15,70 +14,7 @@ _WORD_2010 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _AS_TEXT = {f"{WORD}tab": " ", f"{WORD}br": "\n", f"{WORD}cr": "\n", f"{WORD}noBreakHyphen": "-"}
-_LEVELS = {"superscript": Level.SUPER, "subscript": Level.SUB, "baseline": Level.BASE}
 _MATH_LEVELS = {f"{_MATH}sup": Level.SUPER, f"{_MATH}sub": Level.SUB}
-_MAX_STYLE_CHAIN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """How a run looks; None where nothing says so."""
-
-    is_hidden: bool | None = None
-    is_struck: bool | None = None
-    level: Level | None = None
-    font: str | None = None
-
-    def over(self, other: "_Look") -> "_Look":
-        """Return this look, completed by another one."""
-        return _Look(
-            other.is_hidden if self.is_hidden is None else self.is_hidden,
-            other.is_struck if self.is_struck is None else self.is_struck,
-            self.level or other.level,
-            self.font or other.font,
-        )
-
-
-_PLAIN = _Look()
-
-
-class WordStyles:
-    """The styles of a document by id, each with what it is based on."""
-
-    def __init__(self, elements: Mapping[str, Any]) -> None:
-        self.elements = elements
-        self._looks: dict[str, _Look] = {}
-
-    def chain(self, style_id: str) -> Iterator[Any]:
-        """Yield a style's element and those it is based on."""
-        for _ in range(_MAX_STYLE_CHAIN):
-            style = self.elements.get(style_id)
-            if style is None:
-                return
-            yield style
-            style_id = value(style, "basedOn")
-
-    def look(self, style_id: str) -> _Look:
-        """Return how text in this style looks."""
-        if style_id not in self._looks:
-            look = _PLAIN
-            for style in self.chain(style_id):
-                look = look.over(_read_look(child(style, "rPr")))
-            self._looks[style_id] = look
-        return self._looks[style_id]
-
-
-def _read_look(properties: Any) -> _Look:
-    if properties is None or not len(properties):
-        return _PLAIN
-    struck = [switch(properties, "strike"), switch(properties, "dstrike")]
-    fonts = child(properties, "rFonts")
-    return _Look(
-        switch(properties, "vanish"),
-        any(struck) if struck != [None, None] else None,
-        _LEVELS.get(value(properties, "vertAlign")),
-        None if fonts is None else attribute(fonts, "ascii") or attribute(fonts, "hAnsi") or None,
-    )
 
 
 class ParagraphReader:
@@ -104,27 +40,27 @@ class ParagraphReader:
         properties = child(child(paragraph, "pPr"), "rPr")
         return child(properties, "del") is not None or bool(switch(properties, "vanish"))
 
-    def _walk(self, element: Any, found: InlineText, look: _Look) -> None:
+    def _walk(self, element: Any, found: InlineText, look: Look) -> None:
         for part in element:
             if not isinstance(part.tag, str) or part.tag in NOT_TEXT:
                 continue
             if part.tag == f"{WORD}r":
                 self._read_run(part, found, look)
             elif part.tag in _MATH_LEVELS:
-                self._walk(part, found, _Look(level=_MATH_LEVELS[part.tag]).over(look))
+                self._walk(part, found, Look(level=_MATH_LEVELS[part.tag]).over(look))
             elif part.tag == f"{_MATH}f":
                 self._read_fraction(part, found, look)
             elif not self._read_piece(part, found, look):
                 self._walk(part, found, look)
 
-    def _read_run(self, run: Any, found: InlineText, look: _Look) -> None:
+    def _read_run(self, run: Any, found: InlineText, look: Look) -> None:
         properties = child(run, "rPr")
-        own = _read_look(properties).over(self._styles.look(value(properties, "rStyle")))
+        own = read_look(properties).over(self._styles.look(value(properties, "rStyle")))
         look = own.over(look)
         if not (look.is_hidden or look.is_struck):
             self._walk(run, found, look)
 
-    def _read_piece(self, part: Any, found: InlineText, look: _Look) -> bool:
+    def _read_piece(self, part: Any, found: InlineText, look: Look) -> bool:
         """Read what has a text of its own, and return whether this was such a thing."""
         level = look.level or Level.BASE
         if part.tag in (f"{WORD}t", f"{_MATH}t"):
@@ -145,7 +81,7 @@ class ParagraphReader:
             return False
         return True
 
-    def _read_ruby(self, ruby: Any, found: InlineText, look: _Look) -> None:
+    def _read_ruby(self, ruby: Any, found: InlineText, look: Look) -> None:
         base, reading = child(ruby, "rubyBase"), child(ruby, "rt")
         if base is not None:
             self._walk(base, found, look)
@@ -154,7 +90,7 @@ class ParagraphReader:
             self._walk(reading, above, look)
             found.add_reading(above.take())
 
-    def _read_fraction(self, fraction: Any, found: InlineText, look: _Look) -> None:
+    def _read_fraction(self, fraction: Any, found: InlineText, look: Look) -> None:
         """Read a fraction of a formula, whose parts must not run together to one number."""
         parts = []
         for name in ("num", "den"):
@@ -180,9 +116,13 @@ def settle_checkboxes(root: Any) -> None:
 
     Which signs a document shows is its own choice, and Word's own choice for a ticked one looks like a refusal: ☒.
     """
+    settled: set[Any] = set()
     for box in list(root.iter(f"{_WORD_2010}checkbox")):
-        control = next(box.iterancestors(f"{WORD}sdt"), None)
-        content = child(control, "sdtContent")
+        controls = list(box.iterancestors(f"{WORD}sdt"))
+        if not controls or not settled.isdisjoint(controls):  # a check box holds no other one
+            continue
+        settled.add(controls[0])
+        content = child(controls[0], "sdtContent")
         checked = box.find(f"{_WORD_2010}checked")
         is_ticked = checked is not None and checked.get(f"{_WORD_2010}val", "1") not in ("0", "false")
         signs = [TICKED if is_ticked else UNTICKED]

@@ -1,5 +1,6 @@
 """XLSX reader: each visible sheet as tables with their headers, values as the sheet shows them."""
 
+import bisect
 import datetime as dt
 import io
 import itertools
@@ -8,17 +9,18 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from retrievers.errors import DocumentError
-from retrievers.readers.archive import has_pictures, open_archive, refuse_entities, refusing_damage
-from retrievers.readers.extract import PICTURES_ONLY, Extract, TextBlocks
+from retrievers.readers.archive import has_pictures, open_archive, refusing_damage
+from retrievers.readers.extract import MAX_DOCUMENT_CHARS, PICTURES_ONLY, Extract, TextBlocks
 from retrievers.readers.inline import InlineText, Level
 from retrievers.readers.tables import Row, Span, add_table
 
 _MAX_ROWS = 1_048_576  # as in Excel
 _MAX_CELLS = 2_000_000  # that are looked at, the empty ones before the last of a row included
-_MAX_CHARS = 5_000_000  # as many as a document may have
+_MAX_TAGS = 5_000_000  # of sheets, only one row of cells is held as a tree
 _MAX_FORMAT_CHARS = 255  # as in Excel
 _MAX_MERGED = 1_000_000
 _NUMBER_FORMAT = re.compile(r"([#0?][#0?,]*)(?:\.([0#?]+))?(%?)")
@@ -40,17 +42,19 @@ def read_xlsx(raw: bytes) -> Extract:
     """
     import openpyxl
 
-    archive = open_archive(raw, kind="XLSX")
+    archive = open_archive(raw, kind="XLSX", max_tags=_MAX_TAGS)
     blocks = TextBlocks()
     with refusing_damage("XLSX"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what the library does not know, such as conditional formats
-        refuse_entities(archive)
         workbook = openpyxl.load_workbook(
             io.BytesIO(raw), read_only=True, data_only=True, keep_links=False, rich_text=True
         )
-        for sheet in workbook.worksheets:
-            if sheet.sheet_state == "visible":
-                _write_sheet(blocks, sheet, _read_layout(archive, sheet._worksheet_path))
+        sheets = [sheet for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
+        if len({sheet._worksheet_path for sheet in sheets}) < len(sheets):  # one part for any number of names
+            msg = "names one sheet twice; save it anew from an office program"
+            raise DocumentError(msg)
+        for sheet in sheets:
+            _write_sheet(blocks, sheet, _read_layout(archive, sheet._worksheet_path))
         title = str(workbook.properties.title or "")
     return Extract(blocks.text(), title=title, why_empty=PICTURES_ONLY if has_pictures(archive) else "")
 
@@ -65,8 +69,20 @@ class _Layout:
     num_unknown: int = 0  # formulas without a stored result
     rich_texts: dict[str, list[Any]] = field(default_factory=dict)  # by place, of texts that stand in the sheet itself
 
+    def merge_hidden_columns(self) -> None:
+        """Put the hidden columns in order, none of them twice."""
+        merged: list[tuple[int, int]] = []
+        for first, last in sorted(self.hidden_columns):
+            if merged and first <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+            else:
+                merged.append((first, last))
+        self.hidden_columns = merged
+
     def is_hidden(self, column: int) -> bool:
-        return any(first <= column <= last for first, last in self.hidden_columns)
+        """Return whether a column is hidden; they are in order."""
+        place = bisect.bisect_right(self.hidden_columns, column, key=itemgetter(0))
+        return place > 0 and column <= self.hidden_columns[place - 1][1]
 
 
 def _read_layout(archive: zipfile.ZipFile, path: str) -> _Layout:
@@ -93,6 +109,7 @@ def _read_layout(archive: zipfile.ZipFile, path: str) -> _Layout:
             elif is_hidden:
                 layout.hidden_columns.append((int(element.get("min")), int(element.get("max"))))
             element.clear()
+    layout.merge_hidden_columns()
     return layout
 
 
@@ -114,9 +131,11 @@ def _write_sheet(blocks: TextBlocks, sheet: Any, layout: _Layout) -> None:
         blocks.add_heading(sheet.title, level=2)
     merged = _merged_by_row(layout, rows)
     for numbers in _tables(rows):
-        while len(numbers) > 1 and len(rows[numbers[0]]) == 1 and not merged.get(numbers[0]):
-            blocks.add(next(iter(rows[numbers.pop(0)].values()))[0])  # a title above the table
-        add_table(blocks, [_spans(rows[number], merged.get(number, ())) for number in numbers])
+        is_title = (len(rows[number]) == 1 and not merged.get(number) for number in numbers[:-1])
+        num_titles = sum(1 for _ in itertools.takewhile(bool, is_title))
+        for number in numbers[:num_titles]:
+            blocks.add(next(iter(rows[number].values()))[0])
+        add_table(blocks, [_spans(rows[number], merged.get(number, ())) for number in numbers[num_titles:]])
 
 
 def _rows(sheet: Any, layout: _Layout) -> Iterator[tuple[int, _Cells]]:
@@ -130,12 +149,14 @@ def _rows(sheet: Any, layout: _Layout) -> Iterator[tuple[int, _Cells]]:
             raise DocumentError(msg)
         cells: dict[int, tuple[str, bool]] = {}
         for column, cell in enumerate(row if number not in layout.hidden_rows else (), start=1):
-            if cell.value is not None and not layout.is_hidden(column) and (text := _text(cell, layout)):
+            if cell.value is None or layout.is_hidden(column):
+                continue
+            num_chars += _num_chars(cell.value)  # one text may stand in any number of cells, struck out as well
+            if num_chars > MAX_DOCUMENT_CHARS:
+                msg = f"holds more than {MAX_DOCUMENT_CHARS:,} characters in the sheet {sheet.title!r}; split it"
+                raise DocumentError(msg)
+            if text := _text(cell, layout):
                 cells[column] = (text, not isinstance(cell.value, str))
-                num_chars += len(text)  # one text may stand in any number of cells
-                if num_chars > _MAX_CHARS:
-                    msg = f"holds more than {_MAX_CHARS:,} characters in the sheet {sheet.title!r}; split it"
-                    raise DocumentError(msg)
         if cells:
             yield number, cells
 
@@ -184,6 +205,13 @@ def _spans(cells: _Cells, merged: Sequence[Span]) -> Row:
     taken = {span.start for span in merged}
     own = [Span(column, column + 1, text) for column, (text, _) in cells.items() if column not in taken]
     return sorted([*own, *merged], key=lambda span: span.start)
+
+
+def _num_chars(value: Any) -> int:
+    """Return how long a value is as text; each piece of a text whose pieces look different counts one more."""
+    if isinstance(value, list):
+        return len(value) + sum(map(len, map(str, value)))
+    return len(value) if isinstance(value, str) else 1
 
 
 def _text(cell: Any, layout: _Layout) -> str:

@@ -24,7 +24,7 @@ from apps.settings import load_settings
 from apps.training import index_items, index_knowledge
 from apps.wiring import open_store
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore, PassedOverFile, split_documents
+from retrievers import FaissStore, ParserLimits, ParserProcess, PassedOverFile, split_documents
 from retrievers.documents import parse_file
 from retrievers.errors import DocumentError
 from retrievers.items import Item
@@ -290,6 +290,37 @@ def test_files_that_were_known_are_read_again_by_readers_of_another_version(page
     monkeypatch.setattr(indexing, "_RULES", "other")
     monkeypatch.setattr(indexing, "parse_file", lambda *_, source: [Document("new", metadata={"source": source})])
     assert refresh_index(store, [pages]).updated == 2
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("compute", "longer than 1 seconds"), ("keep 900000000", "more than 100 MB of memory"), ("die", "SIGSEGV")],
+)
+def test_a_file_that_hangs_fills_or_ends_its_reader_fails_and_the_others_are_indexed(pages, embeddings, what, reason):
+    store = FaissStore(embedding=embeddings)
+    for name, content in {"b2.html": "two", "c.html": "three", "d.docx": "four"}.items():
+        (pages / name).write_text(content, encoding="utf-8")
+    limits = ParserLimits(cpu_s=1, memory_bytes=100_000_000)
+    with ParserProcess(limits=limits, parser="tests.retrievers.parsers:misbehave") as parser:
+        assert refresh_index(store, [pages], parser=parser).added == 5
+        (pages / "c.html").write_text(what, encoding="utf-8")
+        (pages / "d.docx").write_text("five", encoding="utf-8")
+        report = refresh_index(store, [pages], parser=parser)
+    (failed,) = report.failed
+    assert (failed.source, report.updated, report.unchanged) == ("c.html", 1, 3)
+    assert reason in failed.reason
+    texts = {document.page_content for document in store.all_documents()}
+    assert {"three", "five"} < texts  # what the index held of the file stays
+    assert what not in texts
+
+
+def test_only_files_that_hold_more_than_their_text_are_parsed_in_a_process_of_its_own(pages, embeddings):
+    (pages / "c.csv").write_text("text\nx\n", encoding="utf-8")
+    with ParserProcess(parser="none:none") as parser:
+        assert refresh_index(FaissStore(embedding=embeddings), [pages], parser=parser).added == 3
+        (pages / "d.html").write_text("<p>x", encoding="utf-8")
+        with pytest.raises(DocumentError, match="ended the process"):
+            parser.parse(b"<p>x", pages / "d.html", source="d.html")
 
 
 def test_rows_are_documents_of_one_file(pages, embeddings):

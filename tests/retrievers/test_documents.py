@@ -107,7 +107,7 @@ def test_a_file_that_vanishes_or_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(documents._TEXT_READERS, ".md", (documents._read_text, 10))
     with pytest.raises(DocumentError, match="more than 10 bytes"):
         read_document(write_file(tmp_path / "a.md", "x" * 11), source="a.md")
-    monkeypatch.setattr(documents, "_MAX_DOCUMENT_CHARS", 5)
+    monkeypatch.setattr(documents, "MAX_DOCUMENT_CHARS", 5)
     with pytest.raises(DocumentError, match="at most 5"):
         read_document(write_file(tmp_path / "a.md", "x" * 9), source="a.md")
 

@@ -1,5 +1,6 @@
 """HTML, PDF and DOCX: what a person would read, and files that mean harm."""
 
+import contextlib
 import io
 import logging
 import zipfile
@@ -116,7 +117,11 @@ def test_odd_html(page, text):
     "piece", ["<!--", "<a x='", "<p>", "<div>", "<ul><li>", "<table><tr><td>", "</", "&", "<![CDATA[", "<b>x"]
 )
 def test_broken_html_takes_no_longer_than_it_is(piece):
-    assert cpu_seconds(lambda: _html(piece * 30_000)) < 10
+    def read():
+        with contextlib.suppress(DocumentError):  # too many elements in each other
+            _html(piece * 30_000)
+
+    assert cpu_seconds(read) < 10
 
 
 @pytest.mark.parametrize(

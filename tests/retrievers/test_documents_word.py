@@ -91,11 +91,11 @@ def test_hidden_and_deleted_rows_are_left_out():
 
 
 def test_spans_that_would_fill_the_memory_are_refused(monkeypatch):
-    monkeypatch.setattr(tables, "_MAX_CHARS", 1000)
+    monkeypatch.setattr(tables, "MAX_DOCUMENT_CHARS", 1000)
     document = _table([["x" * 400, ""], ["", ""], ["a", "b"]], ((0, 0), (1, 0)))
     document.tables[0].cell(1, 1).text = "y"
     assert "x" * 400 in _read(document)
-    monkeypatch.setattr(tables, "_MAX_CHARS", 500)
+    monkeypatch.setattr(tables, "MAX_DOCUMENT_CHARS", 500)
     with pytest.raises(ValueError, match="split the table"):
         _read(document)
 
