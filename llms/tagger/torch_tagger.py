@@ -24,7 +24,6 @@ from llms.tagger.tokenizer import NUM_SHAPES, TaggerTokenizer
 HEAD_NAME = "head.safetensors"  # of a kept adapter: what lies above the body, and its table of shapes
 SHAPES_KEY = "shapes"
 _MAX_TOKENS_ON_GPU = 32_768
-_LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError)
 
 
 class TorchTagger(TokenTagger):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llms.device import choose_device
 from llms.engines.adapters import Adapter
@@ -15,9 +15,6 @@ from llms.finetuning.chat.data import IGNORED, ChatExample, build_examples
 from llms.finetuning.data.conversations import Conversation
 from llms.loading import open_tokenizer
 from llms.manifest import check_chat_folder
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
