@@ -24,6 +24,7 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _BODY_TIMEOUT_S = 20.0
+_CLIENT_LEFT = 499  # as nginx logs it
 
 
 class EdgeMiddleware:
@@ -58,6 +59,8 @@ class EdgeMiddleware:
                 raise
             refusal = ProblemError(500, f"The log of the server has the reason under {request_id}.")
             await refuse(scope, refusal)(scope, receive, send_with_headers)
+        else:
+            status = status or _CLIENT_LEFT
         finally:
             milliseconds = 1000 * (time.perf_counter() - started)
             name = f"{scope['method']} {_route_name(scope)}"

@@ -1,11 +1,11 @@
-"""Server-sent events: the response, the steps of a customer-service run in it, and work that ends with its client."""
+"""Server-sent events: the response, and the steps of a customer-service run in it."""
 
 import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
@@ -25,7 +25,6 @@ _QUEUE_LENGTH = 16  # events that a slow client may be behind; then the model wa
 
 HEARTBEAT_S = 10.0  # proxies cut connections on which nothing comes for half a minute
 
-T = TypeVar("T")
 Events: TypeAlias = AsyncGenerator[bytes, None]
 _EVENT_FIELDS = {"step": ("step", "milliseconds"), "route": ("route",), "text": ("text",)}
 
@@ -67,11 +66,7 @@ class EventStream(Response):
         self._has_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send the response."""
-        with contextlib.suppress(ClientGoneError):
-            await run_while_connected(receive, self._send_all(send))
-
-    async def _send_all(self, send: Send) -> None:
+        """Send the response; where the client leaves, `TimeMiddleware` cancels it."""
         inbox: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_QUEUE_LENGTH)
         # one task goes through all events: what they hold open must be closed where it was opened
         reading = asyncio.ensure_future(self._read_into(inbox))
@@ -165,37 +160,3 @@ def named_events(
 def _show_error(error: Exception) -> bytes:
     refusal = explain_error(error)
     return encode_event(problem_document(refusal.status, refusal.detail), event="error")
-
-
-# --- clients that leave
-
-
-class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""
-
-
-async def run_while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns; where the client leaves before, the work is cancelled and waited for.
-
-    Args:
-        receive: of the request, whose body has been read.
-        work: what the client waits for.
-
-    Raises:
-        ClientGoneError: if the client left.
-    """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_wait_for_end(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGoneError
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _wait_for_end(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

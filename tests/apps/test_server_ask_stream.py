@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableLambda
 from apps.applications import Applications
 from apps.server.admission import Admission
 from apps.server.app import create_app
+from apps.server.middleware import TimeMiddleware
 from apps.server.service_run import ServiceRun
 from apps.server.streaming import EventStream, encode_event
 from chains.customer_service import ServiceReply, ServiceRequest
@@ -153,9 +154,11 @@ async def test_a_slow_client_makes_the_model_wait():
             made.append(number)
             yield encode_event(number)
 
-    is_stuck = asyncio.Event()
+    is_stuck, body = asyncio.Event(), [{"type": "http.request", "body": b"{}", "more_body": False}]
 
     async def receive():
+        if body:
+            return body.pop()
         await is_stuck.wait()
         return {"type": "http.disconnect"}
 
@@ -163,7 +166,8 @@ async def test_a_slow_client_makes_the_model_wait():
         if message["type"] == "http.response.body":
             await asyncio.sleep(60)
 
-    sending = asyncio.ensure_future(EventStream(events(), show_error=lambda _: b"")({"type": "http"}, receive, send))
+    stream = TimeMiddleware(EventStream(events(), show_error=lambda _: b""), deadline_s=600, send_timeout_s=600)
+    sending = asyncio.ensure_future(stream({"type": "http"}, receive, send))
     for _ in range(1000):  # as often as it might go on, were it not for the client
         await asyncio.sleep(0)
     is_stuck.set()

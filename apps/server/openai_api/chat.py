@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from fastapi import Request
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration
@@ -14,7 +13,7 @@ from apps.server.admission import Admission
 from apps.server.openai_api.messages import call_options, to_langchain
 from apps.server.openai_api.replies import END_OF_STREAM, ChunkWriter, completion, show_error, usage_of
 from apps.server.openai_api.schemas import ChatRequest
-from apps.server.streaming import EventStream, encode_event, run_while_connected
+from apps.server.streaming import EventStream, encode_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +35,16 @@ class ChatCompletion:
         messages = [to_langchain(message) for message in request.messages]
         return cls(request, model, messages, call_options(request, model))
 
-    async def answer(self, connection: Request, admission: Admission) -> dict[str, Any]:
+    async def answer(self, admission: Admission) -> dict[str, Any]:
         """Return the whole completion.
 
         Raises:
-            ClientGoneError: if the client left before; the model has stopped.
             TuneChainError: as the model; ProblemError, if too many calls wait.
         """
-        answers = await run_while_connected(connection.receive, self._generate(admission))
+        async with admission.slot():
+            result = await self.model.agenerate([self.messages], **self.options)
+        generations = cast("list[ChatGeneration]", result.generations[0])
+        answers = [cast("AIMessage", generation.message) for generation in generations]
         return completion(self.request.model, answers, usage_of(answers))
 
     def stream(self, admission: Admission) -> EventStream:
@@ -61,9 +62,3 @@ class ChatCompletion:
         for chunk in writer.finish():
             yield encode_event(chunk)
         yield END_OF_STREAM
-
-    async def _generate(self, admission: Admission) -> list[AIMessage]:
-        async with admission.slot():
-            result = await self.model.agenerate([self.messages], **self.options)
-        generations = cast("list[ChatGeneration]", result.generations[0])
-        return [cast("AIMessage", generation.message) for generation in generations]

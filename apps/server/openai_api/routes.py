@@ -14,9 +14,6 @@ from apps.server.openai_api.service import ServiceCompletion
 from apps.server.openai_api.turns import TurnMemory
 from apps.server.problems import ProblemError
 from apps.server.state import CurrentWorkspace, Workspace
-from apps.server.streaming import ClientGoneError
-
-_CLIENT_LEFT = 499  # nobody reads it; the log shows it, as nginx would
 
 _ERROR_FIELDS = {name: {"type": ["string", "null"]} for name in ("message", "type", "param", "code")}
 _ERROR_SCHEMA = {"type": "object", "properties": {"error": {"type": "object", "properties": _ERROR_FIELDS}}}
@@ -51,10 +48,7 @@ async def complete_chat(
         raise _no_model()
     if body.stream:
         return work.stream(workspace.admission)
-    try:
-        return await work.answer(request, workspace.admission)
-    except ClientGoneError:
-        return Response(status_code=_CLIENT_LEFT)
+    return await work.answer(workspace.admission)
 
 
 @router.post("/embeddings", summary="Turn texts into vectors")

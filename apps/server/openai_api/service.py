@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Request
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
@@ -15,7 +14,7 @@ from apps.server.openai_api.schemas import ChatRequest
 from apps.server.openai_api.turns import Line, TurnMemory
 from apps.server.problems import ProblemError
 from apps.server.service_run import ServiceRun, Step
-from apps.server.streaming import EventStream, encode_event, run_while_connected, stream_service_run
+from apps.server.streaming import EventStream, encode_event, stream_service_run
 from chains.customer_service import ServiceReply, ServiceRequest
 
 # approved and quoted answers are the same under each of these
@@ -87,14 +86,13 @@ class ServiceCompletion:
         asked = ServiceRequest(text=lines[-1][1], slots=turn.slots, open_question=turn.open_question)
         return cls(request, lines, ServiceRun.of_question(chain, asked, owner=owner), owner, memory, ignored)
 
-    async def answer(self, connection: Request, admission: Admission) -> dict[str, Any]:
+    async def answer(self, admission: Admission) -> dict[str, Any]:
         """Return the whole completion.
 
         Raises:
-            ClientGoneError: if the client left before.
             TuneChainError: as the chain; ProblemError, if too many calls wait.
         """
-        reply = await run_while_connected(connection.receive, self.run.reply(admission))
+        reply = await self.run.reply(admission)
         self._remember(reply.text, reply)
         return completion(self.request.model, [AIMessage(reply.text)], self.run.usage, self._extension(reply))
 
