@@ -67,6 +67,11 @@ class Articles:
         # reading a PDF takes a second, and an answer cites several places of it
         self._read = functools.lru_cache(maxsize=8)(self._parse)
 
+    def close(self) -> None:
+        """End the process of the parser; another article would start another one."""
+        with self._lock:
+            self._parser.close()
+
     def passage(self, citation: Citation) -> Passage:
         """Return a cited quote with its surroundings; it is marked where the article does not have it any more."""
         for document in self._documents(citation.source):

@@ -14,13 +14,11 @@ from apps.server.problems import ProblemError
 
 T = TypeVar("T")
 
+_QUEUE_IS_FULL = "All workers are busy and the queue is full; try again in a second."
+_HAS_HALF = "This key has half of all places already; wait for its answers."
 
 ASKING: ContextVar[str | None] = ContextVar("asking", default=None)
 """The owner of the request that is being answered; None without keys, when all requests are of one."""
-
-
-_QUEUE_IS_FULL = "All workers are busy and the queue is full; try again in a second."
-_HAS_HALF = "This key has half of all places already; wait for its answers."
 
 
 def _busy(detail: str) -> ProblemError:

@@ -1,13 +1,13 @@
 """Authentication and rate limiting, after the size check and before the body is read; the owner of a request."""
 
-import asyncio
 import ipaddress
 import logging
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated
 
+import anyio
+import anyio.to_thread
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -62,7 +62,6 @@ class Owner:
 
 LOCAL = Owner(name="local", role="staff")  # whoever sits at a machine whose workspace has no keys
 
-
 # other names, also those without a dot, may be made to lead here by somebody in the same network
 _OWN_NAMES = frozenset({"localhost", socket.gethostname().lower().partition(".")[0]})
 _PROXY_HEADERS = ("x-forwarded-for", "x-real-ip", "forwarded", "via")
@@ -84,7 +83,7 @@ class AccessMiddleware:
         self._app = app
         self._keys = keys
         self._limiter = limiter
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="keys")
+        self._readers = anyio.CapacityLimiter(1)  # another program may have the file locked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -106,8 +105,7 @@ class AccessMiddleware:
             ProblemError: with status 401, 403, 429 or, where the keys cannot be read, 503.
         """
         try:
-            # in a thread of its own: another program may have the file locked
-            owner = await asyncio.get_running_loop().run_in_executor(self._reader, self._find_owner, scope)
+            owner = await anyio.to_thread.run_sync(self._find_owner, scope, limiter=self._readers)
         except KeyFileError as error:  # then nothing is opened, also not as if there were no keys
             _log.error("%s", error)
             raise ProblemError(503, "The keys cannot be read; the log of the server says why.") from error
@@ -149,9 +147,9 @@ def _check_is_local(scope: Scope) -> None:
     headers = Headers(scope=scope)
     named = headers.get("host", "")
     host = named.rpartition(":")[0] if named.rpartition(":")[2].isdigit() else named
-    is_remote = _is_address(client) and not is_loopback(client)
-    # no address is a call within this process, or through a socket of its file system
-    is_our_name = is_loopback(host) or host.lower() in _OWN_NAMES or not _is_address(client)
+    is_from_network = _is_address(client)  # else a call within this process, or through a socket of its file system
+    is_remote = is_from_network and not is_loopback(client)
+    is_our_name = is_loopback(host) or host.lower() in _OWN_NAMES or not is_from_network
     is_passed_on = any(name in headers for name in _PROXY_HEADERS)  # by a proxy, whose client may be anywhere
     if not is_our_name or is_passed_on or is_remote:
         raise ProblemError(403, "Without keys only this machine is answered; `tunechain keys add` makes one.")

@@ -62,6 +62,7 @@ class Workspace:
         self._conversations: Conversations | None = None
         self._open = contextlib.ExitStack()
         self._open.callback(self.feedback.close)
+        self._open.callback(self.articles.close)
         self._building: asyncio.Task[None] | None = None
         self._taking_over: asyncio.Task[None] | None = None
         self._stopping = False

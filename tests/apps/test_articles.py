@@ -1,5 +1,8 @@
 """The passage around a citation, also where the article has become one that cannot be read."""
 
+import os
+from pathlib import Path
+
 import docx
 import pytest
 
@@ -28,3 +31,11 @@ def test_an_article_that_would_hang_the_server_shows_no_quotes(tmp_path, what):
     assert not articles.passage(citation).is_current
     (tmp_path / "b.html").write_text("Never freeze it.", encoding="utf-8")
     assert articles.passage(Citation(source="b.html", start=0, end=16, quote="Never freeze it.")).is_current
+
+
+def test_closing_the_articles_ends_the_process_that_reads_them(tmp_path):
+    parser = ParserProcess(parser="tests.retrievers.parsers:misbehave")
+    (document,) = parser.parse(b"pid", Path("a.html"), source="a.html")
+    Articles(tmp_path, parser=parser).close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(document.page_content), 0)
