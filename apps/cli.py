@@ -167,10 +167,15 @@ def classify(
     as_json: AsJson = False,
 ) -> None:
     """Label texts, with a probability each; a line that cannot be read is named and the others are labelled."""
-    from apps.console import print_classification, print_explanation, print_json
+    from apps.console import print_classification, print_explanation, print_json, print_warning
+    from apps.readers import read_text_lines
     from llms import LocalClassifier
 
-    lines, num_bad = (list(texts), 0) if texts else _usable_lines()
+    read = list(texts or read_text_lines(sys.stdin))
+    lines = [line for line in read if isinstance(line, str)]
+    for line in read:
+        if not isinstance(line, str):
+            print_warning(f"line {line.line} is left out: {line.reason}")
     classifier = LocalClassifier(model)
     for text, reply in zip(lines, classifier.batch(lines), strict=True):
         reasons = classifier.explain(text) if explain else None
@@ -180,34 +185,8 @@ def classify(
         print_classification(text, reply)
         if reasons:
             print_explanation(reasons)
-    if num_bad:
+    if len(lines) < len(read):
         raise typer.Exit(1)
-
-
-def _standard_input() -> Iterator[str]:
-    return iter(sys.stdin)
-
-
-def _usable_lines() -> tuple[list[str], int]:
-    """Return the lines of standard input that are texts; say which are not, and return how many."""
-    from apps.console import print_warning
-    from llms.errors import InputTextError
-    from llms.texts import check_text
-
-    usable: list[str] = []
-    num_bad = 0
-    for number, line in enumerate(_standard_input(), start=1):
-        text = line.rstrip("\r\n")
-        if not text.strip():
-            continue
-        try:
-            usable.append(check_text(text))
-        except InputTextError as error:
-            num_bad += 1
-            is_bytes = any("\udc80" <= character <= "\udcff" for character in text)
-            reason = "it holds bytes that are not UTF-8; convert the file first" if is_bytes else str(error)
-            print_warning(f"line {number} is left out: {reason}")
-    return usable, num_bad
 
 
 @app.command(name="import-faiss")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,10 +12,10 @@ from apps.errors import WorkspaceError
 from apps.yaml_files import read_yaml
 from chains.customer_service import KnownQuestion, TemplateBook
 from chains.monitoring import KnownSurge, Post
-from llms.errors import DataFileError, TuneChainError
+from llms.errors import DataFileError, InputTextError, TuneChainError
 from llms.field_errors import describe_errors
 from llms.finetuning.data import RejectedRow, Row, check_values, is_missing_word, read_table, refuse_bad_file
-from llms.texts import parse_record
+from llms.texts import check_text, has_raw_bytes, parse_record
 from retrievers import Event, Item, ItemCatalogue
 
 T = TypeVar("T", bound=BaseModel)
@@ -92,7 +92,7 @@ def read_posts(path: Path) -> tuple[list[Post], list[RejectedRow]]:
     return [post for _, post in posts], _in_order(table.rejected, rejected)
 
 
-def read_post_lines(stream: TextIO) -> Iterator[Post | RejectedRow]:
+def read_post_lines(stream: Iterable[str]) -> Iterator[Post | RejectedRow]:
     """Yield a post, or why there is none, for each line of a live stream of JSON objects."""
     for number, text in enumerate(stream, start=1):
         line = text.removeprefix("\ufeff")  # some shells put a byte-order mark before what they pipe
@@ -110,6 +110,20 @@ def read_post_lines(stream: TextIO) -> Iterator[Post | RejectedRow]:
             yield Post.model_validate(_only(record.value, Post))
         except ValidationError as error:
             yield RejectedRow(number, describe_errors(error, show_values=True))
+
+
+def read_text_lines(stream: Iterable[str]) -> Iterator[str | RejectedRow]:
+    """Yield the text, or why there is none, of each line of a stream that is not blank."""
+    for number, line in enumerate(stream, start=1):
+        text = line.rstrip("\r\n")
+        if not text.strip():
+            continue
+        try:
+            yield check_text(text)
+        except InputTextError as error:
+            has_bytes = has_raw_bytes(text)
+            reason = "it holds bytes that are not UTF-8; convert the file first" if has_bytes else str(error)
+            yield RejectedRow(number, reason)
 
 
 def read_known_surges(path: Path) -> list[KnownSurge]:

@@ -7,7 +7,7 @@ from llms.lazy_names import lazy_names
 if TYPE_CHECKING:
     from llms.texts.checks import MAX_TEXT_CHARS, check_text
     from llms.texts.csv_table import CsvRow, CsvTable, guarded_row
-    from llms.texts.decoding import decode_rows, decode_text
+    from llms.texts.decoding import decode_rows, decode_text, has_raw_bytes
     from llms.texts.folding import fold_text
     from llms.texts.ids import Id, fold_id
     from llms.texts.records import JsonRecord, json_records, parse_record
@@ -32,6 +32,7 @@ __all__ = [
     "fold_id",
     "fold_text",
     "guarded_row",
+    "has_raw_bytes",
     "is_chinese",
     "is_han",
     "json_records",
@@ -48,7 +49,7 @@ __getattr__ = lazy_names(
     {
         "checks": ["MAX_TEXT_CHARS", "check_text"],
         "csv_table": ["CsvRow", "CsvTable", "guarded_row"],
-        "decoding": ["decode_rows", "decode_text"],
+        "decoding": ["decode_rows", "decode_text", "has_raw_bytes"],
         "folding": ["fold_text"],
         "ids": ["Id", "fold_id"],
         "records": ["JsonRecord", "json_records", "parse_record"],

@@ -60,6 +60,16 @@ def decode_rows(raw: bytes) -> tuple[str, str]:
     return _decode(raw, "utf-8", errors="surrogateescape")
 
 
+def has_raw_bytes(text: str) -> bool:
+    r"""Return whether a text holds bytes that were not decoded, as `decode_rows` and Python's own streams keep them.
+
+    Example:
+        >>> has_raw_bytes("bad \udcff"), has_raw_bytes("half \ud800")
+        (True, False)
+    """
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
 def _decode(raw: bytes, charset: str, *, errors: str) -> tuple[str, str]:
     marked = next((codec for mark, codec in _MARKS if raw.startswith(mark)), None)
     codec = marked or charset

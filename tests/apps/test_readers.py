@@ -16,6 +16,7 @@ from apps.readers import (
     read_post_lines,
     read_posts,
     read_templates,
+    read_text_lines,
 )
 from chains.monitoring import Post
 from llms.errors import DataFileError
@@ -227,6 +228,17 @@ def test_a_byte_order_mark_before_a_stream_is_skipped():
 def test_every_line_of_a_stream_is_a_post_or_set_aside(lines):
     found = list(read_post_lines(io.StringIO("\n".join(lines), newline="\n")))
     assert len(found) == sum(bool(line.strip()) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [("bad \udcff byte", "bytes that are not UTF-8"), ("nul \0 here", "NUL"), ("half \ud83d", "surrogate")],
+)
+def test_a_line_that_is_no_text_is_named_and_the_others_are_read(bad, reason):
+    first, found, last = read_text_lines(["where is my parcel\n", "\n", f"{bad}\r\n", "退货"])
+    assert (first, last) == ("where is my parcel", "退货")
+    assert found.line == 3
+    assert reason in found.reason
 
 
 def test_templates_are_read_with_their_slots(write):

@@ -8,7 +8,7 @@ from typing import Any
 from llms.errors import DataFileError, InputTextError, TextEncodingError
 from llms.texts.checks import check_text
 from llms.texts.csv_table import CsvTable
-from llms.texts.decoding import decode_rows
+from llms.texts.decoding import decode_rows, has_raw_bytes
 from llms.texts.records import json_records
 
 MAX_CELL_CHARS = 20_000
@@ -112,13 +112,9 @@ def check_values(values: Mapping[str, Any], columns: Sequence[str]) -> str | Non
         try:
             check_text(value, max_chars=MAX_CELL_CHARS)
         except InputTextError as error:
-            is_escaped = _has_escaped_byte(value[:MAX_CELL_CHARS])
-            return f"{name}: bytes that are not UTF-8" if is_escaped else f"{name}: {error}"
+            has_bytes = has_raw_bytes(value[:MAX_CELL_CHARS])
+            return f"{name}: bytes that are not UTF-8" if has_bytes else f"{name}: {error}"
     return None
-
-
-def _has_escaped_byte(text: str) -> bool:
-    return any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def refuse_bad_file(
@@ -207,7 +203,7 @@ def _refuse_missing_column(path: Path, header: Sequence[str], columns: Sequence[
 def _csv_records(path: Path, text: str, columns: Sequence[str], encoding_problem: str) -> Iterator[_Record]:
     try:
         table = CsvTable(text)
-        if encoding_problem and any(map(_has_escaped_byte, table.header)):
+        if encoding_problem and any(map(has_raw_bytes, table.header)):
             raise DataFileError(encoding_problem)
     except DataFileError as error:
         msg = f"{path} {error}"
