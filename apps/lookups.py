@@ -19,8 +19,8 @@ def read_lookups(folder: Path) -> list[BaseTool]:
 
     The column `text` is what the tool returns, the others are what it is asked with. With a column `owner`, a row is
     found for the owner of the question only, by the name that the key has; a question without an owner, as in the
-    terminal, finds all. Capital letters, spaces,
-    signs and forms of characters make no difference: "vt ２０４９１８" finds the row of "VT-204918".
+    terminal, finds all. Capital letters, spaces, signs and forms of characters make no difference: "vt ２０４９１８"
+    finds the row of "VT-204918".
 
     Raises:
         WorkspaceError: if a table has no column `text`, or none beside it, or two rows for one question.

@@ -29,6 +29,7 @@ STARTER_NAME = "starter"
 _PREFIX = "TUNECHAIN_"
 _WORKSPACE_VARIABLE = f"{_PREFIX}WORKSPACE"
 _OTHER_VARIABLES = frozenset({f"{_PREFIX}DATA"})  # read by tests and benchmarks: the folder of public data sets
+_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 
 
 class _Section(BaseModel):
@@ -265,9 +266,6 @@ def _refuse_unknown_variables() -> None:
             known = ", ".join(sorted(Settings.model_fields))
             msg = f"the environment variable {name} names no setting; after {_PREFIX} comes one of: {known}"
             raise SettingsError(msg)
-
-
-_TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
 
 
 def hold_back_tracing(settings: Settings) -> str | None:

@@ -1,5 +1,7 @@
 """Numbers of a watched stream: what was counted and what was set aside, told while it runs and at its end."""
 
+from collections import Counter
+
 from chains.monitoring import MonitoringReport
 
 _MIN_LATE = 20  # posts, before "most" means something
@@ -17,23 +19,22 @@ class StreamTally:
     """
 
     def __init__(self) -> None:
-        self._total = MonitoringReport()
-        self._counted = 0
+        self._total: Counter[str] = Counter()
         self._has_warned = False
         self.has_begun = False
 
     def add(self, report: MonitoringReport) -> list[str]:
         """Take a report in, and return what should be said now."""
         self.has_begun = True
-        before, late, future = self._total, self._total.late + report.late, self._total.future + report.future
-        self._counted += len(report.readings)
-        self._total = MonitoringReport(late=late, future=future, duplicates=before.duplicates + report.duplicates)
+        before, counted = self._total.copy(), len(report.readings)
+        self._total.update(counted=counted, late=report.late, future=report.future, repeated=report.duplicates)
+        late, future = self._total["late"], self._total["future"]
         said = []
-        if _gains_digit(before.late, late):
+        if _gains_digit(before["late"], late):
             said.append(f"late so far: {late} (a post more than the allowed lateness behind the stream is not counted)")
-        if _gains_digit(before.future, future):
+        if _gains_digit(before["future"], future):
             said.append(f"dated in the future so far: {future} (such a post is not counted)")
-        if not self._has_warned and late >= _MIN_LATE and late > self._counted:
+        if not self._has_warned and late >= _MIN_LATE and late > self._total["counted"]:
             self._has_warned = True
             said.append("most posts are late: does the clock of a source run ahead, or is the stream not in order?")
         return said
@@ -41,10 +42,9 @@ class StreamTally:
     def summary(self) -> str:
         """Return all numbers in one line."""
         total = self._total
-        read = self._counted + total.late + total.future + total.duplicates
         return (
-            f"read {read} posts: {self._counted} counted, {total.late} late, {total.future} dated in the future, "
-            f"{total.duplicates} repeated"
+            f"read {total.total()} posts: {total['counted']} counted, {total['late']} late, "
+            f"{total['future']} dated in the future, {total['repeated']} repeated"
         )
 
 

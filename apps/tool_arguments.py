@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.applications import ClassifierName
-from apps.server.schemas import MAX_MESSAGE_CHARS, Id, WirePost
+from apps.server.schemas import MAX_MESSAGE_CHARS, WireId, WirePost
 
 _ShortText = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
 _SlotValue = Annotated[str, Field(min_length=1, max_length=200)]
@@ -42,9 +42,11 @@ class AlertsArguments(_Arguments):
 class RecommendArguments(_Arguments):
     """Whom to recommend to."""
 
-    user: Id = Field(description="Id of the user; an unknown one gets what is popular and new.")
+    user: WireId = Field(description="Id of the user; an unknown one gets what is popular and new.")
     k: int = Field(default=5, ge=1, le=20, description="Length of the list.")
-    exclude: tuple[Id, ...] = Field(default=(), max_length=100, description="Item ids that must not be in the list.")
+    exclude: tuple[WireId, ...] = Field(
+        default=(), max_length=100, description="Item ids that must not be in the list."
+    )
     max_price: float | None = Field(
         default=None, ge=0.0, allow_inf_nan=False, description="Only items at most so dear."
     )

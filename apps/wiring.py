@@ -53,8 +53,7 @@ from chains.monitoring import (
     MonitoringReport,
     MonitoringRequest,
     build_monitoring_chain,
-    find_negative,
-    find_positive,
+    find_sentiment,
 )
 from chains.recommendation import (
     FeatureOptions,
@@ -264,7 +263,7 @@ def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels
     Raises:
         WorkspaceError: if it has no such label.
     """
-    found = name or (find_negative if meaning == "negative" else find_positive)(labels)
+    found = name or find_sentiment(meaning, labels)
     if found in labels or (meaning == "positive" and not name):
         return found or meaning
     known = ", ".join(repr(label) for label in labels)

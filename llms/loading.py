@@ -27,6 +27,8 @@ _DEFAULT_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb
 # what decides a model's answers: weights, tokenizer, and settings such as prompts and lengths
 _MODEL_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
 _REPORT_NAME = "report.json"  # says how a model did, and decides nothing
+# what a call of transformers' or sentence-transformers' `from_pretrained` and the like needs for a folder here
+FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 
 
@@ -192,10 +194,6 @@ def quiet_loading(*more_loggers: str) -> Iterator[None]:
                 logger.setLevel(level)
             if had_progress_bar:
                 transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-# what a call of transformers' or sentence-transformers' `from_pretrained` and the like needs for a folder here
-FROM_FOLDER: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 @contextlib.contextmanager

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from apps.applications import ClassifierName
 from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
-from llms.texts import fold_id
+from llms.texts import Id
 from retrievers import Event
 
 MAX_MESSAGE_CHARS = 4_000
@@ -26,7 +26,7 @@ def _check_year(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_check_year)]
-Id = Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(fold_id)]
+WireId = Annotated[Id, Field(max_length=200)]
 
 
 def wire_config(example: dict[str, Any]) -> ConfigDict:
@@ -60,7 +60,7 @@ class WirePost(Post):
         {"id": "p1", "source": "forum", "text": "The app is down again", "time": "2026-03-02T09:30:00+01:00"}
     )
 
-    id: Id = Field(description="The same post always has the same id; repeats are dropped.")
+    id: WireId = Field(description="The same post always has the same id; repeats are dropped.")
     source: str = Field(max_length=200, description="Where it was published.")
     text: str = Field(max_length=MAX_TEXT_CHARS)
     time: Moment = Field(description="When it was published; a time without zone is refused.")
@@ -136,8 +136,8 @@ class WireEvent(Event):
 
     model_config = wire_config({"user": "u558", "item": "i001", "event": "click", "time": "2026-03-02T09:30:00+01:00"})
 
-    user: Id
-    item: Id
+    user: WireId
+    item: WireId
     time: Moment
 
 
@@ -146,11 +146,13 @@ class RecommendRequest(RecommendationRequest):
 
     model_config = wire_config({"user": "u558", "k": 5, "max_price": 200.0})
 
-    user: Id = Field(description="May be unknown: then the list is for a newcomer.")
+    user: WireId = Field(description="May be unknown: then the list is for a newcomer.")
     events: tuple[WireEvent, ...] = Field(
         default=(), max_length=200, description="What the user just did; changes this list at once, without training."
     )
-    exclude: tuple[Id, ...] = Field(default=(), max_length=1000, description="Item ids that must not be recommended.")
+    exclude: tuple[WireId, ...] = Field(
+        default=(), max_length=1000, description="Item ids that must not be recommended."
+    )
 
 
 class ScenarioHealth(BaseModel):

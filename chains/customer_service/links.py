@@ -18,7 +18,7 @@ _SCHEMES = (
     "javascript|data|vbscript|file|blob|mailto|tel|sms|smsto|callto|facetime|sip|xmpp|skype|whatsapp|tg|weixin|alipays?|"
     "intent|market|magnet|ftp|sftp|ssh|ldap|ms-[a-z-]+|about|view-source"
 )
-_AS_BROWSERS_READ = str.maketrans({"\\": "/", "。": ".", "｡": ".", "．": "."})
+_AS_BROWSERS_READ = str.maketrans({"\\": "/", "。": "."})
 # a scheme, an address of mail, or a host that a page would turn into a link
 _LINK = re.compile(
     rf"(?:[a-z][a-z0-9+.-]*:)?//(?P<after_slashes>[^\s/?#)\]>\"']*)"

@@ -21,6 +21,7 @@ from chains.customer_service.messages import (
 )
 from chains.customer_service.schema import ServiceReply
 from chains.errors import ConversationStorageError
+from llms.field_errors import describe_fault, field_of
 
 _Stored = TypeVar("_Stored", bound=BaseModel)
 
@@ -122,11 +123,10 @@ def _read(kind: type[_Stored], item: SearchItem | Item) -> _Stored:
     try:
         return kind.model_validate(item.value)
     except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(map(str, fault["loc"]))
+        fault = error.errors(include_url=False)[0]
         msg = (
-            f"a stored {kind.__name__} cannot be read (field {place!r}: {fault['msg']}); if a later version wrote it, "
-            "use that one, or restore the file from before"
+            f"a stored {kind.__name__} cannot be read (field {field_of(fault)!r}: {describe_fault(fault)}); if a later "
+            "version wrote it, use that one, or restore the file from before"
         )
         raise ConversationStorageError(msg) from error
 

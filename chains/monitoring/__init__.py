@@ -7,7 +7,7 @@ sending an alert and keeping the stream's position are for the application.
 
 from chains.monitoring.chain import build_monitoring_chain
 from chains.monitoring.evaluation import AlertScores, KnownSurge, score_alerts
-from chains.monitoring.labels import find_negative, find_positive
+from chains.monitoring.labels import find_sentiment
 from chains.monitoring.monitor import Admitted, OpinionMonitor, Progress
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import (
@@ -39,7 +39,6 @@ __all__ = [
     "Trend",
     "TrendPoint",
     "build_monitoring_chain",
-    "find_negative",
-    "find_positive",
+    "find_sentiment",
     "score_alerts",
 ]

@@ -20,7 +20,7 @@ _TAGS = ("tool_call", "tools", "function_call", "|python_tag|")  # also of other
 _FENCE = re.compile(rf"(?:```[\w -]*\n|<(?P<tag>{'|'.join(map(re.escape, _TAGS))})>)\s*")
 _FENCE_BEGINNING = re.compile(r"`{1,2}|```[\w -]*\n?\s*")
 _TAG_BEGINNINGS = {f"<{tag}>"[:size] for tag in _TAGS for size in range(1, len(tag) + 3)}
-_CALL_KEYS = ("name", "function", "tool", "tool_name", "arguments", "parameters", "args", "type", "tool_calls", "id")
+_FIRST_KEYS = ("name", "function", "tool", "tool_name", "arguments", "parameters", "args", "type", "tool_calls", "id")
 _NAME_KEYS = ("name", "tool", "tool_name", "function")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 _FIRST_KEY = re.compile(r'[\[\s]*\{\s*"([^"\\]*)"')
@@ -150,7 +150,7 @@ class UntaggedCallReader:
     def _read_json(self, body: str, *, is_end: bool) -> tuple[list[UntaggedCall], int] | None:
         first = _FIRST_KEY.match(body)
         named = _FIRST_NAME.match(body)
-        if (first and first[1] not in _CALL_KEYS) or (named and named[1] not in self._names):
+        if (first and first[1] not in _FIRST_KEYS) or (named and named[1] not in self._names):
             return [], 0
         try:
             value, size = _DECODER.raw_decode(body)
