@@ -206,13 +206,9 @@ def parse_file(raw: bytes, path: Path, *, source: str) -> list[Document]:
         raise DocumentError(msg) from error
 
 
-def _check_filled(is_filled: bool, reason: str) -> None:  # noqa: FBT001
-    if not is_filled:
-        raise NoTextError(reason)
-
-
 def _text_document(extract: Extract, path: Path, source: str) -> Document:
-    _check_filled(bool(extract.text.strip()), extract.why_empty or "is empty; delete it, or put text into it")
+    if not extract.text.strip():
+        raise NoTextError(extract.why_empty or "is empty; delete it, or put text into it")
     check_text(extract.text, max_chars=MAX_DOCUMENT_CHARS)
     title = first_heading(extract.text) or extract.title or path.stem
     metadata: dict[str, object] = {"source": source, "title": title[:_MAX_TITLE_CHARS]}
@@ -223,7 +219,9 @@ def _text_document(extract: Extract, path: Path, source: str) -> Document:
 
 def _row_documents(rows: Iterator[tuple[int, Row]], path: Path, source: str) -> list[Document]:
     found = [_row_document(row, number, path, source) for number, row in itertools.islice(rows, _MAX_ROWS)]
-    _check_filled(bool(found), "has no rows; delete it, or put text into it")
+    if not found:
+        msg = "has no rows; delete it, or put text into it"
+        raise NoTextError(msg)
     if next(rows, None) is not None:
         msg = f"has more than {_MAX_ROWS:,} rows, which is all that is read of a file; split it"
         raise DocumentError(msg)

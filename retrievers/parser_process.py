@@ -114,7 +114,7 @@ class ParserProcess:
         try:
             for part in (json.dumps(head).encode(), raw):
                 send(_pipe(process.stdin).fileno(), part)
-            reply = _Answers(_pipe(process.stdout), self._limits.wall_s).read(max_bytes=self._limits.reply_bytes)
+            reply = _read_answer(_pipe(process.stdout), self._limits)
         except (BrokenPipeError, EOFError) as error:
             raise self._why_ended(_exit_status(process), cpu_s) from error
         answer: Mapping[str, Any] = json.loads(reply)
@@ -164,29 +164,23 @@ class _OverLimitError(Exception):
         self.may_be_of_others = may_be_of_others
 
 
-class _Answers:
-    """What a process answers, waited for until a time."""
+def _read_answer(pipe: IO[bytes], limits: ParserLimits) -> bytes:
+    """Return what a process answers, if it does so in time and in few words enough."""
+    deadline = time.monotonic() + limits.wall_s
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
 
-    def __init__(self, pipe: IO[bytes], wall_s: float) -> None:
-        self._pipe = pipe
-        self._wall_s = wall_s
-        self._deadline = time.monotonic() + wall_s
+        def read_some(size: int) -> bytes:
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                msg = f"took longer than {limits.wall_s:g} seconds to read"
+                raise _OverLimitError(msg)
+            return os.read(pipe.fileno(), size)
 
-    def read(self, *, max_bytes: int) -> bytes:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._pipe, selectors.EVENT_READ)
-
-            def read_some(size: int) -> bytes:
-                if not selector.select(max(self._deadline - time.monotonic(), 0)):
-                    msg = f"took longer than {self._wall_s:g} seconds to read"
-                    raise _OverLimitError(msg)
-                return os.read(self._pipe.fileno(), size)
-
-            reply = receive(read_some, max_bytes=max_bytes)
-        if reply is None:
-            msg = f"holds more than {max_bytes / _MEGABYTE:,.0f} MB of text"
-            raise _OverLimitError(msg)
-        return reply
+        reply = receive(read_some, max_bytes=limits.reply_bytes)
+    if reply is None:
+        msg = f"holds more than {limits.reply_bytes / _MEGABYTE:,.0f} MB of text"
+        raise _OverLimitError(msg)
+    return reply
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -143,7 +143,7 @@ def test_every_model_library_loads_from_a_folder_without_network_and_without_its
     bare = [
         f"{path.relative_to(REPOSITORY)}:{node.lineno}"
         for path in _sources("llms")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.Call) and _is_auto_class(node.func) and not _says_from_folder(node)
     ]
     assert not bare, "pass **FROM_FOLDER"

@@ -8,12 +8,11 @@ from retrievers.readers.archive import has_pictures, open_archive, refusing_dama
 from retrievers.readers.extract import PICTURES_ONLY, Extract, TextBlocks
 from retrievers.readers.inline import InlineText, Level
 from retrievers.readers.tables import Row, Span, add_table
-from retrievers.readers.word_numbering import WordNumbering
+from retrievers.readers.word_numbering import NUM_LEVELS, WordNumbering
 from retrievers.readers.word_runs import BOX, FALLBACK, NOT_TEXT, ParagraphReader, settle_checkboxes
 from retrievers.readers.word_styles import TITLE, ListPlace, WordStyles, heading_rank
 from retrievers.readers.word_xml import WORD, attribute, child, switch, value
 
-_NUM_LEVELS = 9
 _MAX_COLUMNS = 1_000  # of a spanned cell; Word itself has 63
 
 
@@ -155,7 +154,7 @@ class _DocumentWriter:
         if list_id in ("", "0") or (not has_text and self._paragraphs.is_gone(paragraph)):  # 0: out of its style's list
             return "", 0
         depth = int(place.level) if place.level else self._numbering.level_of_style(list_id, style_id)
-        depth = min(depth, _NUM_LEVELS - 1)
+        depth = min(depth, NUM_LEVELS - 1)
         return self._numbering.count(list_id, depth), depth
 
     def _heading_level(self, paragraph: Any) -> int:

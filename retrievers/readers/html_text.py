@@ -312,7 +312,7 @@ class _TextTarget:
         elif tag == "img":
             self._add_label(tag, attributes)
         elif attributes.get("role") in ("checkbox", "radio", "switch") and "aria-checked" in attributes:
-            self._line.add(f"{_tick(attributes['aria-checked'] == 'true')} ")
+            self._line.add(f"{_tick(is_ticked=attributes['aria-checked'] == 'true')} ")
         else:
             return tag in _RUBY_PARTS
         return True
@@ -320,7 +320,7 @@ class _TextTarget:
     def _add_input(self, attributes: Mapping[str, str]) -> None:
         kind = attributes.get("type", "").lower()
         if kind in ("checkbox", "radio"):
-            self._line.add(f"{_tick('checked' in attributes)} ")
+            self._line.add(f"{_tick(is_ticked='checked' in attributes)} ")
         elif kind == "image":
             self._add_label("img", attributes)
 
@@ -443,11 +443,7 @@ class _TextTarget:
             self.blocks.add(text)
 
     def _take_line(self) -> str:
-        text = self._line.take()
-        if self._num_pre or not text:
-            return text
-        lines = (" ".join(line.split()) for line in text.split("\n"))
-        return "\n".join(line for line in lines if line)
+        return self._line.take() if self._num_pre else self._line.take_lines()
 
 
 def _is_hidden(tag: str, attributes: Mapping[str, str]) -> bool:
@@ -474,5 +470,5 @@ def _integer(text: str, default: int) -> int:
     return int(found.group(1)) if found else default
 
 
-def _tick(is_ticked: bool) -> str:  # noqa: FBT001
+def _tick(*, is_ticked: bool) -> str:
     return TICKED if is_ticked else UNTICKED

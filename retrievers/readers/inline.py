@@ -66,6 +66,11 @@ class InlineText:
         self._pieces.clear()
         return "".join(parts)
 
+    def take_lines(self) -> str:
+        """Return everything added so far with single spaces, without empty lines, and begin anew."""
+        lines = (" ".join(line.split()) for line in self.take().split("\n"))
+        return "\n".join(line for line in lines if line)
+
     def take_from(self, place: int) -> str:
         """Return what was added behind the first `place` pieces, and take it out."""
         taken = InlineText(self._pieces[place:])

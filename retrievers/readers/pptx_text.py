@@ -170,8 +170,7 @@ def _paragraph_text(paragraph: Any) -> str:
             properties = run.find(f"{_DRAWING}rPr")
             if properties is None or properties.get("strike", "noStrike") == "noStrike":
                 text.add(run.findtext(f"{_DRAWING}t") or "", _level(properties))
-    lines = (" ".join(line.split()) for line in text.take().split("\n"))
-    return "\n".join(line for line in lines if line)
+    return text.take_lines()
 
 
 def _level(properties: Any) -> Level:

@@ -9,13 +9,13 @@ from retrievers.readers.numerals import numeral
 from retrievers.readers.word_xml import WORD, attribute, child, value
 
 _PLACE = re.compile(r"%([1-9])")
-_NUM_LEVELS = 9
+NUM_LEVELS = 9
 _MAX_PATTERN_CHARS = 255  # each item repeats the pattern
 _MAX_DIGITS = 20
 _MAX_NUMBER = 2**31 - 1  # as in Word; else each item could show thousands of digits
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Level:
     """How one level of a list counts."""
 
@@ -39,7 +39,7 @@ class _Definition:
     levels: Mapping[int, _Level]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _List:
     """A numbering of a document; several may count on with each other."""
 
@@ -98,7 +98,7 @@ class WordNumbering:
             self._counts[key] += 1
         else:
             self._counts[key] = numbering.start_overrides.get(depth, level.start)
-        for deeper in range(depth + 1, _NUM_LEVELS):
+        for deeper in range(depth + 1, NUM_LEVELS):
             restart_below = numbering.levels.get(deeper, _Level()).restart_below
             if restart_below is None or depth < restart_below:
                 self._counts.pop((numbering.counted_with, deeper), None)
@@ -161,4 +161,4 @@ def _read_level(element: Any) -> _Level:
 
 def _depth(element: Any) -> int:
     depth = attribute(element, "ilvl")
-    return min(int(depth), _NUM_LEVELS - 1) if depth.isdecimal() else 0
+    return min(int(depth), NUM_LEVELS - 1) if depth.isdecimal() else 0

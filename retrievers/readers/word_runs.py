@@ -32,8 +32,7 @@ class ParagraphReader:
         """Return the text of a paragraph without that of its text boxes; line breaks stay."""
         found = InlineText()
         self._walk(paragraph, found, self._styles.look(value(child(paragraph, "pPr"), "pStyle")))
-        lines = (" ".join(line.split()) for line in found.take().split("\n"))
-        return "\n".join(line for line in lines if line)
+        return found.take_lines()
 
     def is_gone(self, paragraph: Any) -> bool:
         """Return whether the end of a paragraph is deleted or hidden: without text, nothing of it is left."""

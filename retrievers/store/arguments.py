@@ -34,14 +34,13 @@ def checked_rows(
         VectorError: for metadata that is no JSON, and if there is not one of each per text.
     """
     checked = [check_text(text, max_chars=_MAX_TEXT_CHARS) for text in texts]
-    given = list(ids or [None] * len(checked))
-    metadata = [
-        _checked_metadata(entry, number, given[number - 1] if number <= len(given) else None)
-        for number, entry in enumerate(metadatas or [{}] * len(checked), start=1)
-    ]
-    if not len(checked) == len(metadata) == len(given):
-        msg = f"got {len(checked)} texts, {len(metadata)} metadata and {len(given)} ids; give one per text"
+    given, entries = list(ids or [None] * len(checked)), list(metadatas or [{}] * len(checked))
+    if not len(checked) == len(entries) == len(given):
+        msg = f"got {len(checked)} texts, {len(entries)} metadata and {len(given)} ids; give one per text"
         raise VectorError(msg)
+    metadata = [
+        _checked_metadata(entry, number, id_) for number, (entry, id_) in enumerate(zip(entries, given, strict=True), 1)
+    ]
     new_ids = [
         check_text(id_) if id_ else _content_id(text, entry)
         for id_, text, entry in zip(given, checked, metadata, strict=True)

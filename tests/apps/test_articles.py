@@ -9,14 +9,14 @@ import pytest
 from apps.articles import Articles
 from chains.customer_service import Citation
 from retrievers import ParserLimits, ParserProcess
-from tests.retrievers.files import save_docx
+from tests.retrievers.files import saved_bytes
 
 
 @pytest.mark.parametrize("name", ["a.docx", "a.html", "a.md"])
 def test_a_quote_is_shown_with_what_stands_around_it(tmp_path, name):
     document = docx.Document()
     document.add_paragraph("Keep it dry. Never freeze it.")
-    raw = save_docx(document) if name == "a.docx" else b"Keep it dry. Never freeze it."
+    raw = saved_bytes(document) if name == "a.docx" else b"Keep it dry. Never freeze it."
     (tmp_path / name).write_bytes(raw)
     passage = Articles(tmp_path).passage(Citation(source=name, start=13, end=29, quote="Never freeze it."))
     assert (passage.before, passage.quote, passage.is_current) == ("Keep it dry. ", "Never freeze it.", True)

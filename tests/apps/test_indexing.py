@@ -29,7 +29,7 @@ from retrievers.documents import parse_file
 from retrievers.errors import DocumentError
 from retrievers.items import Item
 from tests.apps.workspaces import write_workspace
-from tests.retrievers.files import make_pdf, save_docx
+from tests.retrievers.files import make_pdf, saved_bytes
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -228,7 +228,7 @@ def _scan():
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
     document.add_picture(buffer)
-    return save_docx(document)
+    return saved_bytes(document)
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def _join_objects(objects):
     return raw + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode("latin-1")
 
 
-def save_docx(document):
-    """The bytes of a document of python-docx."""
+def saved_bytes(document):
+    """The bytes of a document of python-docx, openpyxl or python-pptx."""
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()
@@ -83,7 +83,7 @@ def make_docx():
         f"<w:sdt {nsdecls('w')}><w:sdtContent><w:p><w:r><w:t>In a control.</w:t></w:r></w:p></w:sdtContent></w:sdt>"
     )
     document.element.body.insert(len(document.element.body) - 1, parse_xml(wrapped))
-    return save_docx(document)
+    return saved_bytes(document)
 
 
 def repack(raw, name, content):

@@ -8,7 +8,7 @@ import openpyxl
 import pptx
 from docx.oxml.ns import nsdecls
 
-from tests.retrievers.files import make_docx, repack, save_docx
+from tests.retrievers.files import make_docx, repack, saved_bytes
 
 _WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -165,7 +165,7 @@ def workbook():
     """A workbook with one cell."""
     book = openpyxl.Workbook()
     book.active.append(["x"])
-    return save_docx(book)
+    return saved_bytes(book)
 
 
 def shared_text(text, number):
@@ -187,7 +187,7 @@ def presentation(*, paragraphs="", rows=0, repeated=1):
     slide.shapes.title.text = "Title"
     slide.shapes.add_textbox(0, 0, 1, 1).text_frame.text = "TEXT"
     slide.shapes.add_table(2, 2, 0, 0, 1, 1)
-    raw = save_docx(slides)
+    raw = saved_bytes(slides)
     part = zipfile.ZipFile(io.BytesIO(raw)).read("ppt/slides/slide1.xml").decode()
     if paragraphs:
         start, end = part.index("<a:p>", part.index("txBox=")), part.index("TEXT</a:t></a:r></a:p>") + 22

@@ -17,7 +17,7 @@ from retrievers.readers import archive
 from retrievers.readers.html_text import read_html
 from retrievers.readers.pdf_text import join_lines
 from tests.fuzzing import rounds
-from tests.retrievers.files import make_docx, make_pdf, repack, save_docx, write_file
+from tests.retrievers.files import make_docx, make_pdf, repack, saved_bytes, write_file
 from tests.waiting import cpu_seconds
 
 
@@ -308,7 +308,7 @@ def test_text_boxes_frames_and_inner_tables_are_read_once(tmp_path):
         "</mc:AlternateContent></w:r>"
     )
     document.add_paragraph("before")._p.append(parse_xml(box.format(nsdecls("w"))))
-    text = _read(tmp_path, "a.docx", save_docx(document)).page_content
+    text = _read(tmp_path, "a.docx", saved_bytes(document)).page_content
     assert text == "framed\n\n| a | inner |\n| --- | --- |\n\nbefore\n\n框"
 
 

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import io
-import zipfile
 
 import openpyxl
 import pptx
@@ -16,17 +15,9 @@ from retrievers.errors import DocumentError, NoTextError
 from retrievers.readers import archive, xlsx_text
 from retrievers.readers.pptx_text import read_pptx
 from retrievers.readers.xlsx_text import read_xlsx
-from tests.retrievers.files import repack, write_file
+from tests.retrievers.files import repack, saved_bytes, write_file
+from tests.retrievers.hostile import shared_text, sheet
 from tests.waiting import cpu_seconds
-
-_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-_SHEET = f'<worksheet xmlns="{_MAIN}"><sheetData>{{}}</sheetData>{{}}</worksheet>'
-
-
-def _saved(document):
-    buffer = io.BytesIO()
-    document.save(buffer)
-    return buffer.getvalue()
 
 
 def _workbook(*rows, title="Prices"):
@@ -43,29 +34,12 @@ def _table(raw):
     return [line for line in lines if line and not line.startswith("| ---")]
 
 
-def _sheet(rows, behind=""):
-    """A workbook whose sheet is this XML."""
-    return repack(_saved(_workbook(["x"])), "xl/worksheets/sheet1.xml", _SHEET.format(rows, behind))
-
-
-def _long_text_in_many_cells():
-    raw = _sheet("".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(1, 2000)))
-    kinds = zipfile.ZipFile(io.BytesIO(raw)).read("[Content_Types].xml").decode()
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
-    part = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'
-    buffer = io.BytesIO(repack(raw, "[Content_Types].xml", kinds.replace("</Types>", part)))
-    with zipfile.ZipFile(buffer, "a") as parts:
-        text = f'<sst xmlns="{_MAIN}"><si><t>{"x" * 100_000}</t></si></sst>'
-        parts.writestr("xl/sharedStrings.xml", text)
-    return buffer.getvalue()
-
-
 def test_each_sheet_is_a_table_below_its_name():
     workbook = _workbook(["国家", "5 公斤"], ["德国", 4.9], title="运费")
     workbook.create_sheet("Empty")
     workbook.create_sheet("Days").append(["To", "days"])
     workbook["Days"].append(["AT", 3])
-    text = read_xlsx(_saved(workbook)).text
+    text = read_xlsx(saved_bytes(workbook)).text
     assert text == (
         "## 运费\n\n| 国家 | 5 公斤 |\n| --- | --- |\n| 德国 | 4.9 |\n\n"
         "## Days\n\n| To | days |\n| --- | --- |\n| AT | 3 |"
@@ -78,7 +52,7 @@ def test_merged_cells_are_repeated_and_a_title_stands_above_its_table():
     )
     workbook.active.merge_cells("A3:A4")
     workbook.active.merge_cells("B3:C3")
-    assert _table(_saved(workbook)) == [
+    assert _table(saved_bytes(workbook)) == [
         "Prices 2026",
         "| To | Standard 5 kg | Standard 20 kg | Express 20 kg |",
         "| AT | 7 | 14 | 29 |",
@@ -91,12 +65,12 @@ def test_hidden_sheets_rows_and_columns_are_left_out():
     workbook.active.column_dimensions["B"].hidden = True
     workbook.create_sheet("Hidden").append(["margin"])
     workbook["Hidden"].sheet_state = "veryHidden"
-    assert _table(_saved(workbook)) == ["| To | price |", "| AT | 7 |", "| DE | 9 |"]
+    assert _table(saved_bytes(workbook)) == ["| To | price |", "| AT | 7 |", "| DE | 9 |"]
 
 
 def test_an_empty_row_divides_tables_only_where_a_header_follows():
     workbook = _workbook(["To", "price"], ["AT", 7], [], ["DE", 9], [], ["Size", "cm"], ["S", 30])
-    assert _table(_saved(workbook)) == [
+    assert _table(saved_bytes(workbook)) == [
         "| To | price |",
         "| AT | 7 |",
         "| DE | 9 |",
@@ -128,7 +102,7 @@ def test_an_empty_row_divides_tables_only_where_a_header_follows():
 def test_values_are_shown_as_the_sheet_shows_them(value, number_format, shown):
     workbook = _workbook(["what", "value"], ["row", value])
     workbook.active["B2"].number_format = number_format
-    assert _table(_saved(workbook))[1] == (f"| row | {shown} |" if shown else "| row |")
+    assert _table(saved_bytes(workbook))[1] == (f"| row | {shown} |" if shown else "| row |")
 
 
 def test_raised_digits_are_marked_and_struck_texts_left_out():
@@ -137,16 +111,16 @@ def test_raised_digits_are_marked_and_struck_texts_left_out():
     )
     workbook = _workbook(["Plan", "price"], ["Care", raised], ["Old", "129"])
     workbook.active["B3"].font = Font(strike=True)
-    assert _table(_saved(workbook)) == ["| Plan | price |", "| Care | 79¹ |", "| Old |"]
+    assert _table(saved_bytes(workbook)) == ["| Plan | price |", "| Care | 79¹ |", "| Old |"]
 
 
 def test_formulas_give_their_stored_results_and_are_refused_without():
     rows = (
         '<row r="1"><c r="A1"><v>2</v></c><c r="B1"><f>A1*2</f><v>4</v></c><c r="C1" t="str"><f>""</f><v></v></c></row>'
     )
-    assert _table(_sheet(rows)) == ["| 2 | 4 |"]
+    assert _table(sheet(rows)) == ["| 2 | 4 |"]
     with pytest.raises(DocumentError, match="1 formulas without results in the sheet 'Prices'"):
-        read_xlsx(_saved(_workbook([1, "=A1*2"])))
+        read_xlsx(saved_bytes(_workbook([1, "=A1*2"])))
 
 
 @pytest.mark.parametrize(
@@ -154,22 +128,25 @@ def test_formulas_give_their_stored_results_and_are_refused_without():
     [
         (b"", "cannot be read as XLSX"),
         (b"\xd0\xcf\x11\xe0", r"old Excel file \(\.xls\); save it as \.xlsx"),
-        (_sheet('<row r="9999999999"><c r="A9999999999"><v>1</v></c></row>'), "delete what is empty"),
+        (sheet('<row r="9999999999"><c r="A9999999999"><v>1</v></c></row>'), "delete what is empty"),
         (
-            _sheet("".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(1, 200))),
+            sheet("".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(1, 200))),
             "delete what is empty",
         ),
         (
-            _sheet(
+            sheet(
                 f'<row r="1"><c r="A1" t="str"><v>{"x" * 9999}</v></c><c r="B1"><v>1</v></c></row>'
                 + "".join(f'<row r="{n}"><c r="B{n}"><v>1</v></c></row>' for n in range(2, 999)),
                 '<mergeCells><mergeCell ref="A1:A1048576"/></mergeCells>',
             ),
             "split the table",
         ),
-        (_long_text_in_many_cells(), "more than 5,000,000 characters"),
-        (repack(_saved(_workbook(["x"])), "xl/styles.xml", "<!DOCTYPE d [<!ENTITY a 'b'>]><styleSheet/>"), "entities"),
-        (repack(_saved(_workbook(["x"])), "xl/workbook.xml", "<workbook"), "cannot be read as XLSX"),
+        (shared_text(f"<t>{'x' * 100_000}</t>", 1999), "more than 5,000,000 characters"),
+        (
+            repack(sheet(""), "xl/styles.xml", "<!DOCTYPE d [<!ENTITY a 'b'>]><styleSheet/>"),
+            "entities",
+        ),
+        (repack(sheet(""), "xl/workbook.xml", "<workbook"), "cannot be read as XLSX"),
     ],
 )
 def test_a_workbook_that_means_harm_is_refused_soon(monkeypatch, raw, reason):
@@ -184,13 +161,13 @@ def test_a_workbook_that_means_harm_is_refused_soon(monkeypatch, raw, reason):
 
 def test_a_merged_cell_over_everything_fills_no_memory():
     rows = '<row r="1"><c r="A1"><v>5</v></c><c r="C2"><v>1</v></c></row>'
-    raw = _sheet(rows, '<mergeCells><mergeCell ref="A1:B1048576"/></mergeCells>')
+    raw = sheet(rows, '<mergeCells><mergeCell ref="A1:B1048576"/></mergeCells>')
     assert cpu_seconds(lambda: read_xlsx(raw)) < 5
 
 
 def test_what_unpacks_to_too_much_is_refused(monkeypatch):
     monkeypatch.setattr(archive, "_MAX_UNPACKED_BYTES", 1000)
-    for read, raw in ((read_xlsx, _saved(_workbook(["x"]))), (read_pptx, _saved(pptx.Presentation()))):
+    for read, raw in ((read_xlsx, saved_bytes(_workbook(["x"]))), (read_pptx, saved_bytes(pptx.Presentation()))):
         with pytest.raises(DocumentError, match="unpacks to"):
             read(raw)
 
@@ -216,7 +193,7 @@ def _slides():
 
 
 def test_slides_come_with_titles_lists_tables_and_notes(tmp_path):
-    (document,) = read_documents([write_file(tmp_path / "a.pptx", _saved(_slides()))])
+    (document,) = read_documents([write_file(tmp_path / "a.pptx", saved_bytes(_slides()))])
     assert document.page_content == (
         "# 退货指南\n\n2026\n\n## Prices\n\n- one\n- two\n\n| To | Standard 5 | Standard 20 |\n| --- | --- | --- |\n"
         "| AT | 7 | 14 |\n\nAsk the shop."
@@ -233,7 +210,7 @@ def _edited(slides, *edits):
     paragraph = slides.slides[1].placeholders[1].text_frame.paragraphs[0]
     for edit in edits:
         edit(paragraph)
-    return read_pptx(_saved(slides)).text.split("## Prices\n\n")[1].split("\n\n|")[0].split("\n")
+    return read_pptx(saved_bytes(slides)).text.split("## Prices\n\n")[1].split("\n\n|")[0].split("\n")
 
 
 def _numbered(kind, start):
@@ -282,11 +259,11 @@ def test_a_picture_on_a_slide_has_its_words(tmp_path):
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
     slides = pptx.Presentation()
     picture = slides.slides.add_slide(slides.slide_layouts[6]).shapes.add_picture(buffer, 0, 0)
-    path = write_file(tmp_path / "a.pptx", _saved(slides))
+    path = write_file(tmp_path / "a.pptx", saved_bytes(slides))
     with pytest.raises(NoTextError, match=r"a\.pptx holds pictures and no text.*OCR"):
         list(read_documents([path]))
     picture._element.nvPicPr.cNvPr.set("descr", "退货流程图")
-    assert read_pptx(_saved(slides)).text == "退货流程图"
+    assert read_pptx(saved_bytes(slides)).text == "退货流程图"
 
 
 @pytest.mark.parametrize(
@@ -294,8 +271,8 @@ def test_a_picture_on_a_slide_has_its_words(tmp_path):
     [
         (b"PK", "cannot be read as PPTX"),
         (b"\xd0\xcf\x11\xe0", r"old PowerPoint file \(\.ppt\)"),
-        (repack(_saved(_slides()), "ppt/slides/slide1.xml", "<!DOCTYPE d [<!ENTITY a 'b'>]><p/>"), "entities"),
-        (repack(_saved(_slides()), "ppt/presentation.xml", "<p"), "cannot be read as PPTX"),
+        (repack(saved_bytes(_slides()), "ppt/slides/slide1.xml", "<!DOCTYPE d [<!ENTITY a 'b'>]><p/>"), "entities"),
+        (repack(saved_bytes(_slides()), "ppt/presentation.xml", "<p"), "cannot be read as PPTX"),
     ],
 )
 def test_a_presentation_that_means_harm_is_refused(raw, reason):

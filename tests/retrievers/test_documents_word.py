@@ -7,14 +7,14 @@ from docx.oxml.ns import nsdecls, qn
 
 from retrievers.readers import tables
 from retrievers.readers.docx_text import read_docx
-from tests.retrievers.files import repack, save_docx
+from tests.retrievers.files import repack, saved_bytes
 
 _W14 = 'xmlns:w14="http://schemas.microsoft.com/office/word/2010/wordml"'
 _MATH = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
 
 
 def _read(document):
-    return read_docx(save_docx(document)).text
+    return read_docx(saved_bytes(document)).text
 
 
 def _table(rows, *merges):
@@ -354,6 +354,6 @@ def test_notes_follow_the_text_behind_their_marks():
 
 
 def test_entities_are_refused_in_every_part():
-    raw = repack(save_docx(docx.Document()), "word/styles.xml", "<!DOCTYPE d [<!ENTITY a 'b'>]><w:styles/>")
+    raw = repack(saved_bytes(docx.Document()), "word/styles.xml", "<!DOCTYPE d [<!ENTITY a 'b'>]><w:styles/>")
     with pytest.raises(ValueError, match="entities"):
         read_docx(raw)

@@ -105,7 +105,7 @@ def test_an_interrupt_ends_the_process_and_its_answer_is_not_taken_for_another_f
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("retrievers.parser_process._Answers", interrupt)
+        patch.setattr("retrievers.parser_process._read_answer", interrupt)
         with pytest.raises(KeyboardInterrupt):
             _text(parser, "first")
     assert not _is_running(pid)
