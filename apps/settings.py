@@ -45,6 +45,8 @@ class ModelSettings(_Section):
     chat: str = ""  # empty: answers quote the knowledge base; "starter": the small model in this package
     chat_engine: Literal["auto", "torch", "openvino"] = "auto"
     chat_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    chat_process: Literal["auto", "own", "shared"] = "auto"  # auto: its own where it is served
+    chat_memory_mb: int = Field(default=0, ge=0)  # above it, its own process is started again; 0: no ceiling
     device: str = "auto"
     allow_download: bool = False
 
@@ -161,6 +163,12 @@ class Settings(BaseSettings):
     recommendation: RecommendationSettings = RecommendationSettings()
     server: ServerSettings = ServerSettings()
     tenants: TenantFolders = ()  # NAME = "folder" of a workspace of its own, for the owners NAME and NAME/...
+
+    def as_served(self) -> "Settings":
+        """Return these settings as a server uses them: a chat model that breaks must not take the server with it."""
+        if self.models.chat_process != "auto":
+            return self
+        return self.model_copy(update={"models": self.models.model_copy(update={"chat_process": "own"})})
 
     @property
     def models_folder(self) -> Path:

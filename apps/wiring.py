@@ -360,6 +360,8 @@ def _open_chat_model_once(models: ModelSettings) -> BaseChatModel:
         engine=engine,
         precision=models.chat_precision,
         device=models.device,
+        own_process=models.chat_process == "own",
+        max_process_memory_mb=models.chat_memory_mb or None,
         allow_download=models.allow_download,
     )
 

@@ -17,6 +17,7 @@ The tree::
     ├── UnsupportedOptionError (ValueError)      an option that this engine or this model does not offer
     ├── EngineError (RuntimeError)               an engine that could not be made, or broke at work
     │   ├── EngineBusyError                      too many requests wait already; nothing was started
+    │   ├── EngineStoppedError                   its process ended and is being started again
     │   └── GenerationTimeoutError (TimeoutError)  the answer took longer than its `timeout`
     ├── ByteStoreError (OSError)                 a file of stored bytes that cannot be read or written
     ├── DataFileError (ValueError)               a data file that cannot be used at all
@@ -36,6 +37,7 @@ __all__ = [
     "DataFileError",
     "EngineBusyError",
     "EngineError",
+    "EngineStoppedError",
     "GenerationTimeoutError",
     "InputTextError",
     "JsonFault",
@@ -127,6 +129,10 @@ class EngineError(TuneChainError, RuntimeError):
 
 class EngineBusyError(EngineError):
     """A request refused at once because too many are waiting; try again later."""
+
+
+class EngineStoppedError(EngineError):
+    """A request to a model whose process ended, and which is being loaded again; try again later."""
 
 
 class GenerationTimeoutError(EngineError, TimeoutError):

@@ -6,7 +6,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import IO, Any, Self
 
 from langchain_core.documents import Document
 
+from llms.worker_process import receive, send, worker_command
 from retrievers.errors import DocumentError, NoTextError
-from retrievers.parser_worker import MEMORY_EXIT, receive, send
+from retrievers.parser_worker import MEMORY_EXIT
 
 _MEGABYTE = 1_000_000
 _SECONDS_PER_MEGABYTE = 10  # the slowest kind, a PDF full of text, takes seven
 _MAX_CPU_S = 120
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from retrievers.parser_worker import main; main()"
 _END_S = 5  # for a process to notice that nobody asks any more
 
 
@@ -134,8 +133,7 @@ class ParserProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         self._is_fresh = True
         return subprocess.Popen(  # noqa: S603
-            # -P: no module of the folder one happens to be in
-            [sys.executable, "-P", "-c", _START, json.dumps(sys.path), self._parser, str(self._limits.memory_bytes)],
+            worker_command("retrievers.parser_worker", self._parser, str(self._limits.memory_bytes)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

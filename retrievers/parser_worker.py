@@ -1,7 +1,7 @@
 """The inside of a parser's process: takes files from its input, parses them within limits, answers with documents.
 
-A message is its length in eight bytes and its content. A file is two of them, an object of JSON that names it and its
-bytes; an answer is one, an object with the documents or an error. Nothing that comes in is ever unpickled.
+A file is two messages, an object of JSON that names it and its bytes; an answer is one, an object with the documents or
+an error.
 """
 
 import importlib
@@ -18,13 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llms.worker_process import receive, send
 from retrievers.errors import DocumentError, NoTextError
 
 MEMORY_EXIT = 3
 """The status with which the process ends that has no memory left."""
 
-_LENGTH_BYTES = 8
-_PIECE_BYTES = 1_000_000
 _STATUS = Path("/proc/self/status")  # of Linux
 _NEARLY_ALL = 0.8
 _WATCH_S = 0.05
@@ -48,42 +47,6 @@ def main() -> None:
         head, raw = json.loads(requests.get()), requests.get()
         _limit_computing(head["cpu_s"])
         send(answers, _answer(parse, raw, Path(head["path"]), source=head["source"], max_bytes=max_bytes))
-
-
-def send(pipe: int, content: bytes) -> None:
-    """Write a message into a pipe.
-
-    Raises:
-        BrokenPipeError: if nobody reads it.
-    """
-    for part in (len(content).to_bytes(_LENGTH_BYTES), content):
-        view = memoryview(part)
-        while view:
-            view = view[os.write(pipe, view[:_PIECE_BYTES]) :]
-
-
-def receive(read_some: Callable[[int], bytes], *, max_bytes: int) -> bytes | None:
-    """Return a message, or None for one that is too long.
-
-    Args:
-        read_some: returns at most as many bytes as it is asked for; none at the end.
-        max_bytes: how long it may be.
-
-    Raises:
-        EOFError: if it ends before the message does.
-    """
-    size = int.from_bytes(_read_exactly(read_some, _LENGTH_BYTES))
-    return _read_exactly(read_some, size) if size <= max_bytes else None
-
-
-def _read_exactly(read_some: Callable[[int], bytes], size: int) -> bytes:
-    content = bytearray()
-    while len(content) < size:
-        piece = read_some(min(size - len(content), _PIECE_BYTES))
-        if not piece:
-            raise EOFError
-        content += piece
-    return bytes(content)
 
 
 def _take_requests(requests: "queue.SimpleQueue[bytes]") -> None:

@@ -27,6 +27,7 @@ from chains.errors import (
 from llms.errors import (
     ContextOverflowError,
     EngineBusyError,
+    EngineStoppedError,
     GenerationTimeoutError,
     InputTextError,
     OptionValueError,
@@ -99,6 +100,7 @@ class _Rule:
         status: of the response.
         detail: None if the error's own words are for the client.
         param: as of `ProblemError`; so is `code`.
+        retry_after_s: seconds after which it is worth another try.
     """
 
     kinds: tuple[type[TuneChainError], ...]
@@ -106,6 +108,7 @@ class _Rule:
     detail: str | None = None
     param: str | None = None
     code: str | None = None
+    retry_after_s: int | None = None
 
 
 # the first that fits counts; what fits none is for the operator alone
@@ -117,6 +120,7 @@ _RULES = (
         (ConversationBusyError,),
         429,
         "Too many messages of this conversation wait already; send this one again later.",
+        retry_after_s=1,
     ),
     _Rule(
         (ConversationStorageError,),
@@ -125,7 +129,8 @@ _RULES = (
     ),
     _Rule((ContextOverflowError,), 422, param="messages", code="context_length_exceeded"),
     _Rule((ChainInputError, InputTextError), 422),
-    _Rule((EngineBusyError,), 429, "The model has too many requests; try again soon."),
+    _Rule((EngineBusyError,), 429, "The model has too many requests; try again soon.", retry_after_s=1),
+    _Rule((EngineStoppedError,), 503, "The model is being loaded again; ask again in some seconds.", retry_after_s=5),
     _Rule((GenerationTimeoutError,), 504, "The answer took too long; ask for a shorter one."),
 )
 _CHOSEN_OPTIONS = _Rule((OptionValueError, UnknownOptionError, UnsupportedOptionError), 422)
@@ -154,7 +159,7 @@ def explain_error(error: Exception, *, client_chooses_options: bool = False) -> 
     rule = next(rule for rule in rules if isinstance(error, rule.kinds))
     if rule.status == 503:
         _log.error("a part of the service cannot be used: %s", error)
-    headers = {"Retry-After": "1"} if rule.status == 429 else None
+    headers = None if rule.retry_after_s is None else {"Retry-After": str(rule.retry_after_s)}
     detail = str(error) if rule.detail is None else rule.detail
     return ProblemError(rule.status, detail, headers=headers, param=rule.param, code=rule.code)
 

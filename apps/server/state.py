@@ -132,6 +132,8 @@ class Workspace:
         if self._applications is None:
             return Health(status="starting")
         available = self._applications.available
+        if not getattr(self._applications.chat, "is_ready", True):  # its process is started again
+            return Health(status="starting")
         return Health(
             status="ready" if available else "unavailable",
             scenarios={
@@ -149,7 +151,7 @@ class Workspace:
         try:
             async with self._turn:
                 if not self._stopping:
-                    await self._use(await asyncio.to_thread(build_applications, self.settings))
+                    await self._use(await asyncio.to_thread(build_applications, self.settings.as_served()))
         except Exception:
             _log.exception("the chains cannot be built")
             await self._use(Applications())

@@ -15,6 +15,7 @@ from llms.chat.template import ChatTemplate
 from llms.engines.adapters import Adapter
 from llms.engines.choosing import EngineOptions, open_engine
 from llms.engines.engine import Engine
+from llms.engines.process_backend.engine import ProcessLimits, open_process_engine
 from llms.errors import TuneChainError, UnsupportedOptionError
 from llms.loading import folder_stamp, open_tokenizer, resolve_model
 from llms.manifest import check_chat_folder
@@ -79,6 +80,9 @@ class GenerationFields(BaseModel):
         frequency_penalty: the same, times the number of its occurrences.
         stop: texts before which an answer ends.
         timeout: seconds after which a call fails.
+        own_process: run the model in a process of its own, which is started again where it ends or hangs; calls
+            meanwhile get an `EngineStoppedError`.
+        max_process_memory_mb: resident memory in MiB above which that process is ended and started again (Linux).
         allow_download: fetch a hub id that is not on this machine.
     """
 
@@ -100,6 +104,8 @@ class GenerationFields(BaseModel):
     frequency_penalty: float = 0.0
     stop: list[str] | None = None
     timeout: float | None = None
+    own_process: bool = False
+    max_process_memory_mb: int | None = None
     allow_download: bool = False
 
     _folder: Path = PrivateAttr()
@@ -139,6 +145,11 @@ class GenerationFields(BaseModel):
         """Why this engine runs the model; loads the model if that has not happened yet."""
         return self._loaded.reason
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call could begin at once: not while its process is started again; loads the model if need be."""
+        return self._loaded.engine.is_ready
+
     def get_token_ids(self, text: str) -> list[int]:
         """Return the ids of a text's tokens as this model reads it, control tokens in it as plain text.
 
@@ -160,7 +171,14 @@ class GenerationFields(BaseModel):
 
     @functools.cached_property
     def _loaded(self) -> LoadedModel:
-        return load_language_model(self._folder, self._engine_options)
+        return load_language_model(self._folder, self._engine_options, process_limits=self._process_limits)
+
+    @property
+    def _process_limits(self) -> ProcessLimits | None:
+        if not self.own_process:
+            return None
+        ceiling_mb = self.max_process_memory_mb
+        return ProcessLimits(memory_bytes=None if ceiling_mb is None else ceiling_mb * 2**20)
 
     def _loaded_with(self, adapter: Adapter | None) -> LoadedModel:
         """Return the loaded model with the tokenizer and chat template the adapter was trained with, if it has any."""
@@ -182,8 +200,13 @@ class GenerationFields(BaseModel):
         return self._adapters[name]
 
 
-def load_language_model(folder: Path, options: EngineOptions) -> LoadedModel:
+def load_language_model(
+    folder: Path, options: EngineOptions, *, process_limits: ProcessLimits | None = None
+) -> LoadedModel:
     """Return the model in `folder`; the same files and options are loaded once and then shared.
+
+    Args:
+        process_limits: of the process that the model is to run in; None for this one.
 
     Raises:
         ModelFolderError: if the folder is no causal language model with a tokenizer, or its tokenizer and chat
@@ -191,6 +214,9 @@ def load_language_model(folder: Path, options: EngineOptions) -> LoadedModel:
         EngineError: if `options` name an engine that cannot run this model.
     """
     tokenizer = load_tokenizer(folder)
+    if process_limits is not None:
+        process_engine = open_process_engine(folder, options, process_limits)
+        return LoadedModel(process_engine, tokenizer, process_engine.reason)
     engine, reason = open_engine(folder, tokenizer, options)
     return LoadedModel(engine, tokenizer, reason)
 

@@ -17,7 +17,13 @@ from apps.applications import Applications
 from apps.server.admission import Admission
 from apps.server.app import create_app
 from llms import LocalChatModel
-from llms.errors import ContextOverflowError, EngineBusyError, GenerationTimeoutError, ModelFolderError
+from llms.errors import (
+    ContextOverflowError,
+    EngineBusyError,
+    EngineStoppedError,
+    GenerationTimeoutError,
+    ModelFolderError,
+)
 from llms.fakes import HashedEmbeddings, ScriptedChatModel
 from tests.apps.openai_streams import read_chunks
 from tests.waiting import wait_for
@@ -49,6 +55,26 @@ def connect(serve):
         return ChatOpenAI(model="chat", base_url=f"{address}/v1", api_key="none", max_retries=0, **options), model
 
     return connect_to
+
+
+class _Restarting(ScriptedChatModel):
+    """A model whose process ended and is being started again."""
+
+    is_ready: bool = False
+
+    def _generate(self, *_, **__):
+        msg = "the model's process was ended by SIGKILL"
+        raise EngineStoppedError(msg)
+
+
+def test_a_model_whose_process_is_started_again_is_not_ready_and_says_when_to_ask(settings):
+    with TestClient(create_app(settings, applications=Applications(chat=_Restarting(answers=[])))) as client:
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "starting")
+        assert client.get("/livez").status_code == 200
+        reply = client.post("/v1/chat/completions", json={"model": "chat", "messages": ASKED})
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+        assert "SIGKILL" not in reply.text
 
 
 async def test_a_langchain_client_asks_and_streams(connect):

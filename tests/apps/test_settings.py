@@ -201,3 +201,10 @@ def test_without_a_tracing_variable_nothing_is_said(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / SETTINGS_NAME).write_text("")
     assert hold_back_tracing(load_settings(tmp_path)) is None
+
+
+@pytest.mark.parametrize(("chosen", "served"), [("auto", "own"), ("own", "own"), ("shared", "shared")])
+def test_a_served_chat_model_has_a_process_of_its_own_unless_that_is_unwanted(tmp_path, chosen, served):
+    (tmp_path / SETTINGS_NAME).write_text(f'[models]\nchat_process = "{chosen}"\n', "utf-8")
+    settings = load_settings(tmp_path)
+    assert (settings.models.chat_process, settings.as_served().models.chat_process) == (chosen, served)

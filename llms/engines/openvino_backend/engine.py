@@ -12,11 +12,11 @@ from typing_extensions import override
 
 from llms.device import wants_bfloat16
 from llms.engines.adapters import Adapter
-from llms.engines.engine import Engine
 from llms.engines.memory import forget_file_pages
 from llms.engines.openvino_backend.export import export_openvino
 from llms.engines.openvino_backend.grammar import to_ebnf
 from llms.engines.requests import GenerationRequest, Job, Step, TokenScore
+from llms.engines.step_engine import StepEngine
 from llms.errors import EngineError, OptionValueError, UnsupportedOptionError
 from llms.loading import folder_stamp
 from llms.openvino_export import ExportPrecision, read_manifest
@@ -35,7 +35,7 @@ _LARGEST_MIN_P = 0.999999  # GenAI refuses 1, which means the likeliest token al
 _SCORE_BYTES = 128 * 1024**2  # for logits and what is computed from them, at a time while scoring
 
 
-class OpenVinoEngine(Engine):
+class OpenVinoEngine(StepEngine):
     """A decoder exported by `export_openvino`; requests that run together share each step.
 
     Prompts that begin alike share their keys and values, as long as these are in the cache.

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from llms.engines.adapters import Adapter
-from llms.engines.engine import Engine
 from llms.engines.grammar import GrammarCompiler
 from llms.engines.requests import GenerationRequest, Job, Step
+from llms.engines.step_engine import StepEngine
 from llms.engines.torch_backend.adapters import AdaptedNetwork, load_adapter
 from llms.engines.torch_backend.prefix_cache import PrefixCache
 from llms.engines.torch_backend.rows import (
@@ -44,7 +44,7 @@ class _Group:
         self.jobs: list[Job] = []
 
 
-class TorchEngine(Engine):
+class TorchEngine(StepEngine):
     """One causal language model and its adapters; requests of one adapter share each forward pass.
 
     An adapter is loaded when it is first asked for.

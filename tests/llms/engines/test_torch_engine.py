@@ -345,7 +345,7 @@ def test_an_answer_that_takes_too_long_is_a_typed_error(engine):
 
 
 def test_an_idle_engine_lets_its_thread_end(engine, monkeypatch):
-    monkeypatch.setattr("llms.engines.engine._IDLE_S", 0.05)
+    monkeypatch.setattr("llms.engines.step_engine._IDLE_S", 0.05)
     fresh = TorchEngine(engine.model, TOKENIZER)
     greedy_ids(fresh, prompts(5))
     wait_until(lambda: fresh._thread is None)
