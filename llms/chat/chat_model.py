@@ -166,7 +166,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         """
         if not messages:
             return 0
-        template = ChatTemplate(self._tokenizer)
+        template = ChatTemplate(self._tokenizer, self._template_process(self._folder))
         shown = [convert_to_openai_tool(tool) for tool in tools or ()]
         try:
             return len(template.render(messages, tools=shown, template_options=self.template_options))
@@ -285,7 +285,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         wants_pieces: bool = False,
     ) -> list[ChatCall]:
         """Prepare a call, in a thread where that could hold up the event loop: loading, or a very long prompt."""
-        is_quick = "_loaded" in self.__dict__ and not set(kwargs) & _SLOW_OPTIONS
+        is_quick = "_loaded" in self.__dict__ and not self.own_process and not set(kwargs) & _SLOW_OPTIONS
         if is_quick and sum(map(_num_chars, messages)) < _SLOW_TO_RENDER_CHARS:
             return self._prepare(messages, stop, kwargs, wants_pieces=wants_pieces)
         return await asyncio.to_thread(self._prepare, messages, stop, kwargs, wants_pieces=wants_pieces)

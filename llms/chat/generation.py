@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AliasChoices, BaseModel, Field, PrivateAttr, ValidationError
 from typing_extensions import override
 
+from llms.chat.rendering import TemplateProcess, shared_template_process
 from llms.chat.streaming import Detokenizer, StopFilter
 from llms.chat.template import ChatTemplate
 from llms.engines.adapters import Adapter
@@ -36,11 +37,12 @@ class LoadedModel:
     engine: Engine
     tokenizer: "PreTrainedTokenizerBase"
     reason: str = ""
+    template_process: TemplateProcess | None = None
 
     @functools.cached_property
     def template(self) -> ChatTemplate:
         """The chat template saved with the model."""
-        return ChatTemplate(self.tokenizer)
+        return ChatTemplate(self.tokenizer, self.template_process)
 
     @functools.cached_property
     def marker_ids(self) -> frozenset[int]:
@@ -171,7 +173,8 @@ class GenerationFields(BaseModel):
 
     @functools.cached_property
     def _loaded(self) -> LoadedModel:
-        return load_language_model(self._folder, self._engine_options, process_limits=self._process_limits)
+        loaded = load_language_model(self._folder, self._engine_options, process_limits=self._process_limits)
+        return replace(loaded, template_process=self._template_process(self._folder))
 
     @property
     def _process_limits(self) -> ProcessLimits | None:
@@ -184,7 +187,12 @@ class GenerationFields(BaseModel):
         """Return the loaded model with the tokenizer and chat template the adapter was trained with, if it has any."""
         if adapter is None or not (adapter.folder / "tokenizer_config.json").is_file():
             return self._loaded
-        return replace(self._loaded, tokenizer=_shared_tokenizer(adapter.folder, adapter.stamp))
+        process = self._template_process(adapter.folder)
+        tokenizer = _shared_tokenizer(adapter.folder, adapter.stamp)
+        return replace(self._loaded, tokenizer=tokenizer, template_process=process)
+
+    def _template_process(self, folder: Path) -> TemplateProcess | None:
+        return shared_template_process(folder, folder_stamp(folder)) if self.own_process else None
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

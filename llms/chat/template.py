@@ -2,13 +2,14 @@
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 
 from llms.chat.profile import has_reasoning
+from llms.chat.rendering import TemplateProcess, Turn, render_turns
 from llms.chat.tool_formats import Dialect, Tool, dialect_of, tool_instructions
 from llms.errors import InputTextError, ModelFolderError, OptionValueError
 from llms.texts.checks import check_text
@@ -19,18 +20,20 @@ if TYPE_CHECKING:
 
 MAX_PROMPT_CHARS = 2_000_000  # checked before tokenising, which takes about a second per million
 
-Turn = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class ChatTemplate:
     """The chat template saved with a model, and how the model writes tool calls.
+
+    Attributes:
+        process: where it is rendered, if not here.
 
     Raises:
         ModelFolderError: if the model brings no chat template.
     """
 
     tokenizer: "PreTrainedTokenizerBase"
+    process: TemplateProcess | None = None
 
     def __post_init__(self) -> None:
         """Refuse a model that was not made for chats."""
@@ -52,8 +55,8 @@ class ChatTemplate:
     def answer_prefix(self) -> str:
         """What the template itself writes of each answer, such as an opening `<think>`."""
         turns = [{"role": "user", "content": "x"}]
-        without = self._apply(turns, None, {}, add_generation_prompt=False)
-        return str(self.tokenizer.decode(self._apply(turns, None, {})[len(without) :]))
+        without = self._render(turns, None, {}, add_generation_prompt=False)
+        return str(self.tokenizer.decode(self._render(turns, None, {})[len(without) :]))
 
     @property
     def reasoning_end(self) -> str:
@@ -98,35 +101,13 @@ class ChatTemplate:
         if instructions:
             turns = _with_instructions(turns, instructions)
         shown = list(tools) if tools and self.dialect.reads_tools else None
-        return self._apply(turns, shown, _checked(template_options or {}))
+        return self._render(turns, shown, _checked(template_options or {}))
 
-    def _apply(
-        self,
-        turns: Sequence[Turn],
-        tools: list[Tool] | None,
-        template_options: Mapping[str, Any],
-        *,
-        add_generation_prompt: bool = True,
-    ) -> list[int]:
-        from jinja2 import TemplateError
-
-        listed: list[Any] | None = tools  # the library's type does not take a list of one kind
-        try:
-            encoded: Any = self.tokenizer.apply_chat_template(
-                list(turns),
-                tools=listed,
-                add_generation_prompt=add_generation_prompt,
-                tokenize=True,
-                return_dict=True,
-                sanitize_control_tokens=True,
-                **template_options,
-            )
-        except (TemplateError, TypeError) as error:
-            roles = ", ".join(turn["role"] for turn in turns)
-            msg = f"the model's chat template refuses the roles {roles}: {error}"
-            raise ModelFolderError(msg) from error
-        ids: list[int] = list(encoded["input_ids"])
-        return ids
+    @property
+    def _render(self) -> Callable[..., list[int]]:
+        if self.process is not None:
+            return self.process.render
+        return functools.partial(render_turns, self.tokenizer)
 
 
 def _checked(template_options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -105,7 +105,7 @@ def test_an_interrupt_ends_the_process_and_its_answer_is_not_taken_for_another_f
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("retrievers.parser_process._read_answer", interrupt)
+        patch.setattr("llms.processes.limited._read_answer", interrupt)
         with pytest.raises(KeyboardInterrupt):
             _text(parser, "first")
     assert not _is_running(pid)
@@ -141,7 +141,7 @@ def test_a_process_ends_with_the_program_that_started_it(tmp_path, work):
 def test_memory_is_watched_where_the_system_does_not(monkeypatch):
     """As on macOS; tried in a process of its own, which it ends."""
     program = (
-        "import threading; from retrievers import parser_worker as worker\n"
+        "import threading; from llms.processes import limited_worker as worker\n"
         "worker._STATUS = worker.Path('none')\n"
         "worker._peak_bytes = lambda: int(worker.Path('/proc/self/statm').read_text().split()[1]) * 4096\n"
         "worker._limit_memory(50_000_000)\n"

@@ -36,7 +36,7 @@ from llms.engines.process_backend.messages import (
 from llms.engines.requests import GenerationRequest, TokenEvent, TokenScore
 from llms.errors import EngineError, EngineStoppedError
 from llms.loading import folder_stamp
-from llms.worker_process import MessageReader, send, worker_command
+from llms.processes.pipes import MessageReader, send, worker_command
 
 _log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from llms.engines.requests import TokenEvent
 from llms.engines.step_engine import StepEngine
 from llms.errors import TuneChainError
 from llms.loading import open_tokenizer
-from llms.worker_process import receive, send
+from llms.processes.pipes import receive, send
 
 _NUM_COMPILING = 2  # requests whose constraints are compiled, or continuations scored, at the same time
 _OOM_SCORE = Path("/proc/self/oom_score_adj")  # of Linux, where memory ends

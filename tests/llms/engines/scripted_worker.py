@@ -7,7 +7,7 @@ import time
 
 from llms.engines.process_backend.messages import PULSE_S, decode, encode, event_message
 from llms.engines.requests import TokenEvent
-from llms.worker_process import receive, send
+from llms.processes.pipes import receive, send
 
 NEEDS_MEMORY = 13  # a prompt that begins with this token takes a hundred megabytes
 BREAKS = 14  # ... with this one, ends the process

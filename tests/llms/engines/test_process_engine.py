@@ -29,7 +29,7 @@ from llms.errors import (
     TuneChainError,
 )
 from llms.options import GenerationOptions
-from llms.worker_process import MessageReader, send
+from llms.processes.pipes import MessageReader, send
 from tests.llms.engines import scripted_worker
 from tests.llms.engines.test_adapters import save_adapter
 from tests.tiny_models import build_chat_model
