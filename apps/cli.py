@@ -394,6 +394,39 @@ def serve(
 
 
 @app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new folder outside the workspace.")],
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a workspace, also while it is served, into a new folder that `restore` makes a workspace of."""
+    from apps.backup import back_up
+    from apps.console import print_backup, progress_bar
+
+    settings = _settings(workspace)
+    with progress_bar("backing up") as on_progress:
+        report = back_up(settings, target, on_progress=on_progress)
+    print_backup(report, target, as_json=as_json)
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="BACKUP", help="A folder that `backup` made.")],
+    target: Annotated[Path, typer.Argument(metavar="WORKSPACE", help="A new folder.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a workspace of a backup in a new folder, after every file was compared with its sum."""
+    from apps.backup import restore as restore_backup
+    from apps.console import print_backup, progress_bar
+
+    with progress_bar("restoring") as on_progress:
+        report = restore_backup(source, target, on_progress=on_progress)
+    print_backup(report, target, as_json=as_json)
+
+
+@app.command()
 def mcp(workspace: Workspace = None) -> None:
     """Offer the applications as tools over the Model Context Protocol, on standard input and output."""
     from apps.mcp_server import serve_workspace

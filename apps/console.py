@@ -19,6 +19,9 @@ from typing_extensions import override
 from llms.texts import visible_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from apps.backup import BackupReport
     from apps.indexing import IndexReport
     from chains.customer_service import ServiceReply
     from chains.monitoring import Alert
@@ -178,6 +181,17 @@ def progress_bar(title: str) -> Iterator[Callable[[float, int], None]]:
     ) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_backup(report: "BackupReport", target: "Path", *, as_json: bool) -> None:
+    """Print what was backed up or restored, and what it leaves out."""
+    for note in report.notes:
+        print_warning(note)
+    if as_json:
+        print_json({"folder": str(target), "files": report.files, "bytes": report.size_bytes, "notes": report.notes})
+    else:
+        line = f"{report.files} files, {report.size_bytes / 1_000_000:,.1f} MB, in {target}"
+        output.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

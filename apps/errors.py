@@ -8,6 +8,7 @@ The tree::
     ├── NotBuiltError (FileNotFoundError)       a model or index that was not built yet; the message says how
     ├── MissingExtraError (ImportError)         an optional package that is not installed; the message names it
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
+    ├── BackupError (RuntimeError)              a backup that cannot be made, or one that is none
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
@@ -37,6 +38,10 @@ class KeyFileError(TuneChainError, OSError):
 
 class FeedbackFileError(TuneChainError, OSError):
     """A file of feedback that is damaged, of another kind, or not to be written."""
+
+
+class BackupError(TuneChainError, RuntimeError):
+    """A backup that cannot be made or restored; nothing of it is half there."""
 
 
 class UnknownKeyError(TuneChainError, LookupError):

@@ -116,6 +116,7 @@ class ServerSettings(_Section):
     head_timeout_s: float = Field(default=10.0, gt=0.0, allow_inf_nan=False)
     max_connections: int = Field(default=1_000, ge=1)
     drain_s: float = Field(default=1.0, ge=0.0, le=600.0)
+    min_free_mb: int = Field(default=100, ge=0)
     shutdown_s: int = Field(default=20, ge=1, le=600)
 
 

@@ -20,8 +20,13 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", responses=_NOT_READY, summary="Can questions be asked?")
 async def readyz(request: Request, response: Response, workspace: CurrentWorkspace) -> Health:
-    """Answer 200 once the chains are built, with what is available; 503 before, and once the server is to end."""
+    """Answer 200 once the chains are built, with what is available, and 503 otherwise.
+
+    It is 503 also while the chat model is loaded again, without room on the disk, and once the server is to end.
+    """
     health = workspace.health()
-    is_draining = request.app.state.server.is_draining
-    response.status_code = 200 if health.status == "ready" and not is_draining else 503
+    if request.app.state.server.is_draining:
+        problems = (*health.problems, "The server is about to end.")
+        health = health.model_copy(update={"status": "unavailable", "problems": problems})
+    response.status_code = 200 if health.status == "ready" else 503
     return health

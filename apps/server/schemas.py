@@ -172,6 +172,7 @@ class Health(BaseModel):
     status: Literal["starting", "ready", "unavailable"]
     scenarios: dict[str, ScenarioHealth] = Field(default_factory=dict)
     models: tuple[str, ...] = Field(default=(), description="Classifiers that can be asked.")
+    problems: tuple[str, ...] = Field(default=(), description="What staff should look at, ready or not.")
 
 
 class FieldProblem(BaseModel):

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -131,11 +132,13 @@ class Workspace:
         """Return whether the workspace is ready, and for what."""
         if self._applications is None:
             return Health(status="starting")
-        available = self._applications.available
         if not getattr(self._applications.chat, "is_ready", True):  # its process is started again
             return Health(status="starting")
+        available = self._applications.available
+        has_room = shutil.disk_usage(self.settings.workspace).free >= self.settings.server.min_free_mb * 2**20
         return Health(
-            status="ready" if available else "unavailable",
+            status="ready" if available and has_room else "unavailable",
+            problems=tuple(self._problems(has_room=has_room)),
             scenarios={
                 name: ScenarioHealth(available=True)
                 if name in available
@@ -144,6 +147,13 @@ class Workspace:
             },
             models=tuple(sorted(self._applications.classifiers)),
         )
+
+    def _problems(self, *, has_room: bool) -> Iterator[str]:
+        if not has_room:
+            yield f"The disk has less than {self.settings.server.min_free_mb} MiB left."
+        has_service = self._applications is not None and self._applications.customer_service is not None
+        if has_service and self._conversations is None:
+            yield "The conversations are not open; another server may have them, else the log says why."
 
     # --- building
 

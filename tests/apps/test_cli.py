@@ -25,8 +25,8 @@ from chains.recommendation import Recommendation
 from llms.classifier.results import Classification
 from tests.apps.workspaces import LABELS, build_workspace, posts, surge_posts, write_csv, write_jsonl, write_workspace
 
-COMMANDS = ["ask", "classify", "evaluate", "finetune", "import-faiss", "index", "init", "mcp"]
-COMMANDS += ["quickstart", "recommend", "serve", "watch"]
+COMMANDS = ["ask", "backup", "classify", "evaluate", "finetune", "import-faiss", "index", "init", "mcp"]
+COMMANDS += ["quickstart", "recommend", "restore", "serve", "watch"]
 WATCH_WITH_FAKES = """
 import sys
 from apps import wiring

@@ -118,6 +118,20 @@ def test_life_and_readiness_are_told(client):
         assert all(scenario.available for scenario in health.scenarios.values())
 
 
+def test_a_full_disk_and_a_server_about_to_end_are_not_ready(settings, chains):
+    full = settings.model_copy(update={"server": settings.server.model_copy(update={"min_free_mb": 10**9})})
+    with TestClient(create_app(full, applications=chains)) as client:
+        reply = client.get("/readyz")
+        assert (reply.status_code, reply.json()["status"]) == (503, "unavailable")
+        assert reply.json()["problems"] == ["The disk has less than 1000000000 MiB left."]
+        assert client.post("/v1/ask", json={"text": "my refund?"}).status_code == 200
+    with TestClient(create_app(settings, applications=chains)) as client:
+        assert client.get("/readyz").json()["problems"] == []
+        client.app.state.server.drain()
+        reply = client.get("/readyz")
+        assert (reply.status_code, reply.json()["problems"]) == (503, ["The server is about to end."])
+
+
 @pytest.mark.parametrize(
     ("method", "address", "body"),
     [
