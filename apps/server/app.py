@@ -12,7 +12,7 @@ from apps.server import conversation_routes, health, pages, routes
 from apps.server.admission import Admission
 from apps.server.aliases import alias_router
 from apps.server.auth import AccessMiddleware
-from apps.server.middleware import BodyMiddleware, EdgeMiddleware, JsonMiddleware, TimeMiddleware
+from apps.server.middleware import BodyMiddleware, EdgeMiddleware, HeadMiddleware, JsonMiddleware, TimeMiddleware
 from apps.server.openai_api import routes as openai_routes
 from apps.server.openai_api.turns import TurnMemory
 from apps.server.problems import add_problem_handlers
@@ -63,11 +63,12 @@ def create_app(
     app.include_router(alias_router([("/v1", routes.router), ("", health.router)]))
     app.include_router(pages.router)
     add_problem_handlers(app)
-    # passed from the last one to the first: headers and log, size, key and rate, what the body says, then time
+    # passed from the last one to the first: headers and log, stated size, key and rate, body, what it says, then time
     limits = settings.server
     app.add_middleware(TimeMiddleware, deadline_s=limits.deadline_s, send_timeout_s=limits.send_timeout_s)
     app.add_middleware(JsonMiddleware)
-    app.add_middleware(AccessMiddleware, keys=keys, limiter=limiter)
     app.add_middleware(BodyMiddleware)
+    app.add_middleware(AccessMiddleware, keys=keys, limiter=limiter)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(EdgeMiddleware)
     return app

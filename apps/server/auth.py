@@ -1,4 +1,4 @@
-"""Authentication and rate limiting, after the size check and before the body is read; the owner of a request."""
+"""Authentication and rate limiting, after the stated size and before the body is read; the owner of a request."""
 
 import ipaddress
 import logging
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from apps.errors import KeyFileError
 from apps.keys import Key, KeyStore, Role, is_loopback
 from apps.server.admission import ASKING
-from apps.server.problems import ProblemError, refuse
+from apps.server.problems import ProblemError, refuse, refuse_unread
 from apps.server.rate_limit import RateLimiter
 
 _log = logging.getLogger(__name__)
@@ -66,12 +66,19 @@ LOCAL = Owner(name="local", role="staff")  # whoever sits at a machine whose wor
 _OWN_NAMES = frozenset({"localhost", socket.gethostname().lower().partition(".")[0]})
 _PROXY_HEADERS = ("x-forwarded-for", "x-real-ip", "forwarded", "via")
 
+_WRONG_KEYS_PER_MINUTE = 60
+_WRONG_KEYS_AT_ONCE = 20
+_MAX_ADDRESSES = 10_000
+
 
 class AccessMiddleware:
     """Finds out whose request it is and puts the `Owner` into the request's state.
 
     A workspace without keys is for the people at this machine: only its own addresses are answered, and the owner is
     called "local".
+
+    Wrong keys are counted by the address they come from. Of an address that has sent too many, right keys are still
+    taken: behind a proxy all clients have one address, and whoever guesses must not shut the others out.
 
     Args:
         app: what comes behind.
@@ -83,45 +90,59 @@ class AccessMiddleware:
         self._app = app
         self._keys = keys
         self._limiter = limiter
+        self._wrong_keys = RateLimiter(
+            per_minute=_WRONG_KEYS_PER_MINUTE, burst=_WRONG_KEYS_AT_ONCE, max_names=_MAX_ADDRESSES
+        )
         self._readers = anyio.CapacityLimiter(1)  # another program may have the file locked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http" and not _is_open(scope):
             try:
-                owner = await self._admit(scope)
-                scope.setdefault("state", {})["owner"] = owner
-                if owner.key_id is not None:
-                    ASKING.set(owner.name)
+                owner = await self._find_owner(scope)
+            except ProblemError as refusal:  # whatever a stranger goes on to send is not read
+                await refuse_unread(scope, refusal)(scope, receive, send)
+                return
+            try:
+                self._check_rate(owner)
             except ProblemError as refusal:
                 await refuse(scope, refusal)(scope, receive, send)
                 return
+            scope.setdefault("state", {})["owner"] = owner
+            if owner.key_id is not None:
+                ASKING.set(owner.name)
         await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope) -> Owner:
+    async def _find_owner(self, scope: Scope) -> Owner:
         """Return whose request it is.
 
         Raises:
             ProblemError: with status 401, 403, 429 or, where the keys cannot be read, 503.
         """
         try:
-            owner = await anyio.to_thread.run_sync(self._find_owner, scope, limiter=self._readers)
+            owner = await anyio.to_thread.run_sync(self._look_up_owner, scope, limiter=self._readers)
         except KeyFileError as error:  # then nothing is opened, also not as if there were no keys
             _log.error("%s", error)
             raise ProblemError(503, "The keys cannot be read; the log of the server says why.") from error
-        self._check_rate(owner)
+        if owner is None:
+            self._check_wrong_keys(scope)
+            detail = "Send a valid key as `Authorization: Bearer KEY`; `tunechain keys add` makes one."
+            raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
         return owner
 
-    def _find_owner(self, scope: Scope) -> Owner:
+    def _look_up_owner(self, scope: Scope) -> Owner | None:
         if not self._keys.are_required:
             _check_is_local(scope)
             return LOCAL
-        scheme, _, secret = Headers(scope=scope).get("authorization", "").partition(" ")
+        scheme, _, secret = _authorization(scope).partition(" ")
         key = self._keys.find(secret.strip()) if scheme.lower() == "bearer" else None
-        if key is None:
-            detail = "Send a valid key as `Authorization: Bearer KEY`; `tunechain keys add` makes one."
-            raise ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
-        return Owner.of(key)
+        return None if key is None else Owner.of(key)
+
+    def _check_wrong_keys(self, scope: Scope) -> None:
+        wait_s = self._wrong_keys.take(_network_of(scope)) if _authorization(scope) else 0
+        if wait_s:
+            detail = f"Too many wrong keys came from this address; it may try another one in {wait_s} s."
+            raise ProblemError(429, detail, headers={"Retry-After": str(wait_s)})
 
     def _check_rate(self, owner: Owner) -> None:
         if owner.key_id is None:
@@ -130,6 +151,20 @@ class AccessMiddleware:
         if wait_s:
             detail = f"This key has asked too often; its next request may come in {wait_s} s."
             raise ProblemError(429, detail, headers={"Retry-After": str(wait_s)})
+
+
+def _authorization(scope: Scope) -> str:
+    return Headers(scope=scope).get("authorization", "")
+
+
+def _network_of(scope: Scope) -> str:
+    """Return the address of a client; of IPv6 its first half, since whoever has one address has all of these."""
+    client: str = (scope.get("client") or ("", 0))[0]
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:  # a socket of the file system has none
+        return client
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _is_open(scope: Scope) -> bool:

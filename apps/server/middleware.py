@@ -10,8 +10,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from apps.server.problems import ProblemError, refuse
-from apps.server.request_validation import MAX_BODY_BYTES, check_body, check_content_type
+from apps.server.problems import ProblemError, refuse, refuse_unread
+from apps.server.request_validation import check_body, check_content_type, check_length
 
 _log = logging.getLogger(__name__)
 
@@ -67,8 +67,27 @@ class EdgeMiddleware:
             _log.info("%s %s %d %.0f ms key %s", request_id, name, status, milliseconds, _key_id(scope))
 
 
+class HeadMiddleware:
+    """Refuses a body by what its head says, its type and its length, before anything of it is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            headers = Headers(scope=scope)
+            try:
+                check_content_type(headers.get("content-type", ""))
+                check_length(headers.get("content-length", "0"))
+            except ProblemError as refusal:
+                await refuse_unread(scope, refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 class BodyMiddleware:
-    """Lets only complete and small bodies through that are declared as JSON."""
+    """Lets only complete and small bodies through; behind `AccessMiddleware`, so that strangers cannot fill memory."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,12 +98,9 @@ class BodyMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            check_content_type(Headers(scope=scope).get("content-type", ""))
-            body = await _read_body(scope, receive)
+            body = await _read_body(receive)
         except ProblemError as refusal:
-            # the rest of the body is not read: the connection cannot be used again
-            refusal.headers = {"Connection": "close"}
-            await refuse(scope, refusal)(scope, receive, send)
+            await refuse_unread(scope, refusal)(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
@@ -198,16 +214,12 @@ def _forget_outcome(work: "asyncio.Future[None]") -> None:
         work.exception()
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
+async def _read_body(receive: Receive) -> bytes:
     """Return the whole body; its bytes are counted as they come, because a chunked body states no length.
 
     Raises:
         ProblemError: with status 413 if it is too large, 408 if it comes too slowly.
     """
-    too_large = ProblemError(413, f"At most {MAX_BODY_BYTES:,} bytes are read.")
-    stated = Headers(scope=scope).get("content-length", "0")
-    if not stated.isascii() or not stated.isdigit() or len(stated) > 12 or int(stated) > MAX_BODY_BYTES:
-        raise too_large
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
@@ -216,8 +228,7 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
                 if message["type"] == "http.disconnect":
                     raise ProblemError(400, "The connection was closed before the body was complete.")
                 body += message.get("body", b"")
-                if len(body) > MAX_BODY_BYTES:
-                    raise too_large
+                check_length(str(len(body)))
                 if not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError as error:

@@ -186,6 +186,14 @@ def refuse(scope: Scope, error: ProblemError) -> JSONResponse:
     return problem_response(error.status, error.detail, headers=error.headers)
 
 
+def refuse_unread(scope: Scope, error: ProblemError) -> JSONResponse:
+    """Return the response for a refusal before the body was read, after which the connection cannot be used again."""
+    response = refuse(scope, error)
+    if scope["method"] == "POST":
+        response.headers["Connection"] = "close"
+    return response
+
+
 def openai_error(error: ProblemError) -> dict[str, Any]:
     """Return a refusal as OpenAI's clients read it.
 

@@ -18,6 +18,7 @@ class RateLimiter:
     Args:
         per_minute: requests that come back in a minute.
         burst: requests that may come at once.
+        max_names: how many are remembered; of more, the one that asked longest ago begins anew.
         clock: seconds, never going back.
 
     Example:
@@ -27,16 +28,22 @@ class RateLimiter:
         [0, 0, 1, 0]
     """
 
-    def __init__(self, *, per_minute: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, per_minute: float, burst: int, max_names: int = 100_000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._per_second = per_minute / 60
         self._burst = burst
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}  # as many as there are keys
+        self._max_names = max_names
+        self._buckets: dict[str, _Bucket] = {}  # the name that asked last stands last
 
     def take(self, name: str) -> int:
         """Return 0 if the request may pass, else after how many seconds the next one will."""
         now = self._clock()
-        bucket = self._buckets.setdefault(name, _Bucket(float(self._burst), now))
+        bucket = self._buckets.pop(name, None) or _Bucket(float(self._burst), now)
+        self._buckets[name] = bucket
+        if len(self._buckets) > self._max_names:
+            del self._buckets[next(iter(self._buckets))]
         bucket.tokens = min(float(self._burst), bucket.tokens + (now - bucket.filled_at) * self._per_second)
         bucket.filled_at = now
         if bucket.tokens < 1:

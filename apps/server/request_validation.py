@@ -27,6 +27,19 @@ def check_content_type(value: str) -> None:
         raise ProblemError(415, "Send the body as application/json.")
 
 
+def check_length(stated: str) -> None:
+    """Refuse a number of bytes above the limit, and what is no number of bytes.
+
+    Raises:
+        ProblemError: with status 413.
+
+    Example:
+        >>> check_length("1000")
+    """
+    if not stated.isascii() or not stated.isdigit() or len(stated) > 12 or int(stated) > MAX_BODY_BYTES:
+        raise ProblemError(413, f"At most {MAX_BODY_BYTES:,} bytes are read.")
+
+
 def check_body(body: bytes) -> None:
     """Refuse JSON that programs read differently, and texts that no model or store may see.
 

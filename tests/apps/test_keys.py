@@ -156,6 +156,12 @@ def test_one_key_cannot_use_up_the_rate_of_another():
     assert [limiter.take(name) > 0 for name in ("anna", "anna", "berta")] == [False, True, False]
 
 
+def test_of_too_many_names_the_one_that_asked_longest_ago_begins_anew():
+    limiter = RateLimiter(per_minute=1, burst=1, max_names=2, clock=lambda: 0.0)
+    names = ("anna", "berta", "anna", "carl", "anna", "berta")
+    assert [limiter.take(name) > 0 for name in names] == [False, False, True, False, True, False]
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A function that runs `tunechain keys` in a workspace with one tenant."""

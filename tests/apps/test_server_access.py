@@ -133,15 +133,65 @@ def test_the_log_names_the_key_by_its_id_only(guarded, caplog):
     assert secret.split("_")[2] not in caplog.text
 
 
-def test_size_comes_before_the_key_and_the_key_before_what_the_body_says(guarded):
+def test_stated_size_comes_before_the_key_and_the_key_before_the_body(guarded):
     client, customer, _ = guarded
     kind = {"Content-Type": "application/json"}
     too_large = b"a" * (MAX_BODY_BYTES + 1)
     assert_refused(client.post("/v1/ask", content=too_large, headers=kind), 413)
-    assert_refused(client.post("/v1/ask", content=iter([too_large]), headers=kind), 413)
+    assert_refused(client.post("/v1/ask", content=iter([too_large]), headers=kind), 401)
+    assert_refused(client.post("/v1/ask", content=iter([too_large]), headers=kind | customer), 413)
     assert_refused(client.post("/v1/ask", content=b"no json", headers=kind), 401)
     assert_refused(client.post("/v1/ask", content=b"no json", headers=kind | customer), 400)
     assert_refused(client.post("/v1/ask", json={}, headers=customer), 422)
+
+
+@pytest.mark.parametrize("kind", ["of no key", "of nobody's", "of a customer's id", "revoked"])
+def test_who_guesses_keys_is_slowed_down_and_shuts_nobody_out(guarded, tmp_path, kind):
+    client, customer, _ = guarded
+    keys = KeyStore.of(load_settings(tmp_path))
+    secret = customer["Authorization"].removeprefix("Bearer ")
+    wrong = {
+        "of no key": "wrong",
+        "of nobody's": f"tc_{'0' * 12}_{'1' * 64}",
+        "of a customer's id": secret[:-64] + "1" * 64,
+    }.get(kind) or keys.add("carl", role="staff")[1]
+    if kind == "revoked":
+        keys.revoke(wrong.split("_")[1])
+    replies = [client.get("/v1/me", headers=bearer(wrong)) for _ in range(40)]
+    assert {reply.status_code for reply in replies[:20]} == {401}
+    assert replies[-1].status_code == 429
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 60
+    assert client.get("/v1/me", headers=customer).json()["owner"] == "u1"  # though it comes from the same address
+    assert client.get("/v1/me").status_code == 401  # who shows no key guesses none
+
+
+def test_wrong_keys_are_counted_by_address(guarded):
+    client, _, _ = guarded
+
+    def guess(address):
+        client._transport.client = (address, 50000)
+        return client.get("/v1/me", headers=bearer("wrong")).status_code
+
+    assert {guess("192.0.2.1") for _ in range(40)} == {401, 429}
+    assert guess("192.0.2.2") == 401
+    assert {guess(f"2001:db8::{number:x}") for number in range(40)} == {401, 429}  # one home has all of these
+    assert guess("2001:db8:0:1::1") == 401
+
+
+async def test_nothing_of_a_body_is_read_without_a_key(guarded):
+    app, sent = guarded[0].app, []
+
+    async def receive():
+        raise AssertionError
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"1000000")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/ask", "headers": headers, "query_string": b""}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 401
+    assert (b"connection", b"close") in sent[0]["headers"]  # so that the rest of it is not waited for
 
 
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path, chains):

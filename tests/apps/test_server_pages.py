@@ -147,3 +147,13 @@ def test_the_description_lists_every_route(client):
     for path in client.get("/openapi.json").json()["paths"]:
         assert path in page
     assert "&lt;" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+
+
+def test_the_description_is_made_once(app, client, monkeypatch):
+    first = client.get("/docs").text
+
+    def make_again():
+        raise AssertionError
+
+    monkeypatch.setattr(app, "openapi", make_again)
+    assert client.get("/docs").text == first
