@@ -17,6 +17,7 @@ The tree::
     ├── UnsupportedOptionError (ValueError)      an option that this engine or this model does not offer
     ├── EngineError (RuntimeError)               an engine that could not be made, or broke at work
     │   ├── EngineBusyError                      too many requests wait already; nothing was started
+    │   ├── ModelMemoryError (MemoryError)       a model that does not fit into free memory; nothing was loaded
     │   └── GenerationTimeoutError (TimeoutError)  the answer took longer than its `timeout`
     ├── ByteStoreError (OSError)                 a file of stored bytes that cannot be read or written
     ├── DataFileError (ValueError)               a data file that cannot be used at all
@@ -42,6 +43,7 @@ __all__ = [
     "ModelFetchError",
     "ModelFileError",
     "ModelFolderError",
+    "ModelMemoryError",
     "ModelNotFoundError",
     "OptionValueError",
     "StrictJsonError",
@@ -127,6 +129,10 @@ class EngineError(TuneChainError, RuntimeError):
 
 class EngineBusyError(EngineError):
     """A request refused at once because too many are waiting; try again later."""
+
+
+class ModelMemoryError(EngineError, MemoryError):
+    """A model refused before anything of it is loaded, since it would not fit into free memory."""
 
 
 class GenerationTimeoutError(EngineError, TimeoutError):
