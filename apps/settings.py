@@ -44,7 +44,7 @@ class ModelSettings(_Section):
     encoder_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     chat: str = ""  # empty: answers quote the knowledge base; "starter": the small model in this package
     chat_engine: Literal["auto", "torch", "openvino"] = "auto"
-    chat_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    chat_precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     device: str = "auto"
     allow_download: bool = False
 

@@ -266,7 +266,8 @@ class _Scorer:
         import openvino as ov
 
         model = self._export / "openvino_model.xml"
-        return ov.Core().compile_model(model, "CPU", _properties(self._precision)).create_infer_request()
+        with forgetting_file_pages(model.with_suffix(".bin")):
+            return ov.Core().compile_model(model, "CPU", _properties(self._precision)).create_infer_request()
 
     def score(self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
         """Return the sum of the log probabilities of each continuation's tokens; the prompt is read once."""
