@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from llms.device import wants_bfloat16
 from llms.engines.adapters import Adapter
-from llms.engines.memory import forget_file_pages
+from llms.engines.memory import forgetting_file_pages
 from llms.engines.openvino_backend.export import export_openvino
 from llms.engines.openvino_backend.grammar import to_ebnf
 from llms.engines.requests import GenerationRequest, Job, Step, TokenScore
@@ -178,8 +178,9 @@ class OpenVinoEngine(StepEngine):
         if self._prompt_lookup:
             properties["prompt_lookup"] = True
         try:
-            pipeline = genai.ContinuousBatchingPipeline(self._export, scheduler, "CPU", properties)
-            self._warm_up(pipeline)
+            with forgetting_file_pages(self._export / "openvino_model.bin"):
+                pipeline = genai.ContinuousBatchingPipeline(self._export, scheduler, "CPU", properties)
+                self._warm_up(pipeline)
         except RuntimeError as error:
             msg = f"OpenVINO GenAI cannot run {self._export}: {error}"
             raise EngineError(msg) from error
@@ -191,7 +192,6 @@ class OpenVinoEngine(StepEngine):
 
         request = GenerationRequest(prompt_ids=[0], options=GenerationOptions(max_new_tokens=1))
         pipeline.generate([ov.Tensor(np.zeros((1, 1), dtype=np.int64))], [self._generation_config(request)])
-        forget_file_pages(self._export / "openvino_model.bin")
 
     def _generation_config(self, request: GenerationRequest) -> "genai.GenerationConfig":
         import openvino_genai as genai
@@ -266,7 +266,8 @@ class _Scorer:
         import openvino as ov
 
         model = self._export / "openvino_model.xml"
-        return ov.Core().compile_model(model, "CPU", _properties(self._precision)).create_infer_request()
+        with forgetting_file_pages(model.with_suffix(".bin")):
+            return ov.Core().compile_model(model, "CPU", _properties(self._precision)).create_infer_request()
 
     def score(self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
         """Return the sum of the log probabilities of each continuation's tokens; the prompt is read once."""

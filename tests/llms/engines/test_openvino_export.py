@@ -109,8 +109,8 @@ def test_a_missing_package_names_the_install_line(tmp_path):
         export_once(tmp_path, pytest.fail, is_current=lambda _: True, packages=["openvino", "no_such_package"])
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_smaller_weights_are_verified_before_they_are_made_small(folder, precision, capfd):
+@pytest.mark.parametrize("precision", ["bfloat16", "int8", "int4"])
+def test_smaller_weights_are_verified_as_they_are_stored(folder, precision, capfd):
     export = export_openvino(folder, precision=precision)
     size = {path.name: path.stat().st_size for path in export.iterdir()}
     full = (folder / "openvino" / "float32" / "openvino_model.bin").stat().st_size
