@@ -17,6 +17,7 @@ from apps.key_commands import key_commands
 from apps.label_commands import labelling
 from apps.log_records import log_uncaught_errors, redact_logs
 from apps.model_commands import model_commands
+from apps.privacy_commands import privacy
 from apps.service_commands import service
 from llms.errors import TuneChainError
 
@@ -36,6 +37,7 @@ app.add_typer(labelling, name="label")
 app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
 app.add_typer(model_commands, name="models")
+app.add_typer(privacy, name="privacy")
 
 
 def main() -> None:

@@ -195,7 +195,7 @@ def open_conversations(
     if not is_kept:
         yield _conversations(settings, chain, InMemorySaver(), InMemoryStore())
         return
-    with _open_conversation_storage(settings) as storage:
+    with open_conversation_storage(settings) as storage:
         yield _conversations(
             settings,
             chain,
@@ -230,11 +230,17 @@ def read_conversations(settings: Settings) -> Iterator[Transcripts]:
     Raises:
         ConversationBusyError: if another process has the workspace's file of conversations open.
     """
-    with _open_conversation_storage(settings) as storage:
-        yield Transcripts(storage.store)
+    with open_conversation_storage(settings) as storage:
+        yield storage.transcripts
 
 
-def _open_conversation_storage(settings: Settings) -> "AbstractContextManager[ConversationStorage]":
+def open_conversation_storage(settings: Settings) -> "AbstractContextManager[ConversationStorage]":
+    """Open where the conversations of a workspace are kept.
+
+    Raises:
+        ConversationBusyError: if another process has the workspace's file of conversations open.
+        SettingsError: if the database that is set cannot be used.
+    """
     from apps.conversation_storage import open_postgres, open_sqlite  # a question in the terminal needs neither
 
     url = settings.customer_service.conversations
