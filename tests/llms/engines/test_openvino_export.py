@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("openvino_genai")
 
 from llms.engines.openvino_backend import export as openvino_export
+from llms.engines.openvino_backend import making
 from llms.engines.openvino_backend.export import export_openvino
 from llms.errors import EngineError
 from llms.loading import folder_fingerprint, folder_stamp, resolve_model
@@ -138,14 +139,14 @@ def test_what_paged_attention_cannot_express_is_refused_with_the_reason(tmp_path
 
 def test_other_tokens_than_those_of_torch_are_refused(tmp_path, monkeypatch):
     _save(build_decoder("llama"), tmp_path)
-    answers = openvino_export._openvino_answers
+    answers = making._openvino_answers
 
     def wrong(export, prompts):
         found = answers(export, prompts)
         found[1][3] += 1
         return found
 
-    monkeypatch.setattr(openvino_export, "_openvino_answers", wrong)
+    monkeypatch.setattr(making, "_openvino_answers", wrong)
     with pytest.raises(EngineError, match="tokens differ from torch's at position 3 after a prompt of 37 tokens"):
         export_openvino(tmp_path, precision="float32")
 
