@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import io
 import json
-import logging
 import os
 import sys
 import uuid
@@ -16,6 +15,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from apps.errors import MissingExtraError
+from apps.log_records import start_logging
 from apps.settings import Settings
 from apps.tools import build_tools
 
@@ -36,7 +36,7 @@ def serve_workspace(settings: Settings) -> None:
     Raises:
         MissingExtraError: if the package `mcp` is not installed.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    start_logging(layout="%(levelname)s %(name)s %(message)s")
     serve_tools(lambda: build_tools(settings))
 
 

@@ -173,7 +173,11 @@ def ask_conversations():
         "inbox": inbox,
         "status of a revoked key": revoked,
         "keys": _run_json("keys", "list", "-w", "shop"),
-        "review": _run_json("service", "review", "-w", "shop"),
+        # the source came later; it is what the conversations say
+        "review": [
+            {name: value for name, value in item.items() if name != "source"}
+            for item in _run_json("service", "review", "-w", "shop")
+        ],
     }
 
 

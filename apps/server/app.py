@@ -8,6 +8,7 @@ from fastapi.security import HTTPBearer
 
 from apps.applications import Applications
 from apps.keys import KeyStore
+from apps.log_records import redact_logs
 from apps.server import conversation_routes, health, pages, routes
 from apps.server.admission import Admission
 from apps.server.aliases import alias_router
@@ -35,6 +36,7 @@ def create_app(
         admission: how many model calls run and wait; the default suits two processor cores.
     """
     hold_back_tracing(settings)
+    redact_logs()  # also where another program than ours serves it
     server = Server(settings, applications=applications, admission=admission)
     keys = KeyStore.of(settings)
     limiter = RateLimiter(per_minute=settings.server.requests_per_minute, burst=settings.server.burst)

@@ -19,6 +19,7 @@ from llms.errors import (
     OptionValueError,
     TuneChainError,
     UnknownOptionError,
+    UnsupportedOptionError,
 )
 from llms.manifest import MANIFEST_NAME
 from tests.contracts import LONE_SURROGATE
@@ -106,6 +107,8 @@ def test_an_option_with_an_impossible_value_is_our_error_at_construction_too(cha
     with pytest.raises(OptionValueError, match="at least 1 MiB"):
         LocalChatModel(model=str(chat_folder), max_kv_cache_mb=0)
     with pytest.raises(OptionValueError, match="precision must be one of"):
+        LocalChatModel(model=str(chat_folder), engine="torch", precision="int5").invoke("hi")
+    with pytest.raises(UnsupportedOptionError, match=r"int4.*runs on the OpenVINO engine only"):
         LocalChatModel(model=str(chat_folder), engine="torch", precision="int4").invoke("hi")
     with pytest.raises(ModelNotFoundError):
         LocalChatModel(model="no-such-folder")
