@@ -189,8 +189,10 @@ class _SqliteCheckpointer(SqliteSaver):
     @override
     def delete_thread(self, thread_id: str) -> None:
         super().delete_thread(thread_id)
-        # what was deleted stands in the write-ahead log until that is begun anew
-        self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # what was deleted stands in the write-ahead log until that is begun anew; the lock, since no other thread can
+        # commit on the connection meanwhile
+        with self.lock:
+            self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def find_threads(self, prefix: str) -> list[str]:
         """Return the ids of threads that begin with `prefix`."""

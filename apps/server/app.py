@@ -70,7 +70,8 @@ def create_app(
     app.add_middleware(TimeMiddleware, deadline_s=limits.deadline_s, send_timeout_s=limits.send_timeout_s)
     app.add_middleware(JsonMiddleware)
     app.add_middleware(BodyMiddleware)
-    app.add_middleware(AccessMiddleware, keys=keys, limiter=limiter)
+    tenants = frozenset(name for name, _ in settings.tenants)
+    app.add_middleware(AccessMiddleware, keys=keys, limiter=limiter, tenants=tenants)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(EdgeMiddleware)
     return app

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from apps.errors import KeyFileError
 from apps.keys import Key, KeyStore, Role, is_loopback
-from apps.server.admission import ASKING
+from apps.server.admission import ASKING, Asker
 from apps.server.problems import ProblemError, refuse, refuse_unread
 from apps.server.rate_limit import RateLimiter
 
@@ -84,12 +84,16 @@ class AccessMiddleware:
         app: what comes behind.
         keys: of the workspace.
         limiter: how often each key may ask.
+        tenants: names of those that are served.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: KeyStore, limiter: RateLimiter) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: KeyStore, limiter: RateLimiter, tenants: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._keys = keys
         self._limiter = limiter
+        self._tenants = tenants
         self._wrong_keys = RateLimiter(
             per_minute=_WRONG_KEYS_PER_MINUTE, burst=_WRONG_KEYS_AT_ONCE, max_names=_MAX_ADDRESSES
         )
@@ -110,7 +114,7 @@ class AccessMiddleware:
                 return
             scope.setdefault("state", {})["owner"] = owner
             if owner.key_id is not None:
-                ASKING.set(owner.name)
+                ASKING.set(Asker(owner.tenant if owner.tenant in self._tenants else "", owner.name))
         await self._app(scope, receive, send)
 
     async def _find_owner(self, scope: Scope) -> Owner:

@@ -1,5 +1,6 @@
 """Routes of conversations: customers write and read their own, staff see and answer those that wait."""
 
+import functools
 import uuid
 from typing import Annotated, Any
 
@@ -116,15 +117,19 @@ def read_conversation(
 @router.delete(
     "/conversations/{conversation}",
     status_code=204,
-    responses=describe_replies(only=_READING),
+    responses=describe_replies(only=(*_READING, 429)),
     summary="Delete a conversation",
 )
-def delete_conversation(
+async def delete_conversation(
     conversation: uuid.UUID, owner: ConversationOwner, conversations: CurrentConversations, workspace: CurrentWorkspace
 ) -> None:
     """Delete everything that was said in a conversation and about it."""
-    workspace.feedback.delete(owner, str(conversation))  # first: the conversation is what a second try looks for
-    conversations.delete(owner, str(conversation))
+
+    def delete() -> None:
+        workspace.feedback.delete(owner, str(conversation))  # first: the conversation is what a second try looks for
+        conversations.delete(owner, str(conversation))
+
+    await workspace.changes.run(delete)
 
 
 @router.post(
@@ -230,19 +235,21 @@ def show_inbox(
     responses=describe_replies(also=(409,)),
     summary="Answer as staff",
 )
-def answer_as_staff(
+async def answer_as_staff(
     conversation: uuid.UUID,
     body: views.AnswerRequest,
     _: StaffOwner,
     owner: ConversationOwner,
     conversations: CurrentConversations,
+    workspace: CurrentWorkspace,
 ) -> None:
     """Say something where a person is awaited; with `close` the assistant answers from then on."""
     message = {"owner": owner, "conversation": str(conversation), "message_id": body.message_id or uuid.uuid4().hex}
     if body.close and not body.text:
-        conversations.close(**message)
+        await workspace.changes.run(functools.partial(conversations.close, **message))
     else:
-        conversations.answer_as_staff(**message, text=body.text, close=body.close)
+        answer = functools.partial(conversations.answer_as_staff, **message, text=body.text, close=body.close)
+        await workspace.changes.run(answer)
 
 
 def _run_of(conversation: uuid.UUID, body: views.MessageRequest, owner: Owner, workspace: Workspace) -> ServiceRun:

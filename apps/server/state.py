@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from chains.errors import ConversationBusyError
 from llms.errors import TuneChainError
 
 _TAKE_OVER_S = 1.0  # between two looks whether another process still has the conversations
+_MAX_CHANGES = 32  # at once, and waiting; each holds a thread while it waits for a message before it
 
 _log = logging.getLogger(__name__)
 
@@ -38,20 +40,30 @@ class Workspace:
         settings: of the workspace.
         applications: what to serve; without them they are built from the settings, which takes a while.
         admission: how many model calls run and wait.
+        changes: how many changes of conversations run and wait.
         turn: held while the applications are built.
 
     Attributes:
+        admission: of model calls.
+        changes: of what changes a conversation without a model, and waits for the messages before it.
         articles: what answers cite.
         feedback: what people thought of answers.
         templates: how intents are called.
     """
 
     def __init__(
-        self, settings: Settings, *, applications: Applications | None, admission: Admission, turn: asyncio.Lock
+        self,
+        settings: Settings,
+        *,
+        applications: Applications | None,
+        admission: Admission,
+        changes: Admission,
+        turn: asyncio.Lock,
     ) -> None:
         folder = settings.records_folder(settings.customer_service)
         self.settings = settings
         self.admission = admission
+        self.changes = changes
         self.articles = Articles(folder / "knowledge")
         self.feedback = FeedbackStore(settings.feedback_file)
         self.templates = TemplateBook(answers={})
@@ -221,14 +233,14 @@ class Server:
     def __init__(self, settings: Settings, *, applications: Applications | None, admission: Admission | None) -> None:
         section = settings.server
         admission = admission or Admission(max_running=section.max_running, max_waiting=section.max_waiting)
+        changes = Admission(max_running=_MAX_CHANGES, max_waiting=_MAX_CHANGES)
         self.is_draining = False
         # one workspace is built after the other, or the memory of all would peak together
         turn = asyncio.Lock()
-        self.main = Workspace(settings, applications=applications, admission=admission, turn=turn)
+        share = functools.partial(Workspace, admission=admission, changes=changes, turn=turn)
+        self.main = share(settings, applications=applications)
         self._tenants: Mapping[str, Workspace] = {
-            name: Workspace(
-                load_settings(settings.workspace / folder), applications=None, admission=admission, turn=turn
-            )
+            name: share(load_settings(settings.workspace / folder), applications=None)
             for name, folder in settings.tenants
         }
 

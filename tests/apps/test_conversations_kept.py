@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ormsgpack
@@ -133,6 +134,21 @@ def test_no_word_of_a_deleted_conversation_is_left_in_the_file(tmp_path):
         everything = b"".join(file.read_bytes() for file in tmp_path.iterdir())
         assert b"canary-4711" not in everything
         assert len(other.turns) == 60
+
+
+def test_conversations_are_deleted_while_others_go_on(tmp_path):
+    with open_sqlite(tmp_path / "conversations.sqlite") as storage:
+        talk = talk_in(storage)
+
+        def begin_and_delete(thread):
+            for number in range(20):
+                place = {"owner": "shop", "conversation": f"c{thread}-{number}"}
+                talk.conversations.send(**place, message_id="m1", text="warranty phones")
+                talk.conversations.delete(**place)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(begin_and_delete, range(4)))
+        assert talk.conversations.list("shop") == []
 
 
 def test_nothing_is_built_from_a_checkpoint_but_plain_values(tmp_path):

@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableLambda
 from apps.applications import Applications
 from apps.errors import SettingsError, WorkspaceError
 from apps.keys import KeyStore
-from apps.server.admission import Admission
+from apps.server.admission import ASKING, Admission, Asker
 from apps.server.app import create_app
 from apps.server.auth import CurrentOwner
 from apps.server.problems import ProblemError
@@ -333,6 +333,23 @@ def test_each_tenant_is_answered_from_its_own_workspace(tenants, tmp_path):
         owner: ask(client, new_key(owner)).json()["text"] for owner in ("acme", "acme/anna", "bell/anna", "anna")
     }
     assert answers == {"acme": "acme", "acme/anna": "acme", "bell/anna": "bell", "anna": tmp_path.name}
+
+
+def test_places_are_shared_by_tenants_and_by_keys(tenants_folder, monkeypatch):
+    askers = []
+
+    def answer(_):
+        askers.append(ASKING.get())
+        return ServiceReply(text="Yes.", route="answer", reason="")
+
+    chains = Applications(customer_service=RunnableLambda(answer))
+    monkeypatch.setattr("apps.server.state.build_applications", lambda _: chains)
+    settings = load_settings(tenants_folder)
+    with TestClient(create_app(settings)) as client:
+        for owner in ("anna", "acme", "acme/anna"):
+            askers.clear()
+            ask(client, bearer(KeyStore.of(settings).add(owner, role="customer")[1]))
+            assert askers[-1] == Asker("" if owner == "anna" else "acme", owner)
 
 
 def test_an_owner_whose_tenant_is_gone_is_not_answered_from_another_workspace(tenants):

@@ -317,6 +317,26 @@ async def test_messages_and_streams_take_places_like_every_other_work(workspace_
         assert (await taken).status_code == 200
 
 
+async def test_deletions_that_wait_for_a_message_hold_up_nothing_else(workspace_settings):
+    go_on, calls = threading.Event(), []
+    app = create_app(workspace_settings, applications=waiting_chain(go_on, calls))
+    addresses = [f"/v1/conversations/{uuid.uuid4()}" for _ in range(2)]
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client,
+    ):
+        body = {"message_id": "m1", "text": "hello"}
+        running = [asyncio.create_task(client.post(f"{address}/messages", json=body)) for address in addresses]
+        await wait_for(lambda: len(calls) == 2)
+        deleted = [asyncio.create_task(client.delete(address)) for address in addresses * 22]
+        await wait_for(lambda: app.state.server.main.changes.num_admitted == 44)
+        for address in ("/", "/static/app.js", "/v1/me", "/v1/conversations"):
+            assert (await client.get(address)).status_code == 200
+        go_on.set()
+        assert {(await task).status_code for task in running} == {200}
+        assert {(await task).status_code for task in deleted} == {204, 404}
+
+
 # --- hand-over
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+from collections import Counter
 
 import anyio
 import anyio.to_thread
@@ -15,7 +16,7 @@ from langchain_core.runnables import RunnableLambda
 
 from apps.applications import Applications
 from apps.keys import KeyStore
-from apps.server.admission import ASKING, Admission
+from apps.server.admission import ASKING, Admission, Asker
 from apps.server.app import create_app
 from apps.server.middleware import BodyMiddleware
 from apps.server.monitor_service import LiveMonitor
@@ -205,29 +206,52 @@ def observe(monitor, post):
     return observed[0]
 
 
-async def test_one_key_has_half_of_the_places_at_most():
-    admission = Admission(max_running=1, max_waiting=3)
-    release, statuses = asyncio.Event(), []
+async def hold_slots(admission, askers):
+    """Ask for a slot for each asker in turn; return those who got one, and a function that gives them back."""
+    release, admitted = asyncio.Event(), []
 
-    async def ask(owner):
-        ASKING.set(owner)
-        try:
+    async def ask(asker):
+        ASKING.set(asker)
+        with contextlib.suppress(ProblemError):
             async with admission.slot():
+                admitted.append(asker)
                 await release.wait()
-            statuses.append((owner, 200))
-        except ProblemError as refusal:
-            statuses.append((owner, refusal.status))
 
-    tasks = [asyncio.create_task(ask(owner)) for owner in ["anna"] * 4 + ["bob"] * 2 + ["carl"]]
-    await wait_for(lambda: len(statuses) == 3)
-    assert sorted(statuses) == [("anna", 429), ("anna", 429), ("carl", 429)]
-    release.set()
-    await asyncio.gather(*tasks)
-    assert sorted(statuses)[:2] == [("anna", 200), ("anna", 200)]
-    assert ("bob", 200) in statuses
-    tasks = [asyncio.create_task(ask("anna")) for _ in range(2)]  # places that were given back count no more
-    await asyncio.gather(*tasks)
-    assert statuses[-2:] == [("anna", 200)] * 2
+    tasks = []
+    for asker in askers:
+        tasks.append(asyncio.create_task(ask(asker)))
+        await asyncio.sleep(0)
+
+    async def give_back():
+        release.set()
+        await asyncio.gather(*tasks)
+
+    return admitted, give_back
+
+
+@pytest.mark.parametrize("num_keys", [1, 2, 5, 11])
+async def test_keys_share_the_places_and_leave_one_for_a_newcomer(num_keys):
+    admission = Admission(max_running=12, max_waiting=0)
+    names = [f"key {number}" for number in range(num_keys)]
+    admitted, give_back = await hold_slots(admission, [Asker(owner=name) for name in names * 12])
+    shares = Counter(asker.owner for asker in admitted)
+    assert set(shares.values()) == {12 // (num_keys + 1)}
+    newcomers, give_these_back = await hold_slots(admission, [Asker(owner="newcomer")])
+    assert newcomers == [Asker(owner="newcomer")]
+    await give_these_back()
+    await give_back()
+    assert (await hold_slots(admission, [Asker(owner="again")] * 12))[0] == [Asker(owner="again")] * 6
+
+
+async def test_a_tenant_with_many_keys_leaves_places_for_others():
+    admission = Admission(max_running=12, max_waiting=0)
+    crowd = [Asker("acme", f"acme/{number}") for number in range(12)]
+    assert len((await hold_slots(admission, crowd))[0]) == 6
+    assert len((await hold_slots(admission, [Asker("beta", "beta/anna"), Asker("", "bob")]))[0]) == 2
+
+
+async def test_without_keys_all_places_are_there_for_everybody():
+    assert len((await hold_slots(Admission(max_running=12, max_waiting=0), [Asker()] * 12))[0]) == 12
 
 
 async def test_a_locked_file_of_keys_stops_nobody_else(tmp_path):
