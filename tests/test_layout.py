@@ -16,6 +16,9 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGES = [name for name in ("llms", "retrievers", "chains", "apps") if (REPOSITORY / name / "__init__.py").exists()]
 LIBRARIES = [name for name in PACKAGES if name != "apps"]
 CODE_FROM_DATA = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
+# programs, and clients of other machines
+REACHES_OUT = {"subprocess", "multiprocessing", "requests", "httpx", "aiohttp", "urllib.request", "urllib3", "smtplib"}
+REACHES_OUT |= {"http.client", "ftplib", "telnetlib", "websockets", "paramiko", "grpc", "openai", "pty"}
 FLAGS_THAT_RUN_DATA = {"trust_remote_code", "allow_dangerous_deserialization"}
 USE_CASE_WORDS = re.compile(r"\b(customers?|sentiments?|alerts?|recommendations?)\b", re.IGNORECASE)
 
@@ -120,6 +123,32 @@ def _is_true(node):
 def _imported_roots(node):
     names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
     return {name.split(".")[0] for name in names}
+
+
+def test_no_chain_can_start_a_program_or_ask_another_machine():
+    # what a model writes cannot do what nothing there is able to; tools and stores are passed in
+    able = [
+        f"{path}:{node.lineno}"
+        for path in _sources("chains", "retrievers", "apps/server")
+        for node in _reaching_out(path)
+    ]
+    assert able == []
+
+
+def _reaching_out(path):
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import) and any(_reaches_out(alias.name) for alias in node.names):
+            yield node
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if _reaches_out(module) or any(_reaches_out(f"{module}.{alias.name}") for alias in node.names):
+                yield node
+        if isinstance(node, ast.Attribute) and node.attr in {"create_connection", "popen", "system"}:
+            yield node
+
+
+def _reaches_out(module):
+    return any(module == name or module.startswith(f"{name}.") for name in REACHES_OUT)
 
 
 def test_no_test_imports_a_benchmark():

@@ -113,6 +113,23 @@ def test_a_second_signal_ends_it_at_once(serve):
     wait_until(lambda: _status(port) is None)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /v1/ask HTTP/1.1\r\nHost: localh",
+        b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    ],
+)
+def test_half_a_request_does_not_keep_a_server_from_ending(serve, sent):
+    port, server = serve(shutdown_s=1, head_timeout_s=600)
+    with _connect(port, sent):
+        wait_until(lambda: server.server_state.connections)
+        begun = time.monotonic()
+        server.handle_exit(signal.SIGTERM, None)
+        wait_until(lambda: not server.server_state.connections or time.monotonic() - begun > 15)
+        assert time.monotonic() - begun < 15
+
+
 # --- the time of one request, without a server
 
 

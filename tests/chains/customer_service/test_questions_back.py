@@ -127,6 +127,7 @@ def test_what_a_lookup_does_not_know_is_said(articles, order):
     reply = _chain(articles, _classifier(accepted=True, track=0.97)).invoke(f"Where is {order}?")
     assert (reply.route, reply.text) == ("clarify", f"I find no order {order}.")
     assert "find_order knows nothing of this order" in reply.reason
+    assert order not in reply.reason  # which stands in logs
 
 
 def test_without_words_for_it_a_failed_lookup_goes_to_a_person(articles):

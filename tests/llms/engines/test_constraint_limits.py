@@ -1,9 +1,12 @@
 """A short request cannot make an engine unfold without end."""
 
 import asyncio
+import contextlib
+import threading
 import time
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from llms import LocalChatModel
 from llms.engines.constraint_limits import MAX_DEPTH, check_constraint
@@ -136,3 +139,26 @@ async def test_a_call_that_is_cancelled_while_it_compiles_leaves_nothing_running
         await asked
     go_on.set()
     await wait_for(lambda: submitted and not engine.num_active)
+
+
+async def test_long_prompts_tools_and_calls_are_rendered_off_the_loop(chat_folder, monkeypatch):
+    model, threads = LocalChatModel(model=str(chat_folder), engine="torch", max_tokens=1), []
+    await model.ainvoke("the first call loads the model")
+    prepare = LocalChatModel._prepare
+
+    def note_thread(self, *arguments, **options):
+        threads.append(threading.current_thread())
+        return prepare(self, *arguments, **options)
+
+    monkeypatch.setattr(LocalChatModel, "_prepare", note_thread)
+    tool = {"type": "function", "function": {"name": "f", "description": "x", "parameters": {"type": "object"}}}
+    call = {"name": "f", "args": {"a": "x"}, "id": "1", "type": "tool_call"}
+    for asked, options in (
+        ([HumanMessage("x" * 30_000)], {}),
+        ([HumanMessage("hello")], {"tools": [tool]}),
+        ([HumanMessage("a"), AIMessage("", tool_calls=[call]), ToolMessage("b", tool_call_id="1")], {}),
+    ):
+        with contextlib.suppress(ContextOverflowError):
+            await model.ainvoke(asked, **options)
+    assert len(threads) == 3
+    assert threading.main_thread() not in threads
