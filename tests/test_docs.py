@@ -1,5 +1,7 @@
 """The guides name what there is: links lead somewhere, settings are complete, figures stand on the page they name."""
 
+import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -92,6 +94,47 @@ def test_every_command_and_flag_named_exists(page):
         known |= {option for parameter in getattr(command, "params", []) for option in parameter.secondary_opts}
         flags = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert flags <= {*known, "--help"}, (command and command.name, flags - known)
+
+
+# --- tests
+
+
+STATES = {"met", "partly", "not met", "does not apply"}
+
+
+def rows_of_requirements(page):
+    """Yield what is asked, its state, and what is said of it, of each row of the table."""
+    for line in (DOCS / page).read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 3 and cells[1] in STATES:
+            yield cells
+
+
+def find_tests(text):
+    return re.findall(r"`(tests/[^`]*\.py)::([^`]*)`", text)
+
+
+@functools.cache
+def names_of_tests(path):
+    tree = ast.parse((ROOT / path).read_text("utf-8")) if (ROOT / path).exists() else ast.Module([], [])
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {function.name for function in functions if function.name.startswith("test_")}
+
+
+@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+def test_every_test_named_exists(page):
+    named = find_tests((DOCS / page).read_text("utf-8"))
+    assert len(named) > 60
+    assert [f"{path}::{name}" for path, name in named if name not in names_of_tests(path)] == []
+
+
+@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+def test_what_is_met_names_a_test_and_what_is_not_says_why(page):
+    rows = list(rows_of_requirements(page))
+    assert len(rows) > 60
+    assert [asked for asked, state, said in rows if state == "met" and not find_tests(said)] == []
+    said_beside = {asked: re.sub(r"`[^`]*`", "", said) for asked, state, said in rows if state != "met"}
+    assert [asked for asked, said in said_beside.items() if len(said.split()) < 3] == []
 
 
 # --- settings

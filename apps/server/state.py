@@ -212,6 +212,8 @@ class Workspace:
             _log.error("the conversations cannot be opened: %s", error)
 
     def _open_conversations(self, chain: Runnable[ServiceRequest, ServiceReply]) -> None:
+        if self.settings.customer_service.decisions_with_text:
+            _log.warning("the log of decisions holds what customers write: decisions_with_text is set")
         if self._templates_file.exists():
             self.templates = read_templates(self._templates_file)
         self._conversations = self._open.enter_context(open_conversations(self.settings, chain=chain))

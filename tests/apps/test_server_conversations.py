@@ -608,6 +608,14 @@ def test_a_lookup_learns_whose_question_it_is(tmp_path):
     assert asked == ["anna"] * 4
 
 
+@pytest.mark.parametrize("is_set", [True, False])
+def test_a_log_that_will_hold_words_is_warned_of_at_the_start(tmp_path, caplog, is_set):
+    text = f"[customer_service]\ndecisions_with_text = {str(is_set).lower()}\n"
+    settings = write_service_workspace(tmp_path, settings=text)
+    with TestClient(create_app(settings, applications=Applications(customer_service=make_service_chain(settings)))):
+        assert ("the log of decisions holds what customers write" in caplog.text) == is_set
+
+
 def test_conversations_are_there_again_after_a_restart(workspace_settings):
     chains = Applications(customer_service=make_service_chain(workspace_settings))
     with TestClient(create_app(workspace_settings, applications=chains)) as client:

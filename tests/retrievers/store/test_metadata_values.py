@@ -108,3 +108,17 @@ def test_filters_take_the_values_that_metadata_take(store, condition, ids):
     assert {found.id for found in store.similarity_search("one", filter=condition)} == ids
     assert {found.id for found, _ in store.similarity_search_with_score("one", filter=condition)} == ids
     assert {found.id for found in store.max_marginal_relevance_search("one", filter=condition)} == ids
+
+
+def test_what_looks_like_an_object_of_langchain_stays_data(tmp_path, embedding):
+    metadata = {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain_core", "messages", "AIMessage"],
+        "kwargs": {"content": "x", "secret": {"lc": 1, "type": "secret", "id": ["PATH"]}},
+    }
+    with FaissStore(tmp_path, embedding=embedding) as store:
+        store.add_documents([Document("text", metadata=metadata)], ids=["1"])
+    with FaissStore(tmp_path, embedding=embedding) as store:
+        assert store.get_by_ids(["1"])[0].metadata == metadata
+        assert store.similarity_search("text", k=1)[0].metadata == metadata
