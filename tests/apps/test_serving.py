@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from urllib.request import urlopen
 
 import pytest
@@ -22,12 +25,16 @@ from tests.waiting import wait_for, wait_until
 
 @pytest.fixture
 def serve(tmp_path):
-    """A function (limits) -> port and server of one that answers at once."""
+    """A function (limits) -> port and server of one that answers at once, unless it has to wait."""
     (tmp_path / SETTINGS_NAME).write_text("")
     with contextlib.ExitStack() as stack:
 
-        def start(**limits):
-            chain = RunnableLambda(lambda _: ServiceReply(text="Yes.", route="template", intent="a", reason=""))
+        def start(*, wait=lambda: None, **limits):
+            def answer(_):
+                wait()
+                return ServiceReply(text="Yes.", route="template", intent="a", reason="")
+
+            chain = RunnableLambda(answer)
             app = create_app(load_settings(tmp_path), applications=Applications(customer_service=chain))
             settings = ServerSettings(**{"drain_s": 0.0, "shutdown_s": 1, **limits})
             config = LimitedConfig(app, host="127.0.0.1", port=0, settings=settings, log_level="warning")
@@ -111,6 +118,80 @@ def test_a_second_signal_ends_it_at_once(serve):
     server.handle_exit(signal.SIGTERM, None)
     server.handle_exit(signal.SIGTERM, None)
     wait_until(lambda: _status(port) is None)
+
+
+ASKS = (
+    b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b'Content-Length: 17\r\n\r\n{"text": "hello"}'
+)
+
+
+def _read_all(connection):
+    answer = b""
+    while part := connection.recv(4096):
+        answer += part
+    return answer
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=pytest.mark.nightly)])
+def test_requests_that_were_taken_are_answered_before_the_end(serve, rounds):
+    for _ in range(rounds):
+        answers = _end_while_answering(serve)
+        assert all(answer.startswith(b"HTTP/1.1 200") and b"Yes." in answer for answer in answers)
+
+
+def _end_while_answering(serve):
+    """Return what ten clients hear that asked before their server was told to end."""
+    go_on = threading.Event()
+    port, server = serve(wait=go_on.wait, shutdown_s=20)
+    admission = server.config.app.state.server.main.admission
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(_connect(port, ASKS)) for _ in range(10)]
+        wait_until(lambda: admission.num_admitted == 10)
+        server.handle_exit(signal.SIGTERM, None)
+        wait_until(lambda: _status(port) is None)
+        go_on.set()
+        return [_read_all(client) for client in clients]
+
+
+@pytest.mark.parametrize("count", [30, pytest.param(1_000, marks=pytest.mark.nightly)])
+def test_clients_that_leave_lose_no_place(serve, count):
+    port, server = serve(wait=lambda: time.sleep(0.001))
+    for number in range(count):
+        with _connect(port, ASKS) as connection:
+            if number % 3 == 0:
+                connection.recv(1)
+    admission = server.config.app.state.server.main.admission
+    wait_until(lambda: not admission.num_admitted and not server.server_state.connections)
+    with _connect(port, ASKS) as connection:
+        assert _read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("length", [b"Content-Length: 1000000000", b"Transfer-Encoding: chunked"])
+def test_bodies_of_a_gigabyte_take_no_memory(serve, count, length):
+    port, _ = serve()
+    head = b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + length + b"\r\n\r\n"
+    chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sent = Counter()
+
+    def push(number):
+        with _connect(port, head) as connection, contextlib.suppress(OSError):
+            while sent[number] < 1_000_000_000:
+                connection.sendall(chunk)
+                sent[number] += len(chunk)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(push, range(count)))
+    assert max(sent.values(), default=0) < 30_000_000  # most of it in buffers of the system
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
+
+
+def test_uvicorn_logs_no_address_and_believes_no_header_of_a_proxy(serve):
+    _, server = serve()
+    assert not server.config.access_log
+    assert not server.config.proxy_headers
 
 
 @pytest.mark.parametrize(

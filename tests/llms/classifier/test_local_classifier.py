@@ -1,5 +1,6 @@
 """Trained folders and plain transformers folders as classifiers."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -92,6 +93,16 @@ def test_a_changed_byte_in_the_weights_is_refused_with_the_files_name(trained_co
 def test_a_missing_file_is_refused_with_its_name(trained_copy, name):
     (trained_copy / name).unlink()
     with pytest.raises(ModelFolderError, match=rf"lacks {name}"):
+        LocalClassifier(trained_copy)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../elsewhere.txt", "1_Pooling/../../elsewhere.txt"])
+def test_a_manifest_that_lists_a_file_elsewhere_is_refused_and_the_file_not_read(trained_copy, name):
+    (trained_copy.parent / "elsewhere.txt").write_text("secret")
+    manifest = json.loads((trained_copy / "manifest.json").read_text("utf-8"))
+    manifest["files"][name] = "0" * 64
+    (trained_copy / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(ModelFolderError, match="lies outside of the folder"):
         LocalClassifier(trained_copy)
 
 
