@@ -1,8 +1,10 @@
 """The HTTP server: uvicorn with bounds on connections, request heads and the time that ending takes."""
 
 import asyncio
+import os
 import resource
 import signal
+import socket
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -16,6 +18,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from apps.settings import ServerSettings
 
 _SPARE_FILES = 128  # descriptors for models, stores and logs
+# asyncio takes one number for both, but what it accepts at once is there before the first of it is counted, and each
+# that finds no descriptor is a traceback in the log
+_ACCEPTS_AT_ONCE = 16
+_MAX_PENDING = 2_048
 
 
 def run_server(app: FastAPI, *, host: str, port: int, settings: ServerSettings) -> None:
@@ -39,6 +45,7 @@ class LimitedConfig(uvicorn.Config):
             http=LimitedProtocol,
             ws="none",
             proxy_headers=False,  # whoever wants to may send them
+            backlog=_ACCEPTS_AT_ONCE,
             access_log=False,  # ours tells neither paths nor texts of clients
             timeout_graceful_shutdown=settings.shutdown_s,
             **others,
@@ -110,6 +117,13 @@ class LimitedServer(uvicorn.Server):
         self._on_drain = on_drain
         self._drain_s = drain_s
         self._ends_at: float | None = None
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        for listening in (one for server in self.servers for one in server.sockets):
+            with socket.socket(fileno=os.dup(listening.fileno())) as same:
+                same.listen(_MAX_PENDING)
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

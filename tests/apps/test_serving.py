@@ -5,10 +5,13 @@ import contextlib
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -102,6 +105,37 @@ def test_of_too_many_connections_the_idlest_goes_and_new_clients_get_in(serve):
         wait_until(lambda: len(server.server_state.connections) <= 20)
         assert _status(port) == 200
         assert _is_closed(idle[0])
+
+
+_FEW_FILES = """
+import pathlib, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from apps.applications import Applications
+from apps.server.app import create_app
+from apps.server.serving import run_server
+from apps.settings import load_settings
+settings = load_settings(pathlib.Path(sys.argv[1]))
+app = create_app(settings, applications=Applications())
+run_server(app, host="127.0.0.1", port=int(sys.argv[2]), settings=settings.server)
+"""
+
+
+def test_more_connections_than_files_leave_a_server_that_answers_and_logs_little(tmp_path):
+    (tmp_path / SETTINGS_NAME).write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = [sys.executable, "-c", _FEW_FILES, str(tmp_path), str(port)]
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context((tmp_path / "log").open("wb"))
+        process = stack.enter_context(subprocess.Popen(program, stderr=log, cwd=Path(__file__).parents[2]))
+        stack.callback(process.terminate)
+        wait_until(lambda: _status(port) == 200)
+        for _ in range(400):
+            stack.enter_context(_connect(port))
+        assert _status(port) == 200
+    said = (tmp_path / "log").read_bytes()
+    assert b"out of system resource" not in said
+    assert len(said) < 20_000
 
 
 def test_a_server_that_is_to_end_says_so_before_it_closes(serve):
