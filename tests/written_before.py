@@ -1,5 +1,8 @@
 """Files written by an earlier version, and what that version answered from them.
 
+Of its lists of recommendations the order is that of the code at hand: that version weighed the rounding errors of its
+processor (see `chains.recommendation.click_model.SMALLEST_SPREAD`), so that it gave another order on each.
+
 `ARCHIVE` holds one of each: a workspace with its models, indexes, keys and conversations, stores, and trained models
 of every task. It stays as it is, since it stands for what users have on their disks. It is packed because most of a
 classifier's weights are zeros, and so that no checkout changes a byte.
