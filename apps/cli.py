@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chains.monitoring import MonitoringRequest
 
 
-_NOT_WRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+_NOT_WRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # models, stores and servers are imported inside the commands: `tunechain --help` must answer at once
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,9 +54,19 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
+        place = "standard output" if _is_output_stuck() else error.filename or "a file, or standard output,"
         _give_up_output()
-        sys.stderr.write(f"error: standard output cannot be written: {error.strerror}\n")
+        sys.stderr.write(f"error: {place} cannot be written: {error.strerror}\n")
         raise SystemExit(1) from error
+
+
+def _is_output_stuck() -> bool:
+    """Return whether standard output still holds what it cannot write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _give_up_output() -> None:
@@ -378,14 +388,12 @@ def serve(
     workspace: Workspace = None,
 ) -> None:
     """Serve the applications over HTTP, with a web page at / and the interface at /docs."""
-    import logging
-
+    from apps.console import log_to_terminal
     from apps.keys import KeyStore, check_address
     from apps.server.app import create_app
     from apps.server.serving import run_server
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-
+    log_to_terminal("%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = _settings(workspace)
     host = host or settings.server.host
     check_address(host, KeyStore.of(settings))

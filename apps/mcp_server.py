@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import io
 import json
-import logging
 import os
 import sys
 import uuid
@@ -15,6 +14,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from apps.console import log_to_terminal
 from apps.errors import MissingExtraError
 from apps.settings import Settings
 from apps.tools import build_tools
@@ -36,7 +36,7 @@ def serve_workspace(settings: Settings) -> None:
     Raises:
         MissingExtraError: if the package `mcp` is not installed.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    log_to_terminal("%(levelname)s %(name)s %(message)s")
     serve_tools(lambda: build_tools(settings))
 
 
