@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from llms.engines.openvino_backend.graph import cache_shapes, refusal, stateful_graph
 from llms.engines.torch_backend.engine import end_token_ids
-from llms.errors import EngineError
-from llms.loading import FROM_FOLDER, folder_fingerprint, quiet_loading
+from llms.errors import EngineError, ModelFolderError
+from llms.loading import FROM_FOLDER, folder_fingerprint, loading_from, quiet_loading
 from llms.openvino_export import ExportPrecision, export_folder, export_once, read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -90,11 +90,10 @@ def _write_export(folder: Path, work: Path, *, precision: ExportPrecision, ident
 
 def _load_decoder(folder: Path) -> "PreTrainedModel":
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        with quiet_loading():
+        with loading_from(folder, "a causal language model"):
             config: Any = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
             if config.is_encoder_decoder:
                 raise EngineError(refusal("it is an encoder with a decoder"))
@@ -106,9 +105,7 @@ def _load_decoder(folder: Path) -> "PreTrainedModel":
                 output_loading_info=True,
                 **FROM_FOLDER,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, EngineError):
-            raise
+    except ModelFolderError as error:
         reason = "its attention has no SDPA form" if "scaled_dot_product" in str(error) else str(error)
         raise EngineError(refusal(reason)) from error
     model, info = loaded
