@@ -275,6 +275,10 @@ def test_labels_are_kept_in_csv_only(tmp_path):
 
 def test_a_header_alone_is_a_file_without_labels(tmp_path):
     assert read_labelled(write_rows(tmp_path / "a.csv", ["text", "label"]), COLUMNS) == ([], [])
+    (tmp_path / "mac.csv").write_bytes(b"text,label\rlate,track\rlost,track\r")
+    assert [row.text for row in read_labelled(tmp_path / "mac.csv", COLUMNS)[0]] == ["late", "lost"]
+    LabelFile.open(tmp_path / "mac.csv", COLUMNS).append("gone", "track")
+    assert [row.text for row in read_labelled(tmp_path / "mac.csv", COLUMNS)[0]] == ["late", "lost", "gone"]
     with pytest.raises(DataFileError, match="'label' is needed"):
         read_labelled(write_rows(tmp_path / "b.csv", ["text", "kind"]), COLUMNS)
     with pytest.raises(DataFileError, match="header but no rows"):
