@@ -285,6 +285,17 @@ def test_a_header_alone_is_a_file_without_labels(tmp_path):
         read_unlabelled(write_rows(tmp_path / "c.csv", ["text"]), COLUMNS)
 
 
+def test_texts_that_are_none_are_named_and_the_others_are_suggested(tmp_path, encoder_folder):
+    texts = [*TEXTS[:4], "nul \0 here", "half \ud83d", "long " * 4001, None, " ", 7, ["a"], *TEXTS[4:8]]
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts), encoding="utf-8")
+    out = tmp_path / "next.csv"
+    result = run("suggest", "--unlabelled", pool, "--out", out, "-n", 20, "--base", encoder_folder)
+    assert {row[0] for row in read_rows(out)[1:]} <= set(TEXTS)
+    assert [f"line {number} set aside" in result.stderr for number in range(4, 11)] == [False, *[True] * 5, False]
+    assert "2 more rows set aside" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
