@@ -78,9 +78,11 @@ def _give_up_output() -> None:
 @app.callback()
 def prepare() -> None:
     """Fine-tune small local models on your own records and run them as applications."""
+    from apps.console import guard_warnings
     from apps.settings import prepare_process
 
     prepare_process()
+    guard_warnings()
 
 
 @app.command()

@@ -83,6 +83,12 @@ def log_to_terminal(line: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
+def guard_warnings() -> None:
+    """Hold warnings that a command logs to the rules of the terminal: they may quote files and their names."""
+    if logging.lastResort is not None:  # what writes them where no log was set up
+        logging.lastResort.setFormatter(_TerminalFormatter("%(message)s"))
+
+
 def print_json(result: BaseModel | Mapping[str, Any]) -> None:
     """Print one JSON object on one line, with nothing else on standard output."""
     values = result.model_dump(mode="json") if isinstance(result, BaseModel) else result

@@ -320,6 +320,11 @@ def test_a_line_of_the_log_is_one_line_in_utc_without_control_characters():
     assert line == r"1970-01-01 00:00:00.500Z order a[2Jb\n2026 INFO forged "
 
 
+def test_a_warning_of_a_command_is_only_text_to_the_terminal():
+    warn = r"import logging; from apps.cli import prepare; prepare(); logging.getLogger('x').warning('a%s', '\x1b[2J\x9b\nb')"
+    assert _python("-c", warn, cwd=app_root()).stderr == rb"a[2J\nb" + b"\n"
+
+
 def test_sentiment_labels_are_found_by_their_meaning_or_named_in_the_settings(built, tmp_path, monkeypatch):
     names = {"negative": "差评", "neutral": "一般", "positive": "好评"}
     folder = shutil.copytree(built, tmp_path / "copy")
