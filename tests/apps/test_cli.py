@@ -321,7 +321,8 @@ def test_a_line_of_the_log_is_one_line_in_utc_without_control_characters():
 
 
 def test_a_warning_of_a_command_is_only_text_to_the_terminal():
-    warn = r"import logging; from apps.cli import prepare; prepare(); logging.getLogger('x').warning('a%s', '\x1b[2J\x9b\nb')"
+    warn = r"import logging; from apps.cli import prepare; prepare(); "
+    warn += r"logging.getLogger('x').warning('a%s', '\x1b[2J\x9b\nb')"
     assert _python("-c", warn, cwd=app_root()).stderr == rb"a[2J\nb" + b"\n"
 
 
