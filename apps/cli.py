@@ -15,7 +15,9 @@ from apps.command_options import AsJson, Workspace
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
 from apps.label_commands import labelling
+from apps.log_records import log_uncaught_errors, redact_logs
 from apps.model_commands import model_commands
+from apps.privacy_commands import privacy
 from apps.service_commands import service
 from llms.errors import TuneChainError
 
@@ -35,10 +37,13 @@ app.add_typer(labelling, name="label")
 app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
 app.add_typer(model_commands, name="models")
+app.add_typer(privacy, name="privacy")
 
 
 def main() -> None:
     """Run the command line; an error of ours ends with its message and exit code 1."""
+    redact_logs()
+    log_uncaught_errors()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # JSON is UTF-8 whatever the terminal speaks; bytes that are not must be one bad line, not the end
@@ -78,11 +83,9 @@ def _give_up_output() -> None:
 @app.callback()
 def prepare() -> None:
     """Fine-tune small local models on your own records and run them as applications."""
-    from apps.console import guard_warnings
     from apps.settings import prepare_process
 
     prepare_process()
-    guard_warnings()
 
 
 @app.command()
@@ -390,12 +393,12 @@ def serve(
     workspace: Workspace = None,
 ) -> None:
     """Serve the applications over HTTP, with a web page at / and the interface at /docs."""
-    from apps.console import log_to_terminal
     from apps.keys import KeyStore, check_address
+    from apps.log_records import start_logging
     from apps.server.app import create_app
     from apps.server.serving import run_server
 
-    log_to_terminal("%(asctime)s %(levelname)s %(name)s %(message)s")
+    start_logging(layout="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = _settings(workspace)
     host = host or settings.server.host
     check_address(host, KeyStore.of(settings))

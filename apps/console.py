@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import logging
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -52,41 +50,12 @@ class _PlainConsole(Console):
                 yield Segment(visible_text(segment.text, keep_joiners=True), segment.style)
 
 
-class _TerminalFormatter(logging.Formatter):
-    """Lines of a log for a terminal: the same care as for other output, one line a message, times in UTC."""
-
-    converter = staticmethod(time.gmtime)
-    default_msec_format = "%s.%03dZ"
-
-    @override
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        # a line end within a text from outside would begin a line that nobody logged
-        return super().formatMessage(record).replace("\r", "").replace("\n", r"\n")
-
-    @override
-    def format(self, record: logging.LogRecord) -> str:
-        return visible_text(super().format(record), keep_joiners=True)
-
-
 output = _PlainConsole()
 errors = _PlainConsole(stderr=True)
 _ROUTE_STYLES = {"template": "green", "answer": "cyan", "clarify": "yellow", "handover": "magenta"}
 _TELLING = 0.25  # of the strongest word's weight; weaker ones are noise to a reader
 _MAX_SHOWN_REJECTED = 5
 _MAX_SHOWN_FILES = 50
-
-
-def log_to_terminal(line: str) -> None:
-    """Send the log to standard error from level INFO on, in lines of this form (as `logging.Formatter` reads it)."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_TerminalFormatter(line))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
-def guard_warnings() -> None:
-    """Hold warnings that a command logs to the rules of the terminal: they may quote files and their names."""
-    if logging.lastResort is not None:  # what writes them where no log was set up
-        logging.lastResort.setFormatter(_TerminalFormatter("%(message)s"))
 
 
 def print_json(result: BaseModel | Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
 from apps.private_files import make_private
+from chains.customer_service import ConversationKey, Transcripts
 from chains.errors import ConversationBusyError
 
 _FORMAT = 1  # raised when an earlier version could not read what is written
@@ -26,12 +27,43 @@ _POSTGRES_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationStorage:
-    """What `build_service_conversation` and `Conversations` need to keep conversations."""
+    """What `build_service_conversation` and `Conversations` need to keep conversations.
+
+    Attributes:
+        errors: what the database raises.
+        find_threads: returns the ids of the graph's threads that begin with a text.
+        compact: takes what was deleted out of the files, also where a version before overwrote nothing.
+        shared_lock: a lock that other processes see, by a thread's id.
+    """
 
     checkpointer: BaseCheckpointSaver[Any]
     store: BaseStore
     errors: tuple[type[Exception], ...]
+    find_threads: Callable[[str], list[str]]
+    compact: Callable[[], None]
     shared_lock: Callable[[str], AbstractContextManager[Any]] = nullcontext
+
+    @property
+    def transcripts(self) -> Transcripts:
+        """What was said."""
+        return Transcripts(self.store)
+
+    def keys_of(self, owner: str) -> list[ConversationKey]:
+        """Return the conversations of an owner, also those of which only the beginning of a first message is there."""
+        known = {
+            ConversationKey(owner=owner, conversation=one.conversation) for one in self.transcripts.overviews(owner)
+        }
+        begun = {
+            ConversationKey.of_thread(name)
+            for name in self.find_threads(ConversationKey(owner=owner, conversation="").thread_id)
+        }
+        return sorted(known | begun, key=lambda key: key.conversation)
+
+    def delete(self, key: ConversationKey) -> None:
+        """Delete all that is held of a conversation."""
+        with self.shared_lock(key.thread_id):
+            self.transcripts.delete(key)
+            self.checkpointer.delete_thread(key.thread_id)
 
 
 @contextmanager
@@ -62,7 +94,13 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
                 f"{path} cannot be opened as a file of conversations: {error}; check the file, its folder and the disk"
             )
             raise WorkspaceError(msg) from error
-        yield ConversationStorage(checkpointer=checkpointer, store=store, errors=(sqlite3.Error,))
+        yield ConversationStorage(
+            checkpointer=checkpointer,
+            store=store,
+            errors=(sqlite3.Error,),
+            find_threads=checkpointer.find_threads,
+            compact=lambda: compact_sqlite(store.conn),
+        )
 
 
 @contextmanager
@@ -115,8 +153,20 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
                 finally:
                     connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
+        def find_threads(prefix: str) -> list[str]:
+            with pool.connection() as connection:
+                found = connection.execute(
+                    "SELECT DISTINCT thread_id FROM checkpoints WHERE starts_with(thread_id, %s)", (prefix,)
+                )
+                return [row["thread_id"] for row in found]
+
         yield ConversationStorage(
-            checkpointer=checkpointer, store=store, errors=(psycopg.Error, PoolTimeout), shared_lock=shared_lock
+            checkpointer=checkpointer,
+            store=store,
+            errors=(psycopg.Error, PoolTimeout),
+            find_threads=find_threads,
+            compact=lambda: None,  # its own vacuum does that
+            shared_lock=shared_lock,
         )
 
 
@@ -141,6 +191,21 @@ class _SqliteCheckpointer(SqliteSaver):
         super().delete_thread(thread_id)
         # what was deleted stands in the write-ahead log until that is begun anew
         self.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def find_threads(self, prefix: str) -> list[str]:
+        """Return the ids of threads that begin with `prefix`."""
+        with self.cursor(transaction=False) as cursor:
+            cursor.execute(
+                "SELECT DISTINCT thread_id FROM checkpoints WHERE thread_id >= ? AND thread_id < ?",
+                (prefix, f"{prefix}\U0010ffff"),
+            )
+            return [row[0] for row in cursor]
+
+
+def compact_sqlite(connection: sqlite3.Connection) -> None:
+    """Write a database anew without what was deleted from it, and empty its write-ahead log."""
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _check_format(path: Path, connection: sqlite3.Connection) -> None:

@@ -84,10 +84,31 @@ class FeedbackStore:
 
     def delete(self, owner: str, conversation: str) -> None:
         """Delete what was said about a conversation; none is left in the file."""
+        self._delete("owner = ? AND conversation = ?", owner, conversation)
+
+    def of_person(self, name: str) -> list[Feedback]:
+        """Return what was said about somebody's conversations, or by them."""
+        return [feedback for feedback in self.read() if name in (feedback.owner, feedback.rated_by)]
+
+    def delete_person(self, name: str) -> None:
+        """Delete what was said about somebody's conversations, and by them; none is left in the file."""
+        self._delete("owner = ? OR rated_by = ?", name, name)
+
+    def delete_before(self, time: datetime) -> None:
+        """Delete what was said earlier; none is left in the file."""
+        self._delete("time < ?", time.astimezone(UTC).isoformat())
+
+    def _delete(self, condition: str, *values: str) -> None:
         if not self._path.exists():
             return
         with self._open() as database, database:
-            database.execute("DELETE FROM feedback WHERE owner = ? AND conversation = ?", (owner, conversation))
+            database.execute(f"DELETE FROM feedback WHERE {condition}", values)  # noqa: S608  # fixed conditions
+
+    def compact(self) -> None:
+        """Write the file anew: of what the earliest versions deleted, the words may still stand in it."""
+        if self._path.exists():
+            with self._open() as database:
+                database.execute("VACUUM")
 
     def close(self) -> None:
         """Let go of the file; the next use opens it again."""

@@ -22,6 +22,7 @@ Role = Literal["customer", "staff"]
 
 _OWNER = re.compile(r"\w[\w.@-]{0,63}(/\w[\w.@-]{0,63})?")
 _KEY = re.compile(r"tc_([0-9a-f]{12})_[0-9a-f]{64}")
+_FORGOTTEN = "(deleted)"  # no name: an owner has no parentheses
 _NO_DIGEST = "0" * 64  # of no key
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, owner TEXT NOT NULL, role TEXT NOT NULL, "
@@ -115,6 +116,21 @@ class KeyStore:
                 change = "UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL"
                 database.execute(change, (str(key.revoked), key_id))
         return key
+
+    def forget(self, owner: str) -> int:
+        """Revoke the keys of an owner, take the name out of the file, and return how many keys they had.
+
+        The keys stay in it, without a name: a workspace that once had keys never answers without one again.
+        """
+        num_keys = sum(key.owner == owner for key in self.list_all())
+        if num_keys:
+            change = "UPDATE keys SET owner = ?, revoked = coalesce(revoked, ?) WHERE owner = ?"
+            with self._open() as database:
+                database.execute("PRAGMA secure_delete = ON")
+                with database:
+                    database.execute(change, (_FORGOTTEN, str(datetime.now(UTC)), owner))
+                database.execute("VACUUM")
+        return num_keys
 
     def find(self, secret: str) -> Key | None:
         """Return the key that a secret belongs to, or None if it opens nothing.

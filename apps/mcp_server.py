@@ -14,8 +14,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from apps.console import log_to_terminal
 from apps.errors import MissingExtraError
+from apps.log_records import start_logging
 from apps.settings import Settings
 from apps.tools import build_tools
 
@@ -36,7 +36,7 @@ def serve_workspace(settings: Settings) -> None:
     Raises:
         MissingExtraError: if the package `mcp` is not installed.
     """
-    log_to_terminal("%(levelname)s %(name)s %(message)s")
+    start_logging(layout="%(levelname)s %(name)s %(message)s")
     serve_tools(lambda: build_tools(settings))
 
 

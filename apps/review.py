@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.feedback import Feedback
-from apps.review_entries import ReviewedAnswer, ReviewedEntry, ReviewedIntent, ReviewedWording, Reviews
+from apps.review_entries import ReviewedAnswer, ReviewedEntry, ReviewedIntent, ReviewedWording, Reviews, ReviewSource
 from chains.customer_service import ConversationKey, Turn
 
 Verdict: TypeAlias = tuple[Literal["intent", "wording", "answer", "skip", "stop"], str]
@@ -20,6 +20,7 @@ class ReviewItem(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    source: ReviewSource
     question: str = Field(description="What the customer wrote.")
     said: str = Field(description="What the assistant or the person answered.")
     why: Literal["thumb down", "correction", "answered by a person"]
@@ -48,7 +49,7 @@ def find_items(
         question = ""
         for turn in turns_of(key):
             entry = down.get((key.owner, key.conversation, turn.id))
-            item = _item(question, turn, entry)
+            item = _item(key, question, turn, entry)
             if turn.speaker == "customer":
                 question = turn.text
             elif item is not None and item.question not in seen:
@@ -76,14 +77,18 @@ def review_items(items: Iterable[ReviewItem], reviews: Reviews, ask: Callable[[R
     return count
 
 
-def _item(question: str, turn: Turn, entry: Feedback | None) -> ReviewItem | None:
+def _item(key: ConversationKey, question: str, turn: Turn, entry: Feedback | None) -> ReviewItem | None:
     if not question:
         return None
+    source = ReviewSource(owner=key.owner, conversation=key.conversation, turn=turn.id, time=turn.time)
     if turn.speaker == "staff":
-        return ReviewItem(question=question, said=turn.text, why="answered by a person", better=turn.text)
+        return ReviewItem(
+            source=source, question=question, said=turn.text, why="answered by a person", better=turn.text
+        )
     if turn.speaker == "assistant" and entry is not None:
         reply = turn.reply
         return ReviewItem(
+            source=source,
             question=question,
             said=turn.text,
             why="correction" if entry.correction else "thumb down",
@@ -96,7 +101,7 @@ def _item(question: str, turn: Turn, entry: Feedback | None) -> ReviewItem | Non
 
 def _entry(item: ReviewItem, kind: Literal["intent", "wording", "answer"], value: str) -> ReviewedEntry:
     if kind == "intent":
-        return ReviewedIntent(text=item.question, intent=value)
+        return ReviewedIntent(text=item.question, source=item.source, intent=value)
     if kind == "wording":
-        return ReviewedWording(text=item.question, question_id=value)
-    return ReviewedAnswer(text=item.question, answer=value)
+        return ReviewedWording(text=item.question, source=item.source, question_id=value)
+    return ReviewedAnswer(text=item.question, source=item.source, answer=value)

@@ -1,12 +1,12 @@
-"""Entries of past reviews, append-only, and how many of them are in use."""
+"""Entries of past reviews, each with its source, and how many of them are in use."""
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from apps.errors import WorkspaceError
 from chains.customer_service import KnownQuestion
@@ -14,10 +14,22 @@ from llms.field_errors import describe_errors
 from llms.finetuning.data import LabelledText
 
 
+class ReviewSource(BaseModel):
+    """Where a message stands that was reviewed, so that a deletion can follow it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    owner: str
+    conversation: str
+    turn: str = Field(description="The id of the answer that was looked at.")
+    time: AwareDatetime
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str = Field(min_length=1, description="What the customer wrote.")
+    source: ReviewSource | None = Field(default=None, description="None in entries of earlier versions.")
 
 
 class ReviewedIntent(_Entry):
@@ -93,6 +105,23 @@ class Reviews:
                 msg = f"line {number} of {self._path} is no reviewed entry: {describe_errors(error)}; remove it"
                 raise WorkspaceError(msg) from error
         return entries
+
+    def remove(self, is_unwanted: Callable[[ReviewedEntry], bool]) -> list[ReviewedEntry]:
+        """Take entries out, of those in use as well, and return them."""
+        entries, version = self.entries(), self._version()
+        removed = [is_unwanted(entry) for entry in entries]
+        if not any(removed):
+            return []
+        kept = [entry for entry, is_removed in zip(entries, removed, strict=True) if not is_removed]
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.writelines(f"{entry.model_dump_json(exclude_none=True)}\n".encode() for entry in kept)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
+        previous = None if version.previous is None else version.previous - sum(removed[: version.previous])
+        self._write(_Version(in_use=version.in_use - sum(removed[: version.in_use]), previous=previous))
+        return [entry for entry, is_removed in zip(entries, removed, strict=True) if is_removed]
 
     def in_use(self) -> list[ReviewedEntry]:
         """Return the entries that customer service works with now."""

@@ -40,7 +40,7 @@ def review(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
         items = list(find_items(keys, feedback, transcripts.turns))
     if as_json:
         for item in items:
-            print_json(item.model_dump())
+            print_json(item)
         return
     count = review_items(items, reviews, lambda item: _ask(item, settings))
     output.print(f"{count} new entries; put them to use with: tunechain service retrain")

@@ -44,7 +44,7 @@ class ModelSettings(_Section):
     encoder_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     chat: str = ""  # empty: answers quote the knowledge base; "starter": the small model in this package
     chat_engine: Literal["auto", "torch", "openvino"] = "auto"
-    chat_precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    chat_precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     chat_process: Literal["auto", "own", "shared"] = "auto"  # auto: its own where it is served
     chat_memory_mb: int = Field(default=0, ge=0)  # above it, its own process is started again; 0: no ceiling
     device: str = "auto"

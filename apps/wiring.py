@@ -104,7 +104,7 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
         if other.language in chains:
             msg = f"language_workspaces names {folder}, whose language {other.language!r} has a workspace already"
             raise SettingsError(msg)
-        chains[other.language] = _build_one_language(other)
+        chains[other.language] = _build_one_language(other, tenant=settings.workspace)
     return build_language_router(chains, default=settings.language)
 
 
@@ -120,6 +120,7 @@ def _build_one_language(
     *,
     classifier: Runnable[str, Classification] | None = None,
     entries: Sequence[ReviewedEntry] | None = None,
+    tenant: Path | None = None,
 ) -> Runnable[ServiceRequest, ServiceReply]:
     section = settings.customer_service
     folder = settings.records_folder(section)
@@ -133,7 +134,7 @@ def _build_one_language(
         ),
         retriever=HybridRetriever(store=store, word_weight=section.word_weight),
         embeddings=embeddings,
-        chat_model=open_chat_model(settings),
+        chat_model=open_chat_model(settings, tenant=tenant),
         lookups=read_lookups(folder / "lookups"),
         options=ServiceOptions(
             min_relevance=section.min_relevance,
@@ -198,7 +199,7 @@ def open_conversations(
     if not is_kept:
         yield _conversations(settings, chain, InMemorySaver(), InMemoryStore())
         return
-    with _open_conversation_storage(settings) as storage:
+    with open_conversation_storage(settings) as storage:
         yield _conversations(
             settings,
             chain,
@@ -233,11 +234,17 @@ def read_conversations(settings: Settings) -> Iterator[Transcripts]:
     Raises:
         ConversationBusyError: if another process has the workspace's file of conversations open.
     """
-    with _open_conversation_storage(settings) as storage:
-        yield Transcripts(storage.store)
+    with open_conversation_storage(settings) as storage:
+        yield storage.transcripts
 
 
-def _open_conversation_storage(settings: Settings) -> "AbstractContextManager[ConversationStorage]":
+def open_conversation_storage(settings: Settings) -> "AbstractContextManager[ConversationStorage]":
+    """Open where the conversations of a workspace are kept.
+
+    Raises:
+        ConversationBusyError: if another process has the workspace's file of conversations open.
+        SettingsError: if the database that is set cannot be used.
+    """
     from apps.conversation_storage import open_postgres, open_sqlite  # a question in the terminal needs neither
 
     url = settings.customer_service.conversations
@@ -348,13 +355,21 @@ def open_classifier(settings: Settings, name: str) -> LocalClassifier:
     return LocalClassifier(folder, device=settings.models.device)
 
 
-def open_chat_model(settings: Settings) -> BaseChatModel | None:
-    """Return the chat model of a workspace, or None where none is set; all parts of one program share it."""
-    return _open_chat_model_once(settings.models) if settings.models.chat else None
+def open_chat_model(settings: Settings, *, tenant: Path | None = None) -> BaseChatModel | None:
+    """Return the chat model of a workspace, or None where none is set; all parts of one program share it.
+
+    Tenants with the same model share its weights, but no prompt: how fast it answers one tells nothing of the others.
+
+    Args:
+        tenant: the main workspace of the tenant; default: this one.
+    """
+    if not settings.models.chat:
+        return None
+    return _open_chat_model_once(settings.models, str(tenant or settings.workspace))
 
 
-@functools.lru_cache(maxsize=4)
-def _open_chat_model_once(models: ModelSettings) -> BaseChatModel:
+@functools.lru_cache(maxsize=64)
+def _open_chat_model_once(models: ModelSettings, cache_salt: str) -> BaseChatModel:
     """Return a chat model; "starter" is the one in this package."""
     is_starter = models.chat == STARTER_NAME
     # no engine is faster for so small a model, and OpenVINO would export it into the package's folder
@@ -363,6 +378,7 @@ def _open_chat_model_once(models: ModelSettings) -> BaseChatModel:
         model=str(STARTER_FOLDER) if is_starter else models.chat,
         engine=engine,
         precision=models.chat_precision,
+        cache_salt=cache_salt,
         device=models.device,
         own_process=models.chat_process == "own",
         max_process_memory_mb=models.chat_memory_mb or None,

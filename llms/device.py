@@ -16,7 +16,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 INSTALL_OPENVINO = "pip install openvino openvino-genai openvino-tokenizers nncf"
-_PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+_PRECISIONS = ("auto", "float32", "bfloat16", "int8", "int4")
 
 
 def check_precision(precision: str) -> None:

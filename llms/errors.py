@@ -18,6 +18,7 @@ The tree::
     ├── EngineError (RuntimeError)               an engine that could not be made, or broke at work
     │   ├── EngineBusyError                      too many requests wait already; nothing was started
     │   ├── EngineStoppedError                   its process ended and is being started again
+    │   ├── ModelMemoryError (MemoryError)       a model that does not fit into free memory; nothing was loaded
     │   └── GenerationTimeoutError (TimeoutError)  the answer took longer than its `timeout`
     ├── ByteStoreError (OSError)                 a file of stored bytes that cannot be read or written
     ├── DataFileError (ValueError)               a data file that cannot be used at all
@@ -44,6 +45,7 @@ __all__ = [
     "ModelFetchError",
     "ModelFileError",
     "ModelFolderError",
+    "ModelMemoryError",
     "ModelNotFoundError",
     "OptionValueError",
     "StrictJsonError",
@@ -133,6 +135,10 @@ class EngineBusyError(EngineError):
 
 class EngineStoppedError(EngineError):
     """A request to a model whose process ended, and which is being loaded again; try again later."""
+
+
+class ModelMemoryError(EngineError, MemoryError):
+    """A model refused before anything of it is loaded, since it would not fit into free memory."""
 
 
 class GenerationTimeoutError(EngineError, TimeoutError):

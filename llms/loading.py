@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -245,8 +246,45 @@ def open_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     Raises:
         ModelFolderError: if there is none that transformers can load.
     """
-    from transformers import AutoTokenizer
-
     with loading_from(folder, "a tokenizer"):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, **FROM_FOLDER)
+        opened: Any = _tokenizer_class(folder)
+        if opened is None:
+            from transformers import AutoTokenizer as opened  # noqa: N813
+        tokenizer: PreTrainedTokenizerBase = opened.from_pretrained(folder, **FROM_FOLDER)
     return tokenizer
+
+
+# class that a tokenizer's settings name -> architectures for which transformers' `AutoTokenizer` takes it; None for all
+_NAMED_TOKENIZERS: dict[str, frozenset[str] | None] = {
+    "TokenizersBackend": None,
+    "PreTrainedTokenizerFast": None,
+    "Qwen2Tokenizer": frozenset({"qwen2", "qwen3"}),
+}
+
+
+def _tokenizer_class(folder: Path) -> type | None:
+    """Return the class that `AutoTokenizer` would take, where that is sure; None in doubt.
+
+    `AutoTokenizer` imports torch and half of transformers, which takes longer than all else before a first answer.
+    """
+    if not (folder / "tokenizer.json").is_file() or (folder / "tekken.json").exists():
+        return None
+    try:
+        settings, config = (
+            json.loads((folder / name).read_text("utf-8")) for name in ("tokenizer_config.json", "config.json")
+        )
+        name, architecture = settings["tokenizer_class"], config["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if name not in _NAMED_TOKENIZERS or "auto_map" in settings:
+        return None
+    architectures = _NAMED_TOKENIZERS[name]
+    if architectures is None:
+        from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+        return TokenizersBackend
+    if architecture not in architectures:
+        return None
+    from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
+
+    return Qwen2Tokenizer

@@ -22,7 +22,7 @@ from llms.model_folder import EXPORT_FOLDER
 if TYPE_CHECKING:
     import openvino as ov
 
-ExportPrecision = Literal["float32", "bfloat16", "int8"]
+ExportPrecision = Literal["float32", "bfloat16", "int8", "int4"]
 
 MANIFEST = "manifest.json"
 GRAPH, TOKENIZER = "encoder.xml", "tokenizer.json"
@@ -161,7 +161,7 @@ def export_once(
         EngineError: if a package is missing, or whatever `write` raises.
     """
     _require_packages(packages)
-    _decline_telemetry()
+    decline_telemetry()
     with _EXPORTING:
         if is_current(target):
             return target
@@ -251,7 +251,7 @@ def _require_packages(names: Sequence[str]) -> None:
             raise EngineError(msg)
 
 
-def _decline_telemetry() -> None:
+def decline_telemetry() -> None:
     """Answer "no" for the libraries that would report each conversion over the network unless told otherwise."""
     from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
 

@@ -8,6 +8,7 @@ from fastapi.security import HTTPBearer
 
 from apps.applications import Applications
 from apps.keys import KeyStore
+from apps.log_records import redact_logs
 from apps.server import conversation_routes, health, pages, routes
 from apps.server.admission import Admission
 from apps.server.aliases import alias_router
@@ -23,6 +24,8 @@ from apps.settings import Settings, hold_back_tracing
 # for the description of the interface; the key itself is checked before any route, by `AccessMiddleware`
 _SHOWS_KEY = [Depends(HTTPBearer(auto_error=False, description="A key of `tunechain keys add`."))]
 
+_ALIASES = alias_router([("/v1", routes.router), ("", health.router)])  # once: routes take longer than all else here
+
 
 def create_app(
     settings: Settings, *, applications: Applications | None = None, admission: Admission | None = None
@@ -35,6 +38,7 @@ def create_app(
         admission: how many model calls run and wait; the default suits two processor cores.
     """
     hold_back_tracing(settings)
+    redact_logs()  # also where another program than ours serves it
     server = Server(settings, applications=applications, admission=admission)
     keys = KeyStore.of(settings)
     limiter = RateLimiter(per_minute=settings.server.requests_per_minute, burst=settings.server.burst)
@@ -60,7 +64,7 @@ def create_app(
     for router in (routes.router, openai_routes.router, conversation_routes.router):
         app.include_router(router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(health.router)
-    app.include_router(alias_router([("/v1", routes.router), ("", health.router)]))
+    app.include_router(_ALIASES)
     app.include_router(pages.router)
     add_problem_handlers(app)
     # passed from the last one to the first: headers and log, size, key and rate, what the body says, then time

@@ -28,6 +28,17 @@ class ConversationKey:
         """The name of the graph's thread; two keys never share one."""
         return f"{label(self.owner)}/{label(self.conversation)}"
 
+    @classmethod
+    def of_thread(cls, thread_id: str) -> "ConversationKey":
+        """Return the key whose `thread_id` this is.
+
+        Example:
+            >>> ConversationKey.of_thread("73686f70/6331")
+            ConversationKey(owner='shop', conversation='c1')
+        """
+        owner, conversation = (bytes.fromhex(part).decode() for part in thread_id.split("/"))
+        return cls(owner=owner, conversation=conversation)
+
 
 class Message(BaseModel):
     """What a customer or a person of the staff sends; the same id of the same sender always means the same message."""

@@ -65,6 +65,7 @@ def prepare_call(
     kwargs: Mapping[str, Any],
     stop: Sequence[str] | None,
     adapter: Adapter | None,
+    cache_salt: str,
     wants_pieces: bool,
     model_name: str,
 ) -> list[ChatCall]:
@@ -100,6 +101,7 @@ def prepare_call(
         options=options,
         constraint=constraint,
         adapter=adapter,
+        cache_salt=cache_salt,
         wants_pieces=wants_pieces,
     )
     call = ChatCall(

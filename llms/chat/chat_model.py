@@ -272,6 +272,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
             kwargs=options,
             stop=stop,
             adapter=adapter,
+            cache_salt=self.cache_salt,
             wants_pieces=wants_pieces,
             model_name=self.model,
         )

@@ -69,6 +69,8 @@ class GenerationFields(BaseModel):
         precision: "auto" keeps that of the saved weights; "float32", "bfloat16", or "int8" weights. `dtype` is
             understood too, its name in earlier versions.
         max_kv_cache_mb: ceiling for the keys and values of all running and earlier prompts, in MiB.
+        cache_salt: whose model this is, where several share the weights, such as the name of a tenant: how long an
+            answer takes then tells nothing about the prompts that were asked under another one.
         prompt_lookup: guess tokens from the context. Answers stay the same; those that quote their context come
             several times faster to one user at a time, while many at once are slowed down on OpenVINO.
         max_tokens: length of an answer at most.
@@ -94,6 +96,7 @@ class GenerationFields(BaseModel):
     device: str = "auto"
     precision: str = Field(default="auto", validation_alias=AliasChoices("precision", "dtype"))
     max_kv_cache_mb: int = 1024
+    cache_salt: str = ""
     prompt_lookup: bool = False
     max_tokens: int = 256
     temperature: float = 0.0

@@ -31,7 +31,9 @@ def score_choices(call: ChatCall, choices: Sequence[str], *, temperature: float 
     ids = [tokenizer.encode(name, add_special_tokens=False) for name in names]
     ends = [[end] for end in sorted(engine.end_ids)] or [[]]
     continuations = [[*one, *end] for one in ids for end in ends]
-    scores = engine.score(call.request.prompt_ids, continuations, adapter=call.request.adapter)
+    scores = engine.score(
+        call.request.prompt_ids, continuations, adapter=call.request.adapter, cache_salt=call.request.cache_salt
+    )
     by_end = np.asarray(scores, dtype=np.float64).reshape(len(names), len(ends))
     totals = np.logaddexp.reduce(by_end, axis=1) / temperature  # (choices,): whichever end token comes
     return dict(zip(names, softmax(totals).tolist(), strict=True))

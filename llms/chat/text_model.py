@@ -102,6 +102,7 @@ class LocalLLM(GenerationFields, BaseLLM):
             prompt_ids=encoded["input_ids"],
             options=options,
             adapter=adapter,
+            cache_salt=self.cache_salt,
             is_stop=StopWatch(TextStream.of(self._loaded, options)) if options.stop else None,
             wants_pieces=wants_pieces,
         )

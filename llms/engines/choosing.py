@@ -2,22 +2,19 @@
 
 import functools
 import importlib.util
-import json
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from llms.device import INSTALL_OPENVINO, check_precision, choose_device, wants_bfloat16
+from llms.device import INSTALL_OPENVINO, check_precision, choose_device
 from llms.engines.engine import Engine
-from llms.errors import EngineError, OptionValueError, UnsupportedOptionError
+from llms.engines.precision import choose_precision
+from llms.errors import EngineError, ModelMemoryError, OptionValueError, UnsupportedOptionError
 from llms.loading import folder_stamp
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from llms.openvino_export import ExportPrecision
-
 
 ENGINES = ("auto", "torch", "openvino")
 _OPENING = threading.Lock()  # two threads that ask at once must not both build an engine
@@ -60,6 +57,7 @@ def open_engine(folder: Path, tokenizer: "PreTrainedTokenizerBase", options: Eng
     Raises:
         ModelFolderError: if the folder is no causal language model.
         EngineError: if `options` name an engine that cannot run this model.
+        ModelMemoryError: if it does not fit into free memory; nothing was loaded.
         UnsupportedOptionError: if they ask for adapters on OpenVINO.
     """
     options = replace(options, device=choose_device(options.device))
@@ -72,18 +70,22 @@ def _open_engine(
     folder: Path, _stamp: object, tokenizer: "PreTrainedTokenizerBase", options: EngineOptions
 ) -> tuple[Engine, str]:
     if options.engine == "torch":
-        return _torch_engine(folder, tokenizer, options), "engine='torch' was asked for"
+        return _torch_engine(folder, tokenizer, options, "engine='torch' was asked for")
     if options.engine == "openvino":
         if options.has_adapters:
             msg = "adapters run on the torch engine only; leave engine at 'auto' or set it to 'torch'"
             raise UnsupportedOptionError(msg)
-        return _openvino_engine(folder, options), "engine='openvino' was asked for"
+        engine, reason = _openvino_engine(folder, options)
+        return engine, f"engine='openvino' was asked for; {reason}"
     if reason := _reason_for_torch(options):
-        return _torch_engine(folder, tokenizer, options), reason
+        return _torch_engine(folder, tokenizer, options, reason)
     try:
-        return _openvino_engine(folder, options), "OpenVINO is the fastest engine on this CPU and runs this model"
+        engine, reason = _openvino_engine(folder, options)
+    except ModelMemoryError:
+        raise  # torch would take more
     except EngineError as error:
-        return _torch_engine(folder, tokenizer, options), str(error)
+        return _torch_engine(folder, tokenizer, options, str(error))
+    return engine, f"OpenVINO is the fastest engine on this CPU and runs this model; {reason}"
 
 
 def _reason_for_torch(options: EngineOptions) -> str:
@@ -96,33 +98,39 @@ def _reason_for_torch(options: EngineOptions) -> str:
     return ""
 
 
-def _torch_engine(folder: Path, tokenizer: "PreTrainedTokenizerBase", options: EngineOptions) -> Engine:
+def _torch_engine(
+    folder: Path, tokenizer: "PreTrainedTokenizerBase", options: EngineOptions, reason: str
+) -> tuple[Engine, str]:
+    if options.precision == "int4":
+        msg = f'precision="int4" runs on the OpenVINO engine only ({reason}); take "int8"'
+        raise UnsupportedOptionError(msg)
     from llms.engines.torch_backend.engine import TorchEngine
     from llms.engines.torch_backend.loading import load_network
 
-    return TorchEngine(
+    engine = TorchEngine(
         load_network(folder, device=options.device, precision=options.precision),
         tokenizer,
         kv_cache_bytes=options.kv_cache_bytes,
         prompt_lookup=options.prompt_lookup,
     )
+    return engine, reason
 
 
-def _openvino_engine(folder: Path, options: EngineOptions) -> Engine:
+def _openvino_engine(folder: Path, options: EngineOptions) -> tuple[Engine, str]:
+    """Return the engine and why it has its precision."""
     from llms.engines.openvino_backend.engine import load_openvino_engine
+    from llms.engines.openvino_backend.export import find_openvino
 
-    return load_openvino_engine(
+    chosen = choose_precision(
         folder,
-        precision=_openvino_precision(folder, options.precision),
+        options.precision,
+        kv_cache_bytes=options.kv_cache_bytes,
+        is_stored=lambda precision: find_openvino(folder, precision) is not None,
+    )
+    engine = load_openvino_engine(
+        folder,
+        precision=chosen.name,
         kv_cache_bytes=options.kv_cache_bytes,
         prompt_lookup=options.prompt_lookup,
     )
-
-
-def _openvino_precision(folder: Path, precision: str) -> "ExportPrecision":
-    """Return the precision to export to; "auto" keeps that of the weights where this CPU multiplies it."""
-    if precision != "auto":
-        return cast("ExportPrecision", precision)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    is_16_bit = config.get("dtype", config.get("torch_dtype")) in ("bfloat16", "float16")
-    return "bfloat16" if is_16_bit and wants_bfloat16("cpu") else "float32"
+    return engine, chosen.reason

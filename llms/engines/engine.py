@@ -70,9 +70,18 @@ class Engine(ABC):
 
     @abstractmethod
     def score(
-        self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]], *, adapter: Adapter | None = None
+        self,
+        prompt_ids: Sequence[int],
+        continuations: Sequence[Sequence[int]],
+        *,
+        adapter: Adapter | None = None,
+        cache_salt: str = "",
     ) -> list[float]:
-        """Return the log probability of each continuation after the prompt, end token not included."""
+        """Return the log probability of each continuation after the prompt, end token not included.
+
+        Args:
+            cache_salt: as of a `GenerationRequest`.
+        """
 
     @property
     @abstractmethod

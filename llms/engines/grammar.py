@@ -60,16 +60,19 @@ class GrammarCompiler:
         self._lock = threading.Lock()
         self._compile_once = functools.lru_cache(maxsize=max_kept)(self._compile)
 
-    def new_matcher(self, constraint: Constraint) -> Matcher:
+    def new_matcher(self, constraint: Constraint, *, cache_salt: str = "") -> Matcher:
         """Return a matcher at the beginning of an answer; safe to call from any thread.
+
+        Args:
+            cache_salt: only calls with the same one share what was compiled.
 
         Raises:
             ConstraintError: if the constraint is malformed, or no answer can match it.
             UnsupportedOptionError: if the model's tokenizer cannot be read token by token.
         """
-        return Matcher(self._compile_once(constraint).deep_copy(), self._num_ids)
+        return Matcher(self._compile_once(constraint, cache_salt).deep_copy(), self._num_ids)
 
-    def _compile(self, constraint: Constraint) -> "LLMatcher":
+    def _compile(self, constraint: Constraint, _cache_salt: str) -> "LLMatcher":
         from llguidance import LLMatcher
 
         matcher = LLMatcher(self._vocabulary, to_lark(constraint), log_level=0)

@@ -28,6 +28,8 @@ class GenerationRequest:
         prompt_ids: the whole prompt; text never crosses this border, so nothing is tokenised twice.
         constraint: what the answer must match, if anything.
         adapter: None for the base model.
+        cache_salt: only requests with the same one share anything that is kept of them, such as the keys and values
+            of a prompt or a compiled constraint; how long an answer takes tells nothing about any other's requests.
         is_stop: called on the engine's thread with each new token id; True ends the answer with that token.
         wants_pieces: deliver every token as it comes; else one event at the end.
     """
@@ -36,6 +38,7 @@ class GenerationRequest:
     options: GenerationOptions
     constraint: Constraint | None = None
     adapter: Adapter | None = None
+    cache_salt: str = ""
     is_stop: Callable[[int], bool] | None = None
     wants_pieces: bool = False
 

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -310,20 +309,6 @@ def test_a_text_is_only_text_to_the_terminal(built, evil):
     line = run("classify", model, f"where {evil}is my parcel", "--explain", "--json").stdout
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(line)
     assert json.loads(line)["explanation"]["text"] == f"where {evil}is my parcel"
-
-
-def test_a_line_of_the_log_is_one_line_in_utc_without_control_characters():
-    record = logging.makeLogRecord(
-        {"msg": "order %s", "args": ("a\x1b[2Jb\n2026 INFO forged \u202e\x9b",), "created": 0.0, "msecs": 500.0}
-    )
-    line = console._TerminalFormatter("%(asctime)s %(message)s").format(record)
-    assert line == r"1970-01-01 00:00:00.500Z order a[2Jb\n2026 INFO forged "
-
-
-def test_a_warning_of_a_command_is_only_text_to_the_terminal():
-    warn = r"import logging; from apps.cli import prepare; prepare(); "
-    warn += r"logging.getLogger('x').warning('a%s', '\x1b[2J\x9b\nb')"
-    assert _python("-c", warn, cwd=app_root()).stderr == rb"a[2J\nb" + b"\n"
 
 
 def test_sentiment_labels_are_found_by_their_meaning_or_named_in_the_settings(built, tmp_path, monkeypatch):

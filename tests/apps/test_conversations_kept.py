@@ -203,6 +203,19 @@ def test_postgres_keeps_conversations_as_the_file_does(postgres_url):
         assert len(talk_in(storage, owner="shop%").turns) == 2
 
 
+def test_postgres_finds_and_deletes_all_conversations_of_an_owner(postgres_url):
+    with open_postgres(postgres_url) as storage:
+        for owner, conversation in (("anna", "c1"), ("anna", "c2"), ("anna2", "c3")):
+            talk_in(storage, owner=owner, conversation=conversation).say("warranty phones")
+        keys = storage.keys_of("anna")
+        assert [key.conversation for key in keys] == ["c1", "c2"]
+        for key in keys:
+            storage.delete(key)
+        storage.compact()
+        assert storage.keys_of("anna") == []
+        assert len(storage.keys_of("anna2")) == 1
+
+
 def test_servers_that_share_postgres_never_mix_the_messages_of_a_conversation(postgres_url):
     with open_postgres(postgres_url) as first, open_postgres(postgres_url) as second:
 

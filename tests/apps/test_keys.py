@@ -209,3 +209,17 @@ def test_serving_other_machines_without_keys_is_refused_before_anything_starts(r
     result = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0", "-w", str(tmp_path)])  # noqa: S104
     assert isinstance(result.exception, SettingsError)
     assert "tunechain keys add" in str(result.exception)
+
+
+def test_a_forgotten_owner_stands_in_no_byte_and_keys_are_asked_for_still(tmp_path):
+    keys = KeyStore(tmp_path / "keys.sqlite")
+    _, secret = keys.add("canary-4711", role="customer")
+    other, other_secret = keys.add("bo", role="staff")
+    assert keys.forget("canary-4711") == 1
+    assert keys.forget("canary-4711") == 0
+    keys.close()
+    assert b"canary-4711" not in (tmp_path / "keys.sqlite").read_bytes()
+    assert keys.find(secret) is None
+    assert keys.find(other_secret) == other
+    assert [key.owner for key in keys.list_all()] == ["(deleted)", "bo"]
+    assert keys.are_required

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from apps.cli import app
 from apps.feedback import FeedbackStore
 from apps.review import find_items, review_items
-from apps.review_entries import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews
+from apps.review_entries import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews, ReviewSource
 from apps.settings import load_settings
 from apps.wiring import open_conversations
 from chains.customer_service import ServiceReply, Turn
@@ -31,6 +31,11 @@ TURNS = [
     _turn("m3", "customer", "where is it"),
     _turn("m3/reply", "assistant", "On its way."),
 ]
+
+
+def _source(turn_id):
+    (turn,) = [turn for turn in TURNS if turn.id == turn_id]
+    return ReviewSource(owner="anna", conversation="c1", turn=turn_id, time=turn.time)
 
 
 @pytest.fixture
@@ -62,9 +67,10 @@ def test_each_verdict_is_an_entry_and_a_question_is_asked_once(tmp_path, feedbac
     items = list(find_items([KEY], feedback, lambda _: TURNS))
     verdicts = iter([("intent", "card"), ("answer", "No bread.")])
     assert review_items(items, reviews, lambda _: next(verdicts)) == 2
+    first, second = (_source(turn) for turn in ("m1/reply", "s1"))
     assert reviews.entries() == [
-        ReviewedIntent(text="my card is gone", intent="card"),
-        ReviewedAnswer(text="do you sell bread", answer="No bread."),
+        ReviewedIntent(text="my card is gone", source=first, intent="card"),
+        ReviewedAnswer(text="do you sell bread", source=second, answer="No bread."),
     ]
     assert review_items(items, reviews, lambda _: pytest.fail("asked again")) == 0
 
@@ -76,7 +82,9 @@ def test_skipping_keeps_a_question_for_later_and_stopping_ends(tmp_path, feedbac
     verdicts = iter([("stop", "")])
     assert review_items(items, reviews, lambda _: next(verdicts)) == 0
     assert review_items(items[:1], reviews, lambda _: ("wording", "gift")) == 1
-    assert reviews.entries() == [ReviewedWording(text="my card is gone", question_id="gift")]
+    assert reviews.entries() == [
+        ReviewedWording(text="my card is gone", source=_source("m1/reply"), question_id="gift")
+    ]
 
 
 @pytest.mark.parametrize("intent", ["track", "anything else"])
@@ -98,7 +106,27 @@ def test_a_session_in_the_terminal_puts_entries_into_the_workspace(tmp_path, tmp
     done = runner.invoke(app, ["service", "review", "-w", str(folder)], input=typed, env=env)
     assert "1 new entries" in done.output
     reviews = Reviews(settings.records_folder(settings.customer_service))
-    assert reviews.entries() == [ReviewedIntent(text="where is my parcel", intent=intent)]
+    source = ReviewSource(owner="anna", conversation="c1", turn=turn.id, time=turn.time)
+    assert reviews.entries() == [ReviewedIntent(text="where is my parcel", source=source, intent=intent)]
+
+
+def test_entries_that_are_taken_out_leave_those_in_use_in_use(tmp_path):
+    reviews = Reviews(tmp_path)
+    for number in range(4):
+        reviews.add(ReviewedIntent(text=f"text {number}", intent="card"))
+        if number in (1, 2):
+            reviews.use_all()
+    removed = reviews.remove(lambda entry: entry.text in ("text 0", "text 3"))
+    assert [entry.text for entry in removed] == ["text 0", "text 3"]
+    assert [entry.text for entry in reviews.in_use()] == ["text 1", "text 2"]
+    reviews.go_back()
+    assert [entry.text for entry in reviews.in_use()] == ["text 1"]
+    assert reviews.remove(lambda entry: False) == []
+
+
+def test_entries_of_an_earlier_version_have_no_source(tmp_path):
+    (tmp_path / "reviewed.jsonl").write_text('{"text": "my card", "kind": "intent", "intent": "card"}\n')
+    assert Reviews(tmp_path).entries() == [ReviewedIntent(text="my card", intent="card")]
 
 
 def test_a_correction_is_shown_without_control_characters_and_taken_with_enter(

@@ -202,6 +202,25 @@ def test_a_chat_model_is_opened_only_where_one_is_set(raw, tmp_path, chat_folder
     assert model.invoke("hello", max_tokens=3).text
 
 
+def test_tenants_with_the_same_chat_model_share_its_weights_and_no_prompt(tmp_path, chat_folder):
+    def open_for(name, **options):
+        (tmp_path / name).mkdir(exist_ok=True)
+        text = f"[models]\nchat = '{chat_folder}'\nchat_engine = 'torch'\n"
+        (tmp_path / name / "tunechain.toml").write_text(text, encoding="utf-8")
+        return open_chat_model(load_settings(tmp_path / name), **options)
+
+    def num_cached(model):
+        message = model.invoke("Where is the parcel that I ordered for my mother?", max_tokens=1)
+        return message.usage_metadata["input_token_details"]["cache_read"]
+
+    acme, beta = open_for("acme"), open_for("beta")
+    assert acme._loaded.engine is beta._loaded.engine
+    assert [num_cached(acme), num_cached(beta)] == [0, 0]
+    assert min(num_cached(acme), num_cached(beta)) > 40
+    in_chinese = open_for("acme-zh", tenant=load_settings(tmp_path / "acme").workspace)
+    assert num_cached(in_chinese) > 40  # another language of the same tenant
+
+
 def test_use_cases_without_records_are_left_out(raw):
     assert scenarios(raw) == ["customer_service", "monitoring", "recommendation"]
     shutil.rmtree(raw.workspace / "monitoring")

@@ -1,6 +1,7 @@
 """Generation with OpenVINO GenAI: paged attention and continuous batching on the CPU."""
 
 import functools
+import hashlib
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,8 @@ from typing_extensions import override
 
 from llms.device import wants_bfloat16
 from llms.engines.adapters import Adapter
-from llms.engines.memory import forget_file_pages
+from llms.engines.constraints import Constraint
+from llms.engines.memory import forgetting_file_pages
 from llms.engines.openvino_backend.export import export_openvino
 from llms.engines.openvino_backend.grammar import to_ebnf
 from llms.engines.requests import GenerationRequest, Job, Step, TokenScore
@@ -38,7 +40,8 @@ _SCORE_BYTES = 128 * 1024**2  # for logits and what is computed from them, at a 
 class OpenVinoEngine(StepEngine):
     """A decoder exported by `export_openvino`; requests that run together share each step.
 
-    Prompts that begin alike share their keys and values, as long as these are in the cache.
+    Prompts that begin alike share their keys and values, as long as these are in the cache. GenAI knows a prompt by
+    its tokens alone, so this ends for good with the first request under another cache salt than those before it.
 
     Args:
         export: folder written by `export_openvino`.
@@ -75,6 +78,9 @@ class OpenVinoEngine(StepEngine):
             max_waiting=max_waiting,
         )
         self._handles: dict[Job, genai.GenerationHandle] = {}
+        self._cache_salt: str | None = None  # of all requests so far
+        self._keeps_prompts = True
+        self._to_ebnf = functools.lru_cache(maxsize=256)(_to_salted_ebnf)
         self._num_started = 0
         self._scorer = _Scorer(export, self._precision)
         self._pipeline = self._open_pipeline()
@@ -91,7 +97,7 @@ class OpenVinoEngine(StepEngine):
             )
             raise UnsupportedOptionError(msg)
         if request.constraint is not None:
-            to_ebnf(request.constraint)
+            self._to_ebnf(request.constraint, request.cache_salt)
             if not self._stop_ids(request):
                 msg = "answers of this model cannot be constrained, neither it nor its tokenizer names an end token"
                 raise UnsupportedOptionError(msg)
@@ -99,7 +105,12 @@ class OpenVinoEngine(StepEngine):
 
     @override
     def score(
-        self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]], *, adapter: Adapter | None = None
+        self,
+        prompt_ids: Sequence[int],
+        continuations: Sequence[Sequence[int]],
+        *,
+        adapter: Adapter | None = None,
+        cache_salt: str = "",
     ) -> list[float]:
         if adapter is not None:
             msg = f'adapter {adapter!r}: the OpenVINO engine runs none; use engine="torch"'
@@ -108,6 +119,8 @@ class OpenVinoEngine(StepEngine):
 
     @override
     def has_room(self, job: Job) -> bool:
+        if self._handles and self._must_part(job.request):
+            return False  # the pipeline is about to be opened anew
         # each job is sure of its longest answer, so none is ever thrown out half-way
         reserved = sum(_blocks_for(running.request) for running in self._handles)
         return reserved + _blocks_for(job.request) <= self._num_blocks
@@ -116,11 +129,19 @@ class OpenVinoEngine(StepEngine):
     def start(self, job: Job) -> Step | None:
         import openvino as ov
 
+        if self._must_part(job.request):
+            self._keeps_prompts = False
+            self._pipeline = self._open_pipeline()
+        self._cache_salt = job.request.cache_salt
         self._num_started += 1
         ids = ov.Tensor(np.asarray([job.request.prompt_ids], dtype=np.int64))  # (1, tokens)
         config = self._generation_config(job.request)
         self._handles[job] = self._pipeline.add_request(self._num_started, ids, config)
         return None
+
+    def _must_part(self, request: GenerationRequest) -> bool:
+        """Whether a request could find the prompts of another cache salt."""
+        return self._keeps_prompts and self._cache_salt not in (None, request.cache_salt)
 
     @override
     def step(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Step]]:
@@ -173,13 +194,14 @@ class OpenVinoEngine(StepEngine):
         scheduler.num_kv_blocks = self._num_blocks
         scheduler.max_num_seqs = self.max_running
         scheduler.max_num_batched_tokens = _STEP_TOKENS
-        scheduler.enable_prefix_caching = True
+        scheduler.enable_prefix_caching = self._keeps_prompts
         properties: dict[str, Any] = dict(_properties(self._precision))
         if self._prompt_lookup:
             properties["prompt_lookup"] = True
         try:
-            pipeline = genai.ContinuousBatchingPipeline(self._export, scheduler, "CPU", properties)
-            self._warm_up(pipeline)
+            with forgetting_file_pages(self._export / "openvino_model.bin"):
+                pipeline = genai.ContinuousBatchingPipeline(self._export, scheduler, "CPU", properties)
+                self._warm_up(pipeline)
         except RuntimeError as error:
             msg = f"OpenVINO GenAI cannot run {self._export}: {error}"
             raise EngineError(msg) from error
@@ -191,7 +213,6 @@ class OpenVinoEngine(StepEngine):
 
         request = GenerationRequest(prompt_ids=[0], options=GenerationOptions(max_new_tokens=1))
         pipeline.generate([ov.Tensor(np.zeros((1, 1), dtype=np.int64))], [self._generation_config(request)])
-        forget_file_pages(self._export / "openvino_model.bin")
 
     def _generation_config(self, request: GenerationRequest) -> "genai.GenerationConfig":
         import openvino_genai as genai
@@ -212,7 +233,8 @@ class OpenVinoEngine(StepEngine):
         if self._prompt_lookup:
             config.num_assistant_tokens, config.max_ngram_size = _GUESSED_TOKENS, _NGRAM
         if request.constraint is not None:
-            config.structured_output_config = genai.StructuredOutputConfig(grammar=to_ebnf(request.constraint))
+            ebnf = self._to_ebnf(request.constraint, request.cache_salt)
+            config.structured_output_config = genai.StructuredOutputConfig(grammar=ebnf)
         try:
             config.validate()
         except RuntimeError as error:
@@ -250,6 +272,12 @@ def _load_openvino_engine(
     return OpenVinoEngine(export, kv_cache_bytes=kv_cache_bytes, max_running=max_running, prompt_lookup=prompt_lookup)
 
 
+def _to_salted_ebnf(constraint: Constraint, cache_salt: str) -> str:
+    """Return the grammar with a rule that nothing refers to: GenAI keeps what it compiled by the grammar alone."""
+    ebnf = to_ebnf(constraint)
+    return f'{ebnf}\nsalt_{hashlib.sha256(cache_salt.encode()).hexdigest()} ::= ""' if cache_salt else ebnf
+
+
 class _Scorer:
     """Log probabilities of given texts, by the same graph without paging: GenAI gives those of its own tokens only.
 
@@ -266,7 +294,8 @@ class _Scorer:
         import openvino as ov
 
         model = self._export / "openvino_model.xml"
-        return ov.Core().compile_model(model, "CPU", _properties(self._precision)).create_infer_request()
+        with forgetting_file_pages(model.with_suffix(".bin")):
+            return ov.Core().compile_model(model, "CPU", _properties(self._precision)).create_infer_request()
 
     def score(self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
         """Return the sum of the log probabilities of each continuation's tokens; the prompt is read once."""

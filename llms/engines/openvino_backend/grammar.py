@@ -6,7 +6,6 @@ refused before it comes near the pipeline. Where a rule would be hard to say exa
 that every answer is valid.
 """
 
-import functools
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -50,7 +49,6 @@ _FORMATS = {
 }
 
 
-@functools.lru_cache(maxsize=256)
 def to_ebnf(constraint: Constraint) -> str:
     """Return the constraint as a grammar whose rule `root` is the whole answer.
 

@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from llms.engines.openvino_backend.matrices import without_products
+from llms.engines.openvino_backend.refusal import refusal
 from llms.errors import EngineError
 from llms.loading import quiet_loading
 
@@ -19,18 +21,13 @@ CacheShape = tuple[int, int, int]  # of one layer: heads, size of a key, size of
 _MASKED = -3.0e38  # nearly the lowest float32; -inf would turn to NaN where a row is masked as a whole
 
 
-def refusal(reason: str) -> str:
-    """Return the message for a model that must run elsewhere."""
-    return f"this model cannot run on the OpenVINO engine: {reason}, so the torch engine is used"
-
-
 def cache_shapes(model: "PreTrainedModel") -> list[CacheShape]:
     """Return heads, size of a key and size of a value for each layer, or refuse a cache of another kind."""
     import torch
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     cache = DynamicCache(config=model.config)
-    with torch.inference_mode():
+    with torch.inference_mode(), without_products(model):
         model(input_ids=torch.ones(1, 2, dtype=torch.long), past_key_values=cache, use_cache=True)
     shapes = []
     for layer in cache.layers:
@@ -52,7 +49,7 @@ def stateful_graph(model: "PreTrainedModel", shapes: Sequence[CacheShape]) -> "o
     import torch
 
     try:
-        with torch.inference_mode(), quiet_loading(), warnings.catch_warnings():
+        with torch.inference_mode(), quiet_loading(), without_products(model), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer warns of each size it takes as fixed; `_verify` is the judge
             example = _example(shapes)
             # traced here, since convert_model would trace a second time to compare

@@ -131,7 +131,12 @@ class ProcessEngine(Engine):
 
     @override
     def score(
-        self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]], *, adapter: Adapter | None = None
+        self,
+        prompt_ids: Sequence[int],
+        continuations: Sequence[Sequence[int]],
+        *,
+        adapter: Adapter | None = None,
+        cache_salt: str = "",
     ) -> list[float]:
         future: Future[list[float]] = Future()
         number = next(self._numbers)
@@ -145,6 +150,7 @@ class ProcessEngine(Engine):
                 "prompt_ids": list(prompt_ids),
                 "continuations": [list(continuation) for continuation in continuations],
                 "adapter": None if adapter is None else str(adapter.folder),
+                "cache_salt": cache_salt,
             }
         )
         return future.result()

@@ -42,6 +42,7 @@ def request_message(number: int, request: GenerationRequest, *, wants_pieces: bo
         "options": dataclasses.asdict(request.options),
         "constraint": _constraint_to_json(request.constraint),
         "adapter": None if request.adapter is None else str(request.adapter.folder),
+        "cache_salt": request.cache_salt,
         "wants_pieces": wants_pieces,
     }
 
@@ -58,6 +59,7 @@ def request_of(message: Message) -> GenerationRequest:
         options=GenerationOptions(**{**options, "stop": tuple(options["stop"])}),
         constraint=_constraint_of(message["constraint"]),
         adapter=adapter_of(message),
+        cache_salt=message["cache_salt"],
         wants_pieces=message["wants_pieces"],
     )
 

@@ -149,7 +149,10 @@ class _Worker:
         answer: Message = {"is": "scores", "number": message["number"], "scores": [], "error": None}
         try:
             answer["scores"] = engine.score(
-                message["prompt_ids"], message["continuations"], adapter=adapter_of(message)
+                message["prompt_ids"],
+                message["continuations"],
+                adapter=adapter_of(message),
+                cache_salt=message["cache_salt"],
             )
         except Exception as error:  # of this call alone
             answer["error"] = error_to_json(error)

@@ -10,7 +10,7 @@ from llms.engines.grammar import GrammarCompiler
 from llms.engines.requests import GenerationRequest, Job, Step
 from llms.engines.step_engine import StepEngine
 from llms.engines.torch_backend.adapters import AdaptedNetwork, load_adapter
-from llms.engines.torch_backend.prefix_cache import PrefixCache
+from llms.engines.torch_backend.prefix_cache import PrefixCache, Sharers
 from llms.engines.torch_backend.rows import (
     Layers,
     PaddedRows,
@@ -96,15 +96,20 @@ class TorchEngine(StepEngine):
             )
             raise ContextOverflowError(msg)
         if request.constraint is not None:
-            self._grammar.new_matcher(request.constraint)
+            self._grammar.new_matcher(request.constraint, cache_salt=request.cache_salt)
 
     @override
     def score(
-        self, prompt_ids: Sequence[int], continuations: Sequence[Sequence[int]], *, adapter: Adapter | None = None
+        self,
+        prompt_ids: Sequence[int],
+        continuations: Sequence[Sequence[int]],
+        *,
+        adapter: Adapter | None = None,
+        cache_salt: str = "",
     ) -> list[float]:
         def task() -> list[float]:
             adapted = self._network(adapter)
-            cache, logits, _ = self._prefill(adapter, adapted, prompt_ids)
+            cache, logits, _ = self._prefill((adapter, cache_salt), adapted, prompt_ids)
             return score_continuations(
                 adapted.network, cache, logits, continuations, num_cached=len(prompt_ids) + adapted.num_virtual_tokens
             )
@@ -121,10 +126,12 @@ class TorchEngine(StepEngine):
     @override
     def start(self, job: Job) -> Step | None:
         request = job.request
-        matcher = self._grammar.new_matcher(request.constraint) if request.constraint is not None else None
+        matcher = None
+        if request.constraint is not None:
+            matcher = self._grammar.new_matcher(request.constraint, cache_salt=request.cache_salt)
         self._samplers[job] = Sampler(request.options, request.prompt_ids, matcher)
         adapted = self._network(request.adapter)
-        cache, logits, job.num_cached_tokens = self._prefill(request.adapter, adapted, request.prompt_ids)
+        cache, logits, job.num_cached_tokens = self._prefill(_sharers(request), adapted, request.prompt_ids)
         group = self._groups.get(request.adapter)
         if group is None:
             group = self._groups[request.adapter] = _Group(new_rows(adapted.network, cache))
@@ -157,7 +164,9 @@ class TorchEngine(StepEngine):
             # the answer is the beginning of the conversation's next prompt
             layers = group.rows.layers_of(row)
             known = [*job.request.prompt_ids, *job.ids][: layers[0][0].shape[2]]
-            self._keep(adapter, known, [(k[:, :, : len(known)], v[:, :, : len(known)]) for k, v in layers])
+            self._keep(
+                _sharers(job.request), known, [(k[:, :, : len(known)], v[:, :, : len(known)]) for k, v in layers]
+            )
         group.jobs.pop(row)
         group.rows.remove(row)
         if not group.jobs:
@@ -175,12 +184,12 @@ class TorchEngine(StepEngine):
         return self._networks[adapter]
 
     def _prefill(
-        self, adapter: Adapter | None, adapted: AdaptedNetwork, ids: Sequence[int]
+        self, sharers: Sharers, adapted: AdaptedNetwork, ids: Sequence[int]
     ) -> "tuple[Cache, torch.Tensor, int]":
         """Return the cache of a prompt, the logits after it (vocabulary,), and how many tokens needed no work."""
         import torch
 
-        num_known, layers = self._prefixes.find(adapter, ids) if not adapted.num_virtual_tokens else (0, [])
+        num_known, layers = self._prefixes.find(sharers, ids) if not adapted.num_virtual_tokens else (0, [])
         cache = plain_cache(layers) if num_known else adapted.new_cache()
         device = self.model.device
         first = num_known + adapted.num_virtual_tokens
@@ -192,7 +201,7 @@ class TorchEngine(StepEngine):
             inputs["attention_mask"] = torch.ones((1, first + new.shape[1]), dtype=torch.long, device=device)
         logits = forward(adapted.network, last_only=True, input_ids=new, past_key_values=cache, **inputs)[0, -1]
         if has_plain_layers(cache) and not adapted.num_virtual_tokens:
-            self._keep(adapter, ids, plain_layers(cache))
+            self._keep(sharers, ids, plain_layers(cache))
         return cache, logits, num_known
 
     def _choose(self, job: Job, logits: "torch.Tensor") -> Step:
@@ -230,9 +239,9 @@ class TorchEngine(StepEngine):
         for token_id in chosen[: num_right + 1]:
             yield job, self._plain_step(token_id)
 
-    def _keep(self, adapter: Adapter | None, ids: Sequence[int], layers: Layers) -> None:
+    def _keep(self, sharers: Sharers, ids: Sequence[int], layers: Layers) -> None:
         """Keep a prompt's keys and values for later ones, as far as the running requests leave room."""
-        self._prefixes.add(adapter, ids, layers)
+        self._prefixes.add(sharers, ids, layers)
         self._prefixes.shrink_to(self._free_bytes())
 
     def _free_bytes(self) -> int:
@@ -240,6 +249,10 @@ class TorchEngine(StepEngine):
 
     def _bytes_for(self, request: GenerationRequest) -> int:
         return (len(request.prompt_ids) + request.options.max_new_tokens) * self.bytes_per_token
+
+
+def _sharers(request: GenerationRequest) -> Sharers:
+    return request.adapter, request.cache_salt
 
 
 def end_token_ids(model: "PreTrainedModel") -> frozenset[int]:

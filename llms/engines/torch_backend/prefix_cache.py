@@ -13,26 +13,28 @@ if TYPE_CHECKING:
     from llms.engines.torch_backend.rows import Layers
 
 
+Sharers = tuple[Adapter | None, str]  # what two prompts must have in common to share anything: adapter, cache salt
 _MIN_TOKENS = 16  # shorter beginnings (a template's first words) save nothing worth the copying
 
 
 class PrefixCache:
-    """The most recently used prompts of each adapter, up to a number of bytes.
+    """The most recently used prompts, up to a number of bytes.
 
-    The adapter is part of the key: the same words have other keys and values under another adapter.
+    The adapter is part of the key: the same words have other keys and values under another adapter. The cache salt is
+    too: who knows how fast a prompt is read would know whether somebody else had it read before.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.num_bytes = 0
-        self._entries: OrderedDict[tuple[Adapter | None, bytes], tuple[npt.NDArray[np.int64], Layers]] = OrderedDict()
+        self._entries: OrderedDict[tuple[Sharers, bytes], tuple[npt.NDArray[np.int64], Layers]] = OrderedDict()
 
-    def find(self, adapter: Adapter | None, ids: Sequence[int]) -> "tuple[int, Layers]":
+    def find(self, sharers: Sharers, ids: Sequence[int]) -> "tuple[int, Layers]":
         """Return the longest known beginning of `ids`, always shorter than it: its length, keys and values."""
         wanted = np.asarray(ids, dtype=np.int64)
         best, best_key = 0, None
         for key, (known, _) in self._entries.items():
-            if key[0] == adapter and (size := _common(known, wanted)) > best:
+            if key[0] == sharers and (size := _common(known, wanted)) > best:
                 best, best_key = size, key
         best = min(best, len(ids) - 1)  # the last token has to be run: the next one comes from its logits
         if best_key is None or best < _MIN_TOKENS:
@@ -40,7 +42,7 @@ class PrefixCache:
         self._entries.move_to_end(best_key)
         return best, [(keys[:, :, :best], values[:, :, :best]) for keys, values in self._entries[best_key][1]]
 
-    def add(self, adapter: Adapter | None, ids: Sequence[int], layers: "Layers") -> None:
+    def add(self, sharers: Sharers, ids: Sequence[int], layers: "Layers") -> None:
         """Keep the keys and values of `ids`; what they begin with need not be kept any longer."""
         new = np.asarray(ids, dtype=np.int64)
         size = _num_bytes(layers)
@@ -49,10 +51,10 @@ class PrefixCache:
         for key in [
             key
             for key, (known, _) in self._entries.items()
-            if key[0] == adapter and len(known) <= len(new) and _common(known, new) == len(known)
+            if key[0] == sharers and len(known) <= len(new) and _common(known, new) == len(known)
         ]:
             self._drop(key)
-        self._entries[adapter, new.tobytes()] = (new, layers)
+        self._entries[sharers, new.tobytes()] = (new, layers)
         self.num_bytes += size
         self.shrink_to(self.max_bytes)
 
@@ -65,7 +67,7 @@ class PrefixCache:
         """Forget everything."""
         self.shrink_to(-1)
 
-    def _drop(self, key: tuple[Adapter | None, bytes]) -> None:
+    def _drop(self, key: tuple[Sharers, bytes]) -> None:
         self.num_bytes -= _num_bytes(self._entries.pop(key)[1])
 
 

@@ -56,6 +56,26 @@ def test_usage_and_finish_reason_are_exact(model):
     assert stopped.usage_metadata["output_tokens"] <= 6
 
 
+async def test_models_of_two_cache_salts_share_weights_and_no_prompt(chat_folder):
+    acme, beta = (
+        LocalChatModel(model=str(chat_folder), max_tokens=1, engine="torch", cache_salt=salt)
+        for salt in ("acme", "beta")
+    )
+    assert acme._loaded.engine is beta._loaded.engine
+    acme._loaded.engine.reset()
+    question = "Where is the parcel that I ordered for my mother?"
+
+    def num_cached(message):
+        return message.usage_metadata["input_token_details"]["cache_read"]
+
+    assert num_cached(acme.invoke(question)) == 0
+    assert num_cached(beta.invoke(question)) == 0
+    assert num_cached(acme.invoke(question)) > 40
+    assert num_cached(await beta.ainvoke(question)) > 40
+    other = LocalChatModel(model=str(chat_folder), max_tokens=1, engine="torch", cache_salt="other")
+    assert [num_cached(chunk) for chunk in other.stream(question) if chunk.usage_metadata] == [0]
+
+
 def test_usage_stands_on_the_last_chunk_only(model):
     chunks = list(model.stream("QUESTION"))
     assert [bool(chunk.usage_metadata) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]

@@ -18,6 +18,18 @@ def test_the_prompt_is_not_repeated(model):
     assert len(model.invoke("QUESTION")) == 12
 
 
+def test_models_of_two_cache_salts_share_weights_and_no_prompt(chat_folder):
+    acme, beta = (
+        LocalLLM(model=str(chat_folder), max_tokens=1, engine="torch", cache_salt=salt) for salt in ("acme", "beta")
+    )
+    engine = acme._loaded.engine
+    assert beta._loaded.engine is engine
+    engine.reset()
+    for model in (acme, beta, acme):
+        model.invoke("Where is the parcel that I ordered?")
+    assert [sharers[1] for sharers, _ in engine._prefixes._entries] == ["beta", "acme"]
+
+
 async def test_stream_and_async_equal_invoke(model):
     answer = model.invoke("QUESTION")
     assert "".join(model.stream("QUESTION")) == answer

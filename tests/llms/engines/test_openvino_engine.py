@@ -65,9 +65,10 @@ def _saved(model, folder):
     return folder
 
 
-def _request(prompt, *, constraint=None, adapter=None, is_stop=None, wants_pieces=False, **options):
+def _request(prompt, *, constraint=None, adapter=None, is_stop=None, wants_pieces=False, cache_salt="", **options):
     return GenerationRequest(
         prompt_ids=prompt,
+        cache_salt=cache_salt,
         options=GenerationOptions(**options),
         constraint=constraint,
         adapter=adapter,
@@ -89,6 +90,43 @@ def test_greedy_tokens_equal_transformers_whatever_runs_beside(name, model, fold
     expected = [expected_ids(model, prompt) for prompt in asked]
     assert greedy_ids(engine, asked) == expected
     assert greedy_ids(engine, asked) == expected  # now out of the prefix cache
+
+
+def test_no_prompt_is_kept_once_requests_of_two_cache_salts_came(folder, model, monkeypatch):
+    monkeypatch.setattr("llms.engines.openvino_backend.engine._STEP_TOKENS", 64)
+    engine = OpenVinoEngine(export_openvino(folder, precision="float32"), kv_cache_bytes=CACHE_BYTES)
+    prompt = prompts(320, seed=11)[0]
+    steps = []
+    step = engine.step
+    monkeypatch.setattr(engine, "step", lambda jobs: steps.append(len(jobs)) or step(jobs))
+
+    def count_steps(cache_salt):
+        steps.clear()
+        (event,) = run_requests(engine, [_request(prompt, max_new_tokens=1, cache_salt=cache_salt)])
+        assert list(event.ids) == expected_ids(model, prompt, 1)
+        return len(steps)
+
+    assert [count_steps(salt) for salt in ("acme", "acme", "beta", "acme", "beta")] == [5, 1, 5, 5, 5]
+
+
+def test_a_request_of_another_cache_salt_waits_for_those_that_run(folder, model):
+    engine = OpenVinoEngine(export_openvino(folder, precision="float32"), kv_cache_bytes=CACHE_BYTES)
+    asked = prompts(40, 50, 60, seed=12)
+    salts = ("acme", "beta", "acme")
+    requests = [_request(prompt, max_new_tokens=12, cache_salt=salt) for prompt, salt in zip(asked, salts, strict=True)]
+    assert _ids(engine, *requests) == [expected_ids(model, prompt) for prompt in asked]
+
+
+def test_the_grammars_of_two_cache_salts_differ_and_mean_the_same(engine):
+    def ask(cache_salt):
+        request = _request([5, 6], max_new_tokens=9, constraint=Pattern("[ab]{3}c"), cache_salt=cache_salt)
+        config = engine._generation_config(request)
+        return TOKENIZER.decode(_ids(engine, request)[0]), config.structured_output_config.grammar
+
+    (said, grammar), (said_again, other) = ask("acme"), ask("beta")
+    assert said == said_again
+    assert re.fullmatch("[ab]{3}c", said)
+    assert grammar != other
 
 
 def test_prompt_lookup_changes_no_token(folder, engine):

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("openvino_genai")
 
 from llms.engines.openvino_backend import export as openvino_export
+from llms.engines.openvino_backend import making
 from llms.engines.openvino_backend.export import export_openvino
 from llms.errors import EngineError
 from llms.loading import folder_fingerprint, folder_stamp, resolve_model
@@ -109,8 +110,8 @@ def test_a_missing_package_names_the_install_line(tmp_path):
         export_once(tmp_path, pytest.fail, is_current=lambda _: True, packages=["openvino", "no_such_package"])
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_smaller_weights_are_verified_before_they_are_made_small(folder, precision, capfd):
+@pytest.mark.parametrize("precision", ["bfloat16", "int8", "int4"])
+def test_smaller_weights_are_verified_as_they_are_stored(folder, precision, capfd):
     export = export_openvino(folder, precision=precision)
     size = {path.name: path.stat().st_size for path in export.iterdir()}
     full = (folder / "openvino" / "float32" / "openvino_model.bin").stat().st_size
@@ -138,14 +139,14 @@ def test_what_paged_attention_cannot_express_is_refused_with_the_reason(tmp_path
 
 def test_other_tokens_than_those_of_torch_are_refused(tmp_path, monkeypatch):
     _save(build_decoder("llama"), tmp_path)
-    answers = openvino_export._openvino_answers
+    answers = making._openvino_answers
 
     def wrong(export, prompts):
         found = answers(export, prompts)
         found[1][3] += 1
         return found
 
-    monkeypatch.setattr(openvino_export, "_openvino_answers", wrong)
+    monkeypatch.setattr(making, "_openvino_answers", wrong)
     with pytest.raises(EngineError, match="tokens differ from torch's at position 3 after a prompt of 37 tokens"):
         export_openvino(tmp_path, precision="float32")
 

@@ -1,6 +1,7 @@
 """Engine in a process of its own: the same answers, and an end to every request when the process breaks."""
 
 import asyncio
+import dataclasses
 import gc
 import os
 import queue
@@ -264,10 +265,10 @@ def test_a_model_that_cannot_be_loaded_is_refused_with_its_own_error(tmp_path, f
 def test_requests_and_events_come_through_a_pipe_as_they_were():
     constraint = InOrder((Text("a/退"), OneOf((Pattern("[0-9]+"), JsonSchema('{"type": "string"}'), InOrder(())))))
     options = GenerationOptions(max_new_tokens=5, temperature=0.5, stop=("x", "退"), logprobs=2, timeout_s=3.5)
-    request = GenerationRequest(prompt_ids=[1, 2], options=options, constraint=constraint)
+    request = GenerationRequest(prompt_ids=[1, 2], options=options, constraint=constraint, cache_salt="acme")
     message = messages.decode(messages.encode(messages.request_message(7, request, wants_pieces=True)))
     assert (message["do"], message["number"]) == ("generate", 7)
-    expected = GenerationRequest(prompt_ids=[1, 2], options=options, constraint=constraint, wants_pieces=True)
+    expected = dataclasses.replace(request, wants_pieces=True)
     assert messages.request_of(message) == expected
     event = TokenEvent(ids=(4,), scores=(TokenScore(4, -0.5, ((4, -0.5), (9, -1.5))),), first_token_at=2.5)
     assert messages.event_of(messages.decode(messages.encode(messages.event_message(7, event)))) == event

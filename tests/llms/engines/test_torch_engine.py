@@ -47,7 +47,7 @@ def count_passes(engine, monkeypatch):
 
 def _request(prompt, **options):
     wants_pieces = options.pop("wants_pieces", False)
-    extra = {name: options.pop(name) for name in ("constraint", "is_stop") if name in options}
+    extra = {name: options.pop(name) for name in ("constraint", "is_stop", "cache_salt") if name in options}
     return GenerationRequest(
         prompt_ids=prompt, options=GenerationOptions(**options), wants_pieces=wants_pieces, **extra
     )
@@ -117,6 +117,45 @@ def test_a_prompt_that_begins_like_an_earlier_one_is_not_run_again(engine, count
     (event,) = run_requests(engine, [_request(start + other, max_new_tokens=12)])
     assert (list(event.ids), event.num_cached_tokens) == (expected[1], 50)
     assert count_passes[0] == 12
+
+
+def test_a_prompt_of_another_cache_salt_is_run_as_if_nobody_had_asked_it(engine):
+    prompt = prompts(60, seed=8)[0]
+
+    def num_cached(cache_salt):
+        (event,) = run_requests(engine, [_request(prompt, max_new_tokens=1, cache_salt=cache_salt)])
+        return event.num_cached_tokens
+
+    assert [num_cached(salt) for salt in ("acme", "beta", "", "acme", "beta", "")] == [0, 0, 0, 59, 59, 59]
+
+
+def test_an_answer_of_another_cache_salt_is_not_known_either(engine):
+    prompt, more = prompts(30, 6, seed=9)
+    (event,) = run_requests(engine, [_request(prompt, max_new_tokens=10, cache_salt="acme")])
+    follow_up = [*prompt, *event.ids, *more]
+    for salt, expected in (("beta", 0), ("acme", 39)):
+        (event,) = run_requests(engine, [_request(follow_up, max_new_tokens=1, cache_salt=salt)])
+        assert event.num_cached_tokens == expected
+
+
+def test_scoring_reads_no_prompt_of_another_cache_salt(engine, count_passes):
+    prompt = prompts(40, seed=10)[0]
+    run_requests(engine, [_request(prompt, max_new_tokens=1, cache_salt="acme")])
+    count_passes.clear()
+    engine.score(prompt, [[6]], cache_salt="beta")
+    engine.score(prompt, [[6]], cache_salt="acme")
+    assert count_passes == [40, 1]
+
+
+def test_a_constraint_is_compiled_anew_for_another_cache_salt(engine):
+    def num_compiled():
+        return engine._grammar._compile_once.cache_info().misses
+
+    constraint = Pattern("[ab]{3}c")
+    before = num_compiled()
+    for salt in ("acme", "acme", "beta"):
+        run_requests(engine, [_request([5, 6], max_new_tokens=5, constraint=constraint, cache_salt=salt)])
+    assert num_compiled() - before == 2
 
 
 def test_an_answer_is_the_known_beginning_of_the_next_prompt(engine):
