@@ -11,6 +11,15 @@ from chains.customer_service.conversations import Conversations
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
 from chains.customer_service.known_questions import KnownMatch, KnownQuestion, KnownQuestions, fit_known_questions
 from chains.customer_service.languages import build_language_router
+from chains.customer_service.listing import (
+    LATEST,
+    LONGEST_WAITING,
+    ConversationLists,
+    ListedKey,
+    ListOrder,
+    Page,
+    PageRequest,
+)
 from chains.customer_service.messages import ConversationKey, ConversationOverview, HandOver, Turn, WaitingConversation
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import (
@@ -28,17 +37,24 @@ from chains.customer_service.transcript import Transcripts
 
 __all__ = [
     "EVENT_NAME",
+    "LATEST",
+    "LONGEST_WAITING",
     "MAX_CHOICE_CHARS",
     "Citation",
     "ConversationKey",
+    "ConversationLists",
     "ConversationOverview",
     "Conversations",
     "HandOver",
     "KnownMatch",
     "KnownQuestion",
     "KnownQuestions",
+    "ListOrder",
+    "ListedKey",
     "Lookup",
     "OpenQuestion",
+    "Page",
+    "PageRequest",
     "Route",
     "ServiceEvent",
     "ServiceOptions",

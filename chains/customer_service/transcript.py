@@ -5,11 +5,25 @@ message would grow with the conversation.
 """
 
 import sys
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TypeVar
 
-from langgraph.store.base import BaseStore, Item, PutOp, SearchItem
+from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchItem
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from chains.customer_service.listing import (
+    LATEST,
+    LONGEST_WAITING,
+    ConversationLists,
+    ListedKey,
+    ListOrder,
+    Page,
+    PageRequest,
+    SortedLists,
+    iterate_keys,
+    read_page,
+)
 from chains.customer_service.messages import (
     ConversationKey,
     ConversationOverview,
@@ -44,6 +58,10 @@ class Entry(BaseModel):
 class Transcripts:
     """The entries, the overview and the hand-over inbox of all owners.
 
+    Args:
+        store: of LangGraph.
+        lists: the order of the lists in the store's database; without them each page reads all conversations.
+
     Example:
         >>> from langgraph.store.memory import InMemoryStore
         >>> from chains.customer_service.messages import now
@@ -56,8 +74,9 @@ class Transcripts:
         ['Good morning']
     """
 
-    def __init__(self, store: BaseStore) -> None:
+    def __init__(self, store: BaseStore, lists: ConversationLists | None = None) -> None:
         self._store = store
+        self._lists = SortedLists(store) if lists is None else lists
 
     def find(self, key: ConversationKey, message: Message) -> Entry | None:
         """Return the entry of a message, or None where it was not handled yet."""
@@ -103,11 +122,38 @@ class Transcripts:
         found = [_read(WaitingConversation, item) for item in self._all(_inbox(owner))]
         return sorted(found, key=lambda waiting: waiting.since)
 
+    def page_of_overviews(self, owner: str | None, request: PageRequest) -> Page[ConversationOverview]:
+        """Return some of `overviews`; a conversation that ends meanwhile is missing in its page."""
+        return self._page(LATEST, ConversationOverview, owner, request)
+
+    def page_of_waiting(self, owner: str | None, request: PageRequest) -> Page[WaitingConversation]:
+        """Return some of `waiting`; a conversation that ends meanwhile is missing in its page."""
+        return self._page(LONGEST_WAITING, WaitingConversation, owner, request)
+
+    def keys_of(self, owner: str) -> Iterator[ConversationKey]:
+        """Yield the conversations of an owner, the latest first; they may be deleted meanwhile."""
+        return (listed.key for listed in iterate_keys(self._lists, LATEST, owner))
+
+    def keys_before(self, time: datetime) -> Iterator[ConversationKey]:
+        """Yield the conversations whose last message is older than a moment; they may be deleted meanwhile."""
+        return (listed.key for listed in iterate_keys(self._lists, LATEST, None, after=ListedKey.at(time)))
+
     def delete(self, key: ConversationKey) -> None:
         """Delete what the store holds of a conversation."""
         names = [(_entries(key), item.key) for item in self._all(_entries(key))]
         names += [(_overviews(key.owner), key.conversation), (_inbox(key.owner), key.conversation)]
         self._store.batch([PutOp(namespace, name, None) for namespace, name in names])
+
+    def _page(self, order: ListOrder, kind: type[_Stored], owner: str | None, request: PageRequest) -> Page[_Stored]:
+        page = read_page(self._lists, order, owner, request)
+        # in one go, for a database behind a network
+        items = self._store.batch([GetOp((order.namespace, label(key.owner)), key.conversation) for key in page.lines])
+        return Page(
+            lines=tuple(_read(kind, item) for item in items if isinstance(item, Item)),
+            num_lines=page.num_lines,
+            is_count_exact=page.is_count_exact,
+            next=page.next,
+        )
 
     def _all(self, namespace: tuple[str, ...]) -> list[SearchItem]:
         # in one go: the store orders by a time in seconds, so pages of it could overlap
@@ -140,8 +186,8 @@ def _entries(key: ConversationKey) -> tuple[str, ...]:
 
 
 def _overviews(owner: str | None) -> tuple[str, ...]:
-    return ("overviews",) if owner is None else ("overviews", label(owner))
+    return (LATEST.namespace,) if owner is None else (LATEST.namespace, label(owner))
 
 
 def _inbox(owner: str | None) -> tuple[str, ...]:
-    return ("inbox",) if owner is None else ("inbox", label(owner))
+    return (LONGEST_WAITING.namespace,) if owner is None else (LONGEST_WAITING.namespace, label(owner))

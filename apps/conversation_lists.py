@@ -1,0 +1,103 @@
+"""Lists of conversations by indexes of the database: a page costs what it shows, however many there are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chains.customer_service import LATEST, LONGEST_WAITING, ListedKey, ListOrder
+from chains.customer_service.messages import label, read_label
+
+RunStatement = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
+"""Runs a statement with its parameters and returns the rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlDialect:
+    """What differs between the databases.
+
+    Attributes:
+        parameter: how a parameter is written.
+        field: SQL for a field of a row's value, as text.
+        collation: makes a text sort by its bytes.
+    """
+
+    parameter: str
+    field: str
+    collation: str
+
+
+# LangGraph writes values as bytes, which not every version of SQLite takes for JSON
+SQLITE = SqlDialect(parameter="?", field="json_extract(CAST(value AS TEXT), '$.{}')", collation="BINARY")
+POSTGRES = SqlDialect(parameter="%s", field="value ->> '{}'", collation='"C"')
+
+
+class IndexedLists:
+    """The lists of a LangGraph store in a database, by indexes over its rows.
+
+    No row is written twice: the database keeps the indexes, also those of rows that earlier versions wrote.
+
+    Args:
+        run: runs a statement in the database.
+        dialect: of the database.
+    """
+
+    def __init__(self, run: RunStatement, dialect: SqlDialect) -> None:
+        self._run = run
+        self._dialect = dialect
+
+    def make_indexes(self) -> None:
+        """Make the indexes that are not there yet; the first time that reads the whole database."""
+        for order in (LATEST, LONGEST_WAITING):
+            time, prefix, key = self._columns(order)
+            condition = _condition(order)
+            for name, columns in (("everyone", (time, prefix, key)), ("owner", (prefix, time, key))):
+                self._run(
+                    f"CREATE INDEX IF NOT EXISTS conversations_{order.namespace}_of_{name} "
+                    f"ON store ({', '.join(columns)}) WHERE {condition}",
+                    (),
+                )
+
+    def read_keys(self, order: ListOrder, owner: str | None, *, after: ListedKey | None, limit: int) -> list[ListedKey]:
+        """Return keys as `ConversationLists.read_keys`."""
+        sql, values = self.select_keys(order, owner, after=after, limit=limit)
+        return [
+            ListedKey(time, read_label(prefix.partition(".")[2]), conversation)
+            for time, prefix, conversation in self._run(sql, values)
+        ]
+
+    def select_keys(
+        self, order: ListOrder, owner: str | None, *, after: ListedKey | None, limit: int
+    ) -> tuple[str, list[Any]]:
+        """Return the statement of `read_keys` and its parameters."""
+        columns = self._columns(order)
+        parameter = self._dialect.parameter
+        conditions, values = [_condition(order)], []
+        if owner is not None:
+            conditions.append(f"{columns[1]} = {parameter}")
+            values.append(_prefix(order, owner))
+        if after is not None:
+            sign = "<" if order.is_latest_first else ">"
+            # SQLite begins in an index over an expression at one value, not at a row of them
+            conditions.append(f"{columns[0]} {sign}= {parameter}")
+            conditions.append(f"({', '.join(columns)}) {sign} ({', '.join([parameter] * 3)})")
+            values += [after.time, after.time, _prefix(order, after.owner), after.conversation]
+        direction = "DESC" if order.is_latest_first else "ASC"
+        sql = (
+            f"SELECT {', '.join(columns)} FROM store WHERE {' AND '.join(conditions)} "  # noqa: S608  # fixed names
+            f"ORDER BY {', '.join(f'{column} {direction}' for column in columns)} LIMIT {parameter}"
+        )
+        return sql, [*values, limit]
+
+    def _columns(self, order: ListOrder) -> tuple[str, str, str]:
+        time = f"coalesce(rtrim({self._dialect.field.format(order.time_field)}, 'Z'), '')"
+        collation = self._dialect.collation
+        return f"({time}) COLLATE {collation}", f"prefix COLLATE {collation}", f"key COLLATE {collation}"
+
+
+def _condition(order: ListOrder) -> str:
+    # a function, so that no index over prefixes promises to be of use
+    return f"substr(prefix, 1, {len(order.namespace) + 1}) = '{order.namespace}.'"
+
+
+def _prefix(order: ListOrder, owner: str) -> str:
+    return f"{order.namespace}.{label(owner)}"
