@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chains.customer_service import LATEST, LONGEST_WAITING, ListedKey, ListOrder
+from chains.customer_service import LATEST, LONGEST_WAITING, ConversationKey, ListedKey, ListOrder
+from chains.customer_service.listing import ListedEntry, entries_namespace
 from chains.customer_service.messages import label, read_label
 
 RunStatement = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
@@ -18,17 +19,29 @@ class SqlDialect:
     Attributes:
         parameter: how a parameter is written.
         field: SQL for a field of a row's value, as text.
+        num_turns: SQL for the number of turns in an entry.
         collation: makes a text sort by its bytes.
     """
 
     parameter: str
     field: str
+    num_turns: str
     collation: str
 
 
 # LangGraph writes values as bytes, which not every version of SQLite takes for JSON
-SQLITE = SqlDialect(parameter="?", field="json_extract(CAST(value AS TEXT), '$.{}')", collation="BINARY")
-POSTGRES = SqlDialect(parameter="%s", field="value ->> '{}'", collation='"C"')
+SQLITE = SqlDialect(
+    parameter="?",
+    field="json_extract(CAST(value AS TEXT), '$.{}')",
+    num_turns="json_array_length(CAST(value AS TEXT), '$.turns')",
+    collation="BINARY",
+)
+POSTGRES = SqlDialect(
+    parameter="%s",
+    field="value ->> '{}'",
+    num_turns="jsonb_array_length(value -> 'turns')",
+    collation='"C"',
+)
 
 
 class IndexedLists:
@@ -64,6 +77,16 @@ class IndexedLists:
             ListedKey(time, read_label(prefix.partition(".")[2]), conversation)
             for time, prefix, conversation in self._run(sql, values)
         ]
+
+    def read_entries(self, key: ConversationKey) -> list[ListedEntry]:
+        """Return entries as `ConversationLists.read_entries`."""
+        number = f"CAST({self._dialect.field.format('number')} AS INTEGER)"
+        rows = self._run(
+            f"SELECT key, {self._dialect.num_turns} FROM store WHERE prefix = {self._dialect.parameter} "  # noqa: S608  # fixed names
+            f"ORDER BY {number}",
+            (".".join(entries_namespace(key)),),
+        )
+        return [ListedEntry(name, num_turns) for name, num_turns in rows]
 
     def select_keys(
         self, order: ListOrder, owner: str | None, *, after: ListedKey | None, limit: int

@@ -107,16 +107,12 @@ def read_conversation(
     skip: Skip = 0,
 ) -> views.ConversationView:
     """Return the latest turns, oldest first; `skip` leaves out so many of the latest."""
-    turns = conversations.turns(owner, str(conversation))
+    latest = conversations.latest_turns(owner, str(conversation), limit=limit, skip=skip)
     handover = conversations.hand_over(owner, str(conversation))
-    end = max(0, len(turns) - skip)
     return views.ConversationView(
         id=str(conversation),
-        turns=tuple(
-            views.view_turn(turn, workspace.templates, is_staff=caller.is_staff)
-            for turn in turns[max(0, end - limit) : end]
-        ),
-        num_turns=len(turns),
+        turns=tuple(views.view_turn(turn, workspace.templates, is_staff=caller.is_staff) for turn in latest.turns),
+        num_turns=latest.num_turns,
         awaits_person=handover is not None,
         hand_over=handover if caller.is_staff else None,
     )

@@ -21,7 +21,7 @@ from chains.customer_service.messages import (
     now,
 )
 from chains.customer_service.schema import ServiceEvent, ServiceReply
-from chains.customer_service.transcript import Entry, Transcripts
+from chains.customer_service.transcript import Entry, LatestTurns, Transcripts
 from chains.errors import (
     ChainInputError,
     ConversationStorageError,
@@ -221,6 +221,17 @@ class Conversations:
         with self._storage():
             self._require(key)
             return self._transcripts.turns(key)
+
+    def latest_turns(self, owner: str, conversation: str, *, limit: int, skip: int = 0) -> LatestTurns:
+        """Return some of the latest of `turns`, oldest first, and how many there are; `skip` leaves out the last ones.
+
+        Raises:
+            UnknownConversationError: if the owner has no such conversation.
+        """
+        key = _checked_key(owner, conversation)
+        with self._storage():
+            self._require(key)
+            return self._transcripts.latest_turns(key, limit=limit, skip=skip)
 
     def list(self, owner: str | None) -> list[ConversationOverview]:
         """Return the conversations of an owner, the latest first; with None of all owners."""

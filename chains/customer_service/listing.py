@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from langgraph.store.base import BaseStore
 
-from chains.customer_service.messages import ConversationKey
+from chains.customer_service.messages import ConversationKey, label
 from chains.errors import ChainInputError
 
 Line = TypeVar("Line")
@@ -35,6 +35,11 @@ class ListOrder:
 
 LATEST = ListOrder(namespace="overviews", time_field="updated", is_latest_first=True)
 LONGEST_WAITING = ListOrder(namespace="inbox", time_field="since", is_latest_first=False)
+
+
+def entries_namespace(key: ConversationKey) -> tuple[str, ...]:
+    """Return where the entries of a conversation stand in the store."""
+    return "entries", label(key.owner), label(key.conversation)
 
 
 class ListedKey(NamedTuple):
@@ -93,11 +98,25 @@ class ListedKey(NamedTuple):
         return cls(time, key.owner, key.conversation)
 
 
+class ListedEntry(NamedTuple):
+    """An entry of a transcript: its key in the store, and how many turns it holds."""
+
+    name: str
+    num_turns: int
+
+
 class ConversationLists(Protocol):
-    """The order of lists, kept by a database: a call reads as many keys as it returns."""
+    """The order of lists and of transcripts, asked of a database without reading what stands in them."""
 
     def read_keys(self, order: ListOrder, owner: str | None, *, after: ListedKey | None, limit: int) -> list[ListedKey]:
-        """Return the keys of a list behind `after`, or from its beginning; with the owner None those of all."""
+        """Return the keys of a list behind `after`, or from its beginning; with the owner None those of all.
+
+        A call reads as many keys as it returns.
+        """
+        ...
+
+    def read_entries(self, key: ConversationKey) -> list[ListedEntry]:
+        """Return all entries of a conversation, oldest first."""
         ...
 
 
@@ -118,6 +137,12 @@ class SortedLists:
         keys.sort(reverse=order.is_latest_first)
         behind = (key for key in keys if after is None or (key < after if order.is_latest_first else key > after))
         return list(itertools.islice(behind, limit))
+
+    def read_entries(self, key: ConversationKey) -> list[ListedEntry]:
+        """Return entries as `ConversationLists.read_entries`."""
+        items = self._store.search(entries_namespace(key), limit=sys.maxsize)
+        items.sort(key=lambda item: item.value["number"])
+        return [ListedEntry(item.key, len(item.value["turns"])) for item in items]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

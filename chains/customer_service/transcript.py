@@ -7,7 +7,7 @@ message would grow with the conversation.
 import sys
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchItem
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +21,7 @@ from chains.customer_service.listing import (
     Page,
     PageRequest,
     SortedLists,
+    entries_namespace,
     iterate_keys,
     read_page,
 )
@@ -55,6 +56,13 @@ class Entry(BaseModel):
     reply: ServiceReply | None = None
 
 
+class LatestTurns(NamedTuple):
+    """Some of the turns of a conversation, oldest first, and how many there are in all."""
+
+    turns: tuple[Turn, ...]
+    num_turns: int
+
+
 class Transcripts:
     """The entries, the overview and the hand-over inbox of all owners.
 
@@ -80,7 +88,7 @@ class Transcripts:
 
     def find(self, key: ConversationKey, message: Message) -> Entry | None:
         """Return the entry of a message, or None where it was not handled yet."""
-        item = self._store.get(_entries(key), _entry_name(message))
+        item = self._store.get(entries_namespace(key), _entry_name(message))
         return None if item is None else _read(Entry, item)
 
     def write(self, key: ConversationKey, message: Message, entry: Entry, *, hand_over: HandOver | None) -> None:
@@ -92,7 +100,7 @@ class Transcripts:
         waiting = None if hand_over is None else hand_over.model_dump(mode="json") | key_fields
         self._store.batch(
             [
-                PutOp(_entries(key), _entry_name(message), entry.model_dump(mode="json"), index=False),
+                PutOp(entries_namespace(key), _entry_name(message), entry.model_dump(mode="json"), index=False),
                 PutOp(_overviews(key.owner), key.conversation, overview, index=False),
                 PutOp(_inbox(key.owner), key.conversation, waiting, index=False),
             ]
@@ -100,8 +108,31 @@ class Transcripts:
 
     def turns(self, key: ConversationKey) -> list[Turn]:
         """Return all turns, oldest first; none if there is no such conversation."""
-        entries = [_read(Entry, item) for item in self._all(_entries(key))]
+        entries = [_read(Entry, item) for item in self._all(entries_namespace(key))]
         return [turn for entry in sorted(entries, key=lambda entry: entry.number) for turn in entry.turns]
+
+    def latest_turns(self, key: ConversationKey, *, limit: int, skip: int) -> LatestTurns:
+        """Return some of the latest turns, oldest first; of a long conversation the rest is counted, not read.
+
+        Args:
+            key: of the conversation.
+            limit: turns at most.
+            skip: turns left out behind them.
+        """
+        entries = self._lists.read_entries(key)
+        num_turns = sum(entry.num_turns for entry in entries)
+        end = max(0, num_turns - skip)
+        begin = max(0, end - limit)
+        wanted: list[GetOp] = []
+        num_before = num_read = 0
+        for entry in entries:
+            if num_read < end and num_read + entry.num_turns > begin:
+                num_before = num_before if wanted else num_read
+                wanted.append(GetOp(entries_namespace(key), entry.name))
+            num_read += entry.num_turns
+        items = self._store.batch(wanted)
+        turns = [turn for item in items if isinstance(item, Item) for turn in _read(Entry, item).turns]
+        return LatestTurns(tuple(turns[begin - num_before : end - num_before]), num_turns)
 
     def is_known(self, key: ConversationKey) -> bool:
         """Return whether the conversation has at least one entry."""
@@ -140,7 +171,7 @@ class Transcripts:
 
     def delete(self, key: ConversationKey) -> None:
         """Delete what the store holds of a conversation."""
-        names = [(_entries(key), item.key) for item in self._all(_entries(key))]
+        names = [(entries_namespace(key), item.key) for item in self._all(entries_namespace(key))]
         names += [(_overviews(key.owner), key.conversation), (_inbox(key.owner), key.conversation)]
         self._store.batch([PutOp(namespace, name, None) for namespace, name in names])
 
@@ -179,10 +210,6 @@ def _read(kind: type[_Stored], item: SearchItem | Item) -> _Stored:
 
 def _entry_name(message: Message) -> str:
     return f"{message.sender}:{message.id}"
-
-
-def _entries(key: ConversationKey) -> tuple[str, ...]:
-    return "entries", label(key.owner), label(key.conversation)
 
 
 def _overviews(owner: str | None) -> tuple[str, ...]:
