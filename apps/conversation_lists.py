@@ -4,9 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chains.customer_service import LATEST, LONGEST_WAITING, ConversationKey, ListedKey, ListOrder
-from chains.customer_service.listing import ListedEntry, entries_namespace
-from chains.customer_service.messages import label, read_label
+from chains.customer_service import (
+    LATEST,
+    LONGEST_WAITING,
+    ConversationKey,
+    ListedEntry,
+    ListedKey,
+    ListOrder,
+    entries_namespace,
+)
 
 RunStatement = Callable[[str, Sequence[Any]], Sequence[tuple[Any, ...]]]
 """Runs a statement with its parameters and returns the rows."""
@@ -74,7 +80,7 @@ class IndexedLists:
         """Return keys as `ConversationLists.read_keys`."""
         sql, values = self.select_keys(order, owner, after=after, limit=limit)
         return [
-            ListedKey(time, read_label(prefix.partition(".")[2]), conversation)
+            ListedKey(time, order.owner_of(prefix.split(".")), conversation)
             for time, prefix, conversation in self._run(sql, values)
         ]
 
@@ -84,7 +90,7 @@ class IndexedLists:
         rows = self._run(
             f"SELECT key, {self._dialect.num_turns} FROM store WHERE prefix = {self._dialect.parameter} "  # noqa: S608  # fixed names
             f"ORDER BY {number}",
-            (".".join(entries_namespace(key)),),
+            (_prefix(entries_namespace(key)),),
         )
         return [ListedEntry(name, num_turns) for name, num_turns in rows]
 
@@ -97,13 +103,13 @@ class IndexedLists:
         conditions, values = [_condition(order)], []
         if owner is not None:
             conditions.append(f"{columns[1]} = {parameter}")
-            values.append(_prefix(order, owner))
+            values.append(_prefix(order.namespace_of(owner)))
         if after is not None:
             sign = "<" if order.is_latest_first else ">"
             # SQLite begins in an index over an expression at one value, not at a row of them
             conditions.append(f"{columns[0]} {sign}= {parameter}")
             conditions.append(f"({', '.join(columns)}) {sign} ({', '.join([parameter] * 3)})")
-            values += [after.time, after.time, _prefix(order, after.owner), after.conversation]
+            values += [after.time, after.time, _prefix(order.namespace_of(after.owner)), after.conversation]
         direction = "DESC" if order.is_latest_first else "ASC"
         sql = (
             f"SELECT {', '.join(columns)} FROM store WHERE {' AND '.join(conditions)} "  # noqa: S608  # fixed names
@@ -122,5 +128,5 @@ def _condition(order: ListOrder) -> str:
     return f"substr(prefix, 1, {len(order.namespace) + 1}) = '{order.namespace}.'"
 
 
-def _prefix(order: ListOrder, owner: str) -> str:
-    return f"{order.namespace}.{label(owner)}"
+def _prefix(namespace: Sequence[str]) -> str:
+    return ".".join(namespace)  # as LangGraph stores it

@@ -15,10 +15,12 @@ from chains.customer_service.listing import (
     LATEST,
     LONGEST_WAITING,
     ConversationLists,
+    ListedEntry,
     ListedKey,
     ListOrder,
     Page,
     PageRequest,
+    entries_namespace,
 )
 from chains.customer_service.messages import ConversationKey, ConversationOverview, HandOver, Turn, WaitingConversation
 from chains.customer_service.options import ServiceOptions
@@ -50,6 +52,7 @@ __all__ = [
     "KnownQuestion",
     "KnownQuestions",
     "ListOrder",
+    "ListedEntry",
     "ListedKey",
     "Lookup",
     "OpenQuestion",
@@ -71,6 +74,7 @@ __all__ = [
     "build_customer_service_chain",
     "build_language_router",
     "build_service_conversation",
+    "entries_namespace",
     "evaluate_service",
     "fit_known_questions",
 ]

@@ -3,14 +3,14 @@
 import itertools
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from langgraph.store.base import BaseStore
 
-from chains.customer_service.messages import ConversationKey, label
+from chains.customer_service.messages import ConversationKey, label, read_label
 from chains.errors import ChainInputError
 
 Line = TypeVar("Line")
@@ -31,6 +31,19 @@ class ListOrder:
     namespace: str
     time_field: str
     is_latest_first: bool
+
+    def namespace_of(self, owner: str | None) -> tuple[str, ...]:
+        """Return where the values of an owner stand in the store, or with None those of all.
+
+        Example:
+            >>> LATEST.namespace_of("a.%")
+            ('overviews', '612e25')
+        """
+        return (self.namespace,) if owner is None else (self.namespace, label(owner))
+
+    def owner_of(self, namespace: Sequence[str]) -> str:
+        """Return the owner whose `namespace_of` this is."""
+        return read_label(namespace[1])
 
 
 LATEST = ListOrder(namespace="overviews", time_field="updated", is_latest_first=True)

@@ -32,7 +32,6 @@ from chains.customer_service.messages import (
     Message,
     Turn,
     WaitingConversation,
-    label,
 )
 from chains.customer_service.schema import ServiceReply
 from chains.errors import ConversationStorageError
@@ -101,8 +100,8 @@ class Transcripts:
         self._store.batch(
             [
                 PutOp(entries_namespace(key), _entry_name(message), entry.model_dump(mode="json"), index=False),
-                PutOp(_overviews(key.owner), key.conversation, overview, index=False),
-                PutOp(_inbox(key.owner), key.conversation, waiting, index=False),
+                PutOp(LATEST.namespace_of(key.owner), key.conversation, overview, index=False),
+                PutOp(LONGEST_WAITING.namespace_of(key.owner), key.conversation, waiting, index=False),
             ]
         )
 
@@ -136,21 +135,21 @@ class Transcripts:
 
     def is_known(self, key: ConversationKey) -> bool:
         """Return whether the conversation has at least one entry."""
-        return self._store.get(_overviews(key.owner), key.conversation) is not None
+        return self._store.get(LATEST.namespace_of(key.owner), key.conversation) is not None
 
     def hand_over(self, key: ConversationKey) -> WaitingConversation | None:
         """Return why a person is awaited, or None where none is."""
-        item = self._store.get(_inbox(key.owner), key.conversation)
+        item = self._store.get(LONGEST_WAITING.namespace_of(key.owner), key.conversation)
         return None if item is None else _read(WaitingConversation, item)
 
     def overviews(self, owner: str | None) -> list[ConversationOverview]:
         """Return the conversations of an owner, or of all, the latest first."""
-        found = [_read(ConversationOverview, item) for item in self._all(_overviews(owner))]
+        found = [_read(ConversationOverview, item) for item in self._all(LATEST.namespace_of(owner))]
         return sorted(found, key=lambda overview: overview.updated, reverse=True)
 
     def waiting(self, owner: str | None) -> list[WaitingConversation]:
         """Return the conversations of an owner, or of all, in which a person is awaited, the longest waiting first."""
-        found = [_read(WaitingConversation, item) for item in self._all(_inbox(owner))]
+        found = [_read(WaitingConversation, item) for item in self._all(LONGEST_WAITING.namespace_of(owner))]
         return sorted(found, key=lambda waiting: waiting.since)
 
     def page_of_overviews(self, owner: str | None, request: PageRequest) -> Page[ConversationOverview]:
@@ -172,13 +171,16 @@ class Transcripts:
     def delete(self, key: ConversationKey) -> None:
         """Delete what the store holds of a conversation."""
         names = [(entries_namespace(key), item.key) for item in self._all(entries_namespace(key))]
-        names += [(_overviews(key.owner), key.conversation), (_inbox(key.owner), key.conversation)]
+        names += [
+            (LATEST.namespace_of(key.owner), key.conversation),
+            (LONGEST_WAITING.namespace_of(key.owner), key.conversation),
+        ]
         self._store.batch([PutOp(namespace, name, None) for namespace, name in names])
 
     def _page(self, order: ListOrder, kind: type[_Stored], owner: str | None, request: PageRequest) -> Page[_Stored]:
         page = read_page(self._lists, order, owner, request)
         # in one go, for a database behind a network
-        items = self._store.batch([GetOp((order.namespace, label(key.owner)), key.conversation) for key in page.lines])
+        items = self._store.batch([GetOp(order.namespace_of(key.owner), key.conversation) for key in page.lines])
         return Page(
             lines=tuple(_read(kind, item) for item in items if isinstance(item, Item)),
             num_lines=page.num_lines,
@@ -210,11 +212,3 @@ def _read(kind: type[_Stored], item: SearchItem | Item) -> _Stored:
 
 def _entry_name(message: Message) -> str:
     return f"{message.sender}:{message.id}"
-
-
-def _overviews(owner: str | None) -> tuple[str, ...]:
-    return (LATEST.namespace,) if owner is None else (LATEST.namespace, label(owner))
-
-
-def _inbox(owner: str | None) -> tuple[str, ...]:
-    return (LONGEST_WAITING.namespace,) if owner is None else (LONGEST_WAITING.namespace, label(owner))
