@@ -56,12 +56,12 @@ class IndexedLists:
     No row is written twice: the database keeps the indexes, also those of rows that earlier versions wrote.
 
     Args:
-        run: runs a statement in the database.
+        run: runs a statement in the database; should prefer an index in the wanted order to sorting.
         dialect: of the database.
     """
 
     def __init__(self, run: RunStatement, dialect: SqlDialect) -> None:
-        self._run = run
+        self.run = run
         self._dialect = dialect
 
     def make_indexes(self) -> None:
@@ -70,7 +70,7 @@ class IndexedLists:
             time, prefix, key = self._columns(order)
             condition = _condition(order)
             for name, columns in (("everyone", (time, prefix, key)), ("owner", (prefix, time, key))):
-                self._run(
+                self.run(
                     f"CREATE INDEX IF NOT EXISTS conversations_{order.namespace}_of_{name} "
                     f"ON store ({', '.join(columns)}) WHERE {condition}",
                     (),
@@ -81,18 +81,18 @@ class IndexedLists:
         sql, values = self.select_keys(order, owner, after=after, limit=limit)
         return [
             ListedKey(time, order.owner_of(prefix.split(".")), conversation)
-            for time, prefix, conversation in self._run(sql, values)
+            for time, prefix, conversation in self.run(sql, values)
         ]
 
     def read_entries(self, key: ConversationKey) -> list[ListedEntry]:
         """Return entries as `ConversationLists.read_entries`."""
         number = f"CAST({self._dialect.field.format('number')} AS INTEGER)"
-        rows = self._run(
-            f"SELECT key, {self._dialect.num_turns} FROM store WHERE prefix = {self._dialect.parameter} "  # noqa: S608  # fixed names
-            f"ORDER BY {number}",
+        rows = self.run(
+            f"SELECT {number}, key, {self._dialect.num_turns} FROM store "  # noqa: S608  # fixed names
+            f"WHERE prefix = {self._dialect.parameter}",
             (_prefix(entries_namespace(key)),),
         )
-        return [ListedEntry(name, num_turns) for name, num_turns in rows]
+        return [ListedEntry(name, num_turns) for _, name, num_turns in sorted(rows)]
 
     def select_keys(
         self, order: ListOrder, owner: str | None, *, after: ListedKey | None, limit: int

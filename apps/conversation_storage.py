@@ -153,7 +153,13 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
                     connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
         def run_in_store(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-            with pool.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            with (
+                pool.connection() as connection,
+                connection.transaction(),
+                connection.cursor(row_factory=tuple_row) as cursor,
+            ):
+                # it takes the rows of a list for fewer than they are, and would sort them all to show the first
+                cursor.execute("SET LOCAL enable_sort = off")
                 cursor.execute(sql.encode(), values)
                 return [] if cursor.description is None else cursor.fetchall()
 
