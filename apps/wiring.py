@@ -206,6 +206,7 @@ def open_conversations(
             storage.checkpointer,
             storage.store,
             shared_lock=storage.shared_lock,
+            lists=storage.lists,
             storage_errors=storage.errors,
         )
 

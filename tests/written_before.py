@@ -173,7 +173,8 @@ def ask_conversations():
         revoked = client.get("/v1/me", headers=_bearer(keys["former"])).status_code
     return {
         "conversations": views,
-        "inbox": inbox,
+        # the others came later
+        "inbox": _pick(inbox, ("waiting", "num_waiting")),
         "status of a revoked key": revoked,
         "keys": _run_json("keys", "list", "-w", "shop"),
         # the source came later; it is what the conversations say
