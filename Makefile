@@ -7,9 +7,12 @@ WORKSPACE ?= workspace
 # one process a core, four at most (each takes up to 2 GB of memory); a file's tests stay together, as its fixtures do
 PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 PYTEST_ARGS ?=
+TOOLS := build/tools
+# of torch's CPU wheel for Linux (x86-64, Python 3.11), which indexes have beside the one with GPU libraries
+TORCH_CPU_SHA256 := 6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check format slow nightly benchmark reliability conformance serve clean
+.PHONY: help install lock audit sbom quickstart test check format slow nightly benchmark reliability conformance serve clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +68,25 @@ reliability: $(INSTALLED) ## kill and damage stores and trainings for about an h
 
 conformance: $(INSTALLED) ## the checks that our chat model and ChatHuggingFace pass, into docs/conformance.md
 	$(BIN)/python -m benchmarks.conformance --out docs/conformance.md
+
+lock: ## write requirements.lock: the versions of constraints.txt with the sums of their files
+	$(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet uv
+	rm -f requirements.lock
+	$(TOOLS)/bin/uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate --universal \
+		--python-version 3.11 --output-file requirements.lock - < constraints.txt
+	sed -i 's/^torch==.*/&\n    --hash=sha256:$(TORCH_CPU_SHA256) \\/' requirements.lock
+
+audit: ## compare the versions of requirements.lock with the published list of vulnerabilities
+	$(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet pip-audit
+	@if ! $(TOOLS)/bin/pip-audit --strict --vulnerability-service osv --disable-pip --requirement requirements.lock \
+		2> build/audit.log; then \
+		if grep -q "ConnectionError\|ConnectTimeout" build/audit.log; \
+		then echo "skipped: the list of vulnerabilities cannot be reached from this machine"; \
+		else cat build/audit.log; exit 1; fi; fi
+
+sbom: $(INSTALLED) ## write build/sbom.json, a CycloneDX bill of the installed packages with their licences
+	$(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cyclonedx-bom
+	$(TOOLS)/bin/cyclonedx-py environment $(VENV) --output-format JSON --output-file build/sbom.json
 
 serve: $(INSTALLED) ## serve the applications of the workspace at http://127.0.0.1:8000
 	$(BIN)/tunechain serve --workspace $(WORKSPACE)

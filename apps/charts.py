@@ -151,7 +151,7 @@ def _draw_posts(bars: Sequence[TrendBar], width: timedelta, axis: _TimeAxis, wor
             if count:
                 top = round(floor - (below + count) / highest * (_POSTS_HEIGHT - 4), 1)
                 tall = round(count / highest * (_POSTS_HEIGHT - 4), 1)
-                title = f"{bar.start:%Y-%m-%d %H:%M}: {count} {kind} / {bar.posts}"
+                title = f"{bar.start.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {count} {kind} / {bar.posts}"
                 parts.append(rect(kind, left, top, thickness, tall, title))
                 below += count
     return parts

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from chains.monitoring import MonitoringRequest
 
 
-_NOT_WRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+_NOT_WRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # models, stores and servers are imported inside the commands: `tunechain --help` must answer at once
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,9 +59,19 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
+        place = "standard output" if _is_output_stuck() else error.filename or "a file, or standard output,"
         _give_up_output()
-        sys.stderr.write(f"error: standard output cannot be written: {error.strerror}\n")
+        sys.stderr.write(f"error: {place} cannot be written: {error.strerror}\n")
         raise SystemExit(1) from error
+
+
+def _is_output_stuck() -> bool:
+    """Return whether standard output still holds what it cannot write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _give_up_output() -> None:

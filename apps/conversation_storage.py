@@ -15,6 +15,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.sqlite import SqliteStore
 from typing_extensions import override
 
+from apps.conversation_lists import POSTGRES, SQLITE, IndexedLists
 from apps.errors import SettingsError, WorkspaceError
 from apps.private_files import make_private
 from chains.customer_service import ConversationKey, Transcripts
@@ -30,6 +31,7 @@ class ConversationStorage:
     """What `build_service_conversation` and `Conversations` need to keep conversations.
 
     Attributes:
+        lists: the order of the lists in the database.
         errors: what the database raises.
         find_threads: returns the ids of the graph's threads that begin with a text.
         compact: takes what was deleted out of the files, also where a version before overwrote nothing.
@@ -38,6 +40,7 @@ class ConversationStorage:
 
     checkpointer: BaseCheckpointSaver[Any]
     store: BaseStore
+    lists: IndexedLists
     errors: tuple[type[Exception], ...]
     find_threads: Callable[[str], list[str]]
     compact: Callable[[], None]
@@ -46,13 +49,11 @@ class ConversationStorage:
     @property
     def transcripts(self) -> Transcripts:
         """What was said."""
-        return Transcripts(self.store)
+        return Transcripts(self.store, self.lists)
 
     def keys_of(self, owner: str) -> list[ConversationKey]:
         """Return the conversations of an owner, also those of which only the beginning of a first message is there."""
-        known = {
-            ConversationKey(owner=owner, conversation=one.conversation) for one in self.transcripts.overviews(owner)
-        }
+        known = set(self.transcripts.keys_of(owner))
         begun = {
             ConversationKey.of_thread(name)
             for name in self.find_threads(ConversationKey(owner=owner, conversation="").thread_id)
@@ -86,6 +87,13 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
             _check_format(path, store.conn)
             checkpointer.setup()
             store.setup()
+
+            def run_in_store(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+                with store.lock:  # as the store itself: a connection does one thing at a time
+                    return store.conn.execute(sql, values).fetchall()
+
+            lists = IndexedLists(run_in_store, SQLITE)
+            lists.make_indexes()
         except Timeout as error:
             msg = f"another process has {path} open; end it, or let both use a PostgreSQL database"
             raise ConversationBusyError(msg) from error
@@ -97,6 +105,7 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
         yield ConversationStorage(
             checkpointer=checkpointer,
             store=store,
+            lists=lists,
             errors=(sqlite3.Error,),
             find_threads=checkpointer.find_threads,
             compact=lambda: compact_sqlite(store.conn),
@@ -114,7 +123,7 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
         import psycopg
         from langgraph.checkpoint.postgres import PostgresSaver
         from langgraph.store.postgres import PostgresStore
-        from psycopg.rows import DictRow, dict_row
+        from psycopg.rows import DictRow, dict_row, tuple_row
         from psycopg_pool import ConnectionPool, PoolTimeout
     except ImportError as error:
         msg = (
@@ -132,16 +141,6 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
         return pool
 
     with ExitStack() as stack:
-        try:
-            pool = stack.enter_context(open_pool())
-            # apart from the others: each message holds one while it works, and must still get one to work with
-            lock_pool = stack.enter_context(open_pool())
-            checkpointer, store = PostgresSaver(pool, serde=_plain_values()), PostgresStore(pool)
-            checkpointer.setup()
-            store.setup()
-        except (psycopg.Error, PoolTimeout) as error:
-            msg = "the PostgreSQL database of the setting 'customer_service.conversations' cannot be used; is it up?"
-            raise SettingsError(msg) from error
 
         @contextmanager
         def shared_lock(name: str) -> Iterator[None]:
@@ -153,6 +152,31 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
                 finally:
                     connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
 
+        def run_in_store(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+            with (
+                pool.connection() as connection,
+                connection.transaction(),
+                connection.cursor(row_factory=tuple_row) as cursor,
+            ):
+                # it takes the rows of a list for fewer than they are, and would sort them all to show the first
+                cursor.execute("SET LOCAL enable_sort = off")
+                cursor.execute(sql.encode(), values)
+                return [] if cursor.description is None else cursor.fetchall()
+
+        try:
+            pool = stack.enter_context(open_pool())
+            # apart from the others: each message holds one while it works, and must still get one to work with
+            lock_pool = stack.enter_context(open_pool())
+            checkpointer, store = PostgresSaver(pool, serde=_plain_values()), PostgresStore(pool)
+            checkpointer.setup()
+            store.setup()
+            lists = IndexedLists(run_in_store, POSTGRES)
+            with shared_lock("indexes"):  # of two servers that make an index at once, one would fail
+                lists.make_indexes()
+        except (psycopg.Error, PoolTimeout) as error:
+            msg = "the PostgreSQL database of the setting 'customer_service.conversations' cannot be used; is it up?"
+            raise SettingsError(msg) from error
+
         def find_threads(prefix: str) -> list[str]:
             with pool.connection() as connection:
                 found = connection.execute(
@@ -163,6 +187,7 @@ def open_postgres(url: str, *, max_connections: int = 16) -> Iterator[Conversati
         yield ConversationStorage(
             checkpointer=checkpointer,
             store=store,
+            lists=lists,
             errors=(psycopg.Error, PoolTimeout),
             find_threads=find_threads,
             compact=lambda: None,  # its own vacuum does that

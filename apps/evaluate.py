@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.readers import read_known_surges, read_posts
+from apps.readers import read_known_surges, read_posts, warn_of_rejected
 from apps.settings import Settings
 from apps.training import CLASSIFIERS, fit_interest, labelled_rows
 from apps.wiring import build_customer_service, build_monitoring, open_classifier, open_embeddings, read_behaviour
@@ -190,6 +190,8 @@ def alert_figures(scores: AlertScores | None) -> dict[str, float | None]:
 
 
 def _alert_figures(settings: Settings) -> dict[str, float | None]:
-    posts, _ = read_posts(settings.records_folder(settings.monitoring) / "stream.jsonl")
+    path = settings.records_folder(settings.monitoring) / "stream.jsonl"
+    posts, rejected = read_posts(path)
+    warn_of_rejected(path, rejected)
     report = build_monitoring(settings).invoke(MonitoringRequest(posts=tuple(posts)))
     return alert_figures(evaluate_alerts(settings, report))

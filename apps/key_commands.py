@@ -1,5 +1,6 @@
 """Commands of `tunechain keys`: add, list and remove keys of the server."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -78,5 +79,9 @@ def _keys(workspace: Path | None) -> "KeyStore":
 
 
 def _line(key: "Key") -> str:
-    ended = f"  revoked {key.revoked:%Y-%m-%d %H:%M}" if key.revoked else ""
-    return f"{key.id}  {key.owner}  {key.role}  made {key.created:%Y-%m-%d %H:%M}{ended}"
+    ended = f"  revoked {_utc(key.revoked)}" if key.revoked else ""
+    return f"{key.id}  {key.owner}  {key.role}  made {_utc(key.created)}{ended}"
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -222,10 +222,10 @@ def _checked_table(path: Path, raw: bytes, columns: LabelColumns) -> CsvTable:
 
 def _is_header_only(path: Path) -> bool:
     try:
-        return path.read_bytes().strip().count(b"\n") == 0 and path.stat().st_size > 0
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise DataFileError(msg) from error
+        raw = path.read_bytes()
+        return bool(raw) and next(CsvTable(decode_rows(raw)[0]).rows(), None) is None
+    except (OSError, DataFileError):
+        return False  # what is wrong is said where the rows are read
 
 
 def _refuse_other_kinds(path: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -21,13 +22,15 @@ _ExceptionInfo = tuple[type[BaseException] | None, BaseException | None, Traceba
 
 
 def start_logging(*, layout: str) -> None:
-    """Write what is logged to standard error, redacted, warnings of libraries too.
+    """Write what is logged to standard error, redacted, with times in UTC, warnings of libraries too.
 
     Args:
         layout: of a line, as `logging.Formatter` takes it.
     """
     redact_logs()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=layout)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_UtcFormatter(layout))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
 
 
@@ -55,6 +58,13 @@ def log_uncaught_errors() -> None:
     threading.excepthook = lambda ended: (
         None if ended.exc_type is SystemExit else tell(ended.exc_type, ended.exc_value, ended.exc_traceback)
     )
+
+
+class _UtcFormatter(logging.Formatter):
+    """Times in the zone of alerts, decisions and keys, which is named."""
+
+    converter = staticmethod(time.gmtime)
+    default_msec_format = "%s.%03dZ"
 
 
 class _RedactedRecords:

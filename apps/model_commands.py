@@ -165,8 +165,11 @@ def _row(
 def _table(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "task", "language", "size", "fetch", "disk", "memory", "here", "used as"):
+    table = Table(box=None, padding=(0, 1, 0, 0))  # 80 columns hold it, for pipes and small terminals
+    titles = ["name", "task", "language", "size", "fetch", "disk", "memory", "here"]
+    if any(row["used_as"] for row in rows):
+        titles.append("used as")
+    for title in titles:
         is_figure = title in ("size", "fetch", "disk", "memory")
         table.add_column(title, justify="right" if is_figure else "left", no_wrap=title != "used as")
     for row in rows:
@@ -174,12 +177,18 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             row["name"],
             row["task"],
             " ".join(row["languages"]),
-            f"{row['parameters'] / 1e6:,.0f}M" if row["parameters"] else "",
+            _count(row["parameters"]),
             *(f"{row[key] / 1024:.1f}G" if row[key] else "" for key in ("download_mb", "disk_mb", "memory_mb")),
             "yes" if row["here"] else "",
-            ", ".join(row["used_as"]),
+            *([", ".join(row["used_as"])] if "used as" in titles else []),
         )
     return table
+
+
+def _count(parameters: int | None) -> str:
+    if not parameters:
+        return ""
+    return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.0f}M"
 
 
 def _setting_of(model: "AddedModel") -> str:

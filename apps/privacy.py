@@ -225,12 +225,12 @@ def _remove_reviewed(settings: Settings, is_unwanted: Callable[[ReviewedEntry], 
 
 
 def _expire_conversations(storage: "ConversationStorage", feedback: FeedbackStore, before: datetime) -> int:
-    old = [one for one in storage.transcripts.overviews(None) if one.updated < before]
-    for one in old:
-        feedback.delete(one.owner, one.conversation)
-        storage.delete(ConversationKey(owner=one.owner, conversation=one.conversation))
+    num_deleted = 0
+    for num_deleted, key in enumerate(storage.transcripts.keys_before(before), start=1):  # noqa: B007  # the last counts
+        feedback.delete(key.owner, key.conversation)
+        storage.delete(key)
     storage.compact()
-    return len(old)
+    return num_deleted
 
 
 def _files_with(settings: Settings, texts: Sequence[str]) -> tuple[str, ...]:

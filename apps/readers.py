@@ -94,8 +94,9 @@ def read_posts(path: Path) -> tuple[list[Post], list[RejectedRow]]:
 
 def read_post_lines(stream: Iterable[str]) -> Iterator[Post | RejectedRow]:
     """Yield a post, or why there is none, for each line of a live stream of JSON objects."""
+    # some shells put a byte-order mark before what they pipe
     for number, text in enumerate(stream, start=1):
-        line = text.removeprefix("\ufeff")  # some shells put a byte-order mark before what they pipe
+        line = text.removeprefix("\ufeff")
         if not line.strip():
             continue
         record = parse_record(line, number)
@@ -115,7 +116,7 @@ def read_post_lines(stream: Iterable[str]) -> Iterator[Post | RejectedRow]:
 def read_text_lines(stream: Iterable[str]) -> Iterator[str | RejectedRow]:
     """Yield the text, or why there is none, of each line of a stream that is not blank."""
     for number, line in enumerate(stream, start=1):
-        text = line.rstrip("\r\n")
+        text = line.removeprefix("\ufeff").rstrip("\r\n")
         if not text.strip():
             continue
         try:
@@ -162,6 +163,14 @@ def _item(values: dict[str, Any]) -> Item:
         price=values["price"] or None,
         created=values["created"] or None,
     )
+
+
+def warn_of_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:
+    """Say in the log how many rows of a file were set aside, and why the first one was."""
+    if rows:
+        _log.warning(
+            "%d rows of %s are set aside, the first in line %d: %s", len(rows), path, rows[0].line, rows[0].reason
+        )
 
 
 def _parse(rows: Sequence[Row], make: Callable[[dict[str, Any]], T]) -> tuple[list[tuple[int, T]], list[RejectedRow]]:

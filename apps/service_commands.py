@@ -99,7 +99,10 @@ def _ask(item: "ReviewItem", settings: "Settings") -> "Verdict":
             if (name := typer.prompt(f"id ({', '.join(known)})")) in known:
                 return "wording", name
         elif choice == "a":
-            return "answer", typer.prompt("answer", default=item.better or item.said)
+            # shown above already, and by a console that lets no control character of a customer through
+            return "answer", typer.prompt(
+                "answer, or Enter for the one above", default=item.better or item.said, show_default=False
+            )
         output.print("that is none of the choices")
 
 

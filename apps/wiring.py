@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from apps.errors import NotBuiltError, SettingsError, WorkspaceError
 from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
-from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
+from apps.readers import read_catalogue, read_events, read_known_questions, read_templates, warn_of_rejected
 from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
@@ -74,6 +75,8 @@ from retrievers.errors import StoreMismatchError
 if TYPE_CHECKING:
     from apps.conversation_storage import ConversationStorage
 
+_log = logging.getLogger(__name__)
+
 INTEREST_NAME = "interest.json"
 KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
 ITEM_MODELS_NAME = "item_models.safetensors"
@@ -81,6 +84,7 @@ STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
 _KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
+_MANY_REPEATS = 0.1  # of the events; fewer are clicks within one second, more an export that was appended again
 _ITEM_MODELS_VERSION = 1  # raised when the models of items are learnt in another way
 
 
@@ -202,6 +206,7 @@ def open_conversations(
             storage.checkpointer,
             storage.store,
             shared_lock=storage.shared_lock,
+            lists=storage.lists,
             storage_errors=storage.errors,
         )
 
@@ -409,11 +414,18 @@ def _open_store_once(folder: Path, settings: Settings, *, keeps_vectors: bool) -
 
 
 def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:
-    """Return the items and events of a workspace; rows that cannot be used are left out."""
+    """Return the items and events of a workspace; the log counts the rows that cannot be used, and many repeats."""
     folder = settings.records_folder(settings.recommendation)
-    catalogue, _ = read_catalogue(folder / "items.csv")
-    events, _ = read_events(folder / "events.csv", catalogue)
-    return catalogue, Interactions(events, items=list(catalogue))
+    items_file, events_file = folder / "items.csv", folder / "events.csv"
+    catalogue, rejected = read_catalogue(items_file)
+    warn_of_rejected(items_file, rejected)
+    events, rejected = read_events(events_file, catalogue)
+    warn_of_rejected(events_file, rejected)
+    record = Interactions(events, items=list(catalogue))
+    if record.num_repeats > _MANY_REPEATS * len(events):
+        text = "%d of %d events in %s stand there before; each counts once. Was an export appended again?"
+        _log.warning(text, record.num_repeats, len(events), events_file)
+    return catalogue, record
 
 
 def _not_built(path: Path, settings: Settings) -> str:

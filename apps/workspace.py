@@ -99,12 +99,18 @@ def create_workspace(folder: Path, *, language: Language = "en") -> list[str]:
     """Write settings and sample records into `folder` and return the files' paths below it.
 
     Raises:
-        WorkspaceError: if the folder already holds anything; nothing is ever overwritten.
+        WorkspaceError: if the folder already holds anything, since nothing is ever overwritten, or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         msg = f"{folder} is not empty; name a new folder, so that nothing is overwritten"
         raise WorkspaceError(msg)
-    shutil.copytree(_SAMPLES / language, folder, dirs_exist_ok=True)
-    # the settings come last: where they are, the workspace is complete
-    (folder / SETTINGS_NAME).write_text(_SETTINGS_TEXT[language], encoding="utf-8")
+    try:
+        shutil.copytree(_SAMPLES / language, folder, dirs_exist_ok=True)
+        # the settings come last: where they are, the workspace is complete
+        (folder / SETTINGS_NAME).write_text(_SETTINGS_TEXT[language], encoding="utf-8")
+    except OSError as error:
+        # a copy that fails for many files is one error with a list of them
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        msg = f"{folder} cannot be written: {reason}; remove what was written of it, and name a place with room"
+        raise WorkspaceError(msg) from error
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -169,6 +169,8 @@ class FactorRecommender:
         """Return the history as the factors see it: every item's strength after projection."""
         rows, strengths = _history_arrays(history, self._positions)
         scores: Scores = self.factors @ (strengths @ self.factors[rows])
+        rounding = 1e-5 * np.abs(strengths).sum()  # of float32; with as many factors as items nothing else is left
+        scores[np.abs(scores) < rounding] = 0.0
         return scores
 
 

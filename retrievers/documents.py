@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from retrievers.readers.xlsx_text import read_xlsx
 _MAX_ROWS = 200_000  # each a document
 _MAX_TITLE_CHARS = 200  # it stands before every chunk
 _MEGABYTE = 1_000_000
+# a character that somebody sees: neither white space, nor one that only joins, parts or turns others
+_SEEN = re.compile("[^\\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 
 
 def _read_text(raw: bytes) -> Extract:
@@ -207,7 +210,7 @@ def parse_file(raw: bytes, path: Path, *, source: str) -> list[Document]:
 
 
 def _text_document(extract: Extract, path: Path, source: str) -> Document:
-    if not extract.text.strip():
+    if not _SEEN.search(extract.text):
         raise NoTextError(extract.why_empty or "is empty; delete it, or put text into it")
     check_text(extract.text, max_chars=MAX_DOCUMENT_CHARS)
     title = first_heading(extract.text) or extract.title or path.stem
@@ -221,6 +224,9 @@ def _row_documents(rows: Iterator[tuple[int, Row]], path: Path, source: str) -> 
     found = [_row_document(row, number, path, source) for number, row in itertools.islice(rows, _MAX_ROWS)]
     if not found:
         msg = "has no rows; delete it, or put text into it"
+        raise NoTextError(msg)
+    if not any(_SEEN.search(document.page_content) for document in found):
+        msg = "has no text in any row; fill in the column that holds it, or delete the file"
         raise NoTextError(msg)
     if next(rows, None) is not None:
         msg = f"has more than {_MAX_ROWS:,} rows, which is all that is read of a file; split it"

@@ -7,7 +7,7 @@ from typing import Self
 
 from langchain_core.documents import Document
 
-from llms.processes.limited import LimitedProcess, OverLimitError, WorkLimits
+from llms.processes import LimitedProcess, OverLimitError, WorkLimits
 from retrievers.errors import DocumentError, NoTextError
 
 _MEGABYTE = 1_000_000

@@ -44,6 +44,19 @@ def pytest_collection_modifyitems(config, items):
 _num_modules_frozen = 0
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Import tests and libraries without the garbage collector, which would search them all again and again."""
+    global _num_modules_frozen
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        _num_modules_frozen = len(sys.modules)
+
+
 def pytest_runtest_setup():
     """Take libraries out of the garbage collector's sight: Trainer collects after each training, and would search them.
 

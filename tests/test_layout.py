@@ -188,5 +188,17 @@ def _says_from_folder(call):
 
 
 def test_no_message_names_a_package_that_no_index_has():
-    named = [path for path in _sources(*PACKAGES) if 'install "tunechain' in path.read_text("utf-8")]
-    assert not named
+    wanted = re.compile(r"""tunechain\[\w|pip install (?:-\S+ )*["']?tunechain\b""")
+    files = [*_sources(*PACKAGES), *sorted((REPOSITORY / "docs").rglob("*.md")), *sorted(REPOSITORY.glob("README*.md"))]
+    assert not [str(path) for path in files if wanted.search(path.read_text("utf-8"))]
+
+
+def test_the_lock_has_the_sums_of_every_pinned_version():
+    pins = re.findall(r"^(\S+)==([^\s;]+)", (REPOSITORY / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    locked = re.findall(
+        r"^(\S+)==([^\s;]+).*\n +--hash=sha256:[0-9a-f]{64}",
+        (REPOSITORY / "requirements.lock").read_text("utf-8"),
+        re.MULTILINE,
+    )
+    assert len(pins) > 100
+    assert set(locked) == {(name.lower().replace("_", "-").replace(".", "-"), version) for name, version in pins}

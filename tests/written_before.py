@@ -1,5 +1,8 @@
 """Files written by an earlier version, and what that version answered from them.
 
+Of its lists of recommendations the order is that of the code at hand: that version weighed the rounding errors of its
+processor (see `chains.recommendation.click_model.SMALLEST_SPREAD`), so that it gave another order on each.
+
 `ARCHIVE` holds one of each: a workspace with its models, indexes, keys and conversations, stores, and trained models
 of every task. It stays as it is, since it stands for what users have on their disks. It is packed because most of a
 classifier's weights are zeros, and so that no checkout changes a byte.
@@ -170,7 +173,8 @@ def ask_conversations():
         revoked = client.get("/v1/me", headers=_bearer(keys["former"])).status_code
     return {
         "conversations": views,
-        "inbox": inbox,
+        # the others came later
+        "inbox": _pick(inbox, ("waiting", "num_waiting")),
         "status of a revoked key": revoked,
         "keys": _run_json("keys", "list", "-w", "shop"),
         # the source came later; it is what the conversations say

@@ -24,6 +24,8 @@ from apps.settings import Settings, hold_back_tracing
 # for the description of the interface; the key itself is checked before any route, by `AccessMiddleware`
 _SHOWS_KEY = [Depends(HTTPBearer(auto_error=False, description="A key of `tunechain keys add`."))]
 
+_ALIASES = alias_router([("/v1", routes.router), ("", health.router)])  # once: routes take longer than all else here
+
 
 def create_app(
     settings: Settings, *, applications: Applications | None = None, admission: Admission | None = None
@@ -62,7 +64,7 @@ def create_app(
     for router in (routes.router, openai_routes.router, conversation_routes.router):
         app.include_router(router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(health.router)
-    app.include_router(alias_router([("/v1", routes.router), ("", health.router)]))
+    app.include_router(_ALIASES)
     app.include_router(pages.router)
     add_problem_handlers(app)
     # passed from the last one to the first: headers and log, stated size, key and rate, body, what it says, then time

@@ -12,9 +12,9 @@ from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.routes import describe_replies
 from apps.server.service_run import ServiceRun
-from apps.server.state import CurrentServer, CurrentWorkspace, Workspace
+from apps.server.state import CurrentServer, CurrentWorkspace, Server, Workspace
 from apps.server.streaming import EventStream, named_events, stream_service_run
-from chains.customer_service import Conversations, ServiceReply, Turn
+from chains.customer_service import Conversations, PageRequest, ServiceReply, Turn
 
 router = APIRouter(tags=["conversations"])
 
@@ -25,6 +25,9 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many are returned at most.")]
 Skip = Annotated[int, Query(ge=0, le=10**9, description="How many are left out before.")]
+After = Annotated[
+    str | None, Query(max_length=3_000, description="`next` of the page before: cheaper than `skip` in long lists.")
+]
 
 
 def _find_conversations(workspace: CurrentWorkspace) -> Conversations:
@@ -77,14 +80,20 @@ def list_conversations(
     *,
     limit: Limit = 50,
     skip: Skip = 0,
+    after: After = None,
     everyone: Annotated[bool, Query(description="Staff only: those of all owners.")] = False,
 ) -> views.ConversationList:
     """Return one's own conversations, or for staff those of all owners, the latest first."""
     if everyone and not owner.is_staff:
         raise ProblemError(403, "Only staff see the conversations of everyone.")
-    found = conversations.list(None if everyone else owner.name)
-    found = [overview for overview in found if server.share_workspace(owner, overview.owner)]
-    return views.ConversationList(conversations=tuple(found[skip : skip + limit]), num_conversations=len(found))
+    request = _request_page(owner, server, limit=limit, skip=skip, after=after)
+    page = conversations.list_page(None if everyone else owner.name, request)
+    return views.ConversationList(
+        conversations=page.lines,
+        num_conversations=page.num_lines,
+        is_count_exact=page.is_count_exact,
+        next=page.next,
+    )
 
 
 @router.get("/conversations/{conversation}", responses=describe_replies(only=_READING), summary="Read a conversation")
@@ -99,16 +108,12 @@ def read_conversation(
     skip: Skip = 0,
 ) -> views.ConversationView:
     """Return the latest turns, oldest first; `skip` leaves out so many of the latest."""
-    turns = conversations.turns(owner, str(conversation))
+    latest = conversations.latest_turns(owner, str(conversation), limit=limit, skip=skip)
     handover = conversations.hand_over(owner, str(conversation))
-    end = max(0, len(turns) - skip)
     return views.ConversationView(
         id=str(conversation),
-        turns=tuple(
-            views.view_turn(turn, workspace.templates, is_staff=caller.is_staff)
-            for turn in turns[max(0, end - limit) : end]
-        ),
-        num_turns=len(turns),
+        turns=tuple(views.view_turn(turn, workspace.templates, is_staff=caller.is_staff) for turn in latest.turns),
+        num_turns=latest.num_turns,
         awaits_person=handover is not None,
         hand_over=handover if caller.is_staff else None,
     )
@@ -222,11 +227,19 @@ def give_feedback(
 
 @router.get("/inbox", responses=describe_replies(only=(401, 403, 422, 503)), summary="Who waits for a person?")
 def show_inbox(
-    owner: StaffOwner, conversations: CurrentConversations, server: CurrentServer, *, limit: Limit = 50, skip: Skip = 0
+    owner: StaffOwner,
+    conversations: CurrentConversations,
+    server: CurrentServer,
+    *,
+    limit: Limit = 50,
+    skip: Skip = 0,
+    after: After = None,
 ) -> views.Inbox:
     """Return the conversations of all owners in which a person is awaited, the longest waiting first."""
-    found = [waiting for waiting in conversations.waiting(None) if server.share_workspace(owner, waiting.owner)]
-    return views.Inbox(waiting=tuple(found[skip : skip + limit]), num_waiting=len(found))
+    page = conversations.waiting_page(None, _request_page(owner, server, limit=limit, skip=skip, after=after))
+    return views.Inbox(
+        waiting=page.lines, num_waiting=page.num_lines, is_count_exact=page.is_count_exact, next=page.next
+    )
 
 
 @router.post(
@@ -250,6 +263,11 @@ async def answer_as_staff(
     else:
         answer = functools.partial(conversations.answer_as_staff, **message, text=body.text, close=body.close)
         await workspace.changes.run(answer)
+
+
+def _request_page(owner: Owner, server: Server, *, limit: int, skip: int, after: str | None) -> PageRequest:
+    """Return which lines are meant, of those that are answered from the same workspace."""
+    return PageRequest(limit=limit, skip=skip, after=after, is_shown=lambda name: server.share_workspace(owner, name))
 
 
 def _run_of(conversation: uuid.UUID, body: views.MessageRequest, owner: Owner, workspace: Workspace) -> ServiceRun:

@@ -19,6 +19,8 @@ from chains.customer_service import (
     WaitingConversation,
 )
 
+_COUNT = "All there are. Counting ends at 1,000, or one behind the page that `skip` leads to."
+_NEXT = "For `after`, to read on; null with the last page."
 MessageId = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -144,7 +146,9 @@ class ConversationList(BaseModel):
     model_config = wire_config({"conversations": [], "num_conversations": 0})
 
     conversations: tuple[ConversationOverview, ...]
-    num_conversations: int = Field(description="All there are; `skip` leads to older ones.")
+    num_conversations: int = Field(description=_COUNT)
+    is_count_exact: bool = Field(default=True, description="Whether `num_conversations` is all there are.")
+    next: str | None = Field(default=None, description=_NEXT)
 
 
 class Inbox(BaseModel):
@@ -153,7 +157,9 @@ class Inbox(BaseModel):
     model_config = wire_config({"waiting": [], "num_waiting": 0})
 
     waiting: tuple[WaitingConversation, ...]
-    num_waiting: int = Field(description="All there are; `skip` leads to later ones.")
+    num_waiting: int = Field(description=_COUNT)
+    is_count_exact: bool = Field(default=True, description="Whether `num_waiting` is all there are.")
+    next: str | None = Field(default=None, description=_NEXT)
 
 
 def turn_id(inner_id: str) -> str:

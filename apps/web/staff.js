@@ -43,7 +43,8 @@ async function update() {
       lists.conversations = (await call("/v1/conversations?everyone=true&limit=20")).conversations;
       latestAt = Date.now();
     }
-    if (find("waiting-count").textContent !== `${inbox.num_waiting}`) find("waiting-count").textContent = inbox.num_waiting;
+    const count = `${inbox.num_waiting}${inbox.is_count_exact ? "" : "+"}`;
+    if (find("waiting-count").textContent !== count) find("waiting-count").textContent = count;
     find("waiting-count").hidden = inbox.num_waiting === 0;
     drawLists();
     find("desk-error").replaceChildren();

@@ -11,6 +11,17 @@ from chains.customer_service.conversations import Conversations
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
 from chains.customer_service.known_questions import KnownMatch, KnownQuestion, KnownQuestions, fit_known_questions
 from chains.customer_service.languages import build_language_router
+from chains.customer_service.listing import (
+    LATEST,
+    LONGEST_WAITING,
+    ConversationLists,
+    ListedEntry,
+    ListedKey,
+    ListOrder,
+    Page,
+    PageRequest,
+    entries_namespace,
+)
 from chains.customer_service.messages import ConversationKey, ConversationOverview, HandOver, Turn, WaitingConversation
 from chains.customer_service.options import ServiceOptions
 from chains.customer_service.schema import (
@@ -28,17 +39,25 @@ from chains.customer_service.transcript import Transcripts
 
 __all__ = [
     "EVENT_NAME",
+    "LATEST",
+    "LONGEST_WAITING",
     "MAX_CHOICE_CHARS",
     "Citation",
     "ConversationKey",
+    "ConversationLists",
     "ConversationOverview",
     "Conversations",
     "HandOver",
     "KnownMatch",
     "KnownQuestion",
     "KnownQuestions",
+    "ListOrder",
+    "ListedEntry",
+    "ListedKey",
     "Lookup",
     "OpenQuestion",
+    "Page",
+    "PageRequest",
     "Route",
     "ServiceEvent",
     "ServiceOptions",
@@ -55,6 +74,7 @@ __all__ = [
     "build_customer_service_chain",
     "build_language_router",
     "build_service_conversation",
+    "entries_namespace",
     "evaluate_service",
     "fit_known_questions",
 ]

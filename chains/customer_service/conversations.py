@@ -10,6 +10,7 @@ from chains.customer_service.conversation import ConversationGraph
 from chains.customer_service.decisions import DecisionSink, describe_decision, log_decision
 from chains.customer_service.delivery import Delivery
 from chains.customer_service.fair_lock import TicketLocks
+from chains.customer_service.listing import ConversationLists, Page, PageRequest
 from chains.customer_service.messages import (
     ConversationKey,
     ConversationOverview,
@@ -20,7 +21,7 @@ from chains.customer_service.messages import (
     now,
 )
 from chains.customer_service.schema import ServiceEvent, ServiceReply
-from chains.customer_service.transcript import Entry, Transcripts
+from chains.customer_service.transcript import Entry, LatestTurns, Transcripts
 from chains.errors import (
     ChainInputError,
     ConversationStorageError,
@@ -49,6 +50,7 @@ class Conversations:
         decisions_with_text: whether the records hold what was written.
         shared_lock: makes a lock that other processes see, from the name of a conversation; needed where several
             processes share a database.
+        lists: the order of the lists in the store's database; without them each page reads all conversations.
         storage_errors: what the database raises; callers get a ConversationStorageError.
 
     Example:
@@ -73,12 +75,13 @@ class Conversations:
         record_decision: DecisionSink = log_decision,
         decisions_with_text: bool = False,
         shared_lock: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+        lists: ConversationLists | None = None,
         storage_errors: tuple[type[Exception], ...] = (),
     ) -> None:
         if graph.store is None:
             msg = "the graph needs a store; build it with build_service_conversation"
             raise ChainInputError(msg)
-        self._transcripts = Transcripts(graph.store)
+        self._transcripts = Transcripts(graph.store, lists)
         self._delivery = Delivery(graph, self._transcripts, passing_errors=(EngineBusyError, *storage_errors))
         self._max_message_chars = max_message_chars
         self._record_decision = record_decision
@@ -189,7 +192,16 @@ class Conversations:
     def waiting(self, owner: str | None) -> list[WaitingConversation]:
         """Return the conversations in which a person is awaited, the longest waiting first; with None of all owners."""
         with self._storage():
-            return self._transcripts.waiting(owner if owner is None else _checked_id(owner, "owner"))
+            return self._transcripts.waiting(_checked_owner(owner))
+
+    def waiting_page(self, owner: str | None, request: PageRequest) -> Page[WaitingConversation]:
+        """Return some of `waiting`, at a cost that does not grow with their number.
+
+        Raises:
+            ChainInputError: if `request.after` is none that a page gave.
+        """
+        with self._storage():
+            return self._transcripts.page_of_waiting(_checked_owner(owner), request)
 
     def hand_over(self, owner: str, conversation: str) -> HandOver | None:
         """Return why a person is awaited in a conversation, or None where none is."""
@@ -210,10 +222,30 @@ class Conversations:
             self._require(key)
             return self._transcripts.turns(key)
 
+    def latest_turns(self, owner: str, conversation: str, *, limit: int, skip: int = 0) -> LatestTurns:
+        """Return some of the latest of `turns`, oldest first, and how many there are; `skip` leaves out the last ones.
+
+        Raises:
+            UnknownConversationError: if the owner has no such conversation.
+        """
+        key = _checked_key(owner, conversation)
+        with self._storage():
+            self._require(key)
+            return self._transcripts.latest_turns(key, limit=limit, skip=skip)
+
     def list(self, owner: str | None) -> list[ConversationOverview]:
         """Return the conversations of an owner, the latest first; with None of all owners."""
         with self._storage():
-            return self._transcripts.overviews(owner if owner is None else _checked_id(owner, "owner"))
+            return self._transcripts.overviews(_checked_owner(owner))
+
+    def list_page(self, owner: str | None, request: PageRequest) -> Page[ConversationOverview]:
+        """Return some of `list`, at a cost that does not grow with their number.
+
+        Raises:
+            ChainInputError: if `request.after` is none that a page gave.
+        """
+        with self._storage():
+            return self._transcripts.page_of_overviews(_checked_owner(owner), request)
 
     def delete(self, owner: str, conversation: str) -> None:
         """Delete a conversation with all that was said; after a crash in the middle call it again.
@@ -290,6 +322,10 @@ class Conversations:
 
 def _checked_key(owner: str, conversation: str) -> ConversationKey:
     return ConversationKey(owner=_checked_id(owner, "owner"), conversation=_checked_id(conversation, "conversation"))
+
+
+def _checked_owner(owner: str | None) -> str | None:
+    return owner if owner is None else _checked_id(owner, "owner")
 
 
 def _checked_id(text: str, name: str) -> str:

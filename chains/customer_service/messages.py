@@ -36,7 +36,7 @@ class ConversationKey:
             >>> ConversationKey.of_thread("73686f70/6331")
             ConversationKey(owner='shop', conversation='c1')
         """
-        owner, conversation = (bytes.fromhex(part).decode() for part in thread_id.split("/"))
+        owner, conversation = (read_label(part) for part in thread_id.split("/"))
         return cls(owner=owner, conversation=conversation)
 
 
@@ -101,6 +101,19 @@ def label(text: str) -> str:
         '612e25'
     """
     return text.encode().hex()
+
+
+def read_label(text: str) -> str:
+    """Return the text whose `label` this is.
+
+    Raises:
+        ValueError: if it is none.
+
+    Example:
+        >>> read_label("612e25")
+        'a.%'
+    """
+    return bytes.fromhex(text).decode()
 
 
 def now() -> datetime:

@@ -13,6 +13,10 @@ from llms.arrays import DoubleArray
 from llms.errors import ModelFolderError
 from llms.field_errors import describe_errors
 
+# features are of the order of 1; one that hardly varied in training is unknown to the model, and divided by its spread
+# it would drown all others as soon as it varies (a first new item among old ones), or be the rounding of a processor
+SMALLEST_SPREAD = 1e-3
+
 
 class InterestModel(BaseModel):
     """Logistic regression over standardised features, stored as readable JSON.
@@ -66,8 +70,10 @@ class InterestModel(BaseModel):
         Returns:
             `(rows, num_features)`; with the intercept, a row sums to the log-odds.
         """
-        standard: DoubleArray = (features - np.array(self.means)) / np.array(self.scales)
-        weighed: DoubleArray = standard * np.array(self.coefficients)
+        scales = np.array(self.scales)
+        known = scales >= SMALLEST_SPREAD  # models of earlier versions have smaller ones
+        weights = np.where(known, self.coefficients, 0.0) / np.where(known, scales, 1.0)
+        weighed: DoubleArray = (features - np.array(self.means)) * weights
         return weighed
 
     def predict_log_odds(self, features: NDArray[np.floating]) -> DoubleArray:

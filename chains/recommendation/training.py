@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from chains.recommendation.click_model import InterestModel
+from chains.recommendation.click_model import SMALLEST_SPREAD, InterestModel
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
 from chains.recommendation.user_profile import build_profile
 from llms.errors import OptionValueError, TrainingDataError
@@ -158,7 +158,7 @@ def _fit(
 
     features = examples.features[rows].astype(np.float64)
     means, scales = features.mean(axis=0), features.std(axis=0)
-    scales = np.where(scales > 1e-9, scales, 1.0)  # a constant feature says nothing: its coefficient stays 0
+    scales = np.where(scales >= SMALLEST_SPREAD, scales, 1.0)
     regression = LogisticRegression(C=options.strength, max_iter=1000)
     regression.fit((features - means) / scales, examples.labels[rows], sample_weight=examples.weights[rows])
     return InterestModel(

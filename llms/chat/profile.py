@@ -6,8 +6,10 @@ from typing import Any
 
 from langchain_core.language_models import ModelProfile
 
+from llms.chat.tool_formats import ANALYSIS_CHANNEL, THOUGHT_CHANNEL
+
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
-_REASONING_MARKS = ("<think>", "</think>", "[THINK]")
+_REASONING_MARKS = ("<think>", "</think>", "[THINK]", THOUGHT_CHANNEL, ANALYSIS_CHANNEL)
 
 
 def read_profile(folder: Path, *, name: str) -> ModelProfile:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llms.chat.tool_formats import Tool
 from llms.errors import ModelFolderError, OptionValueError
 from llms.loading import open_tokenizer
-from llms.processes.limited import LimitedProcess, OverLimitError, WorkLimits
+from llms.processes import LimitedProcess, OverLimitError, WorkLimits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

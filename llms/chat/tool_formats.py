@@ -54,6 +54,7 @@ class Dialect:
         return {"defaults": {"role": "assistant"}, "fields": {**fields, "content": {"content": "text"}}}
 
 
+THOUGHT_CHANNEL, ANALYSIS_CHANNEL = "<|channel>thought", "<|channel|>analysis"  # of templates as Gemma 4's, gpt-oss's
 _CALL_KEYS = {"name", "arguments", "parameters", "id", "type", "index"}
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _THINK = {"open": "<think>", "close": "</think>", "content": "text"}
@@ -74,7 +75,7 @@ _OWN = replace(_HERMES, name="own", reads_tools=False)
 _OWN_AFTER_CHANNEL = replace(  # Gemma 4 and its kin, whose own way to write calls is not known here
     _OWN,
     fields={
-        "reasoning_content": {"open": "<|channel>thought", "close": "<channel|>", "content": "text"},
+        "reasoning_content": {"open": THOUGHT_CHANNEL, "close": "<channel|>", "content": "text"},
         "tool_calls": _TAGGED_CALL,
     },
 )
@@ -139,7 +140,7 @@ _GLM = Dialect(
 _HARMONY = Dialect(  # gpt-oss
     "harmony",
     {
-        "reasoning_content": {"open": "<|channel|>analysis<|message|>", "close": "<|end|>", "content": "text"},
+        "reasoning_content": {"open": f"{ANALYSIS_CHANNEL}<|message|>", "close": "<|end|>", "content": "text"},
         "tool_calls": {
             "open_pattern": r"(?:<\|start\|>assistant)?(?:<\|channel\|>commentary)? to=functions\.(?P<name>[\w.-]+)"
             r"(?:<\|channel\|>commentary)?\s*(?:<\|constrain\|>)?(?:json)?<\|message\|>",
@@ -170,9 +171,9 @@ def dialect_of(tokenizer: "PreTrainedTokenizerBase") -> Dialect:
 
 @functools.lru_cache(maxsize=16)
 def _dialect_of(template: str) -> Dialect:
-    if "<|channel>thought" in template:
+    if THOUGHT_CHANNEL in template:
         return _OWN_AFTER_CHANNEL
-    if "<|channel|>analysis" in template:
+    if ANALYSIS_CHANNEL in template:
         return _HARMONY
     if not _reads(template, "tools"):
         return _OWN

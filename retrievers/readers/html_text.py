@@ -30,6 +30,9 @@ _HIDDEN_TAGS = frozenset(
         "select",
         "button",
         "textarea",
+        "datalist",
+        "meter",
+        "progress",
         "rp",  # brackets for browsers that know no readings
         "del",
         "s",
@@ -66,6 +69,9 @@ _BLOCK_TAGS = frozenset(
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _LEVELS = {"sup": Level.SUPER, "sub": Level.SUB}
+_INLINE_TAGS = frozenset(
+    ["span", "font", "a", "b", "i", "em", "strong", "small", "u", "mark"]
+)  # a style may raise them
 _RUBY_PARTS = frozenset(["rb", "rt", "rp", "rtc", "ruby"])
 _ROW_GROUPS = frozenset(["thead", "tbody", "tfoot"])
 _TABLE_INLINE = frozenset(["b", "i", "a", "em", "strong", "span", "code", "font", "u", "small", "mark", "label"])
@@ -73,6 +79,8 @@ _LIST_TYPES = {"1": "decimal", "a": "lower-alpha", "A": "upper-alpha", "i": "low
 _UNNUMBERED = frozenset(["none", "disc", "circle", "square"])
 _CJK_STYLES = ("cjk", "simp-chinese", "trad-chinese", "japanese")
 _HIDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*(hidden|collapse)|line-through", re.IGNORECASE)
+_VERTICAL_ALIGN = re.compile(r"vertical-align\s*:\s*(super|sub|baseline)\b", re.IGNORECASE)
+_ALIGNED = {"super": Level.SUPER, "sub": Level.SUB, "baseline": Level.BASE}
 _LIST_STYLE = re.compile(r"list-style(?:-type)?\s*:\s*([\w-]+)", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _INTEGER = re.compile(r"\s*([+-]?\d{1,9})")
@@ -275,6 +283,8 @@ class _TextTarget:
             self._levels[-1:] = []
         elif tag in _RUBY_PARTS:
             self._end_reading()
+        elif tag in _INLINE_TAGS:
+            self._levels[-1:] = []
         elif self._num_tables:
             self._end_in_table(tag)
         else:
@@ -303,9 +313,10 @@ class _TextTarget:
 
     def _start_inline(self, tag: str, attributes: Mapping[str, str]) -> bool:
         """Begin what stands within a line, in tables and elsewhere alike, and return whether this is such a thing."""
-        if tag in _LEVELS:
-            self._levels.append(_LEVELS[tag])
-        elif tag == "rt":
+        if tag in _LEVELS or tag in _INLINE_TAGS:
+            aligned = _VERTICAL_ALIGN.search(_style(attributes))
+            self._levels.append(_ALIGNED[aligned[1].lower()] if aligned else _LEVELS.get(tag, self._level))
+        if tag == "rt":
             self._reading_start = len(self._line)
         elif tag == "input":
             self._add_input(attributes)
@@ -314,7 +325,7 @@ class _TextTarget:
         elif attributes.get("role") in ("checkbox", "radio", "switch") and "aria-checked" in attributes:
             self._line.add(f"{_tick(is_ticked=attributes['aria-checked'] == 'true')} ")
         else:
-            return tag in _RUBY_PARTS
+            return tag in _RUBY_PARTS or tag in _LEVELS
         return True
 
     def _add_input(self, attributes: Mapping[str, str]) -> None:

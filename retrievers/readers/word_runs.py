@@ -1,5 +1,6 @@
 """Text of Word's paragraphs: what is shown of their runs, with raised numbers, readings, ticked boxes and signs."""
 
+import re
 from typing import Any
 
 from retrievers.readers.inline import TICKED, UNTICKED, InlineText, Level, picture_words, symbol_text
@@ -14,6 +15,7 @@ _WORD_2010 = "{http://schemas.microsoft.com/office/word/2010/wordml}"
 _MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}"
 _AS_TEXT = {f"{WORD}tab": " ", f"{WORD}br": "\n", f"{WORD}cr": "\n", f"{WORD}noBreakHyphen": "-"}
+_SHORT_NUMBER = re.compile(r"\s*[-−+]?\d{1,3}\s*")
 _MATH_LEVELS = {f"{_MATH}sup": Level.SUPER, f"{_MATH}sub": Level.SUB}
 
 
@@ -63,7 +65,11 @@ class ParagraphReader:
         """Read what has a text of its own, and return whether this was such a thing."""
         level = look.level or Level.BASE
         if part.tag in (f"{WORD}t", f"{_MATH}t"):
-            found.add(symbol_text(part.text or "", look.font or ""), level)
+            text = part.text or ""
+            # words are shifted to stand well beside larger ones, a number of few digits to be a mark or a power
+            if look.level is None and look.shifted and _SHORT_NUMBER.fullmatch(text):
+                level = look.shifted
+            found.add(symbol_text(text, look.font or ""), level)
         elif part.tag in _AS_TEXT:
             found.add(_AS_TEXT[part.tag])
         elif part.tag == f"{WORD}sym":

@@ -10,6 +10,7 @@ from retrievers.readers.word_xml import attribute, child, switch, value
 
 _LEVELS = {"superscript": Level.SUPER, "subscript": Level.SUB, "baseline": Level.BASE}
 _MAX_STYLE_CHAIN = 20
+_MIN_SHIFT = 4  # half points; less only puts letters of two sizes on one line
 _HEADING = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _NUM_OUTLINE_LEVELS = 9
 TITLE = -1
@@ -24,6 +25,7 @@ class Look:
     is_struck: bool | None = None
     level: Level | None = None
     font: str | None = None
+    shifted: Level | None = None  # moved up or down by points, which some use to raise a number by hand
 
     def over(self, other: "Look") -> "Look":
         """Return this look, completed by another one."""
@@ -32,6 +34,7 @@ class Look:
             other.is_struck if self.is_struck is None else self.is_struck,
             self.level or other.level,
             self.font or other.font,
+            self.shifted or other.shifted,
         )
 
 
@@ -49,7 +52,18 @@ def read_look(properties: Any) -> Look:
         any(struck) if struck != [None, None] else None,
         _LEVELS.get(value(properties, "vertAlign")),
         None if fonts is None else attribute(fonts, "ascii") or attribute(fonts, "hAnsi") or None,
+        _shift(value(properties, "position")),
     )
+
+
+def _shift(half_points: str) -> Level | None:
+    try:
+        shift = int(half_points)
+    except ValueError:
+        return None
+    if abs(shift) < _MIN_SHIFT:
+        return Level.BASE
+    return Level.SUPER if shift > 0 else Level.SUB
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _MAX_TAGS = 5_000_000  # of sheets, only one row of cells is held as a tree
 _MAX_FORMAT_CHARS = 255  # as in Excel
 _MAX_MERGED = 1_000_000
 _NUMBER_FORMAT = re.compile(r"([#0?][#0?,]*)(?:\.([0#?]+))?(%?)")
-_LITERAL = re.compile(r'"([^"]*)"|\[\$([^\]-]*)[^\]]*\]|([$€£¥￥])')
+_LITERAL = re.compile(r'"([^"]*)"|\[\$([^\]-]*)[^\]]*\]|\\(.)|([$€£¥￥])')
 _LEVELS = {"superscript": Level.SUPER, "subscript": Level.SUB}
 
 _Cells = Mapping[int, tuple[str, bool]]  # column -> (text, whether it is a number or a date)
@@ -247,7 +247,15 @@ def _shown(value: Any, number_format: str) -> str:
         return shown_number(value, number_format)
     if isinstance(value, dt.datetime):
         return value.strftime("%Y-%m-%d" if value.time() == dt.time() else "%Y-%m-%d %H:%M")
+    if isinstance(value, dt.timedelta):
+        return _duration(value)
     return value.strftime("%H:%M") if isinstance(value, dt.time) else str(value)
+
+
+def _duration(value: dt.timedelta) -> str:
+    minutes, seconds = divmod(round(abs(value).total_seconds()), 60)
+    shown = f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
+    return f"-{shown}" if value < dt.timedelta() else shown
 
 
 def shown_number(value: float, number_format: str) -> str:

@@ -1,8 +1,13 @@
 """A tiny workspace on disk and chains made of fakes, so that no test here loads a weight."""
 
 import json
+import os
+import shutil
+import subprocess
+import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -119,3 +124,27 @@ def post(settings):
             return client.post("/v1/chat/completions", json={"model": "chat", "messages": asked} | body)
 
         yield post_to
+
+
+@pytest.fixture(scope="module")
+def postgres_url():
+    """The address of a server that is started for these tests; without one installed they are skipped."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (programs and str(programs[-1]))
+    if not initdb:
+        pytest.skip("no PostgreSQL is installed here")
+    # not below pytest's folder: a socket's path must be short, and root's folders are closed to the server's user
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    as_user = []
+    if os.getuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    pg_ctl = str(Path(initdb).resolve().with_name("pg_ctl"))
+    data = ["-D", str(folder / "data")]
+    options = ["-w", "-o", f"-k {folder} -c listen_addresses=''", "-l", str(folder / "log")]
+    run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run([*as_user, initdb, *data, "-A", "trust", "-U", "postgres"], **run)
+    subprocess.run([*as_user, pg_ctl, *data, *options, "start"], **run)
+    yield f"postgresql:///postgres?host={folder}&user=postgres"
+    subprocess.run([*as_user, pg_ctl, *data, "-m", "immediate", "stop"], **run)
+    shutil.rmtree(folder)

@@ -1,6 +1,8 @@
 """The command line: every command for people and for programs, and how mistakes end."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -516,9 +518,29 @@ def test_json_is_utf_8_and_an_error_has_no_traceback_in_a_real_process(built, tm
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_one_line_and_exit_code_1(tmp_path):
-    command = [sys.executable, "-c", "from apps.cli import main; main()", "models", "list", "--json"]
+@pytest.mark.parametrize("args", [["models", "list", "--json"], ["models", "list"], ["--help"], ["finetune", "--help"]])
+def test_a_full_disk_is_one_line_and_exit_code_1(args):
+    command = [sys.executable, "-c", "from apps.cli import main; main()", *args]
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "error: standard output cannot be written: No space left on device\n"
+
+
+def test_a_file_that_cannot_be_written_is_not_blamed_on_standard_output(tmp_path):
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); from apps.cli import main; main()"
+    )
+    ended = _python("-c", limited, "init", tmp_path / "w", cwd=app_root())
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    (said,) = ended.stderr.decode().splitlines()
+    assert said.startswith(f"error: {tmp_path / 'w'} cannot be written: ")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
+def test_a_command_that_cannot_write_its_file_names_it_in_one_line(fail, monkeypatch, number):
+    def cannot_write(*_, **__):
+        raise OSError(number, os.strerror(number), "some/file")
+
+    monkeypatch.setattr("apps.workspace.create_workspace", cannot_write)
+    assert fail("init", "w") == (1, f"error: some/file cannot be written: {os.strerror(number)}\n")

@@ -1,14 +1,9 @@
 """Conversations in their file: killed, crowded, long, damaged, deleted; and in PostgreSQL, where there is one."""
 
 import contextlib
-import os
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import ormsgpack
 import pytest
@@ -172,30 +167,6 @@ def test_nothing_is_built_from_a_checkpoint_but_plain_values(tmp_path):
 
 
 # --- PostgreSQL
-
-
-@pytest.fixture(scope="module")
-def postgres_url():
-    """The address of a server that is started for these tests; without one installed they are skipped."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (programs and str(programs[-1]))
-    if not initdb:
-        pytest.skip("no PostgreSQL is installed here")
-    # not below pytest's folder: a socket's path must be short, and root's folders are closed to the server's user
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    as_user = []
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(folder, "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    pg_ctl = str(Path(initdb).resolve().with_name("pg_ctl"))
-    data = ["-D", str(folder / "data")]
-    options = ["-w", "-o", f"-k {folder} -c listen_addresses=''", "-l", str(folder / "log")]
-    run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run([*as_user, initdb, *data, "-A", "trust", "-U", "postgres"], **run)
-    subprocess.run([*as_user, pg_ctl, *data, *options, "start"], **run)
-    yield f"postgresql:///postgres?host={folder}&user=postgres"
-    subprocess.run([*as_user, pg_ctl, *data, "-m", "immediate", "stop"], **run)
-    shutil.rmtree(folder)
 
 
 def test_postgres_keeps_conversations_as_the_file_does(postgres_url):

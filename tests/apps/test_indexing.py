@@ -203,7 +203,7 @@ def test_the_rules_number_is_raised_with_the_rules():
     parts = [(chunk.id, chunk.page_content, chunk.metadata) for chunk in chunks]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     # if this fails, files now give other chunks: raise _RULES, so that indexes follow, and put the new digest here
-    assert (indexing._RULES, digest[:16]) == ("3", "6feb12bbfac3e92a")
+    assert (indexing._RULES, digest[:16]) == ("4", "6feb12bbfac3e92a")
 
 
 def _assert_every_file_counts_once(report):
@@ -251,6 +251,11 @@ def _scan():
         ("script.html", b"<noscript>Please turn on JavaScript.</noscript>", "scripts"),
         ("picture.html", b"<img src=a.png>", "OCR"),
         ("empty.csv", b"text,lang\n", "has no rows"),
+        ("blank.csv", b"text,lang\n,en\n  ,de\n", "has no text in any row"),
+        ("blank.jsonl", b'{"text": ""}\n{"content": "\\u200b"}\n', "has no text in any row"),
+        ("nothing.ndjson", b"{}\n{}\n", "has no text in any row"),
+        ("unseen.md", "\u200b\ufeff \u2060\n".encode(), "is empty"),
+        ("unseen.html", "<p>\u200e</p>\u00ad".encode(), "is empty"),
         ("empty.txt", b"", "is empty"),
     ],
 )
@@ -261,6 +266,26 @@ def test_no_file_is_left_out_in_silence(pages, embeddings, name, content, reason
     assert (source, report.added, report.found) == (name, 2, 3)
     assert reason in why
     assert str(pages) not in why
+
+
+def test_the_counts_add_up_to_the_files_that_are_there(pages, embeddings):
+    for name, content in {
+        "blank.csv": "text\n\n ,\n",
+        "half.csv": "text,lang\n,en\nok,de\n",
+        "nothing.jsonl": "{}\n",
+        "rule.md": "---\n",
+        "comment.md": "<!-- x -->\n",
+        "marks.md": "#\n##\n",
+        "title.html": "<title>T</title>",
+        "hidden.html": "<p hidden>x</p>",
+        "cut.docx": "PK",
+        "bad.csv": 'text\n"x\n',
+        "a.doc": "x",
+    }.items():
+        (pages / name).write_text(content, encoding="utf-8")
+    store = FaissStore(embedding=embeddings)
+    for _ in range(2):
+        assert refresh_index(store, [pages]).found == len(list(pages.iterdir()))
 
 
 def test_folders_and_links_that_are_not_followed_are_named(pages, tmp_path, embeddings):

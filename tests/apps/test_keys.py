@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import stat
+from datetime import UTC
 
 import pytest
 from hypothesis import given
@@ -181,6 +182,7 @@ def test_the_commands_make_list_and_revoke(run, tmp_path):
     assert (key.owner, key.role) == ("acme/anna", "customer")
     listed = run("list")
     assert key.id in listed.stdout
+    assert f"made {key.created.astimezone(UTC):%Y-%m-%d %H:%M} UTC" in listed.stdout
     assert secret not in listed.stdout
     assert "revoked" in run("revoke", key.id).stdout
     assert "revoked" in run("list").stdout

@@ -275,10 +275,25 @@ def test_labels_are_kept_in_csv_only(tmp_path):
 
 def test_a_header_alone_is_a_file_without_labels(tmp_path):
     assert read_labelled(write_rows(tmp_path / "a.csv", ["text", "label"]), COLUMNS) == ([], [])
+    (tmp_path / "mac.csv").write_bytes(b"text,label\rlate,track\rlost,track\r")
+    assert [row.text for row in read_labelled(tmp_path / "mac.csv", COLUMNS)[0]] == ["late", "lost"]
+    LabelFile.open(tmp_path / "mac.csv", COLUMNS).append("gone", "track")
+    assert [row.text for row in read_labelled(tmp_path / "mac.csv", COLUMNS)[0]] == ["late", "lost", "gone"]
     with pytest.raises(DataFileError, match="'label' is needed"):
         read_labelled(write_rows(tmp_path / "b.csv", ["text", "kind"]), COLUMNS)
     with pytest.raises(DataFileError, match="header but no rows"):
         read_unlabelled(write_rows(tmp_path / "c.csv", ["text"]), COLUMNS)
+
+
+def test_texts_that_are_none_are_named_and_the_others_are_suggested(tmp_path, encoder_folder):
+    texts = [*TEXTS[:4], "nul \0 here", "half \ud83d", "long " * 4001, None, " ", 7, ["a"], *TEXTS[4:8]]
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("".join(f"{json.dumps({'text': text})}\n" for text in texts), encoding="utf-8")
+    out = tmp_path / "next.csv"
+    result = run("suggest", "--unlabelled", pool, "--out", out, "-n", 20, "--base", encoder_folder)
+    assert {row[0] for row in read_rows(out)[1:]} <= set(TEXTS)
+    assert [f"line {number} set aside" in result.stderr for number in range(4, 11)] == [False, *[True] * 5, False]
+    assert "2 more rows set aside" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -169,3 +169,23 @@ def test_who_ends_the_program_at_the_keyboard_reads_what_they_always_read():
     done = run_program("raise KeyboardInterrupt")
     assert "KeyboardInterrupt" in done.stderr
     assert "LOG" not in done.stderr
+
+
+def test_times_of_the_log_are_in_a_zone_that_is_named():
+    start = (
+        r"import logging; from apps.log_records import start_logging; start_logging(layout='%(asctime)s %(message)s'); "
+    )
+    record = (
+        r"logging.getLogger().handle(logging.makeLogRecord({'msg': 'x', 'levelno': 30, 'created': 0.0, 'msecs': 5.0}))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", start + record], capture_output=True, text=True, check=True, env={"TZ": "Asia/Shanghai"}
+    )
+    assert ended.stderr == "1970-01-01 00:00:00.005Z x\n"
+
+
+def test_a_warning_of_a_command_is_only_text_to_the_terminal():
+    warn = r"import logging; from apps.log_records import redact_logs; redact_logs(); "
+    warn += r"logging.getLogger('x').warning('a%s', '\x1b[2J\x9b\nb')"
+    ended = subprocess.run([sys.executable, "-c", warn], capture_output=True, check=True)
+    assert ended.stderr == rb"a\u001b[2J\u009b\nb" + b"\n"

@@ -66,3 +66,11 @@ def test_a_model_that_the_workspace_uses_is_not_removed_unasked(encoder_folder, 
         run("remove", "mine", "-w", workspace)
     run("remove", "mine", "-w", workspace, "--force")
     assert "mine" not in {row["name"] for row in rows("list")}
+
+
+def test_the_list_is_whole_in_eighty_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, ["models", "list"]).output
+    assert "qwen2.5-coder-1.5b-instruct chat" in shown
+    assert "1.5B" in shown
+    assert max(map(len, shown.splitlines())) <= 80

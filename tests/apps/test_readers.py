@@ -232,13 +232,24 @@ def test_every_line_of_a_stream_is_a_post_or_set_aside(lines):
 
 @pytest.mark.parametrize(
     ("bad", "reason"),
-    [("bad \udcff byte", "bytes that are not UTF-8"), ("nul \0 here", "NUL"), ("half \ud83d", "surrogate")],
+    [
+        ("bad \udcff byte", "bytes that are not UTF-8"),
+        ("nul \0 here", "NUL"),
+        ("half \ud83d", "surrogate"),
+        ("long " * 20_001, "100,005 characters, at most 100,000"),
+        ("\ufeffmark \0", "NUL"),
+        ("\0", "NUL"),
+    ],
 )
 def test_a_line_that_is_no_text_is_named_and_the_others_are_read(bad, reason):
     first, found, last = read_text_lines(["where is my parcel\n", "\n", f"{bad}\r\n", "退货"])
     assert (first, last) == ("where is my parcel", "退货")
     assert found.line == 3
     assert reason in found.reason
+
+
+def test_a_byte_order_mark_before_lines_is_no_part_of_the_first_text():
+    assert list(read_text_lines(["\ufeffwhere is it\r\n", "\ufeff\n", "退货"])) == ["where is it", "退货"]
 
 
 def test_templates_are_read_with_their_slots(write):

@@ -127,3 +127,23 @@ def test_entries_that_are_taken_out_leave_those_in_use_in_use(tmp_path):
 def test_entries_of_an_earlier_version_have_no_source(tmp_path):
     (tmp_path / "reviewed.jsonl").write_text('{"text": "my card", "kind": "intent", "intent": "card"}\n')
     assert Reviews(tmp_path).entries() == [ReviewedIntent(text="my card", intent="card")]
+
+
+def test_a_correction_is_shown_without_control_characters_and_taken_with_enter(
+    tmp_path, tmp_path_factory, encoder_folder
+):
+    folder = shutil.copytree(build_workspace(tmp_path_factory, encoder_folder), tmp_path / "copy")
+    settings = load_settings(folder)
+    with open_conversations(settings) as conversations:
+        conversations.send(owner="anna", conversation="c1", message_id="m1", text="where is my \x1b]0;x\x07parcel")
+        (turn,) = [turn for turn in conversations.turns("anna", "c1") if turn.speaker == "assistant"]
+    correction = "Look at \x1b[31mthe \x9b31m\u202epage."
+    FeedbackStore(settings.feedback_file).put(
+        owner="anna", conversation="c1", turn=turn.id, rated_by="anna", thumb="down", correction=correction
+    )
+    shown = CliRunner().invoke(app, ["service", "review", "-w", str(folder)], input="a\n\n")
+    assert "1 new entries" in shown.output
+    assert "better: Look at [31mthe 31mpage." in shown.output
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown.output)
+    (entry,) = Reviews(settings.records_folder(settings.customer_service)).entries()
+    assert entry.answer == correction

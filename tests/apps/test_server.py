@@ -118,7 +118,8 @@ def test_life_and_readiness_are_told(client):
         assert all(scenario.available for scenario in health.scenarios.values())
 
 
-def test_a_full_disk_and_a_server_about_to_end_are_not_ready(settings, chains):
+def test_a_full_disk_and_a_server_about_to_end_are_not_ready(settings, chains, tmp_path):
+    settings = settings.model_copy(update={"workspace": tmp_path})  # which no other server has open
     full = settings.model_copy(update={"server": settings.server.model_copy(update={"min_free_mb": 10**9})})
     with TestClient(create_app(full, applications=chains)) as client:
         reply = client.get("/readyz")

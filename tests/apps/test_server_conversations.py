@@ -358,7 +358,8 @@ def test_a_handed_over_conversation_waits_for_staff_who_answer_and_close(people)
     assert carl.get(anna.address, owner="anna").json()["hand_over"]["reason"]
     assert carl.post(f"{anna.address}/answers", {"text": "", "close": True}, **place).status_code == 204
     assert anna.turns[-1] == ("staff", "I do.")
-    assert carl.get("/v1/inbox").json() == {"waiting": [], "num_waiting": 0}
+    nobody = carl.get("/v1/inbox").json()
+    assert (nobody["waiting"], nobody["num_waiting"], nobody["next"]) == ([], 0, None)
     assert anna.say("my refund?").json()["text"] == "Refunds take five days."
 
 
@@ -378,6 +379,27 @@ def test_staff_lists_the_conversations_of_everyone(people):
     assert {one["owner"] for one in listed["conversations"]} == {"anna", "berta"}
     assert carl.get("/v1/conversations").json()["num_conversations"] == 0
     assert_refused(anna.get("/v1/conversations", everyone=True), 403)
+
+
+def test_lists_come_in_pages_that_follow_one_another(people):
+    anna, berta, carl = people
+    for person in (anna, berta):
+        for _ in range(2):
+            assert Person(person.client, person.headers["Authorization"][7:]).say("Do you like poems?").json()
+    for address, params, lines, count in (
+        ("/v1/inbox", {}, "waiting", "num_waiting"),
+        ("/v1/conversations", {"everyone": True}, "conversations", "num_conversations"),
+    ):
+        whole = carl.get(address, **params).json()
+        assert (whole[count], whole["is_count_exact"], whole["next"]) == (4, True, None)
+        first = carl.get(address, limit=3, **params).json()
+        second = carl.get(address, limit=3, after=first["next"], **params).json()
+        assert first[lines] + second[lines] == whole[lines]
+        assert (second[count], second["next"]) == (4, None)
+        assert carl.get(address, limit=3, skip=3, **params).json()[lines] == second[lines]
+        assert_refused(carl.get(address, after="nowhere", **params), 422)
+    own = anna.get("/v1/conversations", after=first["next"]).json()["conversations"]
+    assert {one["owner"] for one in own} <= {"anna"}  # a place in another list shows nothing of it
 
 
 # --- owners
@@ -547,7 +569,7 @@ def test_what_the_storage_says_becomes_a_status(local, monkeypatch, error, statu
     def refuse(*_, **__):
         raise error
 
-    for name in ("send", "stream", "turns", "list", "waiting", "answer_as_staff"):
+    for name in ("send", "stream", "latest_turns", "list_page", "waiting_page", "answer_as_staff"):
         monkeypatch.setattr(Conversations, name, refuse)
     replies = [
         local.say("hi"),

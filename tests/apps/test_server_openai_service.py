@@ -107,6 +107,34 @@ def test_what_changes_no_approved_answer_is_taken_and_told(post, chains, body, i
     assert told == ignored if isinstance(ignored, list) else len(told) == ignored
 
 
+REPLAYED = [
+    {"annotations": []},
+    {"annotations": [{"type": "url_citation", "url_citation": {"url": "https://a.example", "start_index": 0}}]},
+    {"refusal": None, "audio": None, "function_call": None, "tool_calls": None, "annotations": None},
+    {"tool_calls": [], "reasoning_content": "Hm.", "reasoning": "", "provider_specific_fields": {}},
+]
+
+
+@pytest.mark.parametrize("model", ["customer-service", "chat"])
+@pytest.mark.parametrize("fields", REPLAYED)
+def test_an_answer_of_another_service_can_be_sent_back_as_it_came(post, chains, model, fields):
+    lines = [*ASKED, {"role": "assistant", "content": "a", **fields}, *ASKED]
+    chat = ScriptedChatModel(answers=["b"])
+    used = Applications(customer_service=chains.customer_service, chat=chat)
+    assert post(used, model=model, messages=lines).status_code == 200
+    assert [message.text for prompt in chat.prompts for message in prompt] in ([], ["hello", "a", "hello"])
+
+
+@pytest.mark.parametrize("model", ["customer-service", "chat"])
+def test_our_own_answer_can_be_sent_back_as_it_came(serve, chains, model):
+    used = Applications(customer_service=chains.customer_service, chat=ScriptedChatModel(answers=["b"]))
+    client = openai.OpenAI(base_url=f"{serve(used)}/v1", api_key="none", max_retries=0)
+    said = client.chat.completions.create(model=model, messages=ASKED).choices[0].message
+    for back in (said.model_dump(), said):
+        again = client.chat.completions.create(model=model, messages=[*ASKED, back, *ASKED])
+        assert again.choices[0].message.content
+
+
 def test_langchains_client_asks_with_its_usual_settings(serve, chains):
     chat = ChatOpenAI(
         model="customer-service",

@@ -225,3 +225,31 @@ def test_use_cases_without_records_are_left_out(raw):
     assert scenarios(raw) == ["customer_service", "monitoring", "recommendation"]
     shutil.rmtree(raw.workspace / "monitoring")
     assert scenarios(raw) == ["customer_service", "recommendation"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "reason"),
+    [
+        ("events.csv", "u1,nothing,view,2026-01-01T00:00:00Z", "item 'nothing' is not in the catalogue"),
+        ("events.csv", "u1,g0-0,view,yesterday", "time: must be a time with a zone"),
+        ("items.csv", "x,X,,,19.90 EUR,", "price: must be a number"),
+    ],
+)
+def test_records_that_are_set_aside_are_told_whenever_they_are_read(raw, caplog, name, row, reason):
+    path = raw.records_folder(raw.recommendation) / name
+    path.write_text(path.read_text("utf-8") + row + "\n", encoding="utf-8")
+    lines = path.read_text("utf-8").count("\n")
+    read_behaviour(raw)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"1 rows of {path} are set aside, the first in line {lines}: {reason}")
+
+
+def test_events_that_were_appended_twice_are_told(raw, caplog):
+    path = raw.records_folder(raw.recommendation) / "events.csv"
+    before = read_behaviour(raw)[1]
+    assert not caplog.records
+    header, *rows = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([header, *rows, *rows, ""]), encoding="utf-8")
+    assert read_behaviour(raw)[1].events == before.events
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{len(rows)} of {2 * len(rows)} events in {path} stand there before")

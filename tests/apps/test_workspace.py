@@ -59,6 +59,6 @@ def test_a_copy_that_broke_off_is_no_workspace(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("apps.workspace.shutil.copytree", break_off)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(WorkspaceError, match="cannot be written: No space left"):
         create_workspace(tmp_path / "w")
     assert _files(tmp_path / "w") == ["half"]

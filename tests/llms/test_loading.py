@@ -5,11 +5,13 @@ import os
 import shutil
 
 import pytest
+from langchain_core.documents import Document
 
-from llms import LocalChatModel, LocalEmbeddings, loading
-from llms.errors import ModelFolderError, ModelNotFoundError, TuneChainError, UnsafeModelError
+from llms import LocalChatModel, LocalClassifier, LocalEmbeddings, LocalReranker, loading
+from llms.errors import EngineError, ModelFolderError, ModelNotFoundError, TuneChainError, UnsafeModelError
 from llms.loading import folder_fingerprint, folder_stamp, resolve_model
 from llms.model_folder import check_model_folder
+from tests.tiny_models import build_cross_encoder
 
 
 @pytest.fixture
@@ -137,11 +139,43 @@ def test_settings_nested_without_end_are_refused(folder):
         resolve_model(folder)
 
 
-@pytest.mark.parametrize("method", ["awq", "gptq", "compressed-tensors"])
-def test_weights_quantised_elsewhere_are_refused_with_what_to_take_instead(folder, method):
-    _change(folder / "config.json", quantization_config={"quant_method": method, "bits": 4, "group_size": 32})
+QUANTISED = {"awq": {"bits": 4, "group_size": 32}, "gptq": {"bits": 4, "group_size": 32}, "compressed-tensors": {}}
+QUANTISED |= {"bitsandbytes": {"load_in_4bit": True}, "hqq": {}}
+
+
+def _quantise(folder, method):
+    _change(folder / "config.json", quantization_config={"quant_method": method, **QUANTISED[method]})
+
+
+@pytest.mark.parametrize("engine", ["torch", "auto"])
+@pytest.mark.parametrize("method", QUANTISED)
+def test_weights_quantised_elsewhere_are_refused_with_what_to_take_instead(folder, method, engine):
+    _quantise(folder, method)
     with pytest.raises(ModelFolderError, match=rf"quantised by {method}.*original weights, or a GGUF file"):
-        LocalChatModel(model=str(folder), engine="torch").invoke("hello")
+        LocalChatModel(model=str(folder), engine=engine).invoke("hello")
+
+
+def test_weights_quantised_elsewhere_are_refused_by_openvino_too(folder):
+    pytest.importorskip("openvino_genai", reason="the openvino extra is not installed")
+    _quantise(folder, "awq")
+    with pytest.raises(EngineError, match="quantised by awq"):
+        LocalChatModel(model=str(folder), engine="openvino").invoke("hello")
+
+
+@pytest.mark.parametrize("method", ["awq", "compressed-tensors"])
+def test_other_models_quantised_elsewhere_are_refused_too(method, encoder_folder, sequence_classifier_folder, tmp_path):
+    uses = {
+        encoder_folder: lambda path: LocalEmbeddings(path).embed_query("a"),
+        build_cross_encoder(tmp_path / "pairs"): lambda path: LocalReranker(model=path).compress_documents(
+            [Document("a")], "b"
+        ),
+        sequence_classifier_folder: lambda path: LocalClassifier(path).invoke("a"),
+    }
+    for number, (source, use) in enumerate(uses.items()):
+        copied = shutil.copytree(source, tmp_path / str(number))
+        _quantise(copied, method)
+        with pytest.raises(ModelFolderError, match=f"quantised by {method}"):
+            use(str(copied))
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])

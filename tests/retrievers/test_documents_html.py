@@ -127,6 +127,18 @@ def test_list_numbers_are_those_that_a_browser_shows(page, lines):
             "<tr><td>sms<td><svg aria-label='not included'></svg></table>",
             "| Plan | A |\n| --- | --- |\n| calls | included |\n| sms | not included |",
         ),
+        ("79<span style='font-size:.6em; vertical-align:super'>1</span> euros, 5", "79¹ euros, 5"),
+        (
+            "H<font style='VERTICAL-ALIGN: sub'>2</font>O, 10<a href=#n><u style='vertical-align:super'>12</u></a>",
+            "H₂O, 10¹²",
+        ),
+        ("<b style='vertical-align: super'>1<i>2</i></b> 5<span style='vertical-align: 1px'>6</span>", "¹² 56"),
+        (
+            "<table><tr><td>79<span style='vertical-align:super'>1</span><td><span hidden>x</span>5</table>",
+            "| 79¹ | 5 |\n| --- | --- |",
+        ),
+        ("<sup style='vertical-align: baseline'>79</sup>1 <span>a</span>5", "791 a5"),
+        ("<meter value=1>3 of 5</meter>full <datalist><option>z</datalist><progress>7</progress>", "full"),
         ("<img alt=seen aria-hidden=true>x<math alttext='x^2'><mn>2</mn></math>", "x x^2"),
     ],
 )

@@ -88,6 +88,9 @@ def test_an_empty_row_divides_tables_only_where_a_header_follows():
         (1299, "[$£-809]#,##0.00", "£1299.00"),
         (-5, '0.00 "EUR"', "-5.00 EUR"),
         (1067, "00000", "01067"),
+        (75, r"0\%", "75%"),
+        (2.5, r"0.0\ \k\g", "2.5 kg"),
+        (12, r"0\°\C", "12°C"),
         (0.5, "# ?/?", "0.5"),
         (1_500_000, '0.0,,"M"', "1500000"),
         (0.1 + 0.2, "General", "0.3"),
@@ -96,6 +99,8 @@ def test_an_empty_row_divides_tables_only_where_a_header_follows():
         (dt.datetime(2026, 3, 1), "dd.mm.yyyy", "2026-03-01"),
         (dt.datetime(2026, 3, 1, 9, 30), "dd.mm.yyyy hh:mm", "2026-03-01 09:30"),
         (dt.time(9, 30), "hh:mm", "09:30"),
+        (dt.timedelta(hours=36), "[h]:mm", "36:00"),
+        (dt.timedelta(minutes=90, seconds=5), "[h]:mm:ss", "1:30:05"),
         (True, "General", "TRUE"),
     ],
 )

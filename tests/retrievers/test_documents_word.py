@@ -253,6 +253,10 @@ _POWER = "<m:sSup><m:e><m:r><m:t>x</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:
 _OFF = '<w:default w:val="0"/>'
 
 
+def _shifted(text, half_points):
+    return f'<w:r><w:rPr><w:position w:val="{half_points}"/></w:rPr><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
 def _sign(font, code):
     return f'<w:r><w:sym w:font="{font}" w:char="{code}"/></w:r>'
 
@@ -275,6 +279,9 @@ def _old_box(inner):
     [
         (["The plan costs 79", ("1", "superscript"), " euros."], "The plan costs 79¹ euros."),
         (["10", ("1", "superscript"), ("2", "superscript"), " bytes"], "10¹² bytes"),
+        (["The plan costs 79", _shifted("1", 6), " euros, 10", _shifted("-3", 8)], "The plan costs 79¹ euros, 10⁻³"),
+        (["CO", _shifted("2", -4), ", 7", _shifted("9", 2)], "CO₂, 79"),
+        (["第", _shifted("一章 总则", 6), _shifted(" 2026", 6)], "第一章 总则 2026"),
         (["CO", ("2", "subscript"), ", x", ("max", "subscript")], "CO₂, x_(max)"),
         (["1 000", ("a", "superscript"), " and 5", ("*", "superscript")], "1 000^(a) and 5*"),
         (["the 1", ("st", "superscript"), " floor of Foo", ("TM", "superscript")], "the 1st floor of Foo™"),

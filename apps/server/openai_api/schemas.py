@@ -103,6 +103,11 @@ class AssistantMessage(_Wire):
     name: _Name | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
+    annotations: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Links behind an earlier answer; taken as clients send them back, unused.",
+    )
     tool_calls: tuple[ToolCall, ...] = Field(default=(), max_length=128)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from llms.engines.openvino_backend.refusal import refusal
 from llms.engines.openvino_backend.weights import matrix_form, stored_weights
-from llms.errors import EngineError
-from llms.loading import FROM_FOLDER, quiet_loading
+from llms.errors import EngineError, ModelFolderError
+from llms.loading import FROM_FOLDER, loading_from
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +26,10 @@ def load_decoder(folder: Path) -> "PreTrainedModel":
     Raises:
         EngineError: if it is no decoder that can be traced.
     """
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        with quiet_loading():
+        with loading_from(folder, "a causal language model"):
             config: Any = AutoConfig.from_pretrained(folder, **FROM_FOLDER)
             if config.is_encoder_decoder:
                 raise EngineError(refusal("it is an encoder with a decoder"))
@@ -42,9 +41,7 @@ def load_decoder(folder: Path) -> "PreTrainedModel":
                 output_loading_info=True,
                 **FROM_FOLDER,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, EngineError):
-            raise
+    except ModelFolderError as error:
         reason = "its attention has no SDPA form" if "scaled_dot_product" in str(error) else str(error)
         raise EngineError(refusal(reason)) from error
     model, info = loaded

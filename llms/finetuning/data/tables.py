@@ -12,6 +12,7 @@ from llms.texts.decoding import decode_rows, has_raw_bytes
 from llms.texts.records import json_records
 
 MAX_CELL_CHARS = 20_000
+_NOT_UTF8 = "bytes that are not UTF-8"
 MAX_REJECTED_SHARE = 0.5
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _SUFFIXES = (".csv", *JSON_SUFFIXES, ".parquet")
@@ -87,9 +88,11 @@ def read_table(
         )
     rows: list[Row] = []
     rejected: list[RejectedRow] = []
+    remedy = encoding_problem.partition("; ")[2]  # what the file looks like, and how to convert it
     for line, values, problem in records:
         if reason := problem or check_values(values, columns):
-            rejected.append(RejectedRow(line, reason))
+            has_bytes = remedy and reason.endswith(_NOT_UTF8)
+            rejected.append(RejectedRow(line, f"{reason}; {remedy}" if has_bytes else reason))
         else:
             rows.append(Row(line, values))
     refuse_bad_file(path, rows, rejected, example=example, encoding_problem=encoding_problem)
@@ -113,7 +116,7 @@ def check_values(values: Mapping[str, Any], columns: Sequence[str]) -> str | Non
             check_text(value, max_chars=MAX_CELL_CHARS)
         except InputTextError as error:
             has_bytes = has_raw_bytes(value[:MAX_CELL_CHARS])
-            return f"{name}: bytes that are not UTF-8" if has_bytes else f"{name}: {error}"
+            return f"{name}: {_NOT_UTF8}" if has_bytes else f"{name}: {error}"
     return None
 
 
@@ -267,7 +270,7 @@ def _parquet_values(cells: Mapping[str, Any], index: int) -> tuple[dict[str, Any
         try:
             value = column[index].as_py(maps_as_pydicts="lossy")
         except UnicodeDecodeError:
-            return {}, f"{name}: bytes that are not UTF-8"
+            return {}, f"{name}: {_NOT_UTF8}"
         except (ValueError, OverflowError) as error:
             return {}, f"{name}: a value Python cannot hold: {error}"
         values[name] = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value

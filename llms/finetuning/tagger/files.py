@@ -103,11 +103,18 @@ def _spans_row(values: Mapping[str, Any], line: int) -> TaggedText:
 
 
 def _from_label_studio(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return text and spans of a task with annotations, the first one that is not cancelled; other rows as they are."""
+    """Return text and spans of a task, from the first annotation that is not cancelled; other rows as they are.
+
+    Raises:
+        TrainingDataError: if nobody has annotated the task: what it holds is unknown, not nothing.
+    """
     if not isinstance(values.get("data"), dict) or not isinstance(values.get("annotations"), list):
         return values
     annotations = [each for each in values["annotations"] if isinstance(each, dict) and not each.get("was_cancelled")]
-    found = [result.get("value") for each in annotations[:1] for result in each.get("result") or ()]
+    if not annotations:
+        msg = "a task that nobody has annotated; annotate it, or submit it without any span if there is none"
+        raise TrainingDataError(msg)
+    found = [result.get("value") for result in annotations[0].get("result") or () if isinstance(result, dict)]
     spans = [
         value | {"label": value["labels"][0]} for value in found if isinstance(value, dict) and value.get("labels")
     ]

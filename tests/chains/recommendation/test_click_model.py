@@ -1,4 +1,5 @@
 import json
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from chains.recommendation.features import FEATURE_NAMES, FeatureTable
 from chains.recommendation.training import build_examples
 from chains.recommendation.user_profile import build_profile
 from llms.errors import ModelFolderError, TrainingDataError
+from retrievers import ItemCatalogue
 from retrievers.interactions import Interactions
 from tests.chains.recommendation.worlds import (
     EMBEDDINGS,
@@ -50,6 +52,31 @@ def test_weighed_features_add_up_to_the_log_odds(interest):
     features = np.random.default_rng(0).standard_normal((5, len(FEATURE_NAMES)))
     log_odds = interest.weigh(features).sum(axis=1) + interest.intercept
     np.testing.assert_allclose(interest.predict(features), 1 / (1 + np.exp(-log_odds)))
+
+
+def test_a_feature_that_hardly_varied_in_training_is_not_magnified():
+    interactions = make_interactions()
+    old = interactions.now.date() - timedelta(days=15 * OPTIONS.features.newness_days)
+    items = [
+        item.model_copy(update={"created": old - timedelta(days=at)}) for at, item in enumerate(CATALOGUE.values())
+    ]
+    model = train_interest_model(
+        catalogue=ItemCatalogue(items), vectors=VECTORS, interactions=interactions, options=OPTIONS
+    )
+    column = FEATURE_NAMES.index("newness")
+    assert 0 < model.means[column] < 1e-5
+    features = np.zeros((2, len(FEATURE_NAMES)))
+    features[1, column] = 1.0  # the first new item
+    assert abs(np.subtract(*model.predict_log_odds(features))) < 0.1
+
+
+def test_a_model_of_an_earlier_version_that_divides_by_a_rounding_error_ignores_that_feature(interest):
+    column = FEATURE_NAMES.index("factors")
+    scales = [1e-6 if at == column else scale for at, scale in enumerate(interest.scales)]
+    model = interest.model_copy(update={"scales": tuple(scales)})
+    features = np.zeros((2, len(FEATURE_NAMES)))
+    features[1, column] = 1e-5
+    assert model.predict_log_odds(features)[0] == model.predict_log_odds(features)[1]
 
 
 def test_extreme_features_give_a_probability_without_overflow(interest):

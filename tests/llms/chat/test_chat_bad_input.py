@@ -106,12 +106,20 @@ def test_an_option_with_an_impossible_value_is_our_error_at_construction_too(cha
         LocalChatModel(model=str(chat_folder), temperature=-1)
     with pytest.raises(OptionValueError, match="at least 1 MiB"):
         LocalChatModel(model=str(chat_folder), max_kv_cache_mb=0)
-    with pytest.raises(OptionValueError, match="precision must be one of"):
-        LocalChatModel(model=str(chat_folder), engine="torch", precision="int5").invoke("hi")
     with pytest.raises(UnsupportedOptionError, match=r"int4.*runs on the OpenVINO engine only"):
         LocalChatModel(model=str(chat_folder), engine="torch", precision="int4").invoke("hi")
     with pytest.raises(ModelNotFoundError):
         LocalChatModel(model="no-such-folder")
+
+
+@pytest.mark.parametrize("engine", ["auto", "torch", "openvino"])
+@pytest.mark.parametrize("name", ["int5", "float16", "nonsense", "fp8", "", "Float32"])
+def test_a_precision_that_no_engine_has_is_refused_by_each_of_them(chat_folder, engine, name):
+    for options in ({"precision": name}, {"dtype": name}):
+        with pytest.raises(
+            OptionValueError, match=r"precision must be one of auto, float32, bfloat16, int8, int4, got '"
+        ):
+            LocalChatModel(model=str(chat_folder), engine=engine, **options).invoke("hi")
 
 
 def test_the_precision_has_its_earlier_name_too(chat_folder):

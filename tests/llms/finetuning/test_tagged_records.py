@@ -79,6 +79,11 @@ def test_each_form_of_a_json_row_is_read(tmp_path, row):
     assert (found.text, _spans(found)) == ("To Lyon", [("Lyon", "place")])
 
 
+def test_a_task_that_was_submitted_without_a_span_has_none(tmp_path):
+    (found,) = read_tagged_texts(_json_lines(tmp_path, {"data": {"text": "Hi"}, "annotations": [{"result": []}]})).rows
+    assert (found.text, found.spans) == ("Hi", ())
+
+
 @pytest.mark.parametrize(
     ("begin", "middle", "end", "single"), [("B", "I", "E", "S"), ("B", "M", "E", "S"), ("B", "I", "L", "U")]
 )
@@ -177,6 +182,8 @@ def test_a_file_of_another_encoding_is_named(tmp_path):
         ({"tokens": ["a"], "tags": [1]}, "--tag-names O,B-PER"),
         ({"tokens": ["a", " "], "tags": ["O", "O"]}, "token 2 is empty"),
         ({"tokens": "a", "tags": ["O"]}, "two lists"),
+        ({"data": {"text": "To Lyon"}, "annotations": []}, "a task that nobody has annotated"),
+        ({"data": {"text": "To Lyon"}, "annotations": [{"was_cancelled": True, "result": []}]}, "nobody has annotated"),
     ],
 )
 def test_a_bad_json_row_is_set_aside_with_its_line(tmp_path, row, reason):
