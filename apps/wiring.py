@@ -3,10 +3,10 @@
 import contextlib
 import functools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,7 +68,7 @@ from chains.recommendation import (
 )
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
 from llms.finetuning import read_labelled_texts
-from retrievers import FaissStore, HybridRetriever, Interactions, ItemCatalogue
+from retrievers import FaissStore, HybridRetriever, Interactions, ItemCatalogue, utc_now
 from retrievers.errors import StoreMismatchError
 
 if TYPE_CHECKING:
@@ -272,8 +272,10 @@ def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels
     raise WorkspaceError(msg)
 
 
-def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, Recommendation]:
-    """Return the recommendation chain of a workspace.
+def build_recommendation(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now
+) -> Runnable[RecommendationRequest, Recommendation]:
+    """Return the recommendation chain of a workspace; a replay passes its own clock.
 
     Raises:
         NotBuiltError: if the interest model or the item index was not built yet.
@@ -287,13 +289,15 @@ def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, 
     return build_recommendation_chain(
         catalogue=catalogue,
         embeddings=open_embeddings(settings),
-        store=open_store(settings, "items"),
         interactions=interactions,
         interest=interest,
         item_models=_open_item_models(settings, catalogue, interactions, interest.feature_options),
         options=RecommendationOptions(
-            ranking=RankingOptions(diversity=section.diversity), filter_already_seen=section.filter_already_seen
+            ranking=RankingOptions(diversity=section.diversity),
+            filter_already_seen=section.filter_already_seen,
+            look_again_days=section.look_again_days,
         ),
+        clock=clock,
     )
 
 

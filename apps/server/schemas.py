@@ -10,7 +10,7 @@ from apps.applications import ClassifierName
 from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
 from llms.texts import Id
-from retrievers import Event
+from retrievers import Event, EventTime
 
 MAX_MESSAGE_CHARS = 4_000
 MAX_TEXT_CHARS = 10_000
@@ -26,6 +26,7 @@ def _check_year(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_check_year)]
+WireEventTime = Annotated[EventTime, AfterValidator(_check_year)]
 WireId = Annotated[Id, Field(max_length=200)]
 
 
@@ -138,7 +139,8 @@ class WireEvent(Event):
 
     user: WireId
     item: WireId
-    time: Moment
+    time: WireEventTime
+    text: str = Field(default="", max_length=MAX_TEXT_CHARS, description="Of a comment: what was written.")
 
 
 class RecommendRequest(RecommendationRequest):

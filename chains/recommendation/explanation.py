@@ -127,9 +127,8 @@ def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
 
 def _find_shared_tag(table: FeatureTable, profile: UserProfile, row: int) -> str:
     """Return the item's tag that weighs most in the history; nothing if they share none."""
-    items = list(table.catalogue.values())
-    weight = dict.fromkeys(items[row].tags, 0.0)
-    for item, strength in profile.strengths.items():
+    weight = dict.fromkeys(table.items[row].tags, 0.0)
+    for item, strength in profile.likes.items():
         for tag in table.catalogue[item].tags:
             if tag in weight:
                 weight[tag] += strength

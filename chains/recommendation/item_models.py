@@ -1,6 +1,7 @@
 """All that is learnt about the items before anybody asks: vectors of their texts, and models of who used what."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -22,9 +23,14 @@ class ItemModels:
     factors: NDArray[np.float32]
 
     def make_table(
-        self, *, catalogue: ItemCatalogue, interactions: Interactions, options: FeatureOptions
+        self,
+        *,
+        catalogue: ItemCatalogue,
+        interactions: Interactions,
+        options: FeatureOptions,
+        now: datetime | None = None,
     ) -> FeatureTable:
-        """Return the features of the items these were learnt from, at the moment of the last event."""
+        """Return the features of the items these were learnt from, by default at the moment of the last event."""
         behaviour = BehaviourModels(
             item_item=ItemItemRecommender(interactions.items, self.item_item),
             factors=FactorRecommender(interactions.items, self.factors.T),
@@ -34,6 +40,7 @@ class ItemModels:
             vectors=self.vectors,
             interactions=interactions,
             options=options,
+            now=now,
             behaviour=behaviour,
         )
 

@@ -1,6 +1,8 @@
 """The parts put together from settings: what is missing is named with the command that makes it."""
 
+import csv
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 
@@ -25,7 +27,7 @@ from chains.monitoring import MonitoringReport, MonitoringRequest, Post
 from chains.recommendation import Recommendation
 from llms.errors import DataFileError, ModelFolderError, ModelNotFoundError, TuneChainError
 from retrievers.errors import StoreMismatchError
-from tests.apps.workspaces import build_workspace, load_built, posts, write_workspace
+from tests.apps.workspaces import build_workspace, load_built, posts, write_csv, write_workspace
 from tests.tiny_models import build_sentence_encoder
 
 
@@ -77,13 +79,13 @@ def test_what_is_learnt_from_records_is_learnt_once(copied, monkeypatch):
     for name in (KNOWN_QUESTIONS_NAME, ITEM_MODELS_NAME):
         (settings.models_folder / name).unlink(missing_ok=True)
     told = build_customer_service(settings).invoke(question)
-    listed = build_recommendation(settings).invoke({"user": "u1", "k": 5})
+    listed = build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 5})
     with monkeypatch.context() as patched:
         for name in ("fit_known_questions", "learn_item_models"):
             patched.setattr(f"apps.wiring.{name}", None)  # calling it would fail
         again = build_customer_service(settings).invoke(question)
         assert again.model_copy(update={"steps": told.steps}) == told
-        assert build_recommendation(settings).invoke({"user": "u1", "k": 5}) == listed
+        assert build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 5}) == listed
     known = copied / "customer_service" / "known_questions.yaml"
     known.write_text(KNOWN.replace("five", "six"), encoding="utf-8")
     assert told.text == "After five years."
@@ -206,3 +208,32 @@ def test_use_cases_without_records_are_left_out(raw):
     assert scenarios(raw) == ["customer_service", "monitoring", "recommendation"]
     shutil.rmtree(raw.workspace / "monitoring")
     assert scenarios(raw) == ["customer_service", "recommendation"]
+
+
+def _spring():
+    return datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("stock", "0"), ("available_from", "2026-06-01"), ("created", "2026-06-01")]
+)
+def test_what_cannot_be_had_is_not_recommended(copied, column, value):
+    path = copied / "recommendation" / "items.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    first = build_recommendation(load_settings(copied), clock=_spring).invoke({"user": "u1"}).items[0].id
+    for row in rows:
+        row[column] = value if row["id"] == first else row.get(column, "")
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    listed = build_recommendation(load_settings(copied), clock=_spring).invoke({"user": "u1", "k": 16})
+    assert listed.items
+    assert first not in {item.id for item in listed.items}
+
+
+def test_what_was_looked_at_comes_again_after_the_days_of_the_setting(copied):
+    with (copied / "tunechain.toml").open("a", encoding="utf-8") as file:
+        file.write("[recommendation]\nlook_again_days = inf\n")
+    settings = load_settings(copied)
+    seen = {event.item for event in read_behaviour(settings)[1].history("u1")}
+    listed = build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 16})
+    assert not seen & {item.id for item in listed.items}
