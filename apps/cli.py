@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from apps.command_options import AsJson, Workspace
+from apps.event_commands import event_commands
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
 from apps.label_commands import labelling
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(labelling, name="label")
 app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
+app.add_typer(event_commands, name="events")
 app.add_typer(model_commands, name="models")
 
 

@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         """Where it is kept what people thought of answers."""
         return self.workspace / "feedback.sqlite"
 
+    @property
+    def events_file(self) -> Path:
+        """Where it is kept what people did with items."""
+        return self.workspace / "events.sqlite"
+
     def records_folder(self, section: CustomerServiceSettings | MonitoringSettings | RecommendationSettings) -> Path:
         """Return the folder of a section's records."""
         return self.workspace / section.folder

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,8 @@ from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
 from apps.errors import NotBuiltError, SettingsError, WorkspaceError
+from apps.event_log import EventLog
+from apps.event_recorder import EventRecorder, LiveRecord, RecordedEvents, judge_comments
 from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
@@ -68,13 +71,15 @@ from chains.recommendation import (
 )
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
 from llms.finetuning import read_labelled_texts
-from retrievers import FaissStore, HybridRetriever, Interactions, ItemCatalogue, utc_now
+from llms.finetuning.data import RejectedRow
+from retrievers import DatedEvent, FaissStore, HybridRetriever, Interactions, ItemCatalogue, utc_now
 from retrievers.errors import StoreMismatchError
 
 if TYPE_CHECKING:
     from apps.conversation_storage import ConversationStorage
 
 INTEREST_NAME = "interest.json"
+EVENTS_NAME = "events.csv"
 KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
 ITEM_MODELS_NAME = "item_models.safetensors"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
@@ -280,7 +285,8 @@ def build_recommendation(
     Raises:
         NotBuiltError: if the interest model or the item index was not built yet.
     """
-    catalogue, interactions = read_behaviour(settings)
+    log = EventLog(settings.events_file)
+    catalogue, interactions, last = _read_log(settings, log)
     path = settings.models_folder / INTEREST_NAME
     if not path.exists():
         raise NotBuiltError(_not_built(path, settings))
@@ -297,6 +303,7 @@ def build_recommendation(
             filter_already_seen=section.filter_already_seen,
             look_again_days=section.look_again_days,
         ),
+        record=LiveRecord(log, interactions, last),
         clock=clock,
     )
 
@@ -316,11 +323,16 @@ def _open_item_models(
     origin = {
         "version": _ITEM_MODELS_VERSION,
         "items": file_digest(folder / "items.csv"),
-        "events": file_digest(folder / "events.csv"),
+        "events": [file_digest(folder / EVENTS_NAME), _size_class(len(interactions))],
         "options": asdict(options),
         "encoder": embeddings.fingerprint,
     }
     return ItemModels(**load_or_learn(settings.models_folder / ITEM_MODELS_NAME, origin, learn))
+
+
+def _size_class(num_events: int) -> int:
+    """Return a number that changes when a record has grown by a tenth: then its models are learnt anew."""
+    return int(math.log(max(num_events, 1)) / math.log(1.1))
 
 
 def open_embeddings(settings: Settings) -> LocalEmbeddings:
@@ -398,10 +410,96 @@ def _open_store_once(folder: Path, settings: Settings, *, keeps_vectors: bool) -
 
 def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:
     """Return the items and events of a workspace; rows that cannot be used are left out."""
+    with contextlib.closing(EventLog(settings.events_file)) as log:
+        catalogue, interactions, _ = _read_log(settings, log)
+    return catalogue, interactions
+
+
+def _read_log(settings: Settings, log: EventLog) -> tuple[ItemCatalogue, Interactions, int]:
+    """Return items and events, and the number of the last event in the log, after a look whether events.csv is new."""
     folder = settings.records_folder(settings.recommendation)
     catalogue, _ = read_catalogue(folder / "items.csv")
-    events, _ = read_events(folder / "events.csv", catalogue)
-    return catalogue, Interactions(events, items=list(catalogue))
+    _import_file(settings, catalogue, log)
+    events, last = log.read()
+    return catalogue, Interactions([event for event in events if event.item in catalogue], items=list(catalogue)), last
+
+
+def _import_file(settings: Settings, catalogue: ItemCatalogue, log: EventLog) -> None:
+    """Bring the events of events.csv into the log, in place of those of its earlier content."""
+    folder = settings.records_folder(settings.recommendation)
+    path = folder / EVENTS_NAME
+    has_sentiment = (settings.models_folder / "sentiment").exists()
+    # an event waits for its item, and a comment for its reader
+    digest = f"{file_digest(path)} {file_digest(folder / 'items.csv')} {has_sentiment}"
+    known = log.file_digest(EVENTS_NAME)
+    if digest == known or (known and not path.exists()):  # what was imported stays
+        return
+    events, _ = read_events(path, catalogue)
+    log.replace_file(EVENTS_NAME, digest, _judge_comments(settings, events))
+
+
+def import_event_file(settings: Settings, path: Path) -> tuple[RecordedEvents, list[RejectedRow]]:
+    """Add the events of a file to the log of a workspace; return what became of them, and the rows set aside.
+
+    Raises:
+        DiskFullError: if there is no room; then none is added.
+    """
+    with contextlib.closing(EventLog(settings.events_file)) as log:
+        catalogue, _, _ = _read_log(settings, log)
+        events, rejected = read_events(path, catalogue)
+        recorder = EventRecorder(log=log, items=catalogue)
+        return recorder.record(_judge_comments(settings, events), source="import"), rejected
+
+
+def _judge_comments(settings: Settings, events: Sequence[DatedEvent]) -> Sequence[DatedEvent]:
+    """Return the events, comments with what their text says of the item, if the workspace can read that."""
+    if not any(event.text for event in events) or not (settings.models_folder / "sentiment").exists():
+        return events
+    sentiment = open_classifier(settings, "sentiment")
+    return judge_comments(events, functools.partial(_judge_texts, settings.monitoring, sentiment))
+
+
+def build_event_recorder(
+    settings: Settings,
+    *,
+    sentiment: Runnable[str, Classification] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> EventRecorder:
+    """Return what takes events into the log of a workspace.
+
+    Args:
+        settings: of the workspace.
+        sentiment: reads opinions off comments; without it they count like other comments.
+        clock: returns the present time.
+
+    Raises:
+        WorkspaceError: if the labels of `sentiment` do not say which one is negative.
+    """
+    catalogue, _ = read_catalogue(settings.records_folder(settings.recommendation) / "items.csv")
+    return EventRecorder(
+        log=EventLog(settings.events_file),
+        items=frozenset(catalogue),
+        judge_texts=None if sentiment is None else functools.partial(_judge_texts, settings.monitoring, sentiment),
+        clock=clock,
+    )
+
+
+def _judge_texts(
+    section: MonitoringSettings, sentiment: Runnable[str, Classification], texts: Sequence[str]
+) -> list[float | None]:
+    """Return how likely each text is for its subject, less how likely it is against it."""
+    opinions: list[float | None] = []
+    for found in sentiment.batch(list(texts)):
+        labels = list(found.probabilities)
+        negative = section.negative_label or find_sentiment("negative", labels)
+        positive = section.positive_label or find_sentiment("positive", labels)
+        if negative not in found.probabilities:
+            opinions.append(None)  # such a model tells no opinion
+            continue
+        against = found.probabilities[negative]
+        # a model without a positive label: what is not against counts as for
+        opinions.append(found.probabilities.get(positive or "", 1.0 - against) - against)
+    return opinions
 
 
 def _not_built(path: Path, settings: Settings) -> str:

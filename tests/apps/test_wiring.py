@@ -12,6 +12,7 @@ from apps.wiring import (
     ITEM_MODELS_NAME,
     KNOWN_QUESTIONS_NAME,
     build_customer_service,
+    build_event_recorder,
     build_monitoring,
     build_recommendation,
     open_chat_model,
@@ -26,6 +27,8 @@ from chains.customer_service import ServiceReply
 from chains.monitoring import MonitoringReport, MonitoringRequest, Post
 from chains.recommendation import Recommendation
 from llms.errors import DataFileError, ModelFolderError, ModelNotFoundError, TuneChainError
+from llms.fakes import FixedClassifier
+from retrievers import Event
 from retrievers.errors import StoreMismatchError
 from tests.apps.workspaces import build_workspace, load_built, posts, write_csv, write_workspace
 from tests.tiny_models import build_sentence_encoder
@@ -237,3 +240,39 @@ def test_what_was_looked_at_comes_again_after_the_days_of_the_setting(copied):
     seen = {event.item for event in read_behaviour(settings)[1].history("u1")}
     listed = build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 16})
     assert not seen & {item.id for item in listed.items}
+
+
+def _record(copied, **fields):
+    values = {"user": "u1", "item": "i3", "event": "buy", "time": "2026-04-30T00:00:00Z"} | fields
+    return build_event_recorder(load_settings(copied), clock=_spring).record([Event(**values)])
+
+
+def test_a_recorded_event_stays_when_events_csv_is_replaced(copied):
+    assert _record(copied).num_recorded == 1
+    path = copied / "recommendation" / "events.csv"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-100]), "utf-8")
+    _, interactions = read_behaviour(load_settings(copied))
+    assert len(interactions) == 600 - 100 + 1
+    assert "2026-04-30" in str(interactions.history("u1")[-1].time)
+
+
+def test_a_list_counts_what_was_recorded_since_the_chain_was_built(copied):
+    chain = build_recommendation(load_settings(copied), clock=_spring)
+    assert chain.invoke({"user": "nobody"}).cold
+    _record(copied, user="nobody")
+    listed = chain.invoke({"user": "nobody", "k": 16})
+    assert not listed.cold
+    assert "i3" not in {item.id for item in listed.items}
+
+
+def test_comments_of_events_csv_are_read_by_the_sentiment_model(copied, monkeypatch):
+    path = copied / "recommendation" / "events.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = [row | {"text": ""} for row in csv.DictReader(file)]
+    rows[0] |= {"event": "comment", "text": "terrible"}
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    sentiment = FixedClassifier({"terrible": "negative"}, default="neutral")
+    monkeypatch.setattr("apps.wiring.open_classifier", lambda _settings, _name: sentiment)
+    events = read_behaviour(load_settings(copied))[1].events
+    assert [event.opinion for event in events if event.text] == [pytest.approx(-1.0, abs=0.5)]
