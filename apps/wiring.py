@@ -86,7 +86,7 @@ STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
 _KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
-_ITEM_MODELS_VERSION = 1  # raised when the models of items are learnt in another way
+_ITEM_MODELS_VERSION = 2  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -158,7 +158,7 @@ def _open_known_questions(
     budget = section.false_hit_budget
     labelled = settings.records_folder(section) / "intents.csv"
 
-    def learn() -> Mapping[str, NDArray[np.floating]]:
+    def learn() -> Mapping[str, NDArray[Any]]:
         messages = _sample_messages(labelled)
         fitted = fit_known_questions(questions, embeddings=embeddings, out_of_scope=messages, budget=budget)
         return {"vectors": fitted.book.vectors, "min_score": np.array([fitted.book.min_score])}
@@ -311,23 +311,33 @@ def build_recommendation(
 def _open_item_models(
     settings: Settings, catalogue: ItemCatalogue, interactions: Interactions, options: FeatureOptions
 ) -> ItemModels:
-    embeddings = open_embeddings(settings)
+    """Return what is known of the items, learnt anew only where items, texts or a tenth of the events changed."""
+    embeddings = open_item_embeddings(settings)
 
-    def learn() -> Mapping[str, NDArray[np.floating]]:
+    def learn() -> Mapping[str, NDArray[Any]]:
         models = learn_item_models(
             catalogue=catalogue, embeddings=embeddings, interactions=interactions, options=options
         )
-        return asdict(models)
+        return models.arrays()
 
     folder = settings.records_folder(settings.recommendation)
     origin = {
         "version": _ITEM_MODELS_VERSION,
-        "items": file_digest(folder / "items.csv"),
+        "items": [(item.id, item.text) for item in catalogue.values()],  # a price or a stock changes no model
         "events": [file_digest(folder / EVENTS_NAME), _size_class(len(interactions))],
         "options": asdict(options),
         "encoder": embeddings.fingerprint,
     }
     return ItemModels(**load_or_learn(settings.models_folder / ITEM_MODELS_NAME, origin, learn))
+
+
+def open_item_embeddings(settings: Settings) -> LocalEmbeddings:
+    """Return the encoder for the texts of items, which encodes only those that it has not encoded before."""
+    return _open_embeddings(settings, cache=_open_vector_cache(settings))
+
+
+def _open_vector_cache(settings: Settings) -> SqliteByteStore:
+    return SqliteByteStore(settings.vector_cache, max_bytes=_VECTOR_CACHE_BYTES)
 
 
 def _size_class(num_events: int) -> int:
@@ -404,7 +414,7 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
 @functools.lru_cache(maxsize=8)
 def _open_store_once(folder: Path, settings: Settings, *, keeps_vectors: bool) -> FaissStore:
     # for documents only: the vectors of people's questions are not for keeping
-    cache = SqliteByteStore(settings.vector_cache, max_bytes=_VECTOR_CACHE_BYTES) if keeps_vectors else None
+    cache = _open_vector_cache(settings) if keeps_vectors else None
     return FaissStore(folder, embedding=_open_embeddings(settings, cache=cache))
 
 

@@ -24,6 +24,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from benchmarks.recommendation_scale import show_sizes
 from chains.recommendation import (
     EvaluationOptions,
     InterestModel,
@@ -250,7 +251,12 @@ def main() -> None:
     folder = os.environ.get("TUNECHAIN_DATA", "../shared/data")  # noqa: TID251  # a script, not the library
     parser.add_argument("--data", type=Path, default=Path(folder), help="folder with ml-100k")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the random MovieLens splits")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="only size and speed, for so many items each")
+    parser.add_argument("--events", type=int, default=50_000, help="of each size")
     arguments = parser.parse_args()
+    if arguments.sizes:
+        show_sizes(arguments.sizes, num_events=arguments.events)
+        return
     print("# Recommendation\n")
     print("`python -m benchmarks.recommendation`, all seeds as named; sampling and bootstrap seed 0;")
     print(f"{platform.machine()}, {os.cpu_count()} cores, {datetime.now(tz=UTC):%Y-%m-%d}.")

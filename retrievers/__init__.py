@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         sum_strengths,
     )
     from retrievers.items import Item, ItemCatalogue
+    from retrievers.neighbours import NeighbourRecommender
     from retrievers.parser_process import ParserLimits, ParserProcess
     from retrievers.store.keyword_index import keyword_terms
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
@@ -68,6 +69,7 @@ __all__ = [
     "ItemCatalogue",
     "ItemItemRecommender",
     "LabelledQuestion",
+    "NeighbourRecommender",
     "ParserLimits",
     "ParserProcess",
     "PassedOverFile",
@@ -126,6 +128,7 @@ __getattr__ = lazy_names(
             "sum_strengths",
         ],
         "items": ["Item", "ItemCatalogue"],
+        "neighbours": ["NeighbourRecommender"],
         "parser_process": ["ParserLimits", "ParserProcess"],
         "store.keyword_index": ["keyword_terms"],
         "threshold": ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"],

@@ -111,9 +111,10 @@ class EventWeights:
         A comment whose opinion is known counts by that: a bad one is a sign against the item.
         """
         age_days = (now - event.time).total_seconds() / SECONDS_PER_DAY
-        return 0.0 if age_days < 0 else self._fresh(event) * 0.5 ** (age_days / self.half_life_days)
+        return 0.0 if age_days < 0 else self.fresh_strength(event) * 0.5 ** (age_days / self.half_life_days)
 
-    def _fresh(self, event: DatedEvent) -> float:
+    def fresh_strength(self, event: DatedEvent) -> float:
+        """Return what the event counted when it happened."""
         return self.weight(event.event) * (1.0 if event.opinion is None else event.opinion)
 
 
@@ -249,11 +250,12 @@ class Interactions:
         from scipy.sparse import csr_matrix
 
         moment = now if now is not None or not self.events else self.now
-        strength = [self.weights.strength(event, moment) for event in self.events] if moment else []
-        rows = [self._user_positions[event.user] for event in self.events]
-        columns = [self._item_positions[event.item] for event in self.events]
+        columns = self.columns
+        ages = 0.0 if moment is None else (_microseconds(moment) - columns.microseconds) / (SECONDS_PER_DAY * 1e6)
+        fresh = np.array([self.weights.fresh_strength(event) for event in self.events], dtype=np.float64)
+        strengths = np.where(ages >= 0, fresh * 0.5 ** (np.maximum(ages, 0.0) / self.weights.half_life_days), 0.0)
         shape = (len(self.users), len(self.items))
-        matrix: Any = csr_matrix((strength, (rows, columns)), shape=shape, dtype=np.float64)
+        matrix: Any = csr_matrix((strengths, (columns.users, columns.items)), shape=shape, dtype=np.float64)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         return matrix

@@ -92,9 +92,9 @@ def build_recommendation_chain(
         interest=interest,
         options=options or RecommendationOptions(),
     )
-    return RunnableLambda(chain.recommend, name="recommendation").with_types(
-        input_type=RecommendationRequest, output_type=Recommendation
-    )
+    # lists are arithmetic that keeps a core busy: more threads at once would only wait for each other
+    lists = RunnableLambda(chain.recommend, name="recommendation").with_config(max_concurrency=1)
+    return lists.with_types(input_type=RecommendationRequest, output_type=Recommendation)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from retrievers import EventKind
 MIN_SIMILAR_COSINE = 0.35
 MIN_PRICE_MATCH = 0.6
 TRENDING_SHARE = 0.1  # of the catalogue
+MIN_COMPANION_USERS = 5  # of fewer people "often" is not true
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ def collect_facts(table: FeatureTable, profile: UserProfile, row: int, features:
     recent = profile.recent[: table.options.num_recent]
     cosines, indices = table.closest_recent(recent, np.array([row]))
     similar = recent[indices[0]] if recent and cosines[0] >= MIN_SIMILAR_COSINE else None
-    companion = table.find_companion(profile, row)
+    companion = table.find_companion(profile, row, min_users=MIN_COMPANION_USERS)
     return ReasonFacts(
         similar_title=table.catalogue[similar].title if similar else "",
         similar_kind=profile.strongest[similar] if similar else EventKind.VIEW,

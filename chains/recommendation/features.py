@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from chains.recommendation.user_profile import UserProfile, embed_user
 from llms.arrays import BoolArray, FloatArray
 from llms.errors import OptionValueError
-from retrievers import Event, FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender
+from retrievers import (
+    Event,
+    FactorRecommender,
+    Interactions,
+    ItemCatalogue,
+    ItemItemRecommender,
+    NeighbourRecommender,
+)
 
 # Order is meaning: a saved model stores these names and refuses others.
 FEATURE_NAMES = (
@@ -45,10 +52,19 @@ class FeatureOptions:
     trend_days: float = 30.0
     latest_days: float = 7.0
     newness_days: float = 30.0  # newness falls to 1/e over this time
+    max_dense_items: int = 5_000  # of larger catalogues each item is predicted from its neighbours alone
 
     def __post_init__(self) -> None:
         """Refuse values no feature can be computed with."""
-        for name in ("ridge", "num_factors", "num_recent", "trend_days", "latest_days", "newness_days"):
+        for name in (
+            "ridge",
+            "num_factors",
+            "num_recent",
+            "trend_days",
+            "latest_days",
+            "newness_days",
+            "max_dense_items",
+        ):
             if not getattr(self, name) > 0:
                 msg = f"{name} must be positive, got {getattr(self, name)}"
                 raise OptionValueError(msg)
@@ -70,7 +86,7 @@ class BehaviourRecord(Protocol):
 class BehaviourModels:
     """What is learnt from who used what, without a look at texts."""
 
-    item_item: ItemItemRecommender
+    item_item: ItemItemRecommender | NeighbourRecommender
     factors: FactorRecommender
 
     @classmethod
@@ -80,10 +96,10 @@ class BehaviourModels:
         Raises:
             TrainingDataError: if there are none.
         """
+        is_dense = len(interactions.items) <= options.max_dense_items
+        train = ItemItemRecommender.train if is_dense else NeighbourRecommender.train
         return cls(
-            item_item=ItemItemRecommender.train(
-                interactions, ridge=options.ridge, user_power=options.user_power, now=now
-            ),
+            item_item=train(interactions, ridge=options.ridge, user_power=options.user_power, now=now),
             factors=FactorRecommender.train(interactions, num_factors=options.num_factors, now=now),
         )
 
@@ -133,6 +149,7 @@ class FeatureTable:
         self.prices = np.array([np.nan if item.price is None else item.price for item in self.items])
         self._log_prices = np.log1p(self.prices)
         self._tags = _share_tags(catalogue)
+        self._users = _users_of_items(interactions)
 
     def _see(self, record: BehaviourRecord) -> None:
         """Take up what depends on the moment."""
@@ -193,10 +210,10 @@ class FeatureTable:
         columns: dict[str, NDArray[np.floating] | float] = {
             "taste_cosine": user.cosines[rows],
             "recent_cosine": self.closest_recent(recent, rows)[0],
-            "collaborative": _squash_scores(collaborative)[rows],
+            "collaborative": _squash_scores(collaborative[rows]),
             "collaborative_share": (collaborative / max(float(collaborative.max()), 1e-6)).clip(-1, 1)[rows],
-            "collaborative_recent": _squash_scores(behaviour.item_item.score_items(dict.fromkeys(recent, 1.0)))[rows],
-            "factors": _squash_scores(behaviour.factors.score_items(strengths))[rows],
+            "collaborative_recent": _squash_scores(behaviour.item_item.score_items(dict.fromkeys(recent, 1.0))[rows]),
+            "factors": _squash_scores(behaviour.factors.score_items(strengths)[rows]),
             "popularity": popularity,
             "trend": _squash_counts(self._trend)[rows],
             "trend_latest": _squash_counts(self._latest)[rows],
@@ -227,16 +244,33 @@ class FeatureTable:
     def trending_days(self, row: int, *, share: float) -> float | None:
         """Return the shorter window over which an item is among this share of the most used, if there is one."""
         for counts, days in ((self._latest, self.options.latest_days), (self._trend, self.options.trend_days)):
-            if counts[row] >= max(float(np.quantile(counts, 1 - share)), 1.0):
+            # most items of the catalogue are below it, so few are sorted
+            if counts[row] >= 1 and (counts > counts[row]).sum() < share * len(counts):
                 return days
         return None
 
-    def find_companion(self, profile: UserProfile, row: int) -> str | None:
-        """Return the item of the history that adds most to an item's collaborative score, if any adds."""
-        weights, index = self._behaviour.item_item.weights[:, row], self.catalogue.positions
-        added = {item: strength * weights[index[item]] for item, strength in profile.likes.items()}
-        best = max(added, key=added.__getitem__, default=None)
-        return best if best is not None and added[best] > 0 else None
+    def find_companion(self, profile: UserProfile, row: int, *, min_users: int = 1) -> str | None:
+        """Return the item of the history that adds most to an item's collaborative score, if any adds.
+
+        Args:
+            profile: the user.
+            row: of the item.
+            min_users: how many people must have used both.
+        """
+        likes = profile.likes
+        sources = [self.catalogue.positions[item] for item in likes]
+        added = self._behaviour.item_item.weights_to(row, sources) * np.array(list(likes.values()), dtype=np.float32)
+        for at in np.argsort(-added, kind="stable").tolist():
+            if not added[at] > 0:
+                break
+            if self._count_common_users(row, sources[at]) >= min_users:
+                return str(list(likes)[at])
+        return None
+
+    def _count_common_users(self, row: int, other: int) -> int:
+        starts, users = self._users.indptr, self._users.indices
+        of_row, of_other = (users[starts[at] : starts[at + 1]] for at in (row, other))
+        return len(np.intersect1d(of_row, of_other, assume_unique=True))
 
     def _match_prices(self, likes: Mapping[str, float], rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return 1 for an item at the user's usual price, falling towards 0; 0 where a price is unknown."""
@@ -280,6 +314,18 @@ def _measure_newness(catalogue: ItemCatalogue, now: datetime, fall_days: float) 
     dates = [item.created for item in catalogue.values()]
     ages = np.array([np.inf if created is None else (now.date() - created).days for created in dates], dtype=float)
     return np.where(ages >= 0, np.exp(-np.abs(ages) / fall_days), 0.0).astype(np.float32)
+
+
+def _users_of_items(interactions: Interactions) -> Any:
+    """Return a sparse `(num_users, num_items)` by columns: who is interested in an item."""
+    from scipy.sparse import csc_matrix
+
+    columns = interactions.columns
+    pairs = (columns.users[columns.is_interest], columns.items[columns.is_interest])
+    shape = (len(interactions.users), len(interactions.items))
+    users: Any = csc_matrix((np.ones(len(pairs[0]), dtype=np.bool_), pairs), shape=shape)
+    users.sum_duplicates()
+    return users
 
 
 def _share_tags(catalogue: ItemCatalogue) -> Any:

@@ -26,6 +26,7 @@ from apps.wiring import (
 from chains.customer_service import ServiceReply
 from chains.monitoring import MonitoringReport, MonitoringRequest, Post
 from chains.recommendation import Recommendation
+from llms import LocalEmbeddings
 from llms.errors import DataFileError, ModelFolderError, ModelNotFoundError, TuneChainError
 from llms.fakes import FixedClassifier
 from retrievers import Event
@@ -276,3 +277,34 @@ def test_comments_of_events_csv_are_read_by_the_sentiment_model(copied, monkeypa
     monkeypatch.setattr("apps.wiring.open_classifier", lambda _settings, _name: sentiment)
     events = read_behaviour(load_settings(copied))[1].events
     assert [event.opinion for event in events if event.text] == [pytest.approx(-1.0, abs=0.5)]
+
+
+def _change_items(copied, item, **values):
+    path = copied / "recommendation" / "items.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rows = [row | (values if row["id"] == item else {}) for row in rows]
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def test_a_start_encodes_only_the_texts_that_changed_and_solves_nothing_for_a_price(copied, monkeypatch):
+    build_recommendation(load_settings(copied), clock=_spring)
+    encoded = []
+    encode = LocalEmbeddings._encode
+
+    def count(self, texts, role):
+        encoded.extend(texts)
+        return encode(self, texts, role)
+
+    monkeypatch.setattr(LocalEmbeddings, "_encode", count)
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.wiring.learn_item_models", None)  # calling it would fail
+        _change_items(copied, "i3", price="99")
+        build_recommendation(load_settings(copied), clock=_spring)
+        _record(copied)
+        build_recommendation(load_settings(copied), clock=_spring)
+    assert encoded == []
+    _change_items(copied, "i3", title="another thing altogether")
+    build_recommendation(load_settings(copied), clock=_spring)
+    (text,) = encoded
+    assert text.startswith("another thing altogether")
