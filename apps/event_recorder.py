@@ -7,7 +7,8 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from apps.event_log import EventLog, Source
-from retrievers import CLOCK_TOLERANCE, DatedEvent, Event, EventColumns, EventKind, Interactions, utc_now
+from retrievers import DatedEvent, Event, EventColumns, EventKind, Interactions, utc_now
+from retrievers.event_times import CLOCK_TOLERANCE
 
 JudgeTexts = Callable[[Sequence[str]], Sequence[float | None]]
 """texts -> the opinion of each, from -1, all against, to 1, all for."""

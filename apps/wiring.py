@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from langgraph.store.base import BaseStore as ConversationStore
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
-from apps.errors import NotBuiltError, SettingsError, WorkspaceError
+from apps.errors import EventFileError, NotBuiltError, SettingsError, WorkspaceError
 from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord, RecordedEvents, judge_comments
 from apps.learnt import file_digest, load_or_learn
@@ -77,6 +78,8 @@ from retrievers.errors import StoreMismatchError
 
 if TYPE_CHECKING:
     from apps.conversation_storage import ConversationStorage
+
+_log = logging.getLogger(__name__)
 
 INTEREST_NAME = "interest.json"
 EVENTS_NAME = "events.csv"
@@ -303,7 +306,7 @@ def build_recommendation(
             filter_already_seen=section.filter_already_seen,
             look_again_days=section.look_again_days,
         ),
-        record=LiveRecord(log, interactions, last),
+        record=None if last is None else LiveRecord(log, interactions, last),
         clock=clock,
     )
 
@@ -425,11 +428,21 @@ def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:
     return catalogue, interactions
 
 
-def _read_log(settings: Settings, log: EventLog) -> tuple[ItemCatalogue, Interactions, int]:
-    """Return items and events, and the number of the last event in the log, after a look whether events.csv is new."""
+def _read_log(settings: Settings, log: EventLog) -> tuple[ItemCatalogue, Interactions, int | None]:
+    """Return items and events, and the number of the last event in the log, after a look whether events.csv is new.
+
+    Where nothing may be written there is no log and no number: then events.csv is all that is known.
+    """
     folder = settings.records_folder(settings.recommendation)
     catalogue, _ = read_catalogue(folder / "items.csv")
-    _import_file(settings, catalogue, log)
+    try:
+        _import_file(settings, catalogue, log)
+    except EventFileError as error:
+        if log.path.exists():
+            raise
+        _log.warning("%s; until then only events.csv counts", error)
+        events, _ = read_events(folder / EVENTS_NAME, catalogue)
+        return catalogue, Interactions(events, items=list(catalogue)), None
     events, last = log.read()
     return catalogue, Interactions([event for event in events if event.item in catalogue], items=list(catalogue)), last
 

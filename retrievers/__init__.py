@@ -24,14 +24,12 @@ if TYPE_CHECKING:
         read_bytes,
         read_documents,
     )
-    from retrievers.event_times import CLOCK_TOLERANCE, EventTime, PastTime, utc_now
+    from retrievers.event_times import EventTime, PastTime, utc_now
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
     from retrievers.hybrid import HybridRetriever
     from retrievers.importing.langchain_faiss import ImportReport, import_langchain_faiss, read_langchain_faiss
     from retrievers.interactions import (
-        INTEREST_KINDS,
-        UNWANTED_KINDS,
         DatedEvent,
         Event,
         EventColumns,
@@ -48,9 +46,6 @@ if TYPE_CHECKING:
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
 __all__ = [
-    "CLOCK_TOLERANCE",
-    "INTEREST_KINDS",
-    "UNWANTED_KINDS",
     "DatedEvent",
     "Event",
     "EventColumns",
@@ -110,14 +105,12 @@ __getattr__ = lazy_names(
             "read_bytes",
             "read_documents",
         ],
-        "event_times": ["CLOCK_TOLERANCE", "EventTime", "PastTime", "utc_now"],
+        "event_times": ["EventTime", "PastTime", "utc_now"],
         "faiss_store": ["FaissStore"],
         "fusion": ["fuse_rankings"],
         "hybrid": ["HybridRetriever"],
         "importing.langchain_faiss": ["ImportReport", "import_langchain_faiss", "read_langchain_faiss"],
         "interactions": [
-            "INTEREST_KINDS",
-            "UNWANTED_KINDS",
             "DatedEvent",
             "Event",
             "EventColumns",

@@ -12,7 +12,7 @@ from llms.errors import ModelFolderError, OptionValueError, TrainingDataError
 from retrievers.interactions import Interactions
 
 Scores = NDArray[np.float32]
-MAX_DENSE_ITEMS = 5_000  # above, matrices of items by items are not made: they grow with the square
+MAX_DENSE_ITEMS = 2_000  # above, factors are found without a matrix of items by items, which grows with the square
 
 
 class Recommender(Protocol):
@@ -138,7 +138,7 @@ class FactorRecommender:
     """Items as points in a space of few dimensions: what is near to a user's items scores high.
 
     The factors are the leading eigenvectors of the item-item matrix (a truncated SVD of the user-item matrix), so a
-    new user needs no training: their history is projected onto the factors. Of more than 5,000 items they are found
+    new user needs no training: their history is projected onto the factors. Of more than 2,000 items they are found
     without the matrix itself.
 
     Args:

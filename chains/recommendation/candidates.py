@@ -22,10 +22,20 @@ def collect_candidates(
         num_per_source: how many allowed items to take from each source.
     """
     rows = np.flatnonzero(allowed)
-    sources = list(table.general_scores())
+    picked = [_take_first(order, allowed, num_per_source) for order in table.general_orders()]
     if not user.profile.is_cold:
-        sources += [user.collaborative, user.cosines]
-    return np.unique(np.concatenate([_take_best(scores, rows, num_per_source) for scores in sources]))
+        picked += [_take_best(scores, rows, num_per_source) for scores in (user.collaborative, user.cosines)]
+    return np.unique(np.concatenate(picked))
+
+
+def _take_first(order: NDArray[np.intp], allowed: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
+    """Return the first `count` rows of an order that are allowed; most often they stand at its beginning."""
+    length = 4 * count
+    while True:
+        found: NDArray[np.intp] = order[:length][allowed[order[:length]]]
+        if len(found) >= count or length >= len(order):
+            return found[:count]
+        length *= 8
 
 
 def _take_best(scores: NDArray[np.floating], rows: NDArray[np.intp], count: int) -> NDArray[np.intp]:

@@ -22,7 +22,8 @@ from chains.recommendation.schema import RankedItem, Recommendation, Recommendat
 from chains.recommendation.user_profile import UserProfile, build_profile
 from chains.requests import parse_request
 from llms.errors import OptionValueError
-from retrievers import CLOCK_TOLERANCE, DatedEvent, EventWeights, Interactions, Item, ItemCatalogue, utc_now
+from retrievers import DatedEvent, EventWeights, Interactions, Item, ItemCatalogue, utc_now
+from retrievers.event_times import CLOCK_TOLERANCE
 from retrievers.interactions import SECONDS_PER_DAY, different_events
 
 _LASTS = timedelta(minutes=1)  # so long, what is popular and new is taken to stay so

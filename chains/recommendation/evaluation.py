@@ -11,15 +11,8 @@ from numpy.typing import NDArray
 from chains.errors import ChainInputError
 from chains.recommendation.schema import Recommendation, RecommendationRequest
 from chains.recommendation.user_profile import embed_user
-from retrievers import (
-    INTEREST_KINDS,
-    EventKind,
-    Interactions,
-    ItemCatalogue,
-    ItemItemRecommender,
-    PopularityRecommender,
-    sum_strengths,
-)
+from retrievers import EventKind, Interactions, ItemCatalogue, ItemItemRecommender, PopularityRecommender, sum_strengths
+from retrievers.interactions import INTEREST_KINDS
 from retrievers.metrics import catalogue_coverage, intra_list_distance, ndcg_at_k, novelty, recall_at_k
 
 RankItems = Callable[[str, int], Sequence[str]]

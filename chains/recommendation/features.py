@@ -16,6 +16,7 @@ from retrievers import (
     Event,
     FactorRecommender,
     Interactions,
+    Item,
     ItemCatalogue,
     ItemItemRecommender,
     NeighbourRecommender,
@@ -140,26 +141,28 @@ class FeatureTable:
         behaviour: BehaviourModels | None = None,
     ) -> None:
         self.catalogue = catalogue
+        self.items = tuple(catalogue.values())
         self.vectors = vectors
         self.options = options
         self.now = now or interactions.now
         self._behaviour = behaviour or BehaviourModels.learn(interactions, options, now=self.now)
         self._see(interactions)
-        self.items = tuple(catalogue.values())
         self.prices = np.array([np.nan if item.price is None else item.price for item in self.items])
         self._log_prices = np.log1p(self.prices)
-        self._tags = _share_tags(catalogue)
+        self._tags = _share_tags(self.items)
         self._users = _users_of_items(interactions)
 
     def _see(self, record: BehaviourRecord) -> None:
         """Take up what depends on the moment."""
         self.record = record
         today = self.now.astimezone(UTC).date()
-        self.is_available: BoolArray = np.array([item.is_available(today) for item in self.catalogue.values()])
+        self.is_available: BoolArray = np.array([item.is_available(today) for item in self.items])
         self._popularity = self._count_users(record, None)
         self._trend = self._count_users(record, self.options.trend_days)
         self._latest = self._count_users(record, self.options.latest_days)
-        self._newness = _measure_newness(self.catalogue, self.now, self.options.newness_days)
+        self._newness = _measure_newness(self.items, self.now, self.options.newness_days)
+        general = (self._popularity, self._trend, self._latest, self._newness)
+        self._orders = tuple(np.argsort(-scores, kind="stable") for scores in general)
 
     def _count_users(self, record: BehaviourRecord, days: float | None) -> FloatArray:
         counts = record.popularity(days, self.now)
@@ -185,9 +188,12 @@ class FeatureTable:
             collaborative=self._behaviour.item_item.score_items(profile.strengths),
         )
 
-    def general_scores(self) -> tuple[FloatArray, ...]:
-        """Return what speaks for items whoever asks, each `(num_items,)`: popularity over three windows, newness."""
-        return self._popularity, self._trend, self._latest, self._newness
+    def general_orders(self) -> tuple[NDArray[np.intp], ...]:
+        """Return the rows of all items, best first, by what speaks for them whoever asks.
+
+        That is popularity over three windows, and newness; of equal items the earlier comes first.
+        """
+        return self._orders
 
     def compute(self, user: UserScores, positions: NDArray[np.intp] | None = None) -> FloatArray:
         """Return the features of one user and many items.
@@ -309,9 +315,9 @@ def _squash_scores(scores: FloatArray) -> FloatArray:
     return squashed
 
 
-def _measure_newness(catalogue: ItemCatalogue, now: datetime, fall_days: float) -> FloatArray:
+def _measure_newness(items: Sequence[Item], now: datetime, fall_days: float) -> FloatArray:
     """Return 1 for an item created today, falling with age; 0 where the date is unknown or still to come."""
-    dates = [item.created for item in catalogue.values()]
+    dates = [item.created for item in items]
     ages = np.array([np.inf if created is None else (now.date() - created).days for created in dates], dtype=float)
     return np.where(ages >= 0, np.exp(-np.abs(ages) / fall_days), 0.0).astype(np.float32)
 
@@ -328,15 +334,15 @@ def _users_of_items(interactions: Interactions) -> Any:
     return users
 
 
-def _share_tags(catalogue: ItemCatalogue) -> Any:
+def _share_tags(items: Sequence[Item]) -> Any:
     """Return a sparse `(num_items, num_tags)`: rows of items with tags sum to 1, others are 0."""
     from scipy.sparse import csr_matrix
 
-    columns = {tag: at for at, tag in enumerate(sorted({tag for item in catalogue.values() for tag in item.tags}))}
+    columns = {tag: at for at, tag in enumerate(sorted({tag for item in items for tag in item.tags}))}
     cells = [
         (row, columns[tag], 1.0 / len(set(item.tags)))
-        for row, item in enumerate(catalogue.values())
+        for row, item in enumerate(items)
         for tag in dict.fromkeys(item.tags)
     ]
     rows, tags, shares = zip(*cells, strict=True) if cells else ((), (), ())
-    return csr_matrix((shares, (rows, tags)), shape=(len(catalogue), max(len(columns), 1)))
+    return csr_matrix((shares, (rows, tags)), shape=(len(items), max(len(columns), 1)))

@@ -10,7 +10,8 @@ from chains.recommendation.click_model import InterestModel
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
 from chains.recommendation.user_profile import build_profile
 from llms.errors import OptionValueError, TrainingDataError
-from retrievers import INTEREST_KINDS, EventKind, Interactions, ItemCatalogue
+from retrievers import EventKind, Interactions, ItemCatalogue
+from retrievers.interactions import INTEREST_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

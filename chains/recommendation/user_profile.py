@@ -7,7 +7,8 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import INTEREST_KINDS, UNWANTED_KINDS, DatedEvent, EventKind, EventWeights, sum_strengths
+from retrievers import DatedEvent, EventKind, EventWeights, sum_strengths
+from retrievers.interactions import INTEREST_KINDS, UNWANTED_KINDS
 
 
 def embed_user(

@@ -308,3 +308,18 @@ def test_a_start_encodes_only_the_texts_that_changed_and_solves_nothing_for_a_pr
     build_recommendation(load_settings(copied), clock=_spring)
     (text,) = encoded
     assert text.startswith("another thing altogether")
+
+
+def test_where_nothing_may_be_written_events_csv_is_all_that_is_known(copied, monkeypatch, caplog):
+    expected = read_behaviour(load_settings(copied))[1].events
+    for path in copied.glob("events.sqlite*"):
+        path.unlink()
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("apps.event_log.make_private", refuse)
+    settings = load_settings(copied)
+    assert read_behaviour(settings)[1].events == expected
+    assert not build_recommendation(settings, clock=_spring).invoke({"user": "u1"}).cold
+    assert "only events.csv counts" in caplog.text
