@@ -26,6 +26,7 @@ class ReasonFacts:
     shared_tag: str = ""
     companion_title: str = ""  # the item of the history whose users also used this one
     trending_days: float | None = None  # the window over which it is among the most used
+    is_popular: bool = False  # over all time
     is_new: bool = False
     is_usual_price: bool = False
 
@@ -47,6 +48,7 @@ class ReasonPhrases:
     companion: str = "often chosen by people who chose {title}"
     trending: str = "popular in the last {days:g} days"
     trending_week: str = "popular this week"
+    popular: str = "popular over all time"
     new: str = "new"
     usual_price: str = "close to your usual price"
     other: str = "a pick from the rest of the catalogue"
@@ -106,6 +108,7 @@ def collect_facts(table: FeatureTable, profile: UserProfile, row: int, features:
         shared_tag=_find_shared_tag(table, profile, row),
         companion_title=table.catalogue[companion].title if companion else "",
         trending_days=table.trending_days(row, share=TRENDING_SHARE),
+        is_popular=table.is_popular(row, share=TRENDING_SHARE),
         is_new=value["newness"] >= np.exp(-1.0),  # at most `newness_days` old
         is_usual_price=value["price_match"] >= MIN_PRICE_MATCH,
     )
@@ -121,6 +124,8 @@ def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
         return words.companion.format(title=facts.companion_title) if facts.companion_title else ""
     if part == "popularity" and facts.trending_days is not None:
         return words.trending_week if facts.trending_days == 7 else words.trending.format(days=facts.trending_days)
+    if part == "popularity" and facts.is_popular:
+        return words.popular
     if part == "newness" and facts.is_new:
         return words.new
     return words.usual_price if part == "price" and facts.is_usual_price else ""

@@ -250,10 +250,13 @@ class FeatureTable:
     def trending_days(self, row: int, *, share: float) -> float | None:
         """Return the shorter window over which an item is among this share of the most used, if there is one."""
         for counts, days in ((self._latest, self.options.latest_days), (self._trend, self.options.trend_days)):
-            # most items of the catalogue are below it, so few are sorted
-            if counts[row] >= 1 and (counts > counts[row]).sum() < share * len(counts):
+            if _is_among_most(counts, row, share=share):
                 return days
         return None
+
+    def is_popular(self, row: int, *, share: float) -> bool:
+        """Return whether an item is among this share of those most used over all time."""
+        return _is_among_most(self._popularity, row, share=share)
 
     def find_companion(self, profile: UserProfile, row: int, *, min_users: int = 1) -> str | None:
         """Return the item of the history that adds most to an item's collaborative score, if any adds.
@@ -301,6 +304,10 @@ class FeatureTable:
         wanted = (self._tags[indices] > 0).T @ weights / weights.sum()  # (num_tags,)
         affinity: NDArray[np.float64] = self._tags[rows] @ wanted
         return affinity
+
+
+def _is_among_most(counts: FloatArray, row: int, *, share: float) -> bool:
+    return bool(counts[row] >= 1 and (counts > counts[row]).sum() < share * len(counts))
 
 
 def _squash_counts(counts: FloatArray) -> FloatArray:

@@ -268,6 +268,7 @@ def test_popular_this_week_is_said_of_this_week_only(day, is_said):
     reasons = [item.reason for item in chain.invoke({"user": "stranger", "k": 100}).items]
     assert any("opular this week" in reason for reason in reasons) == is_said
     assert any("opular in the last" in reason for reason in reasons) <= is_said
+    assert is_said or any("opular over all time" in reason for reason in reasons)
 
 
 def test_an_event_dated_ten_years_ahead_is_set_aside_and_counted(chain):
