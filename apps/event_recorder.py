@@ -1,5 +1,6 @@
 """Recording of events as they come, and the record of behaviour that recommendation reads them from."""
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,6 +96,7 @@ class LiveRecord:
         self._columns = interactions.columns
         self._items = {item: at for at, item in enumerate(interactions.items)}
         self._users = {user: at for at, user in enumerate(interactions.users)}
+        self._lock = threading.Lock()
 
     def history(self, user: str) -> Sequence[Event]:
         """Return the user's events, oldest first."""
@@ -102,8 +104,10 @@ class LiveRecord:
 
     def popularity(self, days: float | None, now: datetime) -> Mapping[str, int]:
         """Return item id -> number of different users with interest in it in the last `days` (None: ever)."""
-        self._catch_up()
-        counts = self._columns.count_users(len(self._items), days=days, now=now)
+        with self._lock:  # two at once would give one number to two users
+            self._catch_up()
+            columns = self._columns
+        counts = columns.count_users(len(self._items), days=days, now=now)
         return dict(zip(self._items, counts.tolist(), strict=True))
 
     def _catch_up(self) -> None:

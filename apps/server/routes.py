@@ -177,8 +177,14 @@ async def recommend(body: RecommendRequest, workspace: CurrentWorkspace, owner: 
     if not owner.is_staff and body.user != owner.person:  # reasons tell what a user did
         raise ProblemError(404, "This key shows no such user.")
     chain = workspace.chain("recommendation")
-    result: Recommendation = await workspace.admission.run(functools.partial(chain.invoke, body))
-    return result
+    recorder = workspace.applications().events
+
+    def make_list() -> Recommendation:
+        events = body.events if recorder is None else tuple(recorder.judge(body.events))
+        result: Recommendation = chain.invoke(body.model_copy(update={"events": events}))
+        return result
+
+    return await workspace.admission.run(make_list)
 
 
 @router.post("/events", responses=describe_replies(_EVENTS_EXAMPLE_REPLY, also=[507]), summary="Record events")

@@ -111,6 +111,15 @@ def test_the_text_of_a_comment_says_whether_it_speaks_for_its_item(client):
     assert top("one", "terrible, broke after a day") < top("two", "lovely")
 
 
+def test_a_comment_that_comes_with_a_request_is_read_too(client):
+    def top(text):
+        events = [make_event("garden1", kind="comment", text=text), make_event("music1", kind="click")]
+        reply = client.post("/v1/recommend", json={"user": "anna", "k": 6, "events": events}).json()
+        return sum(item["id"].startswith("garden") for item in reply["items"])
+
+    assert top("terrible, broke after a day") < top("lovely")
+
+
 def test_more_events_than_fit_are_refused_as_a_whole(client, settings):
     before = len(EventLog(settings.events_file).read()[0])
     many = [make_event(hours=-number) for number in range(1, MAX_EVENTS + 2)]
