@@ -10,9 +10,11 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
+from apps.event_recorder import EventRecorder
 from apps.settings import Settings
 from apps.wiring import (
     build_customer_service,
+    build_event_recorder,
     build_monitoring,
     build_recommendation,
     open_chat_model,
@@ -41,6 +43,7 @@ class Applications:
         customer_service: messages of customers -> replies.
         monitoring: posts -> alerts.
         recommendation: users -> items.
+        events: takes what people did with items.
         classifiers: name -> classifier.
         chat: the workspace's chat model itself.
         embeddings: the workspace's encoder itself.
@@ -49,6 +52,7 @@ class Applications:
     customer_service: Runnable[ServiceRequest, ServiceReply] | None = None
     monitoring: Runnable[MonitoringRequest, MonitoringReport] | None = None
     recommendation: Runnable[RecommendationRequest, Recommendation] | None = None
+    events: EventRecorder | None = None
     classifiers: Mapping[str, Runnable[str, Classification]] = field(default_factory=dict)
     chat: BaseChatModel | None = None
     embeddings: Embeddings | None = None
@@ -65,11 +69,13 @@ def build_applications(settings: Settings) -> Applications:
     What cannot be built is left out and logged with the reason: one broken model must not take the others with it.
     """
     present = scenarios(settings)
+    classifiers = _open_classifiers(settings)
     return Applications(
         customer_service=_build("customer_service", lambda: _warm_service(settings), present),
         monitoring=_build("monitoring", lambda: build_monitoring(settings), present),
         recommendation=_build("recommendation", lambda: build_recommendation(settings), present),
-        classifiers=_open_classifiers(settings),
+        events=_build("recommendation", lambda: _open_recorder(settings, classifiers), present),
+        classifiers=classifiers,
         chat=_build("chat", lambda: _warm_chat(settings), ["chat"]),
         embeddings=_build("embeddings", lambda: open_embeddings(settings), ["embeddings"]),
     )
@@ -100,6 +106,10 @@ def _warm_chat(settings: Settings) -> BaseChatModel | None:
     if model is not None:
         model.invoke("hello", max_tokens=1)
     return model
+
+
+def _open_recorder(settings: Settings, classifiers: Mapping[str, Runnable[str, Classification]]) -> EventRecorder:
+    return build_event_recorder(settings, sentiment=classifiers.get("sentiment"))
 
 
 def _open_classifiers(settings: Settings) -> dict[str, Runnable[str, Classification]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from apps.command_options import AsJson, Workspace
+from apps.event_commands import event_commands
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
 from apps.label_commands import labelling
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(labelling, name="label")
 app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
+app.add_typer(event_commands, name="events")
 app.add_typer(model_commands, name="models")
 app.add_typer(privacy, name="privacy")
 
@@ -66,8 +68,9 @@ def main() -> None:
 
 
 def _is_output_stuck() -> bool:
-    """Return whether standard output still holds what it cannot write."""
+    """Return whether standard output cannot be written; unbuffered output holds nothing back, so a line is tried."""
     try:
+        sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError:
         return True

@@ -10,6 +10,8 @@ The tree::
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
     ├── BackupError (RuntimeError)              a backup that cannot be made, or one that is none
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
+    ├── EventFileError (OSError)                a file of events that cannot be read or written
+    ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
 
@@ -38,6 +40,14 @@ class KeyFileError(TuneChainError, OSError):
 
 class FeedbackFileError(TuneChainError, OSError):
     """A file of feedback that is damaged, of another kind, or not to be written."""
+
+
+class EventFileError(TuneChainError, OSError):
+    """A file of events that is damaged, of another kind, or not to be written."""
+
+
+class DiskFullError(TuneChainError, OSError):
+    """A disk without room for what was sent; nothing of it is half kept."""
 
 
 class BackupError(TuneChainError, RuntimeError):

@@ -1,5 +1,6 @@
 """Evaluation of models, chains and recommenders, each beside its simple baselines."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -138,7 +139,11 @@ def evaluate_recommendation(settings: Settings, *, num_resamples: int = 1000) ->
         store=store,
         interactions=train,
         interest=interest,
-        options=RecommendationOptions(ranking=RankingOptions(diversity=settings.recommendation.diversity)),
+        # as if it were the end of the first part, and without what was used before: only what is new is foreseen
+        clock=lambda: train.now,
+        options=RecommendationOptions(
+            ranking=RankingOptions(diversity=settings.recommendation.diversity), look_again_days=math.inf
+        ),
     )
     methods = {"tunechain": rank_with_chain(chain)}
     methods |= build_baselines(catalogue=catalogue, vectors=vectors, train=train)

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from llms.arrays import load_arrays, save_arrays
 
-Arrays = Mapping[str, NDArray[np.floating]]
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def load_or_learn(path: Path, origin: Mapping[str, Any], learn: Callable[[], Arrays]) -> Arrays:

@@ -53,9 +53,13 @@ def read_known_questions(path: Path) -> list[KnownQuestion]:
 
 
 def read_catalogue(path: Path) -> tuple[ItemCatalogue, list[RejectedRow]]:
-    """Return the items of an `items.csv` and the rows set aside; of an id given twice the first row counts."""
+    """Return the items of an `items.csv` and the rows set aside; of an id given twice the first row counts.
+
+    The columns `stock` and `available_from` may be missing.
+    """
     table = read_table(path, ["id", "title", "description", "tags", "price", "created"])
     _warn_of_missing_words(path, table.rows, ["id"])
+    _warn_of_other_columns(path, table.rows, Item)
     items, rejected = _parse(table.rows, _item)
     unique: dict[str, Item] = {}
     for line, item in items:
@@ -74,7 +78,8 @@ def read_events(path: Path, catalogue: ItemCatalogue) -> tuple[list[Event], list
     """
     table = read_table(path, ["user", "item", "event", "time"])
     _warn_of_missing_words(path, table.rows, ["user", "item"])
-    events, rejected = _parse(table.rows, lambda values: Event.model_validate(_only(values, Event)))
+    _warn_of_other_columns(path, table.rows, Event)
+    events, rejected = _parse(table.rows, _event)
     known = [event for line, event in events if event.item in catalogue]
     for line, event in events:
         if event.item not in catalogue:
@@ -162,7 +167,14 @@ def _item(values: dict[str, Any]) -> Item:
         tags=tuple(tag.strip() for tag in values["tags"].split("|") if tag.strip()),
         price=values["price"] or None,
         created=values["created"] or None,
+        stock=values.get("stock") or None,
+        available_from=values.get("available_from") or None,
     )
+
+
+def _event(values: dict[str, Any]) -> Event:
+    known = _only(values, Event)
+    return Event.model_validate(known | {"opinion": known.get("opinion") or None})
 
 
 def warn_of_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:
@@ -204,6 +216,14 @@ def _warn_of_missing_words(path: Path, rows: Iterable[Row], columns: Sequence[st
                 len(found),
                 found[0].line,
             )
+
+
+def _warn_of_other_columns(path: Path, rows: Sequence[Row], model: type[BaseModel]) -> None:
+    """Say which columns nothing is made of: a misspelt `stock` must not sell what is not there."""
+    other = dict.fromkeys(name for row in rows for name in row.values if name not in model.model_fields)
+    if other:
+        known = ", ".join(model.model_fields)
+        _log.warning("%s has columns that are not read: %s (read are %s)", path, ", ".join(map(repr, other)), known)
 
 
 def _in_order(*parts: Sequence[RejectedRow]) -> list[RejectedRow]:

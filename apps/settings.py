@@ -100,6 +100,7 @@ class RecommendationSettings(_Section):
     folder: Path = Path("recommendation")
     diversity: float = Field(default=0.5, ge=0.0, le=1.0)
     filter_already_seen: bool = True
+    look_again_days: float = Field(default=7.0, ge=0.0)  # what was looked at comes again after them; inf: never
 
 
 class ServerSettings(_Section):
@@ -195,6 +196,11 @@ class Settings(BaseSettings):
     def feedback_file(self) -> Path:
         """Where it is kept what people thought of answers."""
         return self.workspace / "feedback.sqlite"
+
+    @property
+    def events_file(self) -> Path:
+        """Where it is kept what people did with items."""
+        return self.workspace / "events.sqlite"
 
     def records_folder(self, section: CustomerServiceSettings | MonitoringSettings | RecommendationSettings) -> Path:
         """Return the folder of a section's records."""

@@ -147,11 +147,11 @@ def _recommend_tool(chain: Runnable[RecommendationRequest, Recommendation]) -> B
         request = RecommendationRequest(user=user, k=k, exclude=tuple(exclude), max_price=max_price)
         listed = chain.invoke(request, config)
         items = [item.model_dump(include={"id", "title", "score", "reason"}) for item in listed.items]
-        return {"user_is_new": listed.cold, "items": items}
+        return {"user_is_new": listed.cold, "items": items, "unknown_items": list(listed.unknown_items)}
 
     description = (
         "List items to recommend to a user, best first, each with its reason. user_is_new = nothing is known of the "
-        "user, the items are what is popular and new."
+        "user, the items are what is popular and new. unknown_items = excluded ids that do not exist."
     )
     return _tool("recommend_items", description, RecommendArguments, recommend)
 

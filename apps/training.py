@@ -8,7 +8,7 @@ from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, Progress, make_store_hold, refresh_index
 from apps.review_entries import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
-from apps.wiring import INTEREST_NAME, open_embeddings, open_store, read_behaviour
+from apps.wiring import INTEREST_NAME, open_item_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
 from llms import LocalClassifier, LocalEmbeddings, choose_device
 from llms.arrays import FloatArray
@@ -101,7 +101,7 @@ def export_encoders(settings: Settings) -> None:
 def train_interest(settings: Settings) -> InterestModel:
     """Train the interest model on all events and save it."""
     catalogue, interactions = read_behaviour(settings)
-    vectors = embed_catalogue(catalogue, open_embeddings(settings))
+    vectors = embed_catalogue(catalogue, open_item_embeddings(settings))
     model = fit_interest(settings, catalogue=catalogue, vectors=vectors, interactions=interactions)
     path = settings.models_folder / INTEREST_NAME
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,12 @@
 import contextlib
 import functools
 import logging
+import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,9 @@ from langgraph.store.base import BaseStore as ConversationStore
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
-from apps.errors import NotBuiltError, SettingsError, WorkspaceError
+from apps.errors import EventFileError, NotBuiltError, SettingsError, WorkspaceError
+from apps.event_log import EventLog
+from apps.event_recorder import EventRecorder, LiveRecord, RecordedEvents, judge_comments
 from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
 from apps.readers import read_catalogue, read_events, read_known_questions, read_templates, warn_of_rejected
@@ -69,7 +72,8 @@ from chains.recommendation import (
 )
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
 from llms.finetuning import read_labelled_texts
-from retrievers import FaissStore, HybridRetriever, Interactions, ItemCatalogue
+from llms.finetuning.data import RejectedRow
+from retrievers import DatedEvent, Event, FaissStore, HybridRetriever, Interactions, ItemCatalogue, utc_now
 from retrievers.errors import StoreMismatchError
 
 if TYPE_CHECKING:
@@ -78,6 +82,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 INTEREST_NAME = "interest.json"
+EVENTS_NAME = "events.csv"
 KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
 ITEM_MODELS_NAME = "item_models.safetensors"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
@@ -85,7 +90,7 @@ _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
 _KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
 _MANY_REPEATS = 0.1  # of the events; fewer are clicks within one second, more an export that was appended again
-_ITEM_MODELS_VERSION = 1  # raised when the models of items are learnt in another way
+_ITEM_MODELS_VERSION = 2  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -158,7 +163,7 @@ def _open_known_questions(
     budget = section.false_hit_budget
     labelled = settings.records_folder(section) / "intents.csv"
 
-    def learn() -> Mapping[str, NDArray[np.floating]]:
+    def learn() -> Mapping[str, NDArray[Any]]:
         messages = _sample_messages(labelled)
         fitted = fit_known_questions(questions, embeddings=embeddings, out_of_scope=messages, budget=budget)
         return {"vectors": fitted.book.vectors, "min_score": np.array([fitted.book.min_score])}
@@ -284,13 +289,16 @@ def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels
     raise WorkspaceError(msg)
 
 
-def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, Recommendation]:
-    """Return the recommendation chain of a workspace.
+def build_recommendation(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now
+) -> Runnable[RecommendationRequest, Recommendation]:
+    """Return the recommendation chain of a workspace; a replay passes its own clock.
 
     Raises:
         NotBuiltError: if the interest model or the item index was not built yet.
     """
-    catalogue, interactions = read_behaviour(settings)
+    log = EventLog(settings.events_file)
+    catalogue, interactions, last = _read_log(settings, log)
     path = settings.models_folder / INTEREST_NAME
     if not path.exists():
         raise NotBuiltError(_not_built(path, settings))
@@ -299,36 +307,54 @@ def build_recommendation(settings: Settings) -> Runnable[RecommendationRequest, 
     return build_recommendation_chain(
         catalogue=catalogue,
         embeddings=open_embeddings(settings),
-        store=open_store(settings, "items"),
         interactions=interactions,
         interest=interest,
         item_models=_open_item_models(settings, catalogue, interactions, interest.feature_options),
         options=RecommendationOptions(
-            ranking=RankingOptions(diversity=section.diversity), filter_already_seen=section.filter_already_seen
+            ranking=RankingOptions(diversity=section.diversity),
+            filter_already_seen=section.filter_already_seen,
+            look_again_days=section.look_again_days,
         ),
+        record=None if last is None else LiveRecord(log, interactions, last),
+        clock=clock,
     )
 
 
 def _open_item_models(
     settings: Settings, catalogue: ItemCatalogue, interactions: Interactions, options: FeatureOptions
 ) -> ItemModels:
-    embeddings = open_embeddings(settings)
+    """Return what is known of the items, learnt anew only where items, texts or a tenth of the events changed."""
+    embeddings = open_item_embeddings(settings)
 
-    def learn() -> Mapping[str, NDArray[np.floating]]:
+    def learn() -> Mapping[str, NDArray[Any]]:
         models = learn_item_models(
             catalogue=catalogue, embeddings=embeddings, interactions=interactions, options=options
         )
-        return asdict(models)
+        return models.arrays()
 
     folder = settings.records_folder(settings.recommendation)
     origin = {
         "version": _ITEM_MODELS_VERSION,
-        "items": file_digest(folder / "items.csv"),
-        "events": file_digest(folder / "events.csv"),
+        "items": [(item.id, item.text) for item in catalogue.values()],  # a price or a stock changes no model
+        "events": [file_digest(folder / EVENTS_NAME), _size_class(len(interactions))],
         "options": asdict(options),
         "encoder": embeddings.fingerprint,
     }
     return ItemModels(**load_or_learn(settings.models_folder / ITEM_MODELS_NAME, origin, learn))
+
+
+def open_item_embeddings(settings: Settings) -> LocalEmbeddings:
+    """Return the encoder for the texts of items, which encodes only those that it has not encoded before."""
+    return _open_embeddings(settings, cache=_open_vector_cache(settings))
+
+
+def _open_vector_cache(settings: Settings) -> SqliteByteStore:
+    return SqliteByteStore(settings.vector_cache, max_bytes=_VECTOR_CACHE_BYTES)
+
+
+def _size_class(num_events: int) -> int:
+    """Return a number that changes when a record has grown by a tenth: then its models are learnt anew."""
+    return int(math.log(max(num_events, 1)) / math.log(1.1))
 
 
 def open_embeddings(settings: Settings) -> LocalEmbeddings:
@@ -409,23 +435,124 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
 @functools.lru_cache(maxsize=8)
 def _open_store_once(folder: Path, settings: Settings, *, keeps_vectors: bool) -> FaissStore:
     # for documents only: the vectors of people's questions are not for keeping
-    cache = SqliteByteStore(settings.vector_cache, max_bytes=_VECTOR_CACHE_BYTES) if keeps_vectors else None
+    cache = _open_vector_cache(settings) if keeps_vectors else None
     return FaissStore(folder, embedding=_open_embeddings(settings, cache=cache))
 
 
 def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:
-    """Return the items and events of a workspace; the log counts the rows that cannot be used, and many repeats."""
+    """Return the items and events of a workspace; rows that cannot be used are left out."""
+    with contextlib.closing(EventLog(settings.events_file)) as log:
+        catalogue, interactions, _ = _read_log(settings, log)
+    return catalogue, interactions
+
+
+def _read_log(settings: Settings, log: EventLog) -> tuple[ItemCatalogue, Interactions, int | None]:
+    """Return items and events, and the number of the last event in the log, after a look whether events.csv is new.
+
+    Where nothing may be written there is no log and no number: then events.csv is all that is known.
+    """
     folder = settings.records_folder(settings.recommendation)
-    items_file, events_file = folder / "items.csv", folder / "events.csv"
-    catalogue, rejected = read_catalogue(items_file)
-    warn_of_rejected(items_file, rejected)
-    events, rejected = read_events(events_file, catalogue)
-    warn_of_rejected(events_file, rejected)
-    record = Interactions(events, items=list(catalogue))
-    if record.num_repeats > _MANY_REPEATS * len(events):
+    catalogue, rejected = read_catalogue(folder / "items.csv")
+    warn_of_rejected(folder / "items.csv", rejected)
+    try:
+        _import_file(settings, catalogue, log)
+    except EventFileError as error:
+        if log.path.exists():
+            raise
+        _log.warning("%s; until then only events.csv counts", error)
+        events = _read_file(folder / EVENTS_NAME, catalogue)
+        return catalogue, Interactions(events, items=list(catalogue)), None
+    events, last = log.read()
+    return catalogue, Interactions([event for event in events if event.item in catalogue], items=list(catalogue)), last
+
+
+def _import_file(settings: Settings, catalogue: ItemCatalogue, log: EventLog) -> None:
+    """Bring the events of events.csv into the log, in place of those of its earlier content."""
+    folder = settings.records_folder(settings.recommendation)
+    path = folder / EVENTS_NAME
+    has_sentiment = (settings.models_folder / "sentiment").exists()
+    # an event waits for its item, and a comment for its reader
+    digest = f"{file_digest(path)} {file_digest(folder / 'items.csv')} {has_sentiment}"
+    known = log.file_digest(EVENTS_NAME)
+    if digest == known or (known and not path.exists()):  # what was imported stays
+        return
+    events = _read_file(path, catalogue)
+    log.replace_file(EVENTS_NAME, digest, _judge_comments(settings, events))
+
+
+def _read_file(path: Path, catalogue: ItemCatalogue) -> Sequence[Event]:
+    """Return the events of a file; the log counts the rows that cannot be used, and many repeats."""
+    events, rejected = read_events(path, catalogue)
+    warn_of_rejected(path, rejected)
+    num_repeats = Interactions(events, items=list(catalogue)).num_repeats
+    if num_repeats > _MANY_REPEATS * len(events):
         text = "%d of %d events in %s stand there before; each counts once. Was an export appended again?"
-        _log.warning(text, record.num_repeats, len(events), events_file)
-    return catalogue, record
+        _log.warning(text, num_repeats, len(events), path)
+    return events
+
+
+def import_event_file(settings: Settings, path: Path) -> tuple[RecordedEvents, list[RejectedRow]]:
+    """Add the events of a file to the log of a workspace; return what became of them, and the rows set aside.
+
+    Raises:
+        DiskFullError: if there is no room; then none is added.
+    """
+    with contextlib.closing(EventLog(settings.events_file)) as log:
+        catalogue, _, _ = _read_log(settings, log)
+        events, rejected = read_events(path, catalogue)
+        recorder = EventRecorder(log=log, items=catalogue)
+        return recorder.record(_judge_comments(settings, events), source="import"), rejected
+
+
+def _judge_comments(settings: Settings, events: Sequence[DatedEvent]) -> Sequence[DatedEvent]:
+    """Return the events, comments with what their text says of the item, if the workspace can read that."""
+    if not any(event.text for event in events) or not (settings.models_folder / "sentiment").exists():
+        return events
+    sentiment = open_classifier(settings, "sentiment")
+    return judge_comments(events, functools.partial(_judge_texts, settings.monitoring, sentiment))
+
+
+def build_event_recorder(
+    settings: Settings,
+    *,
+    sentiment: Runnable[str, Classification] | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> EventRecorder:
+    """Return what takes events into the log of a workspace.
+
+    Args:
+        settings: of the workspace.
+        sentiment: reads opinions off comments; without it they count like other comments.
+        clock: returns the present time.
+
+    Raises:
+        WorkspaceError: if the labels of `sentiment` do not say which one is negative.
+    """
+    catalogue, _ = read_catalogue(settings.records_folder(settings.recommendation) / "items.csv")
+    return EventRecorder(
+        log=EventLog(settings.events_file),
+        items=frozenset(catalogue),
+        judge_texts=None if sentiment is None else functools.partial(_judge_texts, settings.monitoring, sentiment),
+        clock=clock,
+    )
+
+
+def _judge_texts(
+    section: MonitoringSettings, sentiment: Runnable[str, Classification], texts: Sequence[str]
+) -> list[float | None]:
+    """Return how likely each text is for its subject, less how likely it is against it."""
+    opinions: list[float | None] = []
+    for found in sentiment.batch(list(texts)):
+        labels = list(found.probabilities)
+        negative = section.negative_label or find_sentiment("negative", labels)
+        positive = section.positive_label or find_sentiment("positive", labels)
+        if negative not in found.probabilities:
+            opinions.append(None)  # such a model tells no opinion
+            continue
+        against = found.probabilities[negative]
+        # a model without a positive label: what is not against counts as for
+        opinions.append(found.probabilities.get(positive or "", 1.0 - against) - against)
+    return opinions
 
 
 def _not_built(path: Path, settings: Settings) -> str:

@@ -45,6 +45,7 @@ false_alarms_per_topic_month = 0.1
 
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
+# look_again_days = 7          # after which what was looked at and not bought comes again
 
 # [server]                     # other addresses than 127.0.0.1 need keys: tunechain keys add NAME --role staff
 # requests_per_minute = 120    # of one key

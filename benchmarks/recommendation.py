@@ -24,6 +24,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from benchmarks.recommendation_scale import show_sizes
 from chains.recommendation import (
     EvaluationOptions,
     InterestModel,
@@ -41,11 +42,11 @@ from chains.recommendation import (
 from chains.recommendation.features import FeatureTable
 from chains.recommendation.training import build_examples, fit_interest_model
 from llms import LocalEmbeddings
-from retrievers.interactions import Event, EventKind, EventWeights, Interactions
+from retrievers.interactions import INTEREST_KINDS, Event, EventKind, EventWeights, Interactions
 from retrievers.items import Item, ItemCatalogue
 
 SAMPLES = Path(__file__).parents[1] / "apps/samples/en/recommendation"
-RATING_KINDS = dict(enumerate(EventKind, start=1))
+RATING_KINDS = dict(enumerate(INTEREST_KINDS, start=1))
 RATING_WEIGHTS = EventWeights(view=0.6, click=0.7, comment=0.8, share=0.9, buy=1.0, half_life_days=math.inf)
 Reports = dict[str, RecommendationReport]  # by method
 NOTES = """
@@ -168,7 +169,8 @@ def measure(case: Case, embeddings: Embeddings) -> tuple[dict[str, Reports], Int
             store=store,
             interactions=case.train,
             interest=interest,
-            options=RecommendationOptions(ranking=RankingOptions(diversity=diversity)),
+            clock=lambda: case.train.now,  # a replay
+            options=RecommendationOptions(ranking=RankingOptions(diversity=diversity), look_again_days=math.inf),
         )
         methods[name] = rank_with_chain(chain)
     reports = {
@@ -201,13 +203,13 @@ def make_random_cases(catalogue: ItemCatalogue, events: Sequence[Event], seeds: 
     """Yield the per-user random split 75/25 that published MovieLens figures use."""
     for seed in seeds:
         early, late = split_by_user(events, 0.75, seed)
-        options = InterestOptions(positive_kinds=frozenset(EventKind), seed=seed + 100)
+        options = InterestOptions(positive_kinds=frozenset(INTEREST_KINDS), seed=seed + 100)
         yield Case(
             title=f"MovieLens-100k, random split 75/25 per user, seed {seed}",
             catalogue=catalogue,
             train=Interactions(early, RATING_WEIGHTS, items=list(catalogue)),
             test=Interactions(late, RATING_WEIGHTS, items=list(catalogue)),
-            evaluations={"all users": EvaluationOptions(relevant_kinds=frozenset(EventKind))},
+            evaluations={"all users": EvaluationOptions(relevant_kinds=frozenset(INTEREST_KINDS))},
             interest=replace(options, features=replace(options.features, num_factors=40)),
             is_timed=False,
         )
@@ -249,18 +251,23 @@ def main() -> None:
     folder = os.environ.get("TUNECHAIN_DATA", "../shared/data")  # noqa: TID251  # a script, not the library
     parser.add_argument("--data", type=Path, default=Path(folder), help="folder with ml-100k")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of the random MovieLens splits")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[], help="only size and speed, for so many items each")
+    parser.add_argument("--events", type=int, default=50_000, help="of each size")
     arguments = parser.parse_args()
+    if arguments.sizes:
+        show_sizes(arguments.sizes, num_events=arguments.events)
+        return
     print("# Recommendation\n")
     print("`python -m benchmarks.recommendation`, all seeds as named; sampling and bootstrap seed 0;")
     print(f"{platform.machine()}, {os.cpu_count()} cores, {datetime.now(tz=UTC):%Y-%m-%d}.")
     print(NOTES.rstrip())
-    clicks = frozenset(EventKind) - {EventKind.VIEW}
+    clicks = frozenset(INTEREST_KINDS) - {EventKind.VIEW}
     cases = [make_timed_case("Sample data", *read_samples(), EventWeights(), clicks)]
     movielens = arguments.data / "ml-100k"
     if movielens.is_dir():
         catalogue, events = read_movielens(movielens)
         cases += make_random_cases(catalogue, events, arguments.seeds)
-        cases.append(make_timed_case("MovieLens-100k", catalogue, events, RATING_WEIGHTS, frozenset(EventKind)))
+        cases.append(make_timed_case("MovieLens-100k", catalogue, events, RATING_WEIGHTS, frozenset(INTEREST_KINDS)))
     embeddings = CachedEmbeddings(LocalEmbeddings())
     for case in cases:
         started = time.monotonic()

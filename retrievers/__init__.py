@@ -24,19 +24,37 @@ if TYPE_CHECKING:
         read_bytes,
         read_documents,
     )
-    from retrievers.event_times import EventTime, PastTime, utc_now
+    from retrievers.event_times import CLOCK_TOLERANCE, EventTime, PastTime, utc_now
     from retrievers.faiss_store import FaissStore
     from retrievers.fusion import fuse_rankings
     from retrievers.hybrid import HybridRetriever
     from retrievers.importing.langchain_faiss import ImportReport, import_langchain_faiss, read_langchain_faiss
-    from retrievers.interactions import Event, EventKind, EventWeights, Interactions, sum_strengths
+    from retrievers.interactions import (
+        INTEREST_KINDS,
+        UNWANTED_KINDS,
+        DatedEvent,
+        Event,
+        EventColumns,
+        EventKind,
+        EventWeights,
+        Interactions,
+        different_events,
+        identify_event,
+        sum_strengths,
+    )
     from retrievers.items import Item, ItemCatalogue
+    from retrievers.neighbours import NeighbourRecommender
     from retrievers.parser_process import ParserLimits, ParserProcess
     from retrievers.store.keyword_index import keyword_terms
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
 __all__ = [
+    "CLOCK_TOLERANCE",
+    "INTEREST_KINDS",
+    "UNWANTED_KINDS",
+    "DatedEvent",
     "Event",
+    "EventColumns",
     "EventKind",
     "EventTime",
     "EventWeights",
@@ -52,15 +70,18 @@ __all__ = [
     "ItemCatalogue",
     "ItemItemRecommender",
     "LabelledQuestion",
+    "NeighbourRecommender",
     "ParserLimits",
     "ParserProcess",
     "PassedOverFile",
     "PastTime",
     "PopularityRecommender",
     "SourceFile",
+    "different_events",
     "find_files",
     "fit_min_relevance",
     "fuse_rankings",
+    "identify_event",
     "import_langchain_faiss",
     "is_plain_text",
     "keyword_terms",
@@ -91,13 +112,26 @@ __getattr__ = lazy_names(
             "read_bytes",
             "read_documents",
         ],
-        "event_times": ["EventTime", "PastTime", "utc_now"],
+        "event_times": ["CLOCK_TOLERANCE", "EventTime", "PastTime", "utc_now"],
         "faiss_store": ["FaissStore"],
         "fusion": ["fuse_rankings"],
         "hybrid": ["HybridRetriever"],
         "importing.langchain_faiss": ["ImportReport", "import_langchain_faiss", "read_langchain_faiss"],
-        "interactions": ["Event", "EventKind", "EventWeights", "Interactions", "sum_strengths"],
+        "interactions": [
+            "INTEREST_KINDS",
+            "UNWANTED_KINDS",
+            "different_events",
+            "DatedEvent",
+            "Event",
+            "EventColumns",
+            "EventKind",
+            "EventWeights",
+            "Interactions",
+            "identify_event",
+            "sum_strengths",
+        ],
         "items": ["Item", "ItemCatalogue"],
+        "neighbours": ["NeighbourRecommender"],
         "parser_process": ["ParserLimits", "ParserProcess"],
         "store.keyword_index": ["keyword_terms"],
         "threshold": ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"],

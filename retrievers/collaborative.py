@@ -12,6 +12,7 @@ from llms.errors import ModelFolderError, OptionValueError, TrainingDataError
 from retrievers.interactions import Interactions
 
 Scores = NDArray[np.float32]
+MAX_DENSE_ITEMS = 2_000  # above, factors are found without a matrix of items by items, which grows with the square
 
 
 class Recommender(Protocol):
@@ -58,7 +59,7 @@ class PopularityRecommender:
 class ItemItemRecommender:
     """A linear model that predicts each item from all others, solved in closed form (EASE).
 
-    Dense in the number of items: 10,000 items take 400 MB and a minute, far more items need another method.
+    Dense in the number of items: 5,000 items take some 10 s and 100 MB; `NeighbourRecommender` is for more.
 
     Args:
         items: the item axis.
@@ -107,8 +108,13 @@ class ItemItemRecommender:
 
     def score_items(self, history: Mapping[str, float]) -> Scores:
         """Return the predicted strength of every item; about 0 where nothing speaks for it."""
-        rows, strengths = _history_arrays(history, self._positions)
+        rows, strengths = history_arrays(history, self._positions)
         return strengths @ self.weights[rows]
+
+    def weights_to(self, row: int, sources: Sequence[int]) -> Scores:
+        """Return what having each of these items adds to the item of `row`."""
+        weights: Scores = self.weights[list(sources), row]
+        return weights
 
     def save(self, path: Path) -> None:
         """Write the model to one `.npz` file."""
@@ -132,7 +138,8 @@ class FactorRecommender:
     """Items as points in a space of few dimensions: what is near to a user's items scores high.
 
     The factors are the leading eigenvectors of the item-item matrix (a truncated SVD of the user-item matrix), so a
-    new user needs no training: their history is projected onto the factors.
+    new user needs no training: their history is projected onto the factors. Of more than 2,000 items they are found
+    without the matrix itself.
 
     Args:
         items: the item axis.
@@ -155,42 +162,70 @@ class FactorRecommender:
             TrainingDataError: if there are no interactions.
             OptionValueError: if `num_factors` is below 1.
         """
-        from scipy.linalg import eigh
-
         if num_factors < 1:
             msg = f"num_factors must be at least 1, got {num_factors}"
             raise OptionValueError(msg)
-        gram = _item_gram(interactions, user_power=0.25, now=now)
-        size = len(gram)
-        _, factors = eigh(gram, subset_by_index=(max(0, size - num_factors), size - 1))
-        return cls(interactions.items, factors)
+        user_items = scaled_user_items(interactions, user_power=0.25, now=now)
+        is_dense = user_items.shape[1] <= MAX_DENSE_ITEMS or min(user_items.shape) <= num_factors
+        find = _find_factors if is_dense else _find_leading_factors
+        return cls(interactions.items, find(user_items, num_factors))
 
     def score_items(self, history: Mapping[str, float]) -> Scores:
         """Return the history as the factors see it: every item's strength after projection."""
-        rows, strengths = _history_arrays(history, self._positions)
+        rows, strengths = history_arrays(history, self._positions)
         scores: Scores = self.factors @ (strengths @ self.factors[rows])
         rounding = 1e-5 * np.abs(strengths).sum()  # of float32; with as many factors as items nothing else is left
         scores[np.abs(scores) < rounding] = 0.0
         return scores
 
 
+def _find_factors(user_items: Any, num_factors: int) -> NDArray[np.float64]:
+    from scipy.linalg import eigh
+
+    gram = (user_items.T @ user_items).toarray()
+    size = len(gram)
+    _, factors = eigh(gram, subset_by_index=(max(0, size - num_factors), size - 1))
+    found: NDArray[np.float64] = factors
+    return found
+
+
+def _find_leading_factors(user_items: Any, num_factors: int) -> NDArray[np.float64]:
+    from scipy.sparse.linalg import svds
+
+    start = np.random.default_rng(0).normal(size=min(user_items.shape))  # the same start gives the same factors
+    _, strengths, factors = svds(user_items, k=num_factors, v0=start)
+    found: NDArray[np.float64] = factors[np.argsort(strengths)].T
+    return found
+
+
 def _item_gram(interactions: Interactions, *, user_power: float, now: datetime | None) -> NDArray[np.float64]:
-    """Return the item-item matrix of summed products, with busy users scaled down."""
+    """Return the item-item matrix of summed products."""
+    user_items = scaled_user_items(interactions, user_power=user_power, now=now)
+    gram: NDArray[np.float64] = (user_items.T @ user_items).toarray()
+    return gram
+
+
+def scaled_user_items(interactions: Interactions, *, user_power: float, now: datetime | None) -> Any:
+    """Return the sparse user-item matrix that models learn from: busy users scaled down, and no dislikes.
+
+    Raises:
+        TrainingDataError: if there is no interest to learn from.
+    """
     from scipy.sparse import diags
 
-    user_items: Any = interactions.user_items(now)  # (num_users, num_items)
+    user_items: Any = interactions.user_items(now).maximum(0)  # (num_users, num_items)
+    user_items.eliminate_zeros()
     totals = np.asarray(user_items.sum(axis=1)).ravel()
     if not totals.sum() > 0:
         msg = "there are no interactions to learn from; give events with a positive weight before `now`"
         raise TrainingDataError(msg)
     # scaled around the mean, so that one ridge fits data with short and with long histories
     scale = np.divide(totals, totals[totals > 0].mean(), where=totals > 0, out=np.ones_like(totals)) ** -user_power
-    scaled = diags(scale) @ user_items
-    gram: NDArray[np.float64] = (scaled.T @ scaled).toarray()
-    return gram
+    return diags(scale) @ user_items
 
 
-def _history_arrays(history: Mapping[str, float], positions: Mapping[str, int]) -> tuple[NDArray[np.intp], Scores]:
+def history_arrays(history: Mapping[str, float], positions: Mapping[str, int]) -> tuple[NDArray[np.intp], Scores]:
+    """Return rows and strengths of the items of a history that are on the axis."""
     known = [(positions[item], strength) for item, strength in history.items() if item in positions]
     rows = np.array([row for row, _ in known], dtype=np.intp)
     return rows, np.array([strength for _, strength in known], dtype=np.float32)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime
 # before it, a time is Unix time 0, a year in two digits, or seconds that were taken for milliseconds
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 MAX_AHEAD = timedelta(days=1)  # clocks and zones differ by hours; what lies further ahead did not happen yet
+CLOCK_TOLERANCE = timedelta(minutes=10)  # an event so little ahead happened now, by a clock that is fast
 _MIN_EVENTS = 100  # fewer do not tell what is usual
 _MAX_TAIL_SHARE = 0.001
 _MIN_GAP = timedelta(days=30)

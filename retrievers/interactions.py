@@ -1,44 +1,71 @@
 """User-item interactions: events in time, and the matrix of them."""
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from llms.errors import DataFileError
 from llms.texts import Id
-from retrievers.event_times import PastTime, end_of_record
+from retrievers.event_times import EARLIEST, EventTime, PastTime, end_of_record
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
 SECONDS_PER_DAY = 86_400.0
+AnyEvent = TypeVar("AnyEvent", bound="DatedEvent")
 
 
 class EventKind(StrEnum):
-    """What a user did, from the weakest sign of interest to the strongest."""
+    """What happened between a user and an item: `INTEREST_KINDS` are signs of interest, the others are not."""
 
     VIEW = "view"
     CLICK = "click"
     COMMENT = "comment"
     SHARE = "share"
     BUY = "buy"
+    SHOW = "show"  # it stood in a list for the user, who need not have looked
+    HIDE = "hide"  # never to be shown to the user again; says nothing of their taste
+    DISLIKE = "dislike"  # the same, and a sign against what is like it
 
 
-class Event(BaseModel):
-    """One user did one thing with one item at one time."""
+INTEREST_KINDS = (EventKind.VIEW, EventKind.CLICK, EventKind.COMMENT, EventKind.SHARE, EventKind.BUY)
+"""What a user did out of interest, from the weakest sign to the strongest."""
+
+UNWANTED_KINDS = frozenset({EventKind.HIDE, EventKind.DISLIKE})
+
+
+class DatedEvent(BaseModel):
+    """One user did one thing with one item at one time, which may still be to come."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     user: Id
     item: Id
     event: EventKind
+    time: EventTime
+    text: str = Field(default="", description="Of a comment: what was written.")
+    opinion: float | None = Field(
+        default=None, ge=-1.0, le=1.0, description="Of a comment: from -1, all against, to 1, all for; None if unknown."
+    )
+
+    @property
+    def is_interest(self) -> bool:
+        """Whether it tells of interest: a comment against an item does not."""
+        return self.event in INTEREST_KINDS and (self.opinion is None or self.opinion >= 0)
+
+
+class Event(DatedEvent):
+    """One user did one thing with one item at one time."""
+
     time: PastTime
 
 
@@ -58,47 +85,109 @@ class EventWeights:
     comment: float = 0.9
     share: float = 1.0
     buy: float = 1.0
+    dislike: float = -1.0
     half_life_days: float = 90.0  # infinity: nothing fades
 
     def __post_init__(self) -> None:
-        """Refuse weights that would make an event count against its item."""
-        for kind in EventKind:
+        """Refuse weights that would make a sign of interest count against its item, or a dislike for it."""
+        for kind in INTEREST_KINDS:
             if not 0 <= self.weight(kind) < math.inf:
                 msg = f"the weight of {kind.value!r} must be finite and at least 0, got {self.weight(kind)}"
                 raise ValueError(msg)
+        if not -math.inf < self.dislike <= 0:
+            msg = f"the weight of 'dislike' must be finite and at most 0, got {self.dislike}"
+            raise ValueError(msg)
         if not self.half_life_days > 0:
             msg = f"half_life_days must be positive, got {self.half_life_days}"
             raise ValueError(msg)
 
     def weight(self, kind: EventKind) -> float:
-        """Return the weight of a fresh event of this kind."""
-        return float(getattr(self, kind.value))
+        """Return the weight of a fresh event of this kind; what says nothing of a taste weighs 0."""
+        return float(getattr(self, kind.value, 0.0))
 
-    def strength(self, event: Event, now: datetime) -> float:
-        """Return what the event still counts at `now`: half after each half-life, 0 if it lies ahead of `now`."""
+    def strength(self, event: DatedEvent, now: datetime) -> float:
+        """Return what the event still counts at `now`: half after each half-life, 0 if it lies ahead of `now`.
+
+        A comment whose opinion is known counts by that: a bad one is a sign against the item.
+        """
         age_days = (now - event.time).total_seconds() / SECONDS_PER_DAY
-        return 0.0 if age_days < 0 else self.weight(event.event) * 0.5 ** (age_days / self.half_life_days)
+        return 0.0 if age_days < 0 else self.fresh_strength(event) * 0.5 ** (age_days / self.half_life_days)
+
+    def fresh_strength(self, event: DatedEvent) -> float:
+        """Return what the event counted when it happened."""
+        return self.weight(event.event) * (1.0 if event.opinion is None else event.opinion)
 
 
-def sum_strengths(events: Iterable[Event], weights: EventWeights, now: datetime) -> dict[str, float]:
+def sum_strengths(events: Iterable[DatedEvent], weights: EventWeights, now: datetime) -> dict[str, float]:
     """Return item id -> summed strength of the events at `now`, in the order the items were first seen.
 
-    Items whose events all lie ahead of `now`, or weigh nothing, are left out.
+    Items whose events all lie ahead of `now`, or weigh nothing, are left out; what is disliked is below 0.
     """
     strengths: dict[str, float] = {}
     for event in events:
         strength = weights.strength(event, now)
-        if strength > 0:
+        if strength:
             strengths[event.item] = strengths.get(event.item, 0.0) + strength
     return strengths
+
+
+def identify_event(event: DatedEvent) -> tuple[str, str, EventKind, int]:
+    """Return what makes two events one: user, item, kind and second."""
+    return event.user, event.item, event.event, int(event.time.timestamp())
+
+
+def different_events(events: Iterable[AnyEvent]) -> list[AnyEvent]:
+    """Return the events in time order, each once; of equal ones the earliest counts."""
+    different: dict[tuple[str, str, EventKind, int], AnyEvent] = {}
+    for event in sorted(events, key=lambda event: event.time):
+        different.setdefault(identify_event(event), event)
+    return list(different.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventColumns:
+    """Events as arrays, one row each: what counting needs, without a look at the objects."""
+
+    users: NDArray[np.int64]  # which user, by a number
+    items: NDArray[np.int64]  # rows of the item axis
+    microseconds: NDArray[np.int64]  # since EARLIEST
+    is_interest: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, events: Sequence[Event], users: Mapping[str, int], items: Mapping[str, int]) -> "EventColumns":
+        """Return the columns of events whose users and items all have numbers."""
+        return cls(
+            users=np.array([users[event.user] for event in events], dtype=np.int64),
+            items=np.array([items[event.item] for event in events], dtype=np.int64),
+            microseconds=np.array([_microseconds(event.time) for event in events], dtype=np.int64),
+            is_interest=np.array([event.is_interest for event in events], dtype=np.bool_),
+        )
+
+    def joined(self, later: "EventColumns") -> "EventColumns":
+        """Return these rows and then those of `later`."""
+        names = ("users", "items", "microseconds", "is_interest")
+        return EventColumns(**{name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in names})
+
+    def count_users(self, num_items: int, *, days: float | None, now: datetime) -> NDArray[np.int64]:
+        """Return `(num_items,)`: of how many different users there is interest in the last `days` (None: ever)."""
+        end = _microseconds(now)
+        chosen = self.is_interest & (self.microseconds <= end)
+        if days is not None:
+            chosen &= self.microseconds > end - timedelta(days=days) // timedelta(microseconds=1)
+        pairs = np.unique(self.users[chosen] * num_items + self.items[chosen])
+        return np.bincount(pairs % num_items, minlength=num_items)
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - EARLIEST) // timedelta(microseconds=1)
 
 
 class Interactions:
     """Events in time order, with the matrix and the counts that recommenders learn from.
 
     Args:
-        events: in any order; equal times keep the order given. Equal events count once: `num_repeats` says how many
-            were left out.
+        events: in any order; equal times keep the order given. Events of one user, item, kind and second are one:
+            the earliest counts, `num_repeats` says how many were left out.
         weights: what each kind of event counts.
         items: the item axis, for example a catalogue's ids; without it, the items in order of first appearance.
 
@@ -118,7 +207,7 @@ class Interactions:
         self, events: Iterable[Event], weights: EventWeights | None = None, *, items: Sequence[str] | None = None
     ) -> None:
         given = list(events)
-        self.events: tuple[Event, ...] = tuple(sorted(dict.fromkeys(given), key=lambda event: event.time))
+        self.events: tuple[Event, ...] = tuple(different_events(given))
         self.num_repeats = len(given) - len(self.events)
         self.weights = weights or EventWeights()
         self.items = tuple(dict.fromkeys(event.item for event in self.events) if items is None else items)
@@ -156,16 +245,17 @@ class Interactions:
             now: the moment strengths are measured at, by default the last event; later events count nothing.
 
         Returns:
-            `(num_users, num_items)` float64 in the order of `users` and `items`; never negative.
+            `(num_users, num_items)` float64 in the order of `users` and `items`; below 0 for what is disliked.
         """
         from scipy.sparse import csr_matrix
 
         moment = now if now is not None or not self.events else self.now
-        strength = [self.weights.strength(event, moment) for event in self.events] if moment else []
-        rows = [self._user_positions[event.user] for event in self.events]
-        columns = [self._item_positions[event.item] for event in self.events]
+        columns = self.columns
+        ages = 0.0 if moment is None else (_microseconds(moment) - columns.microseconds) / (SECONDS_PER_DAY * 1e6)
+        fresh = np.array([self.weights.fresh_strength(event) for event in self.events], dtype=np.float64)
+        strengths = np.where(ages >= 0, fresh * 0.5 ** (np.maximum(ages, 0.0) / self.weights.half_life_days), 0.0)
         shape = (len(self.users), len(self.items))
-        matrix: Any = csr_matrix((strength, (rows, columns)), shape=shape, dtype=np.float64)
+        matrix: Any = csr_matrix((strengths, (columns.users, columns.items)), shape=shape, dtype=np.float64)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         return matrix
@@ -194,7 +284,7 @@ class Interactions:
         )
 
     def popularity(self, days: float | None = 30, now: datetime | None = None) -> Mapping[str, int]:
-        """Return item id -> number of different users with an event in the last `days` before `now`.
+        """Return item id -> number of different users with a sign of interest in the last `days` before `now`.
 
         Users are counted, not events: one busy user must not make an item popular.
 
@@ -205,12 +295,16 @@ class Interactions:
         Returns:
             Every item of the axis, in its order; 0 where nobody came.
         """
-        users: dict[str, set[str]] = {item: set() for item in self.items}
         end = now if now is not None or not self.events else self.now
-        for event in self.events:
-            if end is not None and event.time <= end and (days is None or event.time > end - timedelta(days=days)):
-                users[event.item].add(event.user)
-        return {item: len(found) for item, found in users.items()}
+        if end is None:
+            return dict.fromkeys(self.items, 0)
+        counts = self.columns.count_users(len(self.items), days=days, now=end)
+        return dict(zip(self.items, counts.tolist(), strict=True))
+
+    @functools.cached_property
+    def columns(self) -> EventColumns:
+        """The events as arrays, in their order."""
+        return EventColumns.of(self.events, self._user_positions, self._item_positions)
 
     def _refuse_unknown_items(self) -> None:
         unknown = sorted({event.item for event in self.events} - set(self.items))

@@ -30,6 +30,19 @@ class Item(BaseModel):
     tags: tuple[str, ...] = ()
     price: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     created: date | None = None
+    stock: int | None = Field(default=None, ge=0, description="How many there are; None where nobody counts.")
+    available_from: date | None = Field(default=None, description="Not to be had before.")
+
+    def is_available(self, today: date) -> bool:
+        """Return whether the item can be had on a day: there are some, and it exists and is sold by then.
+
+        Example:
+            >>> item = Item(id="a1", title="Blue kettle", stock=2, available_from=date(2026, 3, 1))
+            >>> item.is_available(date(2026, 2, 28)), item.is_available(date(2026, 3, 1))
+            (False, True)
+        """
+        starts = [day for day in (self.created, self.available_from) if day is not None]
+        return self.stock != 0 and all(day <= today for day in starts)
 
     @property
     def text(self) -> str:

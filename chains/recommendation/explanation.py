@@ -14,6 +14,7 @@ from retrievers import EventKind
 MIN_SIMILAR_COSINE = 0.35
 MIN_PRICE_MATCH = 0.6
 TRENDING_SHARE = 0.1  # of the catalogue
+MIN_COMPANION_USERS = 5  # of fewer people "often" is not true
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class ReasonFacts:
     shared_tag: str = ""
     companion_title: str = ""  # the item of the history whose users also used this one
     trending_days: float | None = None  # the window over which it is among the most used
+    is_popular: bool = False  # over all time
     is_new: bool = False
     is_usual_price: bool = False
 
@@ -46,6 +48,7 @@ class ReasonPhrases:
     companion: str = "often chosen by people who chose {title}"
     trending: str = "popular in the last {days:g} days"
     trending_week: str = "popular this week"
+    popular: str = "popular over all time"
     new: str = "new"
     usual_price: str = "close to your usual price"
     other: str = "a pick from the rest of the catalogue"
@@ -98,13 +101,14 @@ def collect_facts(table: FeatureTable, profile: UserProfile, row: int, features:
     recent = profile.recent[: table.options.num_recent]
     cosines, indices = table.closest_recent(recent, np.array([row]))
     similar = recent[indices[0]] if recent and cosines[0] >= MIN_SIMILAR_COSINE else None
-    companion = table.find_companion(profile, row)
+    companion = table.find_companion(profile, row, min_users=MIN_COMPANION_USERS)
     return ReasonFacts(
         similar_title=table.catalogue[similar].title if similar else "",
         similar_kind=profile.strongest[similar] if similar else EventKind.VIEW,
         shared_tag=_find_shared_tag(table, profile, row),
         companion_title=table.catalogue[companion].title if companion else "",
         trending_days=table.trending_days(row, share=TRENDING_SHARE),
+        is_popular=table.is_popular(row, share=TRENDING_SHARE),
         is_new=value["newness"] >= np.exp(-1.0),  # at most `newness_days` old
         is_usual_price=value["price_match"] >= MIN_PRICE_MATCH,
     )
@@ -120,6 +124,8 @@ def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
         return words.companion.format(title=facts.companion_title) if facts.companion_title else ""
     if part == "popularity" and facts.trending_days is not None:
         return words.trending_week if facts.trending_days == 7 else words.trending.format(days=facts.trending_days)
+    if part == "popularity" and facts.is_popular:
+        return words.popular
     if part == "newness" and facts.is_new:
         return words.new
     return words.usual_price if part == "price" and facts.is_usual_price else ""
@@ -127,9 +133,8 @@ def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
 
 def _find_shared_tag(table: FeatureTable, profile: UserProfile, row: int) -> str:
     """Return the item's tag that weighs most in the history; nothing if they share none."""
-    items = list(table.catalogue.values())
-    weight = dict.fromkeys(items[row].tags, 0.0)
-    for item, strength in profile.strengths.items():
+    weight = dict.fromkeys(table.items[row].tags, 0.0)
+    for item, strength in profile.likes.items():
         for tag in table.catalogue[item].tags:
             if tag in weight:
                 weight[tag] += strength

@@ -1,13 +1,17 @@
 """All that is learnt about the items before anybody asks: vectors of their texts, and models of who used what."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Self
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from chains.recommendation.features import BehaviourModels, FeatureOptions, FeatureTable
-from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender
+from llms.arrays import FloatArray
+from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender, NeighbourRecommender
 from retrievers.errors import VectorError
 
 
@@ -16,17 +20,44 @@ class ItemModels:
     """What `learn_item_models` learnt, as plain arrays in the order of the catalogue, which can be kept."""
 
     vectors: NDArray[np.float32]  # (num_items, dim) unit rows
-    item_item: NDArray[np.float32]  # (num_items, num_items), see `ItemItemRecommender`
     # (num_factors, num_items), see `FactorRecommender`: in this order the numbers lie in memory, and a product over
     # another order differs in its last bits
     factors: NDArray[np.float32]
+    item_item: NDArray[np.float32] | None = None  # (num_items, num_items), see `ItemItemRecommender`
+    neighbours: NDArray[np.int32] | None = None  # (num_items, num_neighbours), see `NeighbourRecommender`
+    neighbour_weights: NDArray[np.float32] | None = None  # the same shape; of these or `item_item` one is there
+
+    @classmethod
+    def of(cls, vectors: FloatArray, behaviour: BehaviourModels) -> Self:
+        """Return the arrays of models."""
+        model, factors = behaviour.item_item, behaviour.factors.factors.T
+        if isinstance(model, NeighbourRecommender):
+            neighbours, weights = model.neighbours, model.weights
+            return cls(vectors=vectors, factors=factors, neighbours=neighbours, neighbour_weights=weights)
+        return cls(vectors=vectors, factors=factors, item_item=model.weights)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what is there, by name: `ItemModels(**arrays)` is the same again."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: array for name, array in named.items() if array is not None}
+
+    def _item_item(self, items: Sequence[str]) -> ItemItemRecommender | NeighbourRecommender:
+        if self.item_item is not None:
+            return ItemItemRecommender(items, self.item_item)
+        assert self.neighbours is not None and self.neighbour_weights is not None  # noqa: S101, PT018  # see above
+        return NeighbourRecommender(items, self.neighbours, self.neighbour_weights)
 
     def make_table(
-        self, *, catalogue: ItemCatalogue, interactions: Interactions, options: FeatureOptions
+        self,
+        *,
+        catalogue: ItemCatalogue,
+        interactions: Interactions,
+        options: FeatureOptions,
+        now: datetime | None = None,
     ) -> FeatureTable:
-        """Return the features of the items these were learnt from, at the moment of the last event."""
+        """Return the features of the items these were learnt from, by default at the moment of the last event."""
         behaviour = BehaviourModels(
-            item_item=ItemItemRecommender(interactions.items, self.item_item),
+            item_item=self._item_item(interactions.items),
             factors=FactorRecommender(interactions.items, self.factors.T),
         )
         return FeatureTable(
@@ -34,6 +65,7 @@ class ItemModels:
             vectors=self.vectors,
             interactions=interactions,
             options=options,
+            now=now,
             behaviour=behaviour,
         )
 
@@ -55,7 +87,7 @@ def learn_item_models(
     """
     vectors = embed_catalogue(catalogue, embeddings)
     behaviour = BehaviourModels.learn(interactions, options, now=interactions.now)
-    return ItemModels(vectors=vectors, item_item=behaviour.item_item.weights, factors=behaviour.factors.factors.T)
+    return ItemModels.of(vectors, behaviour)
 
 
 def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray[np.float32]:

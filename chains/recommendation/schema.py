@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from llms.texts import Id
-from retrievers import Event
+from retrievers import DatedEvent
 
 
 class RecommendationRequest(BaseModel):
@@ -18,10 +18,12 @@ class RecommendationRequest(BaseModel):
 
     user: Id = Field(description="May be unknown: then the list is for a newcomer.")
     k: int = Field(default=10, ge=1, le=100, description="Length of the list, if the catalogue allows it.")
-    events: tuple[Event, ...] = Field(
+    events: tuple[DatedEvent, ...] = Field(
         default=(), description="What the user just did; changes this list at once, without training."
     )
-    exclude: tuple[Id, ...] = Field(default=(), description="Item ids that must not be recommended.")
+    exclude: tuple[Id, ...] = Field(
+        default=(), description="Item ids that must not be recommended; ids that do not exist are passed over."
+    )
     max_price: float | None = Field(
         default=None, ge=0.0, description="Only items known to cost at most this; items without a price are left out."
     )
@@ -50,3 +52,9 @@ class Recommendation(BaseModel):
     user: str
     items: tuple[RankedItem, ...]
     cold: bool = Field(description="True if nothing was known of the user: the list is what is popular and new.")
+    unknown_items: tuple[str, ...] = Field(
+        default=(), description="Ids of the request that are no items, such as deleted ones; they were passed over."
+    )
+    num_future_events: int = Field(
+        default=0, ge=0, description="Events dated more than ten minutes ahead of the clock; they were set aside."
+    )

@@ -10,7 +10,7 @@ from chains.recommendation.click_model import SMALLEST_SPREAD, InterestModel
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
 from chains.recommendation.user_profile import build_profile
 from llms.errors import OptionValueError, TrainingDataError
-from retrievers import EventKind, Interactions, ItemCatalogue
+from retrievers import INTEREST_KINDS, EventKind, Interactions, ItemCatalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class InterestOptions:
     label_share: float = 0.1  # of all events, right after each cut
     num_negatives: int = 40  # unused items drawn per positive
     strength: float = 1.0  # inverse of the penalty on coefficients
-    positive_kinds: frozenset[EventKind] = frozenset(EventKind) - {EventKind.VIEW}
+    positive_kinds: frozenset[EventKind] = frozenset(INTEREST_KINDS) - {EventKind.VIEW}
     seed: int = 0
     features: FeatureOptions = field(default_factory=FeatureOptions)
 
@@ -96,11 +96,13 @@ def build_examples(
     features, labels, users, weights = [], [], [], []
     for user in after.users:
         profile = build_profile(user, before.history(user), before.weights, table.now)
-        wanted = dict.fromkeys(e.item for e in after.history(user) if e.event in options.positive_kinds)
-        positives = [item for item in wanted if item not in profile.strongest]
+        wanted = dict.fromkeys(
+            e.item for e in after.history(user) if e.event in options.positive_kinds and e.is_interest
+        )
+        positives = [item for item in wanted if item not in profile.last_used]
         if not positives:
             continue
-        touched = {*profile.recent, *(event.item for event in after.history(user))}
+        touched = {*profile.last_used, *profile.unwanted, *(event.item for event in after.history(user))}
         drawn = _draw_unused(table, touched, options.num_negatives * len(positives), rng)
         rows = np.array([*(table.catalogue.positions[item] for item in positives), *drawn], dtype=np.intp)
         features.append(table.compute(table.score_user(profile), rows))

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from retrievers import Event, EventKind, EventWeights, sum_strengths
+from retrievers import INTEREST_KINDS, UNWANTED_KINDS, DatedEvent, EventKind, EventWeights, sum_strengths
 
 
 def embed_user(
@@ -31,7 +31,8 @@ def embed_user(
     for item, strength in strengths.items():
         embedding += strength * vectors[positions[item]]
     length = float(np.linalg.norm(embedding))
-    unit: NDArray[np.float32] = (embedding / length if length > 1e-9 else embedding * 0.0).astype(np.float32)
+    least = 1e-9 * sum(abs(strength) for strength in strengths.values())  # old strengths are small and still count
+    unit: NDArray[np.float32] = (embedding / length if length > least else embedding * 0.0).astype(np.float32)
     return unit
 
 
@@ -40,18 +41,25 @@ class UserProfile:
     """What is known of one user at one moment."""
 
     user: str
-    strengths: Mapping[str, float]  # item id -> decayed strength, first seen first
-    recent: tuple[str, ...]  # different items, the latest first
+    strengths: Mapping[str, float]  # item id -> decayed strength, first seen first; below 0 for what is disliked
+    recent: tuple[str, ...]  # different items of interest, the latest first
     bought: frozenset[str]
+    unwanted: frozenset[str]  # hidden or disliked
+    last_used: Mapping[str, datetime]  # item id -> when the user last did anything with it out of interest
     strongest: Mapping[str, EventKind]  # item id -> the strongest thing the user did with it
 
     @property
+    def likes(self) -> Mapping[str, float]:
+        """The strengths above 0."""
+        return {item: strength for item, strength in self.strengths.items() if strength > 0}
+
+    @property
     def is_cold(self) -> bool:
-        """True if nothing is known."""
+        """True if no interest is known."""
         return not self.recent
 
 
-def build_profile(user: str, events: Iterable[Event], weights: EventWeights, now: datetime) -> UserProfile:
+def build_profile(user: str, events: Iterable[DatedEvent], weights: EventWeights, now: datetime) -> UserProfile:
     """Return what the events up to `now` say about a user; later events do not exist for it.
 
     Args:
@@ -60,15 +68,20 @@ def build_profile(user: str, events: Iterable[Event], weights: EventWeights, now
         weights: what each kind of event counts, and how it fades.
         now: the moment the profile describes.
     """
-    past = sorted((event for event in events if event.time <= now), key=lambda event: event.time)
-    kinds = list(EventKind)  # weakest first
+    # the order in which events of one moment were sent must not matter
+    past = sorted((event for event in events if event.time <= now), key=lambda event: (event.time, event.item))
+    unwanted = frozenset(event.item for event in past if event.event in UNWANTED_KINDS)
+    used = [event for event in past if event.event in INTEREST_KINDS]
+    liked = [event for event in used if event.is_interest and event.item not in unwanted]
     strongest: dict[str, EventKind] = {}
-    for event in past:
-        strongest[event.item] = max(strongest.get(event.item, event.event), event.event, key=kinds.index)
+    for event in liked:
+        strongest[event.item] = max(strongest.get(event.item, event.event), event.event, key=INTEREST_KINDS.index)
     return UserProfile(
         user=user,
         strengths=sum_strengths(past, weights, now),
-        recent=tuple(dict.fromkeys(event.item for event in reversed(past))),
+        recent=tuple(dict.fromkeys(event.item for event in reversed(liked))),
         bought=frozenset(event.item for event in past if event.event is EventKind.BUY),
+        unwanted=unwanted,
+        last_used={event.item: event.time for event in used},
         strongest=strongest,
     )

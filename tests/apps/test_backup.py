@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 from apps.backup import MANIFEST_NAME, back_up, restore
 from apps.cli import app
 from apps.errors import BackupError, WorkspaceError
+from apps.event_log import EventLog
 from apps.feedback import FeedbackStore
 from apps.keys import KeyStore
 from apps.settings import SETTINGS_NAME, load_settings
 from llms.fakes import HashedEmbeddings
-from retrievers import FaissStore
+from retrievers import Event, FaissStore
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def settings(tmp_path):
     settings = load_settings(folder)
     FeedbackStore(settings.feedback_file).put(owner="anna", conversation="c", turn="t", rated_by="anna", thumb="up")
     KeyStore.of(settings).add("anna", role="customer")
+    EventLog(settings.events_file).add([Event(user="anna", item="a1", event="buy", time="2026-03-01T00:00:00Z")])
     return settings
 
 
@@ -55,6 +57,8 @@ def test_a_restored_workspace_holds_what_the_old_one_held(settings, tmp_path):
         assert {document.id for document in store.get_by_ids(["1", "2"])} == {"1", "2"}
         store.add_texts(["three"], ids=["3"])
     assert len(KeyStore.of(again).list_all()) == 1
+    assert [event.item for event in EventLog(again.events_file).history("anna")] == ["a1"]
+    assert stat.S_IMODE(again.events_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(again.feedback_file.stat().st_mode) == 0o600
 
 

@@ -339,6 +339,21 @@ def test_recommend_gives_a_list(built, user):
     assert f"For {user}" in run("recommend", user, "-w", built).stdout
 
 
+def test_events_of_a_file_are_imported_once(built, tmp_path):
+    folder = shutil.copytree(built, tmp_path / "shop")
+    rows = [("new", "i1", "buy", "2026-02-01T00:00:00Z"), ("new", "gone", "buy", "2026-02-01T00:00:00Z")]
+    rows += [("new", "i2", "hide", "2026-02-01T00:00:00Z"), ("new", "i1", "buy", "2026-02-01T00:00:00.5Z")]
+    path = write_csv(tmp_path / "more.csv", ("user", "item", "event", "time"), rows)
+    first = run("events", "import", path, "-w", folder)
+    assert "2 events recorded, 1 were there already, 1 set aside" in first.stdout
+    assert "line 3 set aside" in first.stderr
+    (again,) = read_json(run("events", "import", path, "-w", folder, "--json"))
+    assert (again["num_recorded"], again["num_repeated"], again["num_set_aside"]) == (0, 3, 1)
+    (listed,) = read_json(run("recommend", "new", "-k", 16, "-w", folder, "--json"))
+    assert not listed["cold"]
+    assert not {"i1", "i2"} & {item["id"] for item in listed["items"]}
+
+
 @pytest.mark.parametrize("what", ["intent", "customer-service", "monitoring", "recommendation"])
 def test_evaluate_gives_metrics_and_baselines(built, what):
     (outcome,) = read_json(run("evaluate", what, "-w", built, "--json"))

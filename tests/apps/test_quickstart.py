@@ -28,7 +28,7 @@ def _keep_only(folder, *names):
 
 
 def _records(folder):
-    made = ("models", "index", "report.html")
+    made = ("models", "index", "report.html", "events.sqlite", "events.sqlite-shm", "events.sqlite-wal")
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path: path.read_bytes() for path in files if path.relative_to(folder).parts[0] not in made}
 

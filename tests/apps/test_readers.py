@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -99,6 +100,24 @@ def test_an_event_that_cannot_be_is_set_aside_with_its_line(write, row, reason):
     assert len(events) == 6
     assert [entry.line for entry in rejected] == [2]
     assert rejected[0].reason.startswith(reason)
+
+
+def test_stock_and_dates_of_items_are_read_and_other_columns_are_named(write, caplog):
+    head = "id,title,description,tags,price,created,stock,available_from,colour\n"
+    catalogue, rejected = read_catalogue(write("items.csv", f"{head}a,A,,,,,0,2026-03-01,red\nb,B,,,,,,,\n"))
+    assert (catalogue["a"].stock, catalogue["a"].available_from) == (0, date(2026, 3, 1))
+    assert (catalogue["b"].stock, catalogue["b"].available_from) == (None, None)
+    assert not rejected
+    assert "columns that are not read: 'colour'" in caplog.text
+
+
+def test_events_bring_the_text_of_comments(write, caplog):
+    head = "user,item,event,time,text,device\n"
+    events, _ = read_events(
+        write("events.csv", f"{head}u,a,comment,2026-01-01T00:00:00Z,broke at once,phone\n"), CATALOGUE
+    )
+    assert [event.text for event in events] == ["broke at once"]
+    assert "'device'" in caplog.text
 
 
 def test_events_come_oldest_first_over_all_zones_and_equal_times_keep_their_order(write):

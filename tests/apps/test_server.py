@@ -58,10 +58,19 @@ def test_what_a_user_just_did_changes_the_list(client):
     assert not listed["cold"]
 
 
-def test_an_unknown_item_is_refused_with_the_reason(client):
-    reply = client.post("/v1/recommend", json={"user": "u1", "exclude": ["nope"]})
-    assert reply.status_code == 422
-    assert "no item 'nope'" in Problem.model_validate_json(reply.content).detail
+def test_an_item_that_does_not_exist_is_passed_over_and_named(client):
+    event = {"user": "u1", "item": "gone", "event": "buy", "time": "2026-03-02T09:30:00+01:00"}
+    reply = client.post("/v1/recommend", json={"user": "u1", "exclude": ["nope"], "events": [event]})
+    listed = reply.json()
+    assert listed["unknown_items"] == ["gone", "nope"]
+    assert listed["items"] == client.post("/v1/recommend", json={"user": "u1"}).json()["items"]
+
+
+def test_an_event_dated_years_ahead_is_set_aside_and_counted(client):
+    event = {"user": "u1", "item": "music3", "event": "view", "time": "2136-03-02T09:30:00+01:00"}
+    listed = client.post("/v1/recommend", json={"user": "u1", "events": [event]}).json()
+    assert listed["num_future_events"] == 1
+    assert listed["items"] == client.post("/v1/recommend", json={"user": "u1"}).json()["items"]
 
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])

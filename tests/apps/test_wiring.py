@@ -1,6 +1,8 @@
 """The parts put together from settings: what is missing is named with the command that makes it."""
 
+import csv
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,6 +12,7 @@ from apps.wiring import (
     ITEM_MODELS_NAME,
     KNOWN_QUESTIONS_NAME,
     build_customer_service,
+    build_event_recorder,
     build_monitoring,
     build_recommendation,
     open_chat_model,
@@ -23,9 +26,12 @@ from apps.wiring import (
 from chains.customer_service import ServiceReply
 from chains.monitoring import MonitoringReport, MonitoringRequest, Post
 from chains.recommendation import Recommendation
+from llms import LocalEmbeddings
 from llms.errors import DataFileError, ModelFolderError, ModelNotFoundError, TuneChainError
+from llms.fakes import FixedClassifier
+from retrievers import Event
 from retrievers.errors import StoreMismatchError
-from tests.apps.workspaces import build_workspace, load_built, posts, write_workspace
+from tests.apps.workspaces import build_workspace, load_built, posts, write_csv, write_workspace
 from tests.tiny_models import build_sentence_encoder
 
 
@@ -77,13 +83,13 @@ def test_what_is_learnt_from_records_is_learnt_once(copied, monkeypatch):
     for name in (KNOWN_QUESTIONS_NAME, ITEM_MODELS_NAME):
         (settings.models_folder / name).unlink(missing_ok=True)
     told = build_customer_service(settings).invoke(question)
-    listed = build_recommendation(settings).invoke({"user": "u1", "k": 5})
+    listed = build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 5})
     with monkeypatch.context() as patched:
         for name in ("fit_known_questions", "learn_item_models"):
             patched.setattr(f"apps.wiring.{name}", None)  # calling it would fail
         again = build_customer_service(settings).invoke(question)
         assert again.model_copy(update={"steps": told.steps}) == told
-        assert build_recommendation(settings).invoke({"user": "u1", "k": 5}) == listed
+        assert build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 5}) == listed
     known = copied / "customer_service" / "known_questions.yaml"
     known.write_text(KNOWN.replace("five", "six"), encoding="utf-8")
     assert told.text == "After five years."
@@ -253,3 +259,114 @@ def test_events_that_were_appended_twice_are_told(raw, caplog):
     assert read_behaviour(raw)[1].events == before.events
     (said,) = [record.getMessage() for record in caplog.records]
     assert said.startswith(f"{len(rows)} of {2 * len(rows)} events in {path} stand there before")
+
+
+def _spring():
+    return datetime(2026, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("stock", "0"), ("available_from", "2026-06-01"), ("created", "2026-06-01")]
+)
+def test_what_cannot_be_had_is_not_recommended(copied, column, value):
+    path = copied / "recommendation" / "items.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    first = build_recommendation(load_settings(copied), clock=_spring).invoke({"user": "u1"}).items[0].id
+    for row in rows:
+        row[column] = value if row["id"] == first else row.get(column, "")
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    listed = build_recommendation(load_settings(copied), clock=_spring).invoke({"user": "u1", "k": 16})
+    assert listed.items
+    assert first not in {item.id for item in listed.items}
+
+
+def test_what_was_looked_at_comes_again_after_the_days_of_the_setting(copied):
+    with (copied / "tunechain.toml").open("a", encoding="utf-8") as file:
+        file.write("[recommendation]\nlook_again_days = inf\n")
+    settings = load_settings(copied)
+    seen = {event.item for event in read_behaviour(settings)[1].history("u1")}
+    listed = build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 16})
+    assert not seen & {item.id for item in listed.items}
+
+
+def _record(copied, **fields):
+    values = {"user": "u1", "item": "i3", "event": "buy", "time": "2026-04-30T00:00:00Z"} | fields
+    return build_event_recorder(load_settings(copied), clock=_spring).record([Event(**values)])
+
+
+def test_a_recorded_event_stays_when_events_csv_is_replaced(copied):
+    assert _record(copied).num_recorded == 1
+    path = copied / "recommendation" / "events.csv"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-100]), "utf-8")
+    _, interactions = read_behaviour(load_settings(copied))
+    assert len(interactions) == 600 - 100 + 1
+    assert "2026-04-30" in str(interactions.history("u1")[-1].time)
+
+
+def test_a_list_counts_what_was_recorded_since_the_chain_was_built(copied):
+    chain = build_recommendation(load_settings(copied), clock=_spring)
+    assert chain.invoke({"user": "nobody"}).cold
+    _record(copied, user="nobody")
+    listed = chain.invoke({"user": "nobody", "k": 16})
+    assert not listed.cold
+    assert "i3" not in {item.id for item in listed.items}
+
+
+def test_comments_of_events_csv_are_read_by_the_sentiment_model(copied, monkeypatch):
+    path = copied / "recommendation" / "events.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = [row | {"text": ""} for row in csv.DictReader(file)]
+    rows[0] |= {"event": "comment", "text": "terrible"}
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    sentiment = FixedClassifier({"terrible": "negative"}, default="neutral")
+    monkeypatch.setattr("apps.wiring.open_classifier", lambda _settings, _name: sentiment)
+    events = read_behaviour(load_settings(copied))[1].events
+    assert [event.opinion for event in events if event.text] == [pytest.approx(-1.0, abs=0.5)]
+
+
+def _change_items(copied, item, **values):
+    path = copied / "recommendation" / "items.csv"
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    rows = [row | (values if row["id"] == item else {}) for row in rows]
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def test_a_start_encodes_only_the_texts_that_changed_and_solves_nothing_for_a_price(copied, monkeypatch):
+    build_recommendation(load_settings(copied), clock=_spring)
+    encoded = []
+    encode = LocalEmbeddings._encode
+
+    def count(self, texts, role):
+        encoded.extend(texts)
+        return encode(self, texts, role)
+
+    monkeypatch.setattr(LocalEmbeddings, "_encode", count)
+    with monkeypatch.context() as patched:
+        patched.setattr("apps.wiring.learn_item_models", None)  # calling it would fail
+        _change_items(copied, "i3", price="99")
+        build_recommendation(load_settings(copied), clock=_spring)
+        _record(copied)
+        build_recommendation(load_settings(copied), clock=_spring)
+    assert encoded == []
+    _change_items(copied, "i3", title="another thing altogether")
+    build_recommendation(load_settings(copied), clock=_spring)
+    (text,) = encoded
+    assert text.startswith("another thing altogether")
+
+
+def test_where_nothing_may_be_written_events_csv_is_all_that_is_known(copied, monkeypatch, caplog):
+    expected = read_behaviour(load_settings(copied))[1].events
+    for path in copied.glob("events.sqlite*"):
+        path.unlink()
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("apps.event_log.make_private", refuse)
+    settings = load_settings(copied)
+    assert read_behaviour(settings)[1].events == expected
+    assert not build_recommendation(settings, clock=_spring).invoke({"user": "u1"}).cold
+    assert "only events.csv counts" in caplog.text

@@ -7,6 +7,7 @@ import pytest
 from llms.errors import ModelFolderError, TrainingDataError
 from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender, Recommender
 from retrievers.interactions import Event, EventWeights, Interactions
+from retrievers.neighbours import NeighbourRecommender
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 EVEN = EventWeights(view=1, click=1, comment=1, share=1, buy=1, half_life_days=1e9)
@@ -70,6 +71,12 @@ class TestItemItem(RecommenderContract):
         return ItemItemRecommender.train(make_checkerboard(), ridge=1.0)
 
 
+class TestNeighbours(RecommenderContract):
+    @pytest.fixture
+    def recommender(self):
+        return NeighbourRecommender.train(make_checkerboard(), ridge=1.0, num_neighbours=6)
+
+
 class TestFactors(RecommenderContract):
     @pytest.fixture
     def recommender(self):
@@ -96,6 +103,32 @@ def test_closed_form_equals_one_ridge_regression_per_item():
     assert (np.diag(weights) == 0).all()
 
 
+def test_with_all_items_as_neighbours_it_is_the_dense_model():
+    board = make_checkerboard()
+    dense = ItemItemRecommender.train(board, ridge=3.0)
+    sparse = NeighbourRecommender.train(board, ridge=3.0, num_neighbours=10)
+    for item in board.items:
+        np.testing.assert_allclose(sparse.score_items({item: 2.0}), dense.score_items({item: 2.0}), atol=1e-5)
+    np.testing.assert_allclose(sparse.weights_to(4, [0, 2, 3]), dense.weights_to(4, [0, 2, 3]), atol=1e-5)
+
+
+def test_factors_found_without_the_matrix_score_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    events = [make_event(f"u{rng.integers(40)}", f"i{rng.integers(30)}") for _ in range(300)]
+    interactions = Interactions(events, EVEN)
+    dense = FactorRecommender.train(interactions, num_factors=5)
+    monkeypatch.setattr("retrievers.collaborative.MAX_DENSE_ITEMS", 10)
+    sparse = FactorRecommender.train(interactions, num_factors=5)
+    np.testing.assert_allclose(sparse.score_items({"i3": 1.0}), dense.score_items({"i3": 1.0}), atol=1e-4)
+
+
+def test_dislikes_teach_no_model_what_goes_together():
+    board = make_checkerboard()
+    disliked = [Event(user="u0", item="i1", event="dislike", time=START)]
+    longer = Interactions([*board.events, *disliked], EVEN, items=board.items)
+    np.testing.assert_array_equal(ItemItemRecommender.train(longer).weights, ItemItemRecommender.train(board).weights)
+
+
 def test_later_events_do_not_change_a_model_of_an_earlier_moment():
     board = make_checkerboard()
     longer = Interactions([*board.events, make_event("u0", "i1", day=5)], EVEN, items=board.items)
@@ -109,7 +142,7 @@ def test_popularity_is_the_number_of_users():
     assert PopularityRecommender.train(board).score_items({}).tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("train", [ItemItemRecommender.train, FactorRecommender.train])
+@pytest.mark.parametrize("train", [ItemItemRecommender.train, FactorRecommender.train, NeighbourRecommender.train])
 def test_nothing_to_learn_from_is_refused(train):
     with pytest.raises(TrainingDataError, match="no interactions"):
         train(Interactions([], items=["a"]))
@@ -120,6 +153,8 @@ def test_settings_without_meaning_are_refused():
         ItemItemRecommender.train(make_checkerboard(), ridge=0)
     with pytest.raises(ValueError, match="num_factors"):
         FactorRecommender.train(make_checkerboard(), num_factors=0)
+    with pytest.raises(ValueError, match="num_neighbours"):
+        NeighbourRecommender.train(make_checkerboard(), num_neighbours=0)
 
 
 def test_more_factors_than_items_give_the_history_back():

@@ -1,4 +1,8 @@
+import contextlib
 import json
+import multiprocessing
+import os
+import resource
 from datetime import timedelta
 
 import numpy as np
@@ -165,3 +169,25 @@ def test_a_file_that_is_no_model_is_refused(tmp_path, content):
         InterestModel.load(tmp_path / "interest.json")
     with pytest.raises(ModelFolderError, match="missing"):
         InterestModel.load(tmp_path / "missing.json")
+
+
+def _save_without_room(folder):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # Python ignores SIGXFSZ, so that writing fails
+    with contextlib.suppress(OSError):
+        make_plain_model(intercept=2.0).save(folder / "interest.json")
+        os._exit(1)
+
+
+def make_plain_model(intercept):
+    size = len(FEATURE_NAMES)
+    return InterestModel(means=(0.0,) * size, scales=(1.0,) * size, coefficients=(0.1,) * size, intercept=intercept)
+
+
+def test_a_full_disk_leaves_the_model_of_before(tmp_path):
+    make_plain_model(intercept=1.0).save(tmp_path / "interest.json")
+    process = multiprocessing.get_context("spawn").Process(target=_save_without_room, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert InterestModel.load(tmp_path / "interest.json").intercept == 1.0
+    assert [path.name for path in tmp_path.iterdir()] == ["interest.json"]

@@ -1,9 +1,13 @@
+import math
+
 import numpy as np
 import pytest
 
 from chains.errors import ChainInputError
 from chains.recommendation import (
     EvaluationOptions,
+    RankingOptions,
+    RecommendationOptions,
     build_baselines,
     embed_catalogue,
     evaluate_recommender,
@@ -76,7 +80,8 @@ def test_nothing_to_foresee_is_refused():
 
 def test_ours_beats_popularity_and_is_not_below_item_item_on_the_known_groups():
     train, test = make_interactions().split_by_time(0.75)
-    chain = make_chain(train_model(train), interactions=train)
+    options = RecommendationOptions(ranking=RankingOptions(diversity=0.0), look_again_days=math.inf)
+    chain = make_chain(train_model(train), interactions=train, clock=lambda: train.now, options=options)
     methods = build_baselines(catalogue=CATALOGUE, vectors=VECTORS, train=train, ridge=5.0)
     methods["ours"] = rank_with_chain(chain)
     reports = {

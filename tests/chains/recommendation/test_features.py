@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chains.recommendation import embed_catalogue
+from chains.recommendation.explanation import collect_facts
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions, FeatureTable
 from chains.recommendation.user_profile import build_profile, embed_user
 from retrievers.interactions import EventKind, EventWeights, Interactions
@@ -98,3 +99,22 @@ def test_newness_falls_with_age_and_is_0_before_its_time():
     by_number = {int(item[-1]): values[at] for item, at in CATALOGUE.positions.items() if item.startswith("music")}
     assert 0 < by_number[0] < by_number[5] <= 1  # number 5 was created on 2025-09-09
     assert by_number[9] == 0  # created on 2025-11-28, not yet there
+
+
+@pytest.mark.parametrize(("num_users", "is_said"), [(4, False), (5, True)])
+def test_a_companion_needs_people_who_used_both(num_users, is_said):
+    pairs = [make_event(f"p{user}", item, day=1) for user in range(num_users) for item in ("garden0", "music0")]
+    table = make_table([*pairs, make_event("u0", "garden0", day=2)])
+    profile = make_profile([make_event("u0", "garden0", day=2)], 3)
+    row = CATALOGUE.positions["music0"]
+    assert (collect_facts(table, profile, row, compute(table, profile)[row]).companion_title != "") == is_said
+    assert table.find_companion(profile, row) == "garden0"
+
+
+def test_what_is_new_is_told_by_the_moment_not_by_the_events():
+    events = make_events()
+    table = make_table(events)
+    later = table.at(START + timedelta(days=2000), Interactions(events, items=list(CATALOGUE)))
+    assert column(compute(later, make_profile([], 0)), "newness").max() < 0.001
+    assert not column(compute(later, make_profile([], 0)), "trend").any()
+    assert column(compute(later, make_profile([], 0)), "popularity").any()

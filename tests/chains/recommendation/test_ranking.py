@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from chains.recommendation.explanation import ReasonFacts, ReasonPhrases, explain_item
 from chains.recommendation.features import FEATURE_NAMES
 from chains.recommendation.ranking import PART_FEATURES, RankingOptions, combine_scores, group_parts, select_diverse
-from retrievers.interactions import EventKind
+from retrievers.interactions import INTEREST_KINDS, EventKind
 from retrievers.metrics import intra_list_distance
 
 
@@ -129,4 +129,4 @@ def test_phrases_can_speak_another_language():
 
 
 def test_every_kind_of_event_has_a_phrase():
-    assert set(ReasonPhrases().similar) == set(EventKind)
+    assert set(ReasonPhrases().similar) == set(INTEREST_KINDS)

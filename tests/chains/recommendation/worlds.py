@@ -20,6 +20,7 @@ from retrievers.interactions import Event, EventKind, Interactions
 from retrievers.items import Item, ItemCatalogue
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = START + timedelta(days=62)  # two days after the last event
 GROUPS = ("garden", "music", "kitchen")
 ITEMS_PER_GROUP = 10
 EMBEDDINGS = HashedEmbeddings(dimension=32)
@@ -87,6 +88,7 @@ def make_chain(model: InterestModel, **changes):
         "store": make_store(),
         "interactions": make_interactions(),
         "interest": model,
+        "clock": lambda: NOW,
         # the known answers are about interest; variety has tests of its own
         "options": RecommendationOptions(ranking=RankingOptions(diversity=0.0)),
     }

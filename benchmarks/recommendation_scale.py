@@ -1,0 +1,157 @@
+"""Size and speed of recommendation: building, lists and memory by the number of items, on a synthetic shop.
+
+Run: `python -m benchmarks.recommendation --sizes 1000 3000 6000`; learning and serving are a process each, so that the
+memory is its own. Vectors are random and the interest model is fixed: neither changes how much work a list is.
+"""
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from langchain_core.embeddings import FakeEmbeddings
+
+from chains.recommendation import FeatureOptions, InterestModel, ItemModels, build_recommendation_chain
+from chains.recommendation.features import FEATURE_NAMES, BehaviourModels
+from llms.arrays import load_arrays, save_arrays
+from retrievers.interactions import Event, Interactions
+from retrievers.items import Item, ItemCatalogue
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NUM_GROUPS = 40
+DIMENSION = 384
+KINDS = ("view", "view", "click", "buy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningReport:
+    """What learning the models of the items took, without encoding."""
+
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingReport:
+    """What a process took that loads the models which were kept, and makes lists."""
+
+    start_s: float  # from records in memory to the first list
+    median_ms: float
+    p95_ms: float
+    cpu_ms: float  # of a processor, per list: what is left of it on an idle machine
+    p95_filtered_ms: float  # with a price limit and 1,000 excluded items
+    users_per_s: float  # in batches
+    peak_mb: float
+
+
+def make_shop(num_items: int, num_events: int) -> tuple[ItemCatalogue, Interactions]:
+    """Return items in groups, and people each of whom uses items of one group; some items are used much more."""
+    rng = np.random.default_rng(0)
+    catalogue = ItemCatalogue(
+        Item(id=f"i{at}", title=f"Thing {at}", tags=(f"t{at % NUM_GROUPS}",), price=float(rng.uniform(1, 100)))
+        for at in range(num_items)
+    )
+    num_users = max(num_events // 10, 10)
+    users = rng.integers(num_users, size=num_events)
+    within = (rng.pareto(1.2, size=num_events) * num_items / NUM_GROUPS / 20).astype(int) % (num_items // NUM_GROUPS)
+    rows = within * NUM_GROUPS + users % NUM_GROUPS
+    kinds = rng.integers(len(KINDS), size=num_events)
+    seconds = np.sort(rng.uniform(0, 90 * 86_400, size=num_events))
+    events = [
+        Event(user=f"u{user}", item=f"i{row}", event=KINDS[kind], time=START + timedelta(seconds=second))
+        for user, row, kind, second in zip(*(part.tolist() for part in (users, rows, kinds, seconds)), strict=True)
+    ]
+    return catalogue, Interactions(events, items=list(catalogue))
+
+
+def learn(num_items: int, num_events: int, path: Path) -> LearningReport:
+    """Keep the models of a shop at `path`."""
+    _, interactions = make_shop(num_items, num_events)
+    started, started_cpu = time.perf_counter(), time.process_time()
+    behaviour = BehaviourModels.learn(interactions, FeatureOptions(), now=interactions.now)
+    seconds, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
+    peak_mb = _peak_mb()
+    vectors = np.random.default_rng(0).normal(size=(num_items, DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    save_arrays(path, ItemModels.of(vectors, behaviour).arrays(), fingerprint="")
+    return LearningReport(seconds=seconds, cpu_s=cpu_s, peak_mb=peak_mb)
+
+
+def serve(num_items: int, num_events: int, path: Path) -> ServingReport:
+    """Make lists from the models that `learn` kept."""
+    catalogue, interactions = make_shop(num_items, num_events)
+    size = len(FEATURE_NAMES)
+    interest = InterestModel(means=(0.0,) * size, scales=(1.0,) * size, coefficients=(0.5,) * size, intercept=-1.0)
+    started = time.perf_counter()
+    arrays = load_arrays(path, fingerprint="")
+    assert arrays is not None  # noqa: S101
+    chain = build_recommendation_chain(
+        catalogue=catalogue,
+        embeddings=FakeEmbeddings(size=DIMENSION),  # not asked: the vectors come with the models
+        interactions=interactions,
+        interest=interest,
+        item_models=ItemModels(**arrays),
+        clock=lambda: START + timedelta(days=91),
+    )
+    chain.invoke({"user": "u0"})
+    start_s = time.perf_counter() - started
+    users = [f"u{number}" for number in range(100)]
+    excluded = [f"i{number}" for number in range(min(1000, num_items))]
+    at_cpu = time.process_time()
+    plain = _time_each(chain, [{"user": user} for user in users])
+    cpu_ms = 1000 * (time.process_time() - at_cpu) / len(users)
+    filtered = _time_each(chain, [{"user": user, "max_price": 30.0, "exclude": excluded} for user in users])
+    at = time.perf_counter()
+    chain.batch([{"user": user} for user in users])
+    batch_s = time.perf_counter() - at
+    return ServingReport(
+        start_s=start_s,
+        median_ms=float(np.median(plain)),
+        p95_ms=float(np.quantile(plain, 0.95)),
+        cpu_ms=cpu_ms,
+        p95_filtered_ms=float(np.quantile(filtered, 0.95)),
+        users_per_s=len(users) / batch_s,
+        peak_mb=_peak_mb(),
+    )
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _time_each(chain: Any, requests: Sequence[dict[str, Any]]) -> list[float]:
+    """Return the milliseconds of each list, after a first one."""
+    chain.invoke(requests[0])
+    taken = []
+    for request in requests:
+        at = time.perf_counter()
+        chain.invoke(request)
+        taken.append(1000 * (time.perf_counter() - at))
+    return taken
+
+
+def show_sizes(sizes: Sequence[int], *, num_events: int) -> None:
+    """Print a table of all sizes."""
+    print("\n## Size and speed\n")
+    print(f"A synthetic shop, {num_events:,} events, vectors of {DIMENSION}; learning is without encoding.\n")
+    print("| items | learning (processor) | memory | start | list, median | p95 | processor | p95 filtered | ", end="")
+    print("users/s in batches | memory |\n|---|---|---|---|---|---|---|---|---|---|")
+    context = multiprocessing.get_context("spawn")
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder, context.Pool(1, maxtasksperchild=1) as pool:
+            path = Path(folder) / "models"
+            learnt = pool.apply(learn, (size, num_events, path))
+            served = pool.apply(serve, (size, num_events, path))
+        print(
+            f"| {size:,} | {learnt.seconds:.1f} s ({learnt.cpu_s:.1f} s) | {learnt.peak_mb:.0f} MB | "
+            f"{served.start_s:.1f} s | {served.median_ms:.1f} ms | {served.p95_ms:.1f} ms | {served.cpu_ms:.1f} ms | "
+            f"{served.p95_filtered_ms:.1f} ms | {served.users_per_s:.0f} | {served.peak_mb:.0f} MB |",
+            flush=True,
+        )
