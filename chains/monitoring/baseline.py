@@ -5,8 +5,9 @@ to zero where a topic has few posts, so that a quiet topic gets a flat baseline 
 spread that is left beyond chance is estimated too, because the tests must not take it for news.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,18 @@ class SeasonalBaseline:
     high_score: float  # the same of the others
     share_sd: tuple[float, float]  # error of the logit: common to all hours, and varying over the day
     rate_sd: tuple[float, float]  # error of the log rate, the same two
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything, as plain values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "SeasonalBaseline":
+        """Return the baseline that `dump` described."""
+        arrays = {name: np.array(state[name]) for name in ("share", "rate", "posts_rate")}
+        pairs = {name: tuple(state[name]) for name in ("share_sd", "rate_sd")}
+        return cls(**{**state, **arrays, **pairs})
 
 
 def find_cell(hour: int) -> int:

@@ -20,6 +20,7 @@ class MonitoringOptions:
     window: timedelta = timedelta(hours=1)  # of the trend only; alerts never wait for a window to end
     warm_up: timedelta = timedelta(days=7)  # a whole week, so that the weekend is part of the baseline
     allowed_lateness: timedelta = timedelta(minutes=10)  # also how long a post waits for earlier ones
+    idle_after: timedelta = timedelta(minutes=5)  # of the stream: a source that says nothing is not waited for
     max_future: timedelta = timedelta(minutes=10)  # clocks of sources differ by minutes, not by hours
     max_jump: timedelta = timedelta(days=1)  # ahead of all others by more, one post alone is a wrong clock
     false_alarms_per_topic_month: float = 0.1  # shared equally by the two tests of a topic
@@ -34,6 +35,7 @@ class MonitoringOptions:
         self._check_range("window", timedelta(minutes=1), timedelta(days=7))
         self._check_range("warm_up", timedelta(days=1), HISTORY)
         self._check_range("allowed_lateness", timedelta(0), timedelta(days=7))
+        self._check_range("idle_after", timedelta(0), timedelta(days=7))
         self._check_range("max_future", timedelta(0), timedelta.max)
         self._check_range("max_jump", timedelta(minutes=1), timedelta.max)
         self._check_range("cool_down", timedelta(0), timedelta(days=30))

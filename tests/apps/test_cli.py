@@ -274,7 +274,7 @@ def test_watch_says_what_it_did_not_count_while_it_runs_and_at_its_end(built):
     said = run("watch", "-w", built, "-", text=text).stderr.splitlines()
     assert "late so far: 1 (a post more than the allowed lateness behind the stream is not counted)" in said
     assert "dated in the future so far: 1 (such a post is not counted)" in said
-    assert said[-1] == "read 13 posts: 10 counted, 1 late, 1 dated in the future, 1 repeated"
+    assert said[-1] == "read 13 posts: 10 counted, 1 late, 1 dated in the future, 1 repeated, 0 not readable"
 
 
 def test_watch_warns_where_most_posts_are_late(built):
