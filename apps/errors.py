@@ -10,6 +10,8 @@ The tree::
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
     ├── BackupError (RuntimeError)              a backup that cannot be made, or one that is none
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
+    ├── MonitoringFileError (OSError)           a file of monitoring that cannot be read or written
+    ├── StorageFullError (OSError)              a disk without room for what was to be stored
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
 
@@ -38,6 +40,14 @@ class KeyFileError(TuneChainError, OSError):
 
 class FeedbackFileError(TuneChainError, OSError):
     """A file of feedback that is damaged, of another kind, or not to be written."""
+
+
+class MonitoringFileError(TuneChainError, OSError):
+    """A file of the state of monitoring that is damaged, of another kind, or not to be written."""
+
+
+class StorageFullError(TuneChainError, OSError):
+    """Something that was not stored because the disk is full; what was acknowledged before is intact."""
 
 
 class BackupError(TuneChainError, RuntimeError):

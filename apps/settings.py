@@ -192,6 +192,11 @@ class Settings(BaseSettings):
         return self.workspace / "conversations.sqlite"
 
     @property
+    def monitoring_file(self) -> Path:
+        """Where the live monitor keeps its state."""
+        return self.workspace / "monitoring.sqlite"
+
+    @property
     def feedback_file(self) -> Path:
         """Where it is kept what people thought of answers."""
         return self.workspace / "feedback.sqlite"

@@ -49,9 +49,8 @@ from chains.customer_service import (
     fit_known_questions,
 )
 from chains.monitoring import (
+    MonitoringChain,
     MonitoringOptions,
-    MonitoringReport,
-    MonitoringRequest,
     build_monitoring_chain,
     find_sentiment,
 )
@@ -240,7 +239,7 @@ def _open_conversation_storage(settings: Settings) -> "AbstractContextManager[Co
     return open_postgres(url) if url else open_sqlite(settings.conversations_file)
 
 
-def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:
+def build_monitoring(settings: Settings) -> MonitoringChain:
     """Return the opinion-monitoring chain of a workspace.
 
     Raises:

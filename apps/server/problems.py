@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from apps.errors import StorageFullError
 from apps.server.schemas import FieldProblem, Problem
 from chains.errors import (
     ChainInputError,
@@ -54,6 +55,7 @@ _TITLES = {
     500: "Something went wrong on the server",
     503: "Not available now",
     504: "The answer took too long",
+    507: "The disk is full",
 }
 _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; it must not hold a page
 
@@ -127,6 +129,12 @@ _RULES = (
         503,
         "Conversations cannot be stored now; what was answered is intact. Try again later.",
     ),
+    _Rule(
+        (StorageFullError,),
+        507,
+        "The disk of the server is full: nothing of this was stored, what was acknowledged before is intact. Send it "
+        "again later.",
+    ),
     _Rule((ContextOverflowError,), 422, param="messages", code="context_length_exceeded"),
     _Rule((ChainInputError, InputTextError), 422),
     _Rule((EngineBusyError,), 429, "The model has too many requests; try again soon.", retry_after_s=1),
@@ -157,7 +165,7 @@ def explain_error(error: Exception, *, client_chooses_options: bool = False) -> 
         return ProblemError(500, "The answer broke off; the log of the server says why.")
     rules = (*_RULES, _CHOSEN_OPTIONS, _NOT_USABLE) if client_chooses_options else (*_RULES, _NOT_USABLE)
     rule = next(rule for rule in rules if isinstance(error, rule.kinds))
-    if rule.status == 503:
+    if rule.status in (503, 507):
         _log.error("a part of the service cannot be used: %s", error)
     headers = None if rule.retry_after_s is None else {"Retry-After": str(rule.retry_after_s)}
     detail = str(error) if rule.detail is None else rule.detail

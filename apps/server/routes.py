@@ -36,8 +36,9 @@ _REFUSALS = {
     422: "The request does not fit its schema, or the chain refuses it.",
     429: "The key asks too often, or all workers are busy; `Retry-After` says when to come back.",
     503: "Still loading, or the workspace does not have this part.",
+    507: "The disk is full; nothing of the request is stored.",
 }
-_USUAL = tuple(status for status in _REFUSALS if status != 409)
+_USUAL = tuple(status for status in _REFUSALS if status not in (409, 507))
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
     for status, text in _REFUSALS.items()
@@ -142,13 +143,14 @@ async def classify(body: ClassifyRequest, workspace: CurrentWorkspace) -> list[C
 
 @router.post(
     "/posts",
-    responses=describe_replies(PostsReply.model_config["json_schema_extra"]),
+    responses=describe_replies(PostsReply.model_config["json_schema_extra"], also=[507]),
     dependencies=_STAFF,
     summary="Watch posts",
 )
 async def watch(body: PostsRequest, workspace: CurrentWorkspace) -> PostsReply:
     """Give posts to the live monitor; return what became of each, and the alerts they opened or closed.
 
+    What is answered is on the disk. A request that was not answered can be sent again: what had come is a duplicate.
     The monitor holds a post back for ten minutes of the stream's time, so an alert may come with a later request.
     """
     monitor = workspace.monitor()

@@ -128,6 +128,10 @@ class AlertsReply(BaseModel):
     alerts: tuple[Alert, ...] = Field(description="The latest alerts, each in its last state, oldest first.")
     trend: tuple[TrendPoint, ...] = Field(description="Posts by topic and hour, of the last eight weeks.")
     num_posts: int = Field(ge=0, description="Posts counted so far.")
+    late: int = Field(default=0, ge=0, description="Posts that came too late for the stream and do not count.")
+    future: int = Field(default=0, ge=0, description="Posts dated ahead of the clock, which do not count.")
+    duplicates: int = Field(default=0, ge=0, description="Posts that came before.")
+    failed: int = Field(default=0, ge=0, description="Posts whose text a classifier cannot read.")
     loading: bool = Field(description="True while the recorded stream of the workspace is still being read.")
 
 

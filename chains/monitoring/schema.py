@@ -106,18 +106,22 @@ class Trend:
 
     def __init__(self, points: Iterable[TrendPoint] = ()) -> None:
         self._points: dict[tuple[datetime, str], TrendPoint] = {}
+        self._newest: datetime | None = None
+        self._kept_up_to: datetime | None = None  # the newest window when old ones were last forgotten
         self.add(points)
 
     def add(self, points: Iterable[TrendPoint]) -> None:
         """Add points to those of the same window and topic."""
         for point in points:
             key = (point.start, point.topic)
+            self._newest = max(point.start, self._newest or point.start)
             self._points[key] = self._points[key] + point if key in self._points else point
 
     def keep_last(self, duration: timedelta) -> None:
         """Forget windows that began so long before the latest one, or longer."""
-        if self._points:
-            oldest = max(self._points)[0] - duration
+        if self._newest is not None and self._newest != self._kept_up_to:
+            self._kept_up_to = self._newest
+            oldest = self._newest - duration
             self._points = {key: point for key, point in self._points.items() if key[0] > oldest}
 
     def collect(self) -> tuple[TrendPoint, ...]:

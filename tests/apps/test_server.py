@@ -1,6 +1,7 @@
 """Each route answers, each part that is missing says so, and the interface describes itself."""
 
 import contextlib
+import shutil
 import threading
 
 import pytest
@@ -73,8 +74,9 @@ def test_the_recorded_stream_is_read_at_the_start(client, prefix):
     assert sum(point.posts for point in report.trend) > 1400
 
 
-def test_new_posts_are_watched_and_repeats_dropped(settings, chains):
-    with TestClient(create_app(settings, applications=chains)) as client:
+def test_new_posts_are_watched_and_repeats_dropped(workspace, tmp_path, chains):
+    own = shutil.copytree(workspace, tmp_path / "own", ignore=shutil.ignore_patterns("*.sqlite*"))
+    with TestClient(create_app(load_settings(own), applications=chains)) as client:
         wait_until_loaded(client)
         posts = [
             make_post(1501, "a fee, great", id="new"),
