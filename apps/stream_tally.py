@@ -40,7 +40,10 @@ class StreamTally:
             said.append(f"not readable so far: {self._total['failed']} (a classifier said: {detail})")
         if not self._has_warned and late >= _MIN_LATE and late > self._total["counted"]:
             self._has_warned = True
-            said.append("most posts are late: does the clock of a source run ahead, or is the stream not in order?")
+            said.append(
+                "most posts are late: does the clock of a source run ahead, or is the stream not in order of time? "
+                "--sort puts a file in order first"
+            )
         return said
 
     def summary(self) -> str:
