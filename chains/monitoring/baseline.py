@@ -7,6 +7,8 @@ spread that is left beyond chance is estimated too, because the tests must not t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from chains.monitoring.windows import HourCounts
 from llms.arrays import DoubleArray
 
-NUM_CELLS = 48  # hour of the day (UTC), on weekdays and at weekends
+NUM_CELLS = 48  # hour of the day, on weekdays and at weekends
 HALF_LIFE_H = 28 * 24  # the weight of an hour halves in four weeks, so that slow change is followed
 
 # Priors: the standard deviation on the logit or log scale that is plausible before any post is seen
@@ -55,22 +57,24 @@ class SeasonalBaseline:
         return cls(**{**state, **arrays, **pairs})
 
 
-def find_cell(hour: int) -> int:
-    """Return which of the 48 cells an hour since the epoch belongs to.
+@lru_cache(maxsize=4096)
+def find_cell(hour: int, zone: tzinfo = UTC) -> int:
+    """Return which of the 48 cells an hour since the epoch belongs to, by the clocks of a zone.
 
     Example:
         >>> find_cell(0), find_cell(2 * 24 + 5)  # 1 January 1970 was a Thursday
         (0, 29)
     """
-    is_weekend = (hour // 24 + 3) % 7 >= 5
-    return hour % 24 + (24 if is_weekend else 0)
+    local = datetime.fromtimestamp(hour * 3600 + 1800, zone)  # its middle, for zones of half hours
+    return local.hour + (24 if local.weekday() >= 5 else 0)
 
 
-def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
+def fit_baseline(counts: HourCounts, *, zone: tzinfo = UTC) -> SeasonalBaseline:
     """Return the baseline of one topic, learnt from its usable hours.
 
     Args:
         counts: at least one hour with a post.
+        zone: whose day and weekend people follow.
 
     Example:
         >>> hours = np.arange(24 * 14)
@@ -79,7 +83,7 @@ def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
         >>> baseline.share.round(2).min(), baseline.rate.round(1).max()
         (np.float64(0.2), np.float64(2.0))
     """
-    cells = (counts.hours % 24 + 24 * ((counts.hours // 24 + 3) % 7 >= 5)).astype(np.int64)
+    cells = np.array([find_cell(hour, zone) for hour in counts.hours.tolist()], dtype=np.int64)
     weight = 0.5 ** ((counts.hours[-1] - counts.hours) / HALF_LIFE_H)
     low, high = _estimate_scores(counts)
     share, correlation, share_covariance = _fit_share(counts, cells, weight, (low, high))

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, tzinfo
 from typing import Any
 
 from chains.monitoring.baseline import SeasonalBaseline, find_cell
@@ -59,11 +60,18 @@ class SurgeDetector:
         baseline: what is usual; `refit` replaces it while the statistics go on.
         alarms_per_month: accepted false alarms of both tests together.
         thresholds: of the share and the volume test, where they are known already.
+        zone: in which the baseline was fitted.
     """
 
     def __init__(
-        self, baseline: SeasonalBaseline, *, alarms_per_month: float, thresholds: tuple[float, float] | None = None
+        self,
+        baseline: SeasonalBaseline,
+        *,
+        alarms_per_month: float,
+        thresholds: tuple[float, float] | None = None,
+        zone: tzinfo = UTC,
     ) -> None:
+        self._zone = zone
         self._alarms_per_month = alarms_per_month
         self.share = CumulativeSum(threshold=0.0)
         self.volume = CumulativeSum(threshold=0.0)
@@ -85,7 +93,7 @@ class SurgeDetector:
 
     def find_baseline_share(self, step: int) -> float:
         """Return the share of negatives that is usual at a step."""
-        return self._table.share[find_cell(step // STEPS_PER_HOUR)]
+        return self._table.share[find_cell(step // STEPS_PER_HOUR, self._zone)]
 
     def add(self, step: int, scores: Sequence[float], *, copies: int = 0) -> None:
         """Weigh one step; steps come in order and without gaps.
@@ -95,7 +103,7 @@ class SurgeDetector:
             scores: negative probability of each post of the step; often none.
             copies: further posts, which are noted but not weighed.
         """
-        cell = find_cell(step // STEPS_PER_HOUR)
+        cell = find_cell(step // STEPS_PER_HOUR, self._zone)
         negatives = sum(scores)
         self.share.add(step, self._table.weigh_share(cell, scores) if scores else 0.0)
         self.volume.add(step, self._table.weigh_volume(cell, negatives))
@@ -137,13 +145,14 @@ class SurgeDetector:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], *, alarms_per_month: float) -> "SurgeDetector":
+    def restore(cls, state: Mapping[str, Any], *, alarms_per_month: float, zone: tzinfo = UTC) -> "SurgeDetector":
         """Return the detector that `dump` described; with another budget it gets other thresholds."""
         known = (state["share"]["threshold"], state["volume"]["threshold"])
         detector = cls(
             SeasonalBaseline.restore(state["baseline"]),
             alarms_per_month=alarms_per_month,
             thresholds=known if alarms_per_month == state["alarms_per_month"] else None,
+            zone=zone,
         )
         for test, values in ((detector.share, state["share"]), (detector.volume, state["volume"])):
             test.value, test.first_step = values["value"], values["first_step"]

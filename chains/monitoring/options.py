@@ -1,7 +1,8 @@
 """The settings of opinion monitoring."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from llms.errors import OptionValueError
 
@@ -27,6 +28,7 @@ class MonitoringOptions:
     min_negative_posts: float = 5.0  # in a surge before it is an alert; statistics alone would raise on one rare post
     cool_down: timedelta = timedelta(hours=6)  # from the end of an alert to the next of the same topic
     min_posts: int = 40  # fewer do not make a baseline, however long they took to come
+    time_zone: str = "UTC"  # whose day and weekend people follow; a name such as "Asia/Shanghai"
     negative_label: str = "negative"
     positive_label: str = "positive"
 
@@ -48,9 +50,22 @@ class MonitoringOptions:
                 f"got {self.min_posts} and {self.min_negative_posts}"
             )
             raise OptionValueError(msg)
+        try:
+            _ = self.zone
+        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+            msg = (
+                f'time_zone must be a name such as "Asia/Shanghai" or "Europe/Berlin", got {self.time_zone!r}; where '
+                "the system knows no zones at all, install the package tzdata"
+            )
+            raise OptionValueError(msg) from error
         if not self.negative_label or self.negative_label == self.positive_label:
             msg = "negative_label must be a name, and another than positive_label"
             raise OptionValueError(msg)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The clocks of `time_zone`."""
+        return UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)  # one object for each name
 
     def _check_range(self, name: str, lowest: timedelta, highest: timedelta) -> None:
         value: timedelta = getattr(self, name)

@@ -79,7 +79,7 @@ class TopicMonitor:
         monitor._history = HourlyHistory.restore(state["history"])
         if state["detector"] is not None:
             monitor._detector = SurgeDetector.restore(
-                state["detector"], alarms_per_month=options.false_alarms_per_topic_month
+                state["detector"], alarms_per_month=options.false_alarms_per_topic_month, zone=options.zone
             )
         monitor._refit_hour = state["refit_hour"]
         monitor._causes.load(state["causes"])
@@ -150,9 +150,12 @@ class TopicMonitor:
         counts = self._history.collect(before_hour=hour)
         if counts.posts.sum() < self._options.min_posts:
             return
-        baseline = fit_baseline(counts)
+        zone = self._options.zone
+        baseline = fit_baseline(counts, zone=zone)
         if self._detector is None:
-            self._detector = SurgeDetector(baseline, alarms_per_month=self._options.false_alarms_per_topic_month)
+            self._detector = SurgeDetector(
+                baseline, alarms_per_month=self._options.false_alarms_per_topic_month, zone=zone
+            )
         else:
             self._detector.refit(baseline)
 

@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from chains.monitoring.baseline import SeasonalBaseline, find_cell, fit_baseline
 from chains.monitoring.change_points import StepRecord, find_end, find_start
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
 from chains.monitoring.likelihood import LikelihoodRatios
+from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.representative_posts import CauseKeeper
 from chains.monitoring.thresholds import find_thresholds
 from chains.monitoring.windows import HourCounts, HourlyHistory
@@ -150,6 +153,27 @@ def test_history_keeps_eight_weeks():
 @pytest.mark.parametrize(("day", "hour", "cell"), [(4, 0, 0), (9, 3, 27), (10, 23, 47), (11, 0, 0)])
 def test_cells_tell_the_weekend_from_the_week(day, hour, cell):
     assert find_cell(day * 24 + hour) == cell
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "cell"),
+    [
+        ("2026-03-06T20:30:00+00:00", "Asia/Shanghai", 24 + 4),  # Friday evening there is Saturday
+        ("2026-03-08T20:30:00+00:00", "Asia/Shanghai", 4),
+        ("2026-03-27T12:10:00+00:00", "Europe/Berlin", 13),
+        ("2026-03-30T12:10:00+00:00", "Europe/Berlin", 14),  # summer time
+        ("2026-03-30T18:50:00+00:00", "Asia/Kolkata", 0),  # half an hour apart from the others
+    ],
+)
+def test_cells_follow_the_clocks_of_a_zone(time, zone, cell):
+    hour = int(datetime.fromisoformat(time).timestamp() // 3600)
+    assert find_cell(hour, MonitoringOptions(time_zone=zone).zone) == cell
+
+
+@pytest.mark.parametrize("name", ["Nowhere", "../etc/passwd", "", "a\0b"])
+def test_a_zone_that_does_not_exist_is_refused(name):
+    with pytest.raises(ValueError, match="time_zone must be a name"):
+        MonitoringOptions(time_zone=name)
 
 
 def test_causes_leave_out_reprints_and_cut_at_five():
