@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -17,11 +18,13 @@ from tests.chains.monitoring.streams import make_posts, read_posts
 from tests.waiting import cpu_seconds
 
 
-def draw_counts(*, weeks=4, per_hour=10.0, correlation=0.0, seed=0):
+def draw_counts(*, weeks=4, per_hour=10.0, correlation=0.0, seed=0, share_day_sd=0.0, rate_day_sd=0.0):
     random = np.random.default_rng(seed)
     hours = np.arange(weeks * 168)
     wave = np.cos(2 * np.pi * (hours % 24 - 2) / 24)
-    share = 1 / (1 + np.exp(1.8 - 0.5 * wave))
+    by_day = np.random.default_rng(seed + 1).standard_normal((2, weeks * 7)).repeat(24, axis=1)
+    share = 1 / (1 + np.exp(1.8 - 0.5 * wave - share_day_sd * by_day[0]))
+    per_hour = per_hour * np.exp(rate_day_sd * by_day[1])
     if correlation:
         share = random.beta(share * (1 / correlation - 1), (1 - share) * (1 / correlation - 1))
     posts = random.poisson(per_hour * random.gamma(8, 1 / 8, len(hours)))
@@ -59,6 +62,24 @@ def test_the_spread_between_hours_is_measured():
 
 def test_the_spread_of_the_volume_is_measured():
     assert fit_baseline(draw_counts(per_hour=100)).extra_variance == pytest.approx(1 / 8, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["share_day_sd", "rate_day_sd"])
+@pytest.mark.parametrize("size", [0.0, 0.3, 0.5])
+def test_what_the_hours_of_a_day_have_in_common_is_read_off_the_days(name, size):
+    baseline = fit_baseline(draw_counts(per_hour=30, weeks=6, **{name: size}))
+    other = "rate_day_sd" if name == "share_day_sd" else "share_day_sd"
+    # a share that varies by day makes the number of negatives vary too
+    allowed = 0.12 if name == "rate_day_sd" else size + 0.12
+    assert getattr(baseline, name) == pytest.approx(size, abs=0.12)
+    assert getattr(baseline, other) <= allowed
+
+
+@pytest.mark.parametrize(("name", "track"), [("share_day_sd", 0), ("rate_day_sd", 1)])
+def test_days_that_differ_give_higher_thresholds(name, track):
+    varied = replace(make_flat(), **{name: 0.3, "extra_variance": 0.2, "correlation": 0.03})
+    usual = find_thresholds(make_flat(), alarms_per_month=0.5)
+    assert find_thresholds(varied, alarms_per_month=0.5)[track] > 1.3 * usual[track]
 
 
 def test_few_posts_give_a_flat_baseline_that_is_known_to_be_uncertain():
