@@ -6,7 +6,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from apps.errors import MonitoringFileError, StorageFullError
 from apps.sqlite_files import check_format, connect_private
-from chains.monitoring import Alert, MonitoringReport, Post, Reading, TrendPoint
+from chains.monitoring import Alert, MonitoringReport, Post, Reading, SetAside, TrendPoint
 
 _FORMAT = 1  # of the file
 _STATE_VERSION = 1  # of what the monitor learnt; raised when it cannot be loaded any more
@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS learnt (place INTEGER PRIMARY KEY CHECK (place = 0), 
     version INTEGER NOT NULL, state BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS read_files (name TEXT PRIMARY KEY, stamp TEXT NOT NULL) STRICT;
 """
+_Row = tuple[str, str, float, str, str | None, str | None]
 _NUMBERS = ("counted", "late", "future", "duplicates", "failed")
 
 
@@ -112,15 +113,8 @@ class MonitoringStore:
             report: what they brought.
             watermark_s: what the stream has come to with them.
         """
-        readings = {(item.post.source, item.post.id): item for item in report.readings}
-        late = {(item.post.source, item.post.id) for item in report.set_aside if item.reason == "late"}
-        rows = []
-        for post in posts:
-            key = (post.source, post.id)
-            reading = readings.pop(key, None)
-            if reading is not None or key in late:
-                late.discard(key)
-                rows.append(_to_row(post, reading))
+        rows = _find_rows(posts, report)
+        failed = [_to_dead_letter(item) for item in report.set_aside if item.reason == "failed"]
         numbers = {"counted": len(report.readings)} | {name: getattr(report, name) for name in _NUMBERS[1:]}
         with self._transaction() as database:
             database.executemany(
@@ -137,11 +131,7 @@ class MonitoringStore:
             database.executemany(
                 "INSERT INTO dead_letter VALUES (?, ?, ?, ?, ?, 1) "
                 "ON CONFLICT DO UPDATE SET reason = excluded.reason, tries = tries + 1",
-                [
-                    (item.post.source, item.post.id, item.post.time.isoformat(), _storable(item.post.text), item.detail)
-                    for item in report.set_aside
-                    if item.reason == "failed"
-                ],
+                failed,
             )
             if rows:
                 _put_mark(database, watermark_s)
@@ -168,6 +158,8 @@ class MonitoringStore:
                 (oldest_s, _FORGOTTEN_AT_ONCE),
             )
             database.execute("DELETE FROM trend WHERE start < ?", (oldest_s,))
+            if oldest_s > 0:  # before the first posts there is no watermark
+                database.execute("DELETE FROM dead_letter WHERE time < ?", (_to_utc(oldest_s),))
 
     def note_read(self, name: str, stamp: object) -> None:
         """Note that a file was read to its end."""
@@ -192,7 +184,13 @@ class MonitoringStore:
 
     def find_known(self, posts: Iterable[Post]) -> set[tuple[str, str]]:
         """Return source and id of those posts that came before, counted or late."""
-        query = "SELECT 1 FROM posts WHERE source = ? AND id = ?"
+        return self._find("SELECT 1 FROM posts WHERE source = ? AND id = ?", posts)
+
+    def find_dead(self, posts: Iterable[Post]) -> set[tuple[str, str]]:
+        """Return source and id of those posts whose text could not be read before."""
+        return self._find("SELECT 1 FROM dead_letter WHERE source = ? AND id = ?", posts)
+
+    def _find(self, query: str, posts: Iterable[Post]) -> set[tuple[str, str]]:
         with self._explained():
             keys = {(post.source, post.id) for post in posts}
             return {key for key in keys if self._database.execute(query, key).fetchone()}
@@ -289,7 +287,17 @@ class MonitoringStore:
             raise MonitoringFileError(msg) from error
 
 
-def _to_row(post: Post, reading: Reading | None) -> tuple[str, str, float, str, str | None, str | None]:
+def _find_rows(posts: Iterable[Post], report: MonitoringReport) -> list[_Row]:
+    """Return the posts that count or are late, each once, in the order in which they came."""
+    readings = {(item.post.source, item.post.id): item for item in report.readings}
+    late = {(item.post.source, item.post.id) for item in report.set_aside if item.reason == "late"}
+    unique: dict[tuple[str, str], Post] = {}
+    for post in posts:
+        unique.setdefault((post.source, post.id), post)
+    return [_to_row(post, readings.get(key)) for key, post in unique.items() if key in readings or key in late]
+
+
+def _to_row(post: Post, reading: Reading | None) -> _Row:
     kinds = (None, None) if reading is None else (reading.topic.model_dump_json(), reading.sentiment.model_dump_json())
     return (post.source, post.id, post.time.timestamp(), post.model_dump_json(), *kinds)
 
@@ -297,6 +305,15 @@ def _to_row(post: Post, reading: Reading | None) -> tuple[str, str, float, str, 
 def _put_mark(database: sqlite3.Connection, watermark_s: float) -> None:
     query = "INSERT INTO marks (last_post, watermark) SELECT coalesce(max(seq), 0), ? FROM posts"
     database.execute(query, (watermark_s,))
+
+
+def _to_dead_letter(item: SetAside) -> tuple[str, str, str, str, str]:
+    post = item.post
+    return post.source, post.id, _to_utc(post.time.timestamp()), _storable(post.text), item.detail
+
+
+def _to_utc(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
 
 
 def _storable(text: str) -> str:

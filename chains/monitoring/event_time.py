@@ -108,8 +108,8 @@ class PostIntake:
         if self._lateness_s < delay_s <= _LONGEST_DELAY_S:
             self._learn_delay(post.source, delay_s)
         if time_s >= self._watermark_s or delay_s <= _LONGEST_DELAY_S:
-            self._is_live = time_s >= self._clock().timestamp() - _LIVE_WITHIN_S
             self._advance(time_s, post.source)
+            self._is_live = self._latest_s >= self._clock().timestamp() - _LIVE_WITHIN_S
 
     def tick(self) -> None:
         """Let the clock move the watermark where the stream is live: silence holds nothing back for ever."""

@@ -87,12 +87,14 @@ class MonitoringSession:
         self, posts: Sequence[Post], config: RunnableConfig | None
     ) -> tuple[Mapping[_Key, Reading], Mapping[_Key, str]]:
         """Return the readings of posts, and what is wrong with the texts of the others."""
-        faults: dict[_Key, str] = {}
-        readings = {_key(item.post): item for item in self._read(posts, _drop_own_name(config), faults)}
-        return readings, faults
+        errors: dict[_Key, Exception] = {}
+        readings = {_key(item.post): item for item in self._read(posts, _drop_own_name(config), errors)}
+        if len(errors) > 1 and not readings:  # then it is not the texts
+            raise next(iter(errors.values()))
+        return readings, {key: f"{type(error).__name__}: {error}" for key, error in errors.items()}
 
-    def _read(self, posts: Sequence[Post], config: RunnableConfig, faults: dict[_Key, str]) -> list[Reading]:
-        """Return the readings of posts, in halves where they cannot be read together, and add to `faults`."""
+    def _read(self, posts: Sequence[Post], config: RunnableConfig, errors: dict[_Key, Exception]) -> list[Reading]:
+        """Return the readings of posts, in halves where they cannot be read together, and add to `errors`."""
         if not posts:
             return []
         texts = [post.text for post in posts]
@@ -103,15 +105,10 @@ class MonitoringSession:
             if isinstance(error, TuneChainError) and not isinstance(error, _FAULTS_OF_TEXTS):
                 raise
             if len(posts) == 1:
-                faults[_key(posts[0])] = f"{type(error).__name__}: {error}"
+                errors[_key(posts[0])] = error
                 return []
-            half = len(posts) // 2
-            found: dict[_Key, str] = {}
-            readings = [*self._read(posts[:half], config, found), *self._read(posts[half:], config, found)]
-            if not readings:  # then it is not the texts
-                raise
-            faults |= found
-            return readings
+        half = len(posts) // 2
+        return [*self._read(posts[:half], config, errors), *self._read(posts[half:], config, errors)]
 
 
 def keep_latest(alerts: Iterable[Alert]) -> tuple[Alert, ...]:

@@ -139,6 +139,17 @@ def test_a_text_that_cannot_be_read_is_kept_apart_until_it_can(tmp_path):
         assert store.read_dead_letters() == []
 
 
+def test_a_text_that_cannot_be_read_and_comes_again_too_late_is_a_repeat(tmp_path):
+    poison = Post(**make_post(3, "poison"))
+    with live_monitor(tmp_path / "m.sqlite") as monitor:
+        monitor.observe([poison])
+        monitor.observe([Post(**make_post(n, f"app {n}")) for n in range(4, 9)])
+        report = monitor.observe([poison])
+        assert (report.duplicates, report.late, report.failed) == (1, 0, 0)
+    with contextlib.closing(MonitoringStore(tmp_path / "m.sqlite")) as store:
+        assert [name for _, name, _, _ in store.read_dead_letters()] == ["p3"]
+
+
 def test_posts_are_sent_again_after_a_failure_of_the_model(tmp_path, unbroken):
     topic = Counting(word="app")
     topic.error = None
@@ -306,8 +317,11 @@ def test_a_backup_holds_the_state_of_a_monitor_that_works(tmp_path, unbroken):
 
 def test_posts_older_than_eight_weeks_are_forgotten(tmp_path):
     with live_monitor(tmp_path / "m.sqlite") as monitor:
-        send(monitor, [Post(**make_post(72 * day, f"app {day}")) for day in range(100)])
+        send(monitor, [Post(**make_post(72 * day, f"app {day}")) for day in range(100)][:30])
+        monitor.observe([Post(**make_post(72 * 30, "poison"))])
+        send(monitor, [Post(**make_post(72 * day, f"app {day}")) for day in range(100)][31:])
     with contextlib.closing(MonitoringStore(tmp_path / "m.sqlite")) as store:
         kept = sum(len(stretch.posts) for stretch in store.replay(after=0))
         assert 56 <= kept <= 60
         assert len(store.read_trend()) <= 57
+        assert store.read_dead_letters() == []

@@ -10,6 +10,7 @@ import tracemalloc
 import pytest
 
 from apps.post_batches import gather, read_file_batches, read_live_batches
+from apps.server.monitor_service import LiveMonitor
 from chains.monitoring import MonitoringReport, Post, build_monitoring_chain
 from llms.errors import DataFileError
 from tests.apps.conftest import make_post
@@ -52,6 +53,26 @@ def test_a_file_and_standard_input_give_the_same(tmp_path):
     assert [alert.topic for alert in from_file.alerts] == ["app"]
     assert told[0] == told[1]
     assert [row.line for row in told[0]] == [101, 102]
+
+
+def test_a_server_finds_the_same_as_a_watched_file(tmp_path):
+    chance = random.Random(6)
+    posts = make_posts(days=20, per_hour=5, surge_at_h=17 * 24)
+    shuffled = sorted(posts, key=lambda post: post.time.timestamp() + chance.uniform(0, 600))
+    path = write_jsonl(tmp_path / "stream.jsonl", rows_of(shuffled))
+    chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
+    session = chain.open_session()
+    watched = MonitoringReport.merge(map(session.observe, read_file_batches(path, print)))
+    monitor = LiveMonitor(chain, path=tmp_path / "m.sqlite")
+    monitor.start()
+    try:
+        for at in range(0, len(shuffled), 70):
+            monitor.observe(shuffled[at : at + 70])
+        shown = monitor.snapshot()
+    finally:
+        monitor.stop()
+    assert (shown.alerts, shown.trend, shown.num_posts) == (watched.alerts, watched.trend, len(posts))
+    assert len(shown.alerts) == 1
 
 
 def test_texts_of_standard_input_are_classified_in_batches():

@@ -96,6 +96,13 @@ def test_a_text_that_fails_is_set_aside_and_spoils_no_other(error):
     assert str(error) in item.detail
 
 
+def test_several_texts_that_fail_side_by_side_are_all_set_aside():
+    posts = add_posts(["poison", "app 0", "poison", *["poison"] * 5, *[f"app {n}" for n in range(4)]])
+    session = build_monitoring_chain(topic=fail_at("poison", ValueError("no")), sentiment=SENTIMENT).open_session()
+    report = session.observe(posts)
+    assert (len(report.readings), report.failed) == (5, 7)
+
+
 @pytest.mark.parametrize(
     ("word", "error"), [("app", ValueError("no model")), ("app 3", EngineStoppedError("the engine was stopped"))]
 )
