@@ -23,7 +23,7 @@ from apps.wiring import (
     scenarios,
 )
 from chains.customer_service import ServiceReply, ServiceRequest
-from chains.monitoring import MonitoringReport, MonitoringRequest
+from chains.monitoring import MonitoringChain
 from chains.recommendation import Recommendation, RecommendationRequest
 from llms import Classification
 from llms.errors import TuneChainError
@@ -50,7 +50,7 @@ class Applications:
     """
 
     customer_service: Runnable[ServiceRequest, ServiceReply] | None = None
-    monitoring: Runnable[MonitoringRequest, MonitoringReport] | None = None
+    monitoring: MonitoringChain | None = None
     recommendation: Runnable[RecommendationRequest, Recommendation] | None = None
     events: EventRecorder | None = None
     classifiers: Mapping[str, Runnable[str, Classification]] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from llms.errors import TuneChainError
 
 if TYPE_CHECKING:
     from apps.settings import Settings
-    from chains.monitoring import MonitoringRequest
+    from chains.monitoring import MonitoringReport, Post
 
 
 _NOT_WRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -315,17 +315,27 @@ def watch(
     source: Annotated[str, typer.Argument(help="A JSONL file of posts, or - for standard input.")],
     workspace: Workspace = None,
     *,
+    sort: Annotated[bool, typer.Option("--sort", help="Read a whole file first and put it in order of time.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read a stream of posts and print an alert as soon as negative opinion on a topic surges."""
+    """Read a stream of posts and print an alert as soon as negative opinion on a topic surges.
+
+    Posts are taken in the order of the lines, from a file as from standard input.
+    """
     from apps.console import errors, print_alert, print_json, print_warning
     from apps.stream_tally import StreamTally
     from apps.wiring import build_monitoring
 
-    chain = build_monitoring(_settings(workspace))
+    session = build_monitoring(_settings(workspace)).open_session()
+
+    def watch_all() -> "Iterator[MonitoringReport]":
+        for posts in _post_batches(source, sort=sort):
+            yield session.observe(posts) if posts else session.tick()
+        yield session.finish()
+
     tally = StreamTally()
     try:
-        for report in chain.transform(_requests(source)):
+        for report in watch_all():
             for alert in report.alerts:
                 if as_json:
                     print_json(alert)
@@ -475,22 +485,18 @@ def _typed_lines() -> Iterator[str]:
         yield line
 
 
-def _requests(source: str) -> "Iterator[MonitoringRequest]":
-    """Yield posts as they come: a file in one request, standard input line by line."""
+def _post_batches(source: str, *, sort: bool) -> "Iterator[list[Post]]":
+    """Yield posts in the order of a file or of standard input, in batches that are good to classify."""
     from apps.console import print_rejected
-    from apps.readers import read_post_lines, read_posts
-    from chains.monitoring import MonitoringRequest, Post
+    from apps.post_batches import read_file_batches, read_live_batches
 
     if source != "-":
-        posts, rejected = read_posts(Path(source))
-        print_rejected(rejected, source)
-        yield MonitoringRequest(posts=tuple(posts))
-        return
-    for entry in read_post_lines(sys.stdin):
-        if isinstance(entry, Post):
-            yield MonitoringRequest(posts=(entry,))
-        else:
-            print_rejected([entry], "standard input")
+        yield from read_file_batches(Path(source), lambda rows: print_rejected(rows, source), in_order_of_time=sort)
+    elif sort:
+        msg = "standard input has no end that could be waited for, so it cannot be sorted; --sort is for files"
+        raise typer.BadParameter(msg)
+    else:
+        yield from read_live_batches(sys.stdin, lambda rows: print_rejected(rows, "standard input"))
 
 
 if __name__ == "__main__":

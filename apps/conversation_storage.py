@@ -17,12 +17,11 @@ from typing_extensions import override
 
 from apps.conversation_lists import POSTGRES, SQLITE, IndexedLists
 from apps.errors import SettingsError, WorkspaceError
-from apps.private_files import make_private
+from apps.sqlite_files import check_format, connect_private
 from chains.customer_service import ConversationKey, Transcripts
 from chains.errors import ConversationBusyError
 
-_FORMAT = 1  # raised when an earlier version could not read what is written
-_SQLITE_TIMEOUT_S = 30.0
+_FORMAT = 1
 _POSTGRES_TIMEOUT_S = 10.0
 
 
@@ -81,10 +80,10 @@ def open_sqlite(path: Path) -> Iterator[ConversationStorage]:
             stack.enter_context(FileLock(f"{path}.lock", blocking=False, thread_local=False))
             # a connection each: one of them opens its transactions itself, the other leaves that to Python
             checkpointer = _SqliteCheckpointer(
-                stack.enter_context(closing(_connect(path, isolation_level=""))), serde=_plain_values()
+                stack.enter_context(closing(connect_private(path, isolation_level=""))), serde=_plain_values()
             )
-            store = SqliteStore(stack.enter_context(closing(_connect(path, isolation_level=None))))
-            _check_format(path, store.conn)
+            store = SqliteStore(stack.enter_context(closing(connect_private(path, isolation_level=None))))
+            check_format(path, store.conn, _FORMAT)
             checkpointer.setup()
             store.setup()
 
@@ -233,34 +232,6 @@ def compact_sqlite(connection: sqlite3.Connection) -> None:
     """Write a database anew without what was deleted from it, and empty its write-ahead log."""
     connection.execute("VACUUM")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _check_format(path: Path, connection: sqlite3.Connection) -> None:
-    """Note the format in a file, or refuse one that only a later version reads.
-
-    Raises:
-        WorkspaceError: if it is of a later format.
-    """
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found > _FORMAT:
-        msg = (
-            f"{path} was written by a later version of TuneChain (format {found}, this one reads up to {_FORMAT}); use "
-            "that version, or restore the file from before the upgrade"
-        )
-        raise WorkspaceError(msg)
-    if found < _FORMAT:  # files from before formats were counted are read as they are
-        connection.execute(f"PRAGMA user_version = {_FORMAT:d}")
-
-
-def _connect(path: Path, *, isolation_level: Any) -> sqlite3.Connection:
-    make_private(path)
-    connection = sqlite3.connect(
-        path, timeout=_SQLITE_TIMEOUT_S, check_same_thread=False, isolation_level=isolation_level
-    )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # of the builds of SQLite some have another default
-    connection.execute("PRAGMA secure_delete = ON")  # deleted words are overwritten
-    return connection
 
 
 def _plain_values() -> JsonPlusSerializer:

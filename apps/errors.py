@@ -12,6 +12,7 @@ The tree::
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
     ├── EventFileError (OSError)                a file of events that cannot be read or written
     ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
+    ├── MonitoringFileError (OSError)           a file of monitoring that cannot be read or written
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
 
@@ -48,6 +49,10 @@ class EventFileError(TuneChainError, OSError):
 
 class DiskFullError(TuneChainError, OSError):
     """A disk without room for what was sent; nothing of it is half kept."""
+
+
+class MonitoringFileError(TuneChainError, OSError):
+    """A file of the state of monitoring that is damaged, of another kind, or not to be written."""
 
 
 class BackupError(TuneChainError, RuntimeError):

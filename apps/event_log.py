@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from apps.errors import DiskFullError, EventFileError
-from apps.private_files import make_private
+from apps.sqlite_files import check_format, connect_private
 from retrievers import DatedEvent, Event, EventKind, identify_event
 
 _Row = tuple[str, str, str, int, str, str, float | None, str]
 Source = Literal["client", "import", "file"]  # over HTTP, by `tunechain events import`, of events.csv
 
 _FORMAT = 1  # raised when an earlier version could not read what is written
-_TIMEOUT_S = 10.0  # another process may import a file
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, "
     "item TEXT NOT NULL, kind TEXT NOT NULL, second INTEGER NOT NULL, time TEXT NOT NULL, text TEXT NOT NULL, "
@@ -146,11 +145,9 @@ class EventLog:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         try:
             if self._writer is None:
-                make_private(self.path)
                 self._writer = _connect(self.path)
                 for table in _TABLES:
                     self._writer.execute(table)
-                self._writer.execute(f"PRAGMA user_version = {_FORMAT:d}")
             yield self._writer
         except (sqlite3.Error, OSError) as error:
             if self._writer is not None:
@@ -182,14 +179,12 @@ class EventLog:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_TIMEOUT_S, check_same_thread=False)
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    if found > _FORMAT:
+    connection = connect_private(path, isolation_level="")
+    try:
+        check_format(path, connection, _FORMAT)
+    except BaseException:
         connection.close()
-        msg = f"{path} was written by a later version of TuneChain (format {found}, this one reads up to {_FORMAT})"
-        raise EventFileError(msg)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+        raise
     return connection
 
 

@@ -90,6 +90,7 @@ class MonitoringSettings(_Section):
     folder: Path = Path("monitoring")
     false_alarms_per_topic_month: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
     warm_up_days: float = Field(default=7.0, gt=0.0, le=366.0)
+    time_zone: str = "UTC"  # whose day and weekend people follow, such as "Asia/Shanghai"
     negative_label: str = ""  # "": the label of the sentiment model that is read as this, such as "Negative" or "负面"
     positive_label: str = ""
 
@@ -191,6 +192,11 @@ class Settings(BaseSettings):
     def conversations_file(self) -> Path:
         """Where conversations are kept, unless a database is set."""
         return self.workspace / "conversations.sqlite"
+
+    @property
+    def monitoring_file(self) -> Path:
+        """Where the live monitor keeps its state."""
+        return self.workspace / "monitoring.sqlite"
 
     @property
     def feedback_file(self) -> Path:

@@ -15,7 +15,7 @@ class StreamTally:
         >>> tally.add(MonitoringReport(late=1, duplicates=1))
         ['late so far: 1 (a post more than the allowed lateness behind the stream is not counted)']
         >>> tally.summary()
-        'read 2 posts: 0 counted, 1 late, 0 dated in the future, 1 repeated'
+        'read 2 posts: 0 counted, 1 late, 0 dated in the future, 1 repeated, 0 not readable'
     """
 
     def __init__(self) -> None:
@@ -27,16 +27,23 @@ class StreamTally:
         """Take a report in, and return what should be said now."""
         self.has_begun = True
         before, counted = self._total.copy(), len(report.readings)
-        self._total.update(counted=counted, late=report.late, future=report.future, repeated=report.duplicates)
+        self._total.update(counted=counted, late=report.late, future=report.future)
+        self._total.update(repeated=report.duplicates, failed=report.failed)
         late, future = self._total["late"], self._total["future"]
         said = []
         if _gains_digit(before["late"], late):
             said.append(f"late so far: {late} (a post more than the allowed lateness behind the stream is not counted)")
         if _gains_digit(before["future"], future):
             said.append(f"dated in the future so far: {future} (such a post is not counted)")
+        if _gains_digit(before["failed"], self._total["failed"]):
+            detail = next(item.detail for item in report.set_aside if item.reason == "failed")
+            said.append(f"not readable so far: {self._total['failed']} (a classifier said: {detail})")
         if not self._has_warned and late >= _MIN_LATE and late > self._total["counted"]:
             self._has_warned = True
-            said.append("most posts are late: does the clock of a source run ahead, or is the stream not in order?")
+            said.append(
+                "most posts are late: does the clock of a source run ahead, or is the stream not in order of time? "
+                "--sort puts a file in order first"
+            )
         return said
 
     def summary(self) -> str:
@@ -44,7 +51,7 @@ class StreamTally:
         total = self._total
         return (
             f"read {total.total()} posts: {total['counted']} counted, {total['late']} late, "
-            f"{total['future']} dated in the future, {total['repeated']} repeated"
+            f"{total['future']} dated in the future, {total['repeated']} repeated, {total['failed']} not readable"
         )
 
 

@@ -53,9 +53,8 @@ from chains.customer_service import (
     fit_known_questions,
 )
 from chains.monitoring import (
+    MonitoringChain,
     MonitoringOptions,
-    MonitoringReport,
-    MonitoringRequest,
     build_monitoring_chain,
     find_sentiment,
 )
@@ -257,7 +256,7 @@ def open_conversation_storage(settings: Settings) -> "AbstractContextManager[Con
     return open_postgres(url) if url else open_sqlite(settings.conversations_file)
 
 
-def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, MonitoringReport]:
+def build_monitoring(settings: Settings) -> MonitoringChain:
     """Return the opinion-monitoring chain of a workspace.
 
     Raises:
@@ -268,6 +267,7 @@ def build_monitoring(settings: Settings) -> Runnable[MonitoringRequest, Monitori
     options = MonitoringOptions(
         warm_up=timedelta(days=section.warm_up_days),
         false_alarms_per_topic_month=section.false_alarms_per_topic_month,
+        time_zone=section.time_zone,
         negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
         positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )

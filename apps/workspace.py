@@ -42,6 +42,7 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 
 [monitoring]                   # labelled.csv, stream.jsonl
 false_alarms_per_topic_month = 0.1
+# time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
 
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
@@ -86,6 +87,7 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1
+# time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
 
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数

@@ -52,6 +52,25 @@ class Streams:
 
 
 @dataclass(frozen=True)
+class Variety:
+    """How a stream differs from the usual one, in ways that are no surge."""
+
+    zone_h: int = 0  # ahead of UTC
+    time_zone: str = "UTC"  # the setting
+    share_day_sd: float = 0.0  # of the logit
+    volume_day_sd: float = 0.0  # of the logarithm
+    growth_a_day: float = 0.0
+
+
+VARIETIES = {
+    "day of UTC-8, set": Variety(zone_h=-8, time_zone="Etc/GMT+8"),
+    "share varies by day (sd .25 of the logit)": Variety(share_day_sd=0.25),
+    "volume varies by day (sd .3 of the logarithm)": Variety(volume_day_sd=0.3),
+    "volume grows 3 % a day": Variety(growth_a_day=0.03),
+}
+
+
+@dataclass(frozen=True)
 class Onset:
     """One surge in one topic."""
 
@@ -61,15 +80,28 @@ class Onset:
     negatives: Counts
 
 
-def draw_streams(random: np.random.Generator, rate: float, topics: int) -> Streams:
+def draw_streams(random: np.random.Generator, rate: float, topics: int, variety: Variety | None = None) -> Streams:
+    variety = variety or Variety()
     hours = FIRST_HOUR + np.arange(QUIET_H + TEST_H)
-    hour, weekend = hours % 24, (hours // 24 + 3) % 7 >= 5
+    local = hours + variety.zone_h
+    hour, weekend = local % 24, (local // 24 + 3) % 7 >= 5
     day = (1 + 0.7 * np.sin(2 * np.pi * (hour - 8) / 24)) * np.where(weekend, 0.55, 1.0)
     volume = rate * day * np.exp(random.normal(0, 0.35, (topics, 1)))
+    volume = volume * np.exp(_draw_by_day(random, variety.volume_day_sd, volume.shape))
+    volume = volume * (1 + variety.growth_a_day) ** ((hours - hours.mean()) / 24)
     posts = random.poisson(volume * random.gamma(8, 1 / 8, volume.shape))
     wave = 0.45 * np.cos(2 * np.pi * (hour - 2) / 24) + 0.35 * weekend
     logit = np.log(0.12 / 0.88) + wave + random.normal(0, 0.2, (topics, 1))
+    logit = logit + _draw_by_day(random, variety.share_day_sd, volume.shape)
     return Streams(hours, posts, draw_negatives(random, posts, logit), logit)
+
+
+def _draw_by_day(random: np.random.Generator, day_sd: float, shape: tuple[int, ...]) -> DoubleArray | float:
+    """Return what all hours of a day have in common: (topics, hours)."""
+    if not day_sd:
+        return 0.0
+    days: DoubleArray = random.normal(0, day_sd, (shape[0], shape[1] // 24))
+    return np.repeat(days, 24, axis=1)
 
 
 def draw_negatives(random: np.random.Generator, posts: Counts, logit: DoubleArray) -> Counts:
@@ -281,11 +313,12 @@ def measure_rate(seed: int, rate: float, kinds: list[str], sizes: tuple[int, int
     return cells
 
 
-def measure_budget(seed: int, rate: float, topics: int) -> str:
+def measure_budget(seed: int, rate: float, topics: int, name: str = "") -> str:
     """Return what the delivered monitor raises on quiet topics, thresholds untouched."""
     random = np.random.default_rng([seed, int(rate * 10), 1])
-    streams = draw_streams(random, rate, topics)
-    options = MonitoringOptions(false_alarms_per_topic_month=BUDGET)
+    variety = VARIETIES.get(name, Variety())
+    streams = draw_streams(random, rate, topics, variety)
+    options = MonitoringOptions(false_alarms_per_topic_month=BUDGET, time_zone=variety.time_zone)
     alarms, silent = 0, 0
     for posts, negatives in zip(streams.posts, streams.negatives, strict=True):
         monitor = TopicMonitor("topic", options, start_s=FIRST_HOUR * 3600.0)
@@ -299,7 +332,8 @@ def measure_budget(seed: int, rate: float, topics: int) -> str:
                 raised += len(opened) if index >= QUIET_H else 0
         alarms, silent = alarms + raised, silent + (raised == 0)
     budget = options.false_alarms_per_topic_month
-    return f"| {rate:g} posts/h | {budget:g} | {alarms / topics:.2f} | {silent / topics:.0%} | {np.exp(-budget):.0%} |"
+    what = f"{rate:g} posts/h{', ' if name else ''}{name}"
+    return f"| {what} | {budget:g} | {alarms / topics:.2f} | {silent / topics:.0%} | {np.exp(-budget):.0%} |"
 
 
 def _reading(score: float, time_s: float) -> Reading:
@@ -327,6 +361,8 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for rate in (15.0, 4.0, 0.7):
         print(measure_budget(chosen.seed, rate, chosen.topics), flush=True)
+    for name in VARIETIES:
+        print(measure_budget(chosen.seed, 15.0, max(1, chosen.topics // 4), name), flush=True)
     size = f"--topics {chosen.topics} --onset-topics {chosen.onset_topics} --seed {chosen.seed}"
     print(f"\nCommand: `python -m benchmarks.monitoring_detector {size}`")
     print(f"One core of {platform.machine()}, {time.process_time() - started:.0f} s of CPU, numpy {np.__version__}.")

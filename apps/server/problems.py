@@ -55,7 +55,7 @@ _TITLES = {
     500: "Something went wrong on the server",
     503: "Not available now",
     504: "The answer took too long",
-    507: "There is no room",
+    507: "The disk is full",
 }
 _MAX_DETAIL_CHARS = 500  # a message that names what was wrong may hold an id; it must not hold a page
 
@@ -129,7 +129,12 @@ _RULES = (
         503,
         "Conversations cannot be stored now; what was answered is intact. Try again later.",
     ),
-    _Rule((DiskFullError,), 507, "There is no room on the disk; nothing of this was kept. Send it again later."),
+    _Rule(
+        (DiskFullError,),
+        507,
+        "The disk of the server is full: nothing of this was stored, what was acknowledged before is intact. Send it "
+        "again later.",
+    ),
     _Rule((ContextOverflowError,), 422, param="messages", code="context_length_exceeded"),
     _Rule((ChainInputError, InputTextError), 422),
     _Rule((EngineBusyError,), 429, "The model has too many requests; try again soon.", retry_after_s=1),

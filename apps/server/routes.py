@@ -149,13 +149,14 @@ async def classify(body: ClassifyRequest, workspace: CurrentWorkspace) -> list[C
 
 @router.post(
     "/posts",
-    responses=describe_replies(PostsReply.model_config["json_schema_extra"]),
+    responses=describe_replies(PostsReply.model_config["json_schema_extra"], also=[507]),
     dependencies=_STAFF,
     summary="Watch posts",
 )
 async def watch(body: PostsRequest, workspace: CurrentWorkspace) -> PostsReply:
     """Give posts to the live monitor; return what became of each, and the alerts they opened or closed.
 
+    What is answered is on the disk. A request that was not answered can be sent again: what had come is a duplicate.
     The monitor holds a post back for ten minutes of the stream's time, so an alert may come with a later request.
     """
     monitor = workspace.monitor()

@@ -62,7 +62,7 @@ class WirePost(Post):
         {"id": "p1", "source": "forum", "text": "The app is down again", "time": "2026-03-02T09:30:00+01:00"}
     )
 
-    id: WireId = Field(description="The same post always has the same id; repeats are dropped.")
+    id: WireId = Field(description="The same post of a source always has the same id; repeats are dropped.")
     source: str = Field(max_length=200, description="Where it was published.")
     text: str = Field(max_length=MAX_TEXT_CHARS)
     time: Moment = Field(description="When it was published; a time without zone is refused.")
@@ -88,26 +88,26 @@ class PostOutcome(BaseModel):
     model_config = wire_config({"id": "p1", "outcome": "counted", "topic": "app", "sentiment": "negative"})
 
     id: str
-    outcome: Literal["counted", "duplicate", "late", "future"] = Field(
-        description="counted: classified and watched; duplicate: its id was seen before; late: older than the stream "
-        "allows; future: dated ahead of now."
+    outcome: Literal["counted", "duplicate", "late", "future", "failed"] = Field(
+        description="counted: classified and watched; duplicate: its source gave a post of this id before; late: older "
+        "than the stream allows; future: dated ahead of now; failed: a classifier cannot read its text."
     )
     topic: str | None = Field(default=None, description="Only of a post that was counted.")
     sentiment: str | None = Field(default=None, description="Only of a post that was counted.")
 
     @classmethod
     def of_all(cls, posts: Sequence[Post], report: MonitoringReport) -> "tuple[PostOutcome, ...]":
-        """Return what became of each post; of an id sent twice the first one counts."""
-        readings = {reading.post.id: reading for reading in report.readings}
-        set_aside = {item.post.id: item.reason for item in report.set_aside}
+        """Return what became of each post; of those that a source sends twice under one id, the first one counts."""
+        readings = {(reading.post.source, reading.post.id): reading for reading in report.readings}
+        set_aside = {(item.post.source, item.post.id): item.reason for item in report.set_aside}
         outcomes = []
         for post in posts:
-            reading = readings.pop(post.id, None)
+            reading = readings.pop((post.source, post.id), None)
             if reading is not None:
                 labels = {"topic": reading.topic.label, "sentiment": reading.sentiment.label}
                 outcomes.append(cls(id=post.id, outcome="counted", **labels))
             else:
-                outcomes.append(cls(id=post.id, outcome=set_aside.get(post.id, "duplicate")))
+                outcomes.append(cls(id=post.id, outcome=set_aside.get((post.source, post.id), "duplicate")))
         return tuple(outcomes)
 
 
@@ -130,6 +130,10 @@ class AlertsReply(BaseModel):
     alerts: tuple[Alert, ...] = Field(description="The latest alerts, each in its last state, oldest first.")
     trend: tuple[TrendPoint, ...] = Field(description="Posts by topic and hour, of the last eight weeks.")
     num_posts: int = Field(ge=0, description="Posts counted so far.")
+    late: int = Field(default=0, ge=0, description="Posts that came too late for the stream and do not count.")
+    future: int = Field(default=0, ge=0, description="Posts dated ahead of the clock, which do not count.")
+    duplicates: int = Field(default=0, ge=0, description="Posts that came before.")
+    failed: int = Field(default=0, ge=0, description="Posts whose text a classifier cannot read.")
     loading: bool = Field(description="True while the recorded stream of the workspace is still being read.")
 
 

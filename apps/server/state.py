@@ -207,7 +207,13 @@ class Workspace:
 
     def _open_parts(self, applications: Applications) -> None:
         if applications.monitoring is not None:
-            self._monitor = LiveMonitor(applications.monitoring, read_history=RecordedStream.of(self.settings).read)
+            stream = RecordedStream.of(self.settings)
+            self._monitor = LiveMonitor(
+                applications.monitoring,
+                path=self.settings.monitoring_file,
+                read_history=stream.read,
+                stamp_history=stream.stamp,
+            )
             self._monitor.start()
         self._try_conversations(applications)
 

@@ -11,8 +11,8 @@ export function sumSteps(points, firstTime, lastTime) {
   const bars = new Map();
   for (const point of points) {
     const start = Math.floor(Date.parse(point.start) / step) * step;
-    const bar = bars.get(start) ?? { start, posts: 0, negative: 0, neutral: 0, positive: 0 };
-    for (const name of ["posts", ...SENTIMENTS]) bar[name] += point[name];
+    const bar = bars.get(start) ?? { start, posts: 0, negative: 0, neutral: 0, positive: 0, copies: 0 };
+    for (const name of ["posts", ...SENTIMENTS, "copies"]) bar[name] += point[name];
     bars.set(start, bar);
   }
   return { step, bars: [...bars.values()].sort((a, b) => a.start - b.start) };

@@ -61,13 +61,14 @@ function showTopic(topic, report, [first, last]) {
   const alerts = report.alerts.filter((alert) => alert.topic === topic);
   const total = (key) => points.reduce((sum, point) => sum + point[key], 0);
   const steps = sumSteps(points, first, last);
-  const label = say("chart", { topic: name(topic), n: total("posts"), bad: total("negative") });
+  const title = topic === "unknown" ? say("unknownTopic") : name(topic);
+  const label = say("chart", { topic: title, n: total("posts"), bad: total("negative") });
   const table = make("details", "", make("summary", "", say("table")), make("div", "scroll", showTable(steps.bars)));
-  return make("div", "card", make("h3", "", name(topic)), drawTrend(steps, alerts, [first, last], { label: plain(label), language: currentLanguage() }), table);
+  return make("div", "card", make("h3", "", title), drawTrend(steps, alerts, [first, last], { label: plain(label), language: currentLanguage() }), table);
 }
 
 function showTable(bars) {
-  const columns = ["posts", "negative", "neutral", "positive"];
+  const columns = ["posts", "negative", "neutral", "positive", "copies"];
   const table = make("table", "", make("tr", "", make("th", "", say("from")), ...columns.map((key) => make("th", "number", say(key)))));
   for (const bar of bars) {
     table.append(make("tr", "", make("td", "", moment(bar.start)), ...columns.map((key) => make("td", "number", bar[key]))));

@@ -5,10 +5,16 @@ topic, the tests against it, and the scores of a backtest. Classifiers are passe
 sending an alert and keeping the stream's position are for the application.
 """
 
-from chains.monitoring.chain import build_monitoring_chain
+from chains.monitoring.chain import (
+    TEXTS_PER_BATCH,
+    MonitoringChain,
+    build_monitoring_chain,
+    cut_batches,
+    sort_posts,
+)
 from chains.monitoring.evaluation import AlertScores, KnownSurge, score_alerts
 from chains.monitoring.labels import find_sentiment
-from chains.monitoring.monitor import Admitted, OpinionMonitor, Progress
+from chains.monitoring.monitor import UNKNOWN_TOPIC, Admitted, OpinionMonitor, Progress
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import (
     Alert,
@@ -21,16 +27,21 @@ from chains.monitoring.schema import (
     Trend,
     TrendPoint,
 )
+from chains.monitoring.session import MonitoringSession
 
 __all__ = [
+    "TEXTS_PER_BATCH",
+    "UNKNOWN_TOPIC",
     "Admitted",
     "Alert",
     "AlertScores",
     "Cause",
     "KnownSurge",
+    "MonitoringChain",
     "MonitoringOptions",
     "MonitoringReport",
     "MonitoringRequest",
+    "MonitoringSession",
     "OpinionMonitor",
     "Post",
     "Progress",
@@ -39,6 +50,8 @@ __all__ = [
     "Trend",
     "TrendPoint",
     "build_monitoring_chain",
+    "cut_batches",
     "find_sentiment",
     "score_alerts",
+    "sort_posts",
 ]

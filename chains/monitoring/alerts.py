@@ -1,6 +1,7 @@
 """The alert of one topic: when it opens and closes, and what it says."""
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,6 +44,16 @@ class AlertKeeper:
     def since_s(self) -> float | None:
         """Unix time at which the open alert's surge began."""
         return None if self._open is None else self._open.since.timestamp()
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything, as plain values."""
+        opened = None if self._open is None else self._open.model_dump(mode="json")
+        return {"quiet_until_s": self._quiet_until_s, "open": opened}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned."""
+        self._quiet_until_s = state["quiet_until_s"]
+        self._open = None if state["open"] is None else Alert.model_validate(state["open"])
 
     def review(self, detector: SurgeDetector, causes: CauseKeeper, *, now_s: float) -> Alert | None:
         """Return the alert that this step opened or closed, if any.
@@ -117,4 +128,7 @@ def _describe(seen: StepRecord, track: Track, since: datetime) -> dict[str, Any]
         reason = f"{shares} {start}, {usually}"
     else:
         reason = f"{seen.negatives:.0f} negative posts {start}, usual {seen.baseline_volume:.1f}; {shares}, {usually}"
-    return {"negative_share": share, "baseline_share": usual, "size": seen.posts, "reason": reason}
+    if seen.copies:
+        reason += f"; {seen.copies} further posts repeat the text of another and do not count"
+    figures = {"negative_share": share, "baseline_share": usual, "size": seen.posts, "copies": seen.copies}
+    return figures | {"reason": reason}

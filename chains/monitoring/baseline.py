@@ -5,8 +5,12 @@ to zero where a topic has few posts, so that a quiet topic gets a flat baseline 
 spread that is left beyond chance is estimated too, because the tests must not take it for news.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 from chains.monitoring.windows import HourCounts
 from llms.arrays import DoubleArray
 
-NUM_CELLS = 48  # hour of the day (UTC), on weekdays and at weekends
+NUM_CELLS = 48  # hour of the day, on weekdays and at weekends
 HALF_LIFE_H = 28 * 24  # the weight of an hour halves in four weeks, so that slow change is followed
 
 # Priors: the standard deviation on the logit or log scale that is plausible before any post is seen
@@ -24,6 +28,9 @@ USUAL_SHARE_LOGIT = -1.5  # 18 % negative
 # Spread: value expected before any post is seen, and how much data outweighs it (inverse variance, halved)
 USUAL_CORRELATION, CORRELATION_WEIGHT = 0.02, 5000.0
 USUAL_EXTRA_VARIANCE, EXTRA_VARIANCE_WEIGHT = 0.15, 90.0
+# What all hours of a day have in common: no more than this is believed before it is clearly seen
+DAY_VARIANCE_SD = 0.05
+MAX_DAY_VARIANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +41,46 @@ class SeasonalBaseline:
     rate: DoubleArray  # (48,) negative posts per hour, by sums of probabilities
     posts_rate: DoubleArray  # (48,) posts per hour
     correlation: float  # between posts of one hour: variance of the share is 1 + (n - 1) * correlation times chance
-    extra_variance: float  # of the rate between hours, relative: variance is grain * rate + this * rate²
+    extra_variance: float  # of the rate of an hour, relative: variance is grain * rate + this * rate²
     grain: float  # what one negative post adds to the rate's variance; below 1 for soft probabilities
     low_score: float  # mean negative probability of the posts more likely not negative
     high_score: float  # the same of the others
     share_sd: tuple[float, float]  # error of the logit: common to all hours, and varying over the day
     rate_sd: tuple[float, float]  # error of the log rate, the same two
+    share_day_sd: float = 0.0  # of the logit between days, which `correlation` includes
+    rate_day_sd: float = 0.0  # of the log rate between days, which `extra_variance` includes
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything, as plain values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "SeasonalBaseline":
+        """Return the baseline that `dump` described."""
+        arrays = {name: np.array(state[name]) for name in ("share", "rate", "posts_rate")}
+        pairs = {name: tuple(state[name]) for name in ("share_sd", "rate_sd")}
+        return cls(**{**state, **arrays, **pairs})
 
 
-def find_cell(hour: int) -> int:
-    """Return which of the 48 cells an hour since the epoch belongs to.
+@lru_cache(maxsize=4096)
+def find_cell(hour: int, zone: tzinfo = UTC) -> int:
+    """Return which of the 48 cells an hour since the epoch belongs to, by the clocks of a zone.
 
     Example:
         >>> find_cell(0), find_cell(2 * 24 + 5)  # 1 January 1970 was a Thursday
         (0, 29)
     """
-    is_weekend = (hour // 24 + 3) % 7 >= 5
-    return hour % 24 + (24 if is_weekend else 0)
+    local = datetime.fromtimestamp(hour * 3600 + 1800, zone)  # its middle, for zones of half hours
+    return local.hour + (24 if local.weekday() >= 5 else 0)
 
 
-def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
+def fit_baseline(counts: HourCounts, *, zone: tzinfo = UTC) -> SeasonalBaseline:
     """Return the baseline of one topic, learnt from its usable hours.
 
     Args:
         counts: at least one hour with a post.
+        zone: whose day and weekend people follow.
 
     Example:
         >>> hours = np.arange(24 * 14)
@@ -66,7 +89,8 @@ def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
         >>> baseline.share.round(2).min(), baseline.rate.round(1).max()
         (np.float64(0.2), np.float64(2.0))
     """
-    cells = (counts.hours % 24 + 24 * ((counts.hours // 24 + 3) % 7 >= 5)).astype(np.int64)
+    cells = np.array([find_cell(hour, zone) for hour in counts.hours.tolist()], dtype=np.int64)
+    days = _number_days(counts.hours, zone)
     weight = 0.5 ** ((counts.hours[-1] - counts.hours) / HALF_LIFE_H)
     low, high = _estimate_scores(counts)
     share, correlation, share_covariance = _fit_share(counts, cells, weight, (low, high))
@@ -74,6 +98,13 @@ def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
     rate, extra, rate_covariance = _fit_rate(counts.negatives, cells, weight, grain)
     posts_rate, _, _ = _fit_rate(counts.posts, cells, weight, 1.0)
     emphasis = _sum_by_cell(cells, weight * counts.posts) + 1e-9
+    share_day_sd = _find_share_day_sd(counts, days, share[cells], correlation, (low, high))
+    expected = rate[cells]
+    variance = grain * expected + extra * expected**2
+    rate_day_sd = _find_day_sd(days, counts.negatives - expected, variance, expected)
+    # days that differ say less of the usual level than as many hours would
+    per_day = float(np.square(np.bincount(days, weight)).sum() / weight.sum() ** 2)
+    share_sd, rate_sd = _summarise_error(share_covariance, emphasis), _summarise_error(rate_covariance, rate)
     return SeasonalBaseline(
         share=share,
         rate=rate,
@@ -83,9 +114,16 @@ def fit_baseline(counts: HourCounts) -> SeasonalBaseline:
         grain=grain,
         low_score=low,
         high_score=high,
-        share_sd=_summarise_error(share_covariance, emphasis),
-        rate_sd=_summarise_error(rate_covariance, rate),
+        share_sd=((share_sd[0] ** 2 + per_day * share_day_sd**2) ** 0.5, share_sd[1]),
+        rate_sd=((rate_sd[0] ** 2 + per_day * rate_day_sd**2) ** 0.5, rate_sd[1]),
+        share_day_sd=share_day_sd,
+        rate_day_sd=rate_day_sd,
     )
+
+
+def _number_days(hours: NDArray[np.int64], zone: tzinfo) -> NDArray[np.int64]:
+    days = [datetime.fromtimestamp(hour * 3600 + 1800, zone).toordinal() for hour in hours.tolist()]
+    return np.array(days, dtype=np.int64) - days[0]
 
 
 def _make_terms() -> DoubleArray:
@@ -156,6 +194,38 @@ def _estimate_correlation(counts: HourCounts, share: DoubleArray, variance: Doub
     scale = float((weight * (posts - 1)).sum())
     estimate = (excess + CORRELATION_WEIGHT * USUAL_CORRELATION) / (scale + CORRELATION_WEIGHT)
     return min(0.5, max(0.0, estimate))
+
+
+def _find_share_day_sd(
+    counts: HourCounts, days: NDArray[np.int64], share: DoubleArray, correlation: float, scores: tuple[float, float]
+) -> float:
+    low, high = scores
+    chance = np.maximum((high - share) * (share - low), 0.02 * share * (1 - share))
+    variance = counts.posts * chance * (1 + np.maximum(counts.posts - 1, 0) * correlation)
+    return _find_day_sd(days, counts.negatives - counts.posts * share, variance, counts.posts * share * (1 - share))
+
+
+def _find_day_sd(days: NDArray[np.int64], residuals: DoubleArray, variances: DoubleArray, slopes: DoubleArray) -> float:
+    """Return the standard deviation of what all hours of a day have in common, read off the sums of days.
+
+    Hours that vary apart cancel out in a day, and hours that vary together do not. An estimate that few posts bear out
+    is drawn to zero.
+
+    Args:
+        days: (hours,) number of the day.
+        residuals: (hours,) what was seen, less what was expected.
+        variances: (hours,) of the residuals, with what is common.
+        slopes: (hours,) by how much the expected rises where the common part is 1.
+    """
+    total, spread, slope, alone = (np.bincount(days, values) for values in (residuals, variances, slopes, slopes**2))
+    scale = float((slope**2 - alone).sum())
+    if scale <= 0:
+        return 0.0
+    seen = float((total**2 - spread).sum()) / scale
+    error = 2 * float((spread**2).sum()) / scale**2
+    believed = seen * DAY_VARIANCE_SD**2 / (DAY_VARIANCE_SD**2 + error)
+    believed *= 1 + (2 / len(total)) ** 0.5  # its own error, on the side that raises fewer false alarms
+    return math.sqrt(min(MAX_DAY_VARIANCE, max(0.0, believed)))
 
 
 def _fit_rate(

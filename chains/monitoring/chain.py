@@ -1,7 +1,7 @@
 """Opinion monitoring as one LangChain object: posts in, report out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -9,16 +9,13 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import override
 
-from chains.monitoring.monitor import OpinionMonitor
 from chains.monitoring.options import MonitoringOptions
-from chains.monitoring.schema import Alert, MonitoringReport, MonitoringRequest, Post, Reading
+from chains.monitoring.schema import MonitoringReport, MonitoringRequest, Post
+from chains.monitoring.session import Classifier, MonitoringSession
 from chains.requests import parse_request
-from llms import Classification
 from retrievers import utc_now
 
 TEXTS_PER_BATCH = 256  # large enough for a classifier to sort by length, small enough for early reports
-
-Classifier = Runnable[str, Classification]
 
 
 def build_monitoring_chain(
@@ -27,14 +24,15 @@ def build_monitoring_chain(
     sentiment: Classifier,
     options: MonitoringOptions | None = None,
     clock: Callable[[], datetime] = utc_now,
-) -> Runnable[MonitoringRequest, MonitoringReport]:
+) -> "MonitoringChain":
     """Return the chain posts -> readings, alerts and trend; the classifiers are passed in.
 
     `invoke` treats one request as a whole stream. `transform` is the live mode: requests come one after the
-    other, each gives one or more reports, and what was learnt is kept between them. Within a request the
-    posts are taken in the order of their times. A request may also be a plain dict. Live runs are not
-    recorded as one trace, because a trace keeps every input and a live stream has no end; the classifiers'
-    runs are.
+    other, each gives one or more reports, and what was learnt is kept between them; a request without posts lets
+    the time of the clock pass in a live stream. Within a request the posts are taken in the order of their times;
+    `open_session` takes them as they come. A post whose text a classifier cannot read is set aside as
+    failed. A request may also be a plain dict. Live runs are not recorded as one trace, because a trace keeps every
+    input and a live stream has no end; the classifiers' runs are.
 
     Args:
         topic: text -> what the post is about.
@@ -57,11 +55,11 @@ def build_monitoring_chain(
         >>> report.readings[0].topic.label, report.trend[0].negative, report.duplicates
         ('app', 1, 1)
     """
-    return _MonitoringChain(topic=topic, sentiment=sentiment, options=options or MonitoringOptions(), clock=clock)
+    return MonitoringChain(topic=topic, sentiment=sentiment, options=options or MonitoringOptions(), clock=clock)
 
 
-class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
-    """The chain that `build_monitoring_chain` returns."""
+class MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
+    """The chain that `build_monitoring_chain` returns: posts in, report out."""
 
     def __init__(
         self,
@@ -76,6 +74,10 @@ class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
         self._sentiment = sentiment
         self._options = options
         self._clock = clock
+
+    def open_session(self) -> MonitoringSession:
+        """Return a new run, whose state can be kept and whose posts are taken in the order in which they come."""
+        return MonitoringSession(topic=self._topic, sentiment=self._sentiment, options=self._options, clock=self._clock)
 
     @override
     def invoke(self, input: MonitoringRequest, config: RunnableConfig | None = None, **kwargs: Any) -> MonitoringReport:
@@ -96,11 +98,13 @@ class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
     def transform(
         self, input: Iterator[MonitoringRequest], config: RunnableConfig | None = None, **kwargs: Any | None
     ) -> Iterator[MonitoringReport]:
-        monitor = OpinionMonitor(self._options, clock=self._clock)
+        session = self.open_session()
         for request in input:
-            for posts in _cut_batches(_sorted_posts(request)):
-                yield self._observe(monitor, posts, config)
-        yield _finish(monitor)
+            for posts in cut_batches(_sorted_posts(request)):
+                yield session.observe(posts, config)
+            if (passed := session.tick()) != MonitoringReport():
+                yield passed
+        yield session.finish()
 
     @override
     async def astream(
@@ -119,64 +123,26 @@ class _MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
         config: RunnableConfig | None = None,
         **kwargs: Any | None,
     ) -> AsyncIterator[MonitoringReport]:
-        monitor = OpinionMonitor(self._options, clock=self._clock)
+        session = self.open_session()
         async for request in input:
-            for posts in _cut_batches(_sorted_posts(request)):
+            for posts in cut_batches(_sorted_posts(request)):
                 # in a thread, because classifying would block every other task
-                yield await run_in_executor(config, self._observe, monitor, posts, config)
-        yield await asyncio.to_thread(_finish, monitor)
-
-    def _observe(
-        self, monitor: OpinionMonitor, posts: Sequence[Post], config: RunnableConfig | None
-    ) -> MonitoringReport:
-        """Return what one batch of posts brings."""
-        admitted = monitor.admit(posts)
-        readings = self._classify(admitted.posts, config)
-        progress = monitor.process(readings)
-        reasons = [item.reason for item in admitted.set_aside]
-        return MonitoringReport(
-            readings=tuple(readings),
-            alerts=_keep_latest(progress.alerts),
-            trend=progress.trend,
-            late=reasons.count("late"),
-            future=reasons.count("future"),
-            duplicates=admitted.duplicates,
-            set_aside=admitted.set_aside,
-        )
-
-    def _classify(self, posts: Sequence[Post], config: RunnableConfig | None) -> list[Reading]:
-        texts = [post.text for post in posts]
-        inner = _drop_own_name(config)
-        topics = self._topic.batch(texts, inner)
-        sentiments = self._sentiment.batch(texts, inner)
-        return [
-            Reading(post=post, topic=topic, sentiment=sentiment)
-            for post, topic, sentiment in zip(posts, topics, sentiments, strict=True)
-        ]
-
-
-def _finish(monitor: OpinionMonitor) -> MonitoringReport:
-    progress = monitor.finish()
-    return MonitoringReport(alerts=_keep_latest(progress.alerts), trend=progress.trend)
-
-
-def _drop_own_name(config: RunnableConfig | None) -> RunnableConfig:
-    """Return the configuration for the classifiers: name and id of a run belong to this chain alone."""
-    kept = {key: value for key, value in (config or {}).items() if key not in {"run_id", "run_name"}}
-    return cast("RunnableConfig", kept)
-
-
-def _keep_latest(alerts: Sequence[Alert]) -> tuple[Alert, ...]:
-    """Return each alert once, in its last state."""
-    return tuple({alert.id: alert for alert in alerts}.values())
+                yield await run_in_executor(config, session.observe, posts, config)
+            if (passed := session.tick()) != MonitoringReport():
+                yield passed
+        yield await asyncio.to_thread(session.finish)
 
 
 def _sorted_posts(request: MonitoringRequest | Mapping[str, Any]) -> list[Post]:
-    """Return the posts of a request by time; posts of one moment by id."""
-    posts = parse_request(request, MonitoringRequest).posts
+    return sort_posts(parse_request(request, MonitoringRequest).posts)
+
+
+def sort_posts(posts: Iterable[Post]) -> list[Post]:
+    """Return posts by time; those of one moment by id."""
     return sorted(posts, key=lambda post: (post.time.timestamp(), post.id))
 
 
-def _cut_batches(posts: Sequence[Post]) -> Iterator[Sequence[Post]]:
+def cut_batches(posts: Sequence[Post]) -> Iterator[Sequence[Post]]:
+    """Yield posts in parts of a size that is good to classify."""
     for start in range(0, len(posts), TEXTS_PER_BATCH):
         yield posts[start : start + TEXTS_PER_BATCH]

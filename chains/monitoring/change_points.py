@@ -17,6 +17,7 @@ class StepRecord(NamedTuple):
     negatives: float  # sum of negative probabilities
     baseline_negatives: float  # what so many posts usually bring
     baseline_volume: float  # what so much time usually brings
+    copies: int = 0  # further posts, which repeat the text of another one
 
 
 def sum_records(records: Iterable[StepRecord]) -> StepRecord:
@@ -97,6 +98,7 @@ def _add(one: StepRecord, other: StepRecord) -> StepRecord:
         one.negatives + other.negatives,
         one.baseline_negatives + other.baseline_negatives,
         one.baseline_volume + other.baseline_volume,
+        one.copies + other.copies,
     )
 
 

@@ -1,8 +1,10 @@
 """Two sequential tests per topic over one baseline: the share of negatives, and their number."""
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, tzinfo
+from typing import Any
 
 from chains.monitoring.baseline import SeasonalBaseline, find_cell
 from chains.monitoring.change_points import StepRecord
@@ -57,40 +59,51 @@ class SurgeDetector:
     Args:
         baseline: what is usual; `refit` replaces it while the statistics go on.
         alarms_per_month: accepted false alarms of both tests together.
+        thresholds: of the share and the volume test, where they are known already.
+        zone: in which the baseline was fitted.
     """
 
-    def __init__(self, baseline: SeasonalBaseline, *, alarms_per_month: float) -> None:
+    def __init__(
+        self,
+        baseline: SeasonalBaseline,
+        *,
+        alarms_per_month: float,
+        thresholds: tuple[float, float] | None = None,
+        zone: tzinfo = UTC,
+    ) -> None:
+        self._zone = zone
         self._alarms_per_month = alarms_per_month
         self.share = CumulativeSum(threshold=0.0)
         self.volume = CumulativeSum(threshold=0.0)
         self._alert_is_open = False  # while one is, its figures are needed also after the tests fell to zero
         self._records: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
-        self.refit(baseline)
+        self.refit(baseline, thresholds=thresholds)
 
     @property
     def is_idle(self) -> bool:
         """True where neither test holds any evidence."""
         return self.share.value == 0.0 and self.volume.value == 0.0
 
-    def refit(self, baseline: SeasonalBaseline) -> None:
+    def refit(self, baseline: SeasonalBaseline, *, thresholds: tuple[float, float] | None = None) -> None:
         """Go on with a new baseline and the thresholds it needs."""
+        self._baseline = baseline
         self._table = LikelihoodRatios(baseline)
-        share, volume = find_thresholds(baseline, alarms_per_month=self._alarms_per_month)
-        self.share.threshold = share
-        self.volume.threshold = volume
+        thresholds = thresholds or find_thresholds(baseline, alarms_per_month=self._alarms_per_month)
+        self.share.threshold, self.volume.threshold = thresholds
 
     def find_baseline_share(self, step: int) -> float:
         """Return the share of negatives that is usual at a step."""
-        return self._table.share[find_cell(step // STEPS_PER_HOUR)]
+        return self._table.share[find_cell(step // STEPS_PER_HOUR, self._zone)]
 
-    def add(self, step: int, scores: Sequence[float]) -> None:
+    def add(self, step: int, scores: Sequence[float], *, copies: int = 0) -> None:
         """Weigh one step; steps come in order and without gaps.
 
         Args:
             step: ten-minute steps since the epoch.
             scores: negative probability of each post of the step; often none.
+            copies: further posts, which are noted but not weighed.
         """
-        cell = find_cell(step // STEPS_PER_HOUR)
+        cell = find_cell(step // STEPS_PER_HOUR, self._zone)
         negatives = sum(scores)
         self.share.add(step, self._table.weigh_share(cell, scores) if scores else 0.0)
         self.volume.add(step, self._table.weigh_volume(cell, negatives))
@@ -99,7 +112,7 @@ class SurgeDetector:
             return
         baseline_negatives = self._table.share[cell] * len(scores)
         baseline_volume = self._table.rate[cell] / STEPS_PER_HOUR
-        self._records.append(StepRecord(step, len(scores), negatives, baseline_negatives, baseline_volume))
+        self._records.append(StepRecord(step, len(scores), negatives, baseline_negatives, baseline_volume, copies))
 
     def open_alert(self) -> None:
         """Keep the steps from now on, because an alert is open."""
@@ -119,3 +132,30 @@ class SurgeDetector:
     def recall(self, first_step: int) -> list[StepRecord]:
         """Return the steps since `first_step` or since a test left zero, at most of the last week."""
         return [record for record in self._records if record.step >= first_step]
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything, as plain values."""
+        return {
+            "baseline": self._baseline.dump(),
+            "alarms_per_month": self._alarms_per_month,
+            "share": asdict(self.share),
+            "volume": asdict(self.volume),
+            "alert_is_open": self._alert_is_open,
+            "records": [list(record) for record in self._records],
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], *, alarms_per_month: float, zone: tzinfo = UTC) -> "SurgeDetector":
+        """Return the detector that `dump` described; with another budget it gets other thresholds."""
+        known = (state["share"]["threshold"], state["volume"]["threshold"])
+        detector = cls(
+            SeasonalBaseline.restore(state["baseline"]),
+            alarms_per_month=alarms_per_month,
+            thresholds=known if alarms_per_month == state["alarms_per_month"] else None,
+            zone=zone,
+        )
+        for test, values in ((detector.share, state["share"]), (detector.volume, state["volume"])):
+            test.value, test.first_step = values["value"], values["first_step"]
+        detector._alert_is_open = state["alert_is_open"]
+        detector._records.extend(StepRecord(*values) for values in state["records"])
+        return detector

@@ -1,16 +1,20 @@
 """The state of opinion monitoring: which posts count, and what their readings change."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from chains.errors import ChainInputError
+from chains.monitoring.copies import CopyFinder
 from chains.monitoring.event_time import PostIntake
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, Post, Reading, SetAside, Trend, TrendPoint
 from chains.monitoring.topic import TopicMonitor
 from chains.monitoring.windows import TrendCounter
 from retrievers import utc_now
+
+UNKNOWN_TOPIC = "unknown"  # of posts that the topic classifier does not accept; they are counted and not watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,9 @@ class Progress:
 class OpinionMonitor:
     """Watches all topics of one stream; its memory does not grow with the length of the stream.
 
-    Posts are admitted first, so that only those that count need to be classified; then their readings are processed.
-    Not safe for several threads: one stream, one monitor, one thread at a time.
+    `select` tells which posts need to be classified. Once that is done, `admit` takes them and `process` their
+    readings: what fails before changes nothing. Not safe for several threads: one stream, one monitor, one thread at a
+    time.
 
     Args:
         options: how to watch.
@@ -50,14 +55,20 @@ class OpinionMonitor:
 
     def __init__(self, options: MonitoringOptions | None = None, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.options = options or MonitoringOptions()
-        self._intake = PostIntake(
-            allowed_lateness=self.options.allowed_lateness,
-            max_future=self.options.max_future,
-            max_jump=self.options.max_jump,
-            clock=clock,
-        )
+        self._intake = PostIntake(self.options, clock=clock)
+        self._copies = CopyFinder()
         self._trend = TrendCounter(self.options)
         self._topics: dict[str, TopicMonitor] = {}
+
+    @property
+    def watermark_s(self) -> float:
+        """Unix time before which nothing is accepted any more."""
+        return self._intake.watermark_s
+
+    def select(self, posts: Iterable[Post]) -> list[Post]:
+        """Return the posts that would count if they came now, each once, in the given order; nothing changes."""
+        chosen = {(post.source, post.id): post for post in reversed(list(posts)) if self._intake.judge(post) == "new"}
+        return list(chosen.values())[::-1]
 
     def admit(self, posts: Iterable[Post]) -> Admitted:
         """Return the posts that count, in the given order, and what became of the others."""
@@ -83,10 +94,51 @@ class OpinionMonitor:
             ChainInputError: if a sentiment has no probability of `negative_label`.
         """
         accepted = list(readings)
-        for reading in accepted:
-            self._check_label(reading)
+        self.check_labels(accepted)
         for reading in accepted:
             self._intake.hold(reading)
+        return self._proceed()
+
+    def tick(self) -> Progress:
+        """Return what the time that the clock shows brought, where the stream is live and silent."""
+        self._intake.tick()
+        return self._proceed()
+
+    def replay(self, posts: Iterable[Post], readings: Iterable[Reading], *, watermark_s: float) -> Progress:
+        """Return what posts bring again that were admitted before, as of a watermark that was reached before.
+
+        Args:
+            posts: all that were admitted or late, in the order in which they came.
+            readings: of those that were admitted.
+            watermark_s: of the monitor once it had them.
+        """
+        for post in posts:
+            self._intake.take(post)
+        for reading in readings:
+            self._intake.hold(reading)
+        self._intake.advance_to(watermark_s)
+        return self._proceed()
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything that `load` needs to go on, as plain values; the ids of posts are not among it."""
+        return {
+            "intake": self._intake.dump(),
+            "copies": self._copies.dump(),
+            "trend": self._trend.dump(),
+            "topics": {name: topic.dump() for name, topic in self._topics.items()},
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned."""
+        self._intake.load(state["intake"])
+        self._copies.load(state["copies"])
+        self._trend.load(state["trend"])
+        self._topics = {
+            name: TopicMonitor.restore(name, self.options, values) for name, values in state["topics"].items()
+        }
+
+    def _proceed(self) -> Progress:
+        """Return what brings the stream up to the watermark."""
         changed, trend = self._count(self._intake.release())
         for topic in self._topics.values():
             changed += topic.advance(self._intake.watermark_s)
@@ -103,18 +155,29 @@ class OpinionMonitor:
         changed: list[Alert] = []
         trend = Trend()
         for reading in readings:
-            name = reading.topic.label
-            if name not in self._topics:
-                start_s = reading.post.time.timestamp()
-                self._topics[name] = TopicMonitor(name, self.options, start_s=start_s)
-            topic = self._topics[name]
-            changed += topic.add(reading)
-            trend.add([self._trend.count(reading, baseline_share=topic.find_baseline_share())])
+            time_s = reading.post.time.timestamp()
+            is_copy = self._copies.is_copy(reading.post.text, time_s=time_s)
+            name, baseline_share = UNKNOWN_TOPIC, None
+            if reading.topic.accepted:
+                name = reading.topic.label
+                if name not in self._topics:
+                    self._topics[name] = TopicMonitor(name, self.options, start_s=time_s)
+                topic = self._topics[name]
+                changed += topic.add(reading, is_copy=is_copy)
+                baseline_share = topic.find_baseline_share()
+            point = self._trend.count(reading, topic=name, baseline_share=baseline_share, is_copy=is_copy)
+            trend.add([point])
         return changed, trend.collect()
 
-    def _check_label(self, reading: Reading) -> None:
-        labels = reading.sentiment.probabilities
-        if self.options.negative_label not in labels:
+    def check_labels(self, readings: Iterable[Reading]) -> None:
+        """Refuse readings that cannot be processed, before anything has changed.
+
+        Raises:
+            ChainInputError: if a sentiment has no probability of `negative_label`.
+        """
+        for labels in (reading.sentiment.probabilities for reading in readings):
+            if self.options.negative_label in labels:
+                continue
             msg = (
                 f'the sentiment classifier must give a probability of "{self.options.negative_label}", but it '
                 f"knows {', '.join(sorted(labels)) or 'no label'}; name its negative label in "

@@ -1,7 +1,8 @@
 """The settings of opinion monitoring."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from llms.errors import OptionValueError
 
@@ -20,12 +21,14 @@ class MonitoringOptions:
     window: timedelta = timedelta(hours=1)  # of the trend only; alerts never wait for a window to end
     warm_up: timedelta = timedelta(days=7)  # a whole week, so that the weekend is part of the baseline
     allowed_lateness: timedelta = timedelta(minutes=10)  # also how long a post waits for earlier ones
+    idle_after: timedelta = timedelta(minutes=5)  # of the stream: a source that says nothing is not waited for
     max_future: timedelta = timedelta(minutes=10)  # clocks of sources differ by minutes, not by hours
     max_jump: timedelta = timedelta(days=1)  # ahead of all others by more, one post alone is a wrong clock
     false_alarms_per_topic_month: float = 0.1  # shared equally by the two tests of a topic
     min_negative_posts: float = 5.0  # in a surge before it is an alert; statistics alone would raise on one rare post
     cool_down: timedelta = timedelta(hours=6)  # from the end of an alert to the next of the same topic
     min_posts: int = 40  # fewer do not make a baseline, however long they took to come
+    time_zone: str = "UTC"  # whose day and weekend people follow; a name such as "Asia/Shanghai"
     negative_label: str = "negative"
     positive_label: str = "positive"
 
@@ -34,6 +37,7 @@ class MonitoringOptions:
         self._check_range("window", timedelta(minutes=1), timedelta(days=7))
         self._check_range("warm_up", timedelta(days=1), HISTORY)
         self._check_range("allowed_lateness", timedelta(0), timedelta(days=7))
+        self._check_range("idle_after", timedelta(0), timedelta(days=7))
         self._check_range("max_future", timedelta(0), timedelta.max)
         self._check_range("max_jump", timedelta(minutes=1), timedelta.max)
         self._check_range("cool_down", timedelta(0), timedelta(days=30))
@@ -46,9 +50,22 @@ class MonitoringOptions:
                 f"got {self.min_posts} and {self.min_negative_posts}"
             )
             raise OptionValueError(msg)
+        try:
+            _ = self.zone
+        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+            msg = (
+                f'time_zone must be a name such as "Asia/Shanghai" or "Europe/Berlin", got {self.time_zone!r}; where '
+                "the system knows no zones at all, install the package tzdata"
+            )
+            raise OptionValueError(msg) from error
         if not self.negative_label or self.negative_label == self.positive_label:
             msg = "negative_label must be a name, and another than positive_label"
             raise OptionValueError(msg)
+
+    @property
+    def zone(self) -> tzinfo:
+        """The clocks of `time_zone`."""
+        return UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)  # one object for each name
 
     def _check_range(self, name: str, lowest: timedelta, highest: timedelta) -> None:
         value: timedelta = getattr(self, name)

@@ -24,7 +24,7 @@ class Post(_Frozen):
         '2026-03-02T09:30:00+01:00'
     """
 
-    id: Id = Field(description="The same post always has the same id; repeats are dropped.")
+    id: Id = Field(description="The same post of a source always has the same id; repeats are dropped.")
     source: str = Field(description="Where it was published.")
     text: str
     time: EventTime = Field(description="When it was published; a time without zone is refused.")
@@ -57,7 +57,8 @@ class Alert(_Frozen):
     raised_at: AwareDatetime = Field(description="Event time at which the evidence sufficed.")
     negative_share: float = Field(ge=0.0, le=1.0, description="Share of negatives among the `size` posts.")
     baseline_share: float = Field(ge=0.0, le=1.0, description="Usual share for these posts' hours.")
-    size: int = Field(ge=0, description="Posts of the topic since `since`, while the surge lasted.")
+    size: int = Field(ge=0, description="Posts of the topic while the surge lasted; copies do not count.")
+    copies: int = Field(default=0, ge=0, description="Posts in that time which repeat the text of another one.")
     causes: tuple[Cause, ...] = Field(description="At most five, most probably negative first.")
     state: Literal["open", "closed"] = "open"
     closed_at: datetime | None = None
@@ -66,7 +67,7 @@ class Alert(_Frozen):
 
 
 class TrendPoint(_Frozen):
-    """How many posts of one topic fell into one window, by sentiment."""
+    """How many posts of one topic fell into one window, by sentiment; those of no known topic are under `unknown`."""
 
     topic: str
     start: AwareDatetime
@@ -74,6 +75,7 @@ class TrendPoint(_Frozen):
     negative: int = Field(ge=0)
     neutral: int = Field(ge=0, description="Neither negative nor positive.")
     positive: int = Field(ge=0)
+    copies: int = Field(default=0, ge=0, description="Further posts, which repeat the text of another one.")
     baseline_share: float | None = Field(description="Usual share of negatives; None during warm-up.")
 
     def __add__(self, other: "TrendPoint") -> "TrendPoint":
@@ -86,6 +88,7 @@ class TrendPoint(_Frozen):
             negative=self.negative + other.negative,
             neutral=self.neutral + other.neutral,
             positive=self.positive + other.positive,
+            copies=self.copies + other.copies,
             baseline_share=self.baseline_share if later_share is None else later_share,
         )
 
@@ -103,18 +106,22 @@ class Trend:
 
     def __init__(self, points: Iterable[TrendPoint] = ()) -> None:
         self._points: dict[tuple[datetime, str], TrendPoint] = {}
+        self._newest: datetime | None = None
+        self._kept_up_to: datetime | None = None  # the newest window when old ones were last forgotten
         self.add(points)
 
     def add(self, points: Iterable[TrendPoint]) -> None:
         """Add points to those of the same window and topic."""
         for point in points:
             key = (point.start, point.topic)
+            self._newest = max(point.start, self._newest or point.start)
             self._points[key] = self._points[key] + point if key in self._points else point
 
     def keep_last(self, duration: timedelta) -> None:
         """Forget windows that began so long before the latest one, or longer."""
-        if self._points:
-            oldest = max(self._points)[0] - duration
+        if self._newest is not None and self._newest != self._kept_up_to:
+            self._kept_up_to = self._newest
+            oldest = self._newest - duration
             self._points = {key: point for key, point in self._points.items() if key[0] > oldest}
 
     def collect(self) -> tuple[TrendPoint, ...]:
@@ -126,7 +133,8 @@ class SetAside(_Frozen):
     """A post that was not counted, with the reason."""
 
     post: Post
-    reason: Literal["late", "future"]
+    reason: Literal["late", "future", "failed"]
+    detail: str = Field(default="", description="Of a failed one: what a classifier said of its text.")
 
 
 class MonitoringRequest(_Frozen):
@@ -149,7 +157,8 @@ class MonitoringReport(_Frozen):
     late: int = Field(default=0, ge=0, description="Posts that came after the allowed lateness.")
     future: int = Field(default=0, ge=0, description="Posts dated too far in the future.")
     duplicates: int = Field(default=0, ge=0, description="Posts whose id had been seen before.")
-    set_aside: tuple[SetAside, ...] = Field(default=(), description="The late and the future posts.")
+    failed: int = Field(default=0, ge=0, description="Posts whose text a classifier cannot read.")
+    set_aside: tuple[SetAside, ...] = Field(default=(), description="The late, the future and the failed posts.")
 
     def __add__(self, other: "MonitoringReport") -> "MonitoringReport":
         """Return one report for both stretches; `other` is the later one."""
@@ -173,5 +182,6 @@ class MonitoringReport(_Frozen):
             late=sum(part.late for part in parts),
             future=sum(part.future for part in parts),
             duplicates=sum(part.duplicates for part in parts),
+            failed=sum(part.failed for part in parts),
             set_aside=tuple(item for part in parts for item in part.set_aside),
         )

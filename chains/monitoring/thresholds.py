@@ -1,8 +1,8 @@
 """Alarm thresholds that keep a false-alarm budget, from a seeded simulation of quiet months.
 
 For each test, 30 quiet days are simulated many times from the fitted baseline: posts arrive by chance, their
-share or number spreads between hours as measured, and the true baseline differs from the fitted one by as
-much as the fit is uncertain. The logarithm of the alarm rate falls almost linearly with the threshold, so a
+share or number spreads between hours and between days as measured, and the true baseline differs from the fitted
+one by as much as the fit is uncertain. The logarithm of the alarm rate falls almost linearly with the threshold, so a
 line through the simulated maxima gives the threshold of any budget. Parameters are rounded to a grid first,
 so that topics and days that are alike share one simulation.
 """
@@ -26,6 +26,7 @@ POSTS_SWING = 0.6  # how much the number of posts follows the day; the share tes
 SPREAD_LEVELS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.35, 0.5)
 EXTRA_LEVELS = (0.0, 0.06, 0.12, 0.2, 0.3, 0.5, 0.8, 1.3, 2.0, 3.0, 5.0)
 ERROR_LEVELS = (0.0, 0.07, 0.14, 0.22, 0.35, 0.55, 0.9)
+DAY_LEVELS = (0.0, 0.08, 0.16, 0.24, 0.32, 0.42, 0.55, 0.7)
 SWING_LEVELS = (0.0, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -36,6 +37,7 @@ class _ShareProfile:
     correlation: float
     scores: tuple[float, float]
     error: tuple[float, float]
+    day_sd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class _VolumeProfile:
     grain: float
     swing: float
     error: tuple[float, float]
+    day_sd: float
 
 
 def find_thresholds(baseline: SeasonalBaseline, *, alarms_per_month: float) -> tuple[float, float]:
@@ -81,12 +84,15 @@ def _round_share(baseline: SeasonalBaseline) -> _ShareProfile:
     posts_rate = float(baseline.posts_rate.mean())
     share = float(np.average(baseline.share, weights=baseline.posts_rate))
     odds = _round_log(share / (1 - share), 0.2)
+    chance = max((baseline.high_score - share) * (share - baseline.low_score), 0.02 * share * (1 - share))
+    of_days = (baseline.share_day_sd * share * (1 - share)) ** 2 / chance
     return _ShareProfile(
         posts_rate=_round_log(posts_rate),
         share=odds / (1 + odds),
-        correlation=_nearest(baseline.correlation, SPREAD_LEVELS),
+        correlation=_nearest(max(0.0, baseline.correlation - of_days), SPREAD_LEVELS),
         scores=(round(baseline.low_score * 20) / 20, round(baseline.high_score * 10) / 10),
         error=_round_error(baseline.share_sd),
+        day_sd=_nearest(baseline.share_day_sd, DAY_LEVELS),
     )
 
 
@@ -95,6 +101,7 @@ def _round_volume(baseline: SeasonalBaseline) -> _VolumeProfile:
     return _VolumeProfile(
         rate=_round_log(mean),
         extra_variance=_nearest(baseline.extra_variance, EXTRA_LEVELS),
+        day_sd=_nearest(baseline.rate_day_sd, DAY_LEVELS),
         grain=max(0.1, round(baseline.grain * 10) / 10),
         swing=_nearest(float(baseline.rate.std()) / mean * 2**0.5, SWING_LEVELS),
         error=_round_error(baseline.rate_sd),
@@ -108,6 +115,7 @@ def _simulate_share(profile: _ShareProfile) -> tuple[float, float]:
     low = min(profile.scores[0], 0.8 * profile.share)
     high = max(profile.scores[1], 1.2 * profile.share, 0.5)
     logit = np.log(profile.share / (1 - profile.share)) + _draw_error(random, profile.error)
+    logit = logit + _draw_days(random, profile.day_sd)
     true_share = 1 / (1 + np.exp(-logit))  # (hours, months)
     high_share = np.clip((true_share - low) / (high - low), 1e-6, 1 - 1e-6)
     if profile.correlation > 0:
@@ -130,10 +138,11 @@ def _simulate_volume(profile: _VolumeProfile) -> tuple[float, float]:
     """Return start and slope of the threshold as a line over the log of the alarms per month."""
     random = np.random.default_rng(SEED)
     baseline = profile.rate * _draw_day(profile.swing)[:, None]  # (hours, 1)
-    rate = baseline * np.exp(_draw_error(random, profile.error))
-    if profile.extra_variance > 0:
-        shape = 1 / profile.extra_variance
-        rate = rate * random.gamma(shape, profile.extra_variance, size=rate.shape)
+    days = _draw_days(random, profile.day_sd)
+    rate = baseline * np.exp(_draw_error(random, profile.error) + days - profile.day_sd**2 / 2)
+    of_hours = profile.extra_variance - profile.day_sd**2
+    if of_hours > 0:
+        rate = rate * random.gamma(1 / of_hours, of_hours, size=rate.shape)
     spread = profile.grain + profile.extra_variance * baseline
     gain = profile.grain * np.log(RATE_RATIO) / spread
     cost = baseline / STEPS_PER_HOUR * (RATE_RATIO - 1) / spread
@@ -153,6 +162,14 @@ def _draw_error(random: np.random.Generator, error: tuple[float, float]) -> Doub
     sizes = random.standard_normal((2, NUM_MONTHS))
     errors: DoubleArray = common * sizes[0] + daily * 2**0.5 * sizes[1] * wave
     return errors
+
+
+def _draw_days(random: np.random.Generator, day_sd: float) -> DoubleArray | float:
+    """Return by how much each day lies above the usual one: (hours, months)."""
+    if day_sd == 0:
+        return 0.0
+    days: DoubleArray = day_sd * random.standard_normal((MONTH_H // 24, NUM_MONTHS))
+    return np.repeat(days, 24, axis=0)
 
 
 def _find_maxima(

@@ -1,5 +1,8 @@
 """The monitor of one topic: its history, its baseline, its tests, its alert."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from chains.monitoring.alerts import NEW_NORMAL, AlertKeeper
 from chains.monitoring.baseline import fit_baseline
 from chains.monitoring.detectors import SurgeDetector
@@ -34,17 +37,54 @@ class TopicMonitor:
         """Start learning at a step, with nothing known."""
         self._step = step  # the step that is being filled
         self._scores: list[float] = []
+        self._copies = 0  # of the step
         self._history = HourlyHistory(first_hour=step // STEPS_PER_HOUR)
         self._detector: SurgeDetector | None = None
         warm_up_h = -int(-self._options.warm_up.total_seconds() // 3600)
         self._refit_hour = step // STEPS_PER_HOUR + warm_up_h
 
-    def add(self, reading: Reading) -> list[Alert]:
-        """Count a reading that is not older than the last one; return what the time until then brought."""
+    def add(self, reading: Reading, *, is_copy: bool = False) -> list[Alert]:
+        """Count a reading that is not older than the last one; return what the time until then brought.
+
+        Args:
+            reading: of a post of this topic.
+            is_copy: whether the text came before; then the post is only counted as a copy.
+        """
         changed = self.advance(reading.post.time.timestamp())
+        if is_copy:
+            self._copies += 1
+            return changed
         self._scores.append(reading.sentiment.probabilities[self._options.negative_label])
         self._causes.add(reading)
         return changed
+
+    def dump(self) -> dict[str, Any]:
+        """Return everything but name and options, as plain values."""
+        return {
+            "step": self._step,
+            "scores": self._scores,
+            "copies": self._copies,
+            "history": self._history.dump(),
+            "detector": None if self._detector is None else self._detector.dump(),
+            "refit_hour": self._refit_hour,
+            "causes": self._causes.dump(),
+            "keeper": self._keeper.dump(),
+        }
+
+    @classmethod
+    def restore(cls, topic: str, options: MonitoringOptions, state: Mapping[str, Any]) -> "TopicMonitor":
+        """Return the monitor that `dump` described."""
+        monitor = cls(topic, options, start_s=state["step"] * float(STEP_S))
+        monitor._scores, monitor._copies = list(state["scores"]), state["copies"]
+        monitor._history = HourlyHistory.restore(state["history"])
+        if state["detector"] is not None:
+            monitor._detector = SurgeDetector.restore(
+                state["detector"], alarms_per_month=options.false_alarms_per_topic_month, zone=options.zone
+            )
+        monitor._refit_hour = state["refit_hour"]
+        monitor._causes.load(state["causes"])
+        monitor._keeper.load(state["keeper"])
+        return monitor
 
     def find_baseline_share(self) -> float | None:
         """Return the share of negatives that is usual now; None during warm-up."""
@@ -69,7 +109,7 @@ class TopicMonitor:
     def finish(self, now_s: float) -> list[Alert]:
         """Weigh also the step that is being filled, because the stream has ended."""
         changed = self.advance(now_s)
-        if self._scores:
+        if self._scores or self._copies:
             alert = self._finish_step(now_s)
             changed += [] if alert is None else [alert]
             self._step += 1
@@ -85,11 +125,12 @@ class TopicMonitor:
         if not self._keeper.is_open and (self._detector is None or self._detector.is_idle):
             self._causes.clear()
         self._scores = []
+        self._copies = 0
         return alert
 
     def _test(self, detector: SurgeDetector, now_s: float) -> Alert | None:
         """Return the alert that the tests opened or closed with the step that ended."""
-        detector.add(self._step, self._scores)
+        detector.add(self._step, self._scores, copies=self._copies)
         alert = self._keeper.review(detector, self._causes, now_s=now_s)
         if alert is not None and alert.state == "open":
             detector.open_alert()
@@ -109,9 +150,12 @@ class TopicMonitor:
         counts = self._history.collect(before_hour=hour)
         if counts.posts.sum() < self._options.min_posts:
             return
-        baseline = fit_baseline(counts)
+        zone = self._options.zone
+        baseline = fit_baseline(counts, zone=zone)
         if self._detector is None:
-            self._detector = SurgeDetector(baseline, alarms_per_month=self._options.false_alarms_per_topic_month)
+            self._detector = SurgeDetector(
+                baseline, alarms_per_month=self._options.false_alarms_per_topic_month, zone=zone
+            )
         else:
             self._detector.refit(baseline)
 

@@ -1,7 +1,9 @@
 """Counts by event time: the hours a baseline is learnt from, and the windows of the trend."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +65,27 @@ class HourlyHistory:
         high = [score for score in scores if score > 0.5]
         self._counts[hour % NUM_HOURS] += (len(scores), sum(scores), len(high), sum(high))
 
+    def dump(self) -> dict[str, Any]:
+        """Return everything, as plain values; of the counts only the hours that had posts."""
+        filled = np.flatnonzero(self._counts[:, 0])
+        return {
+            "first_hour": self._first_hour,
+            "last_hour": self._last_hour,
+            "filled": filled.tolist(),
+            "counts": self._counts[filled].tolist(),
+            "masked": np.flatnonzero(self._masked).tolist(),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "HourlyHistory":
+        """Return the history that `dump` described."""
+        history = cls(first_hour=state["first_hour"])
+        history._last_hour = state["last_hour"]
+        if state["filled"]:
+            history._counts[state["filled"]] = state["counts"]
+        history._masked[state["masked"]] = True
+        return history
+
     def mask(self, first_hour: int, last_hour: int) -> None:
         """Leave these hours out of the baseline, because a surge was on."""
         oldest = max(first_hour, self._last_hour - NUM_HOURS + 1)
@@ -105,10 +128,9 @@ class TrendCounter:
         self._window_s = options.window.total_seconds()
         self._current: dict[str, tuple[int, float | None]] = {}  # topic -> its window and that one's baseline share
 
-    def count(self, reading: Reading, *, baseline_share: float | None) -> TrendPoint:
+    def count(self, reading: Reading, *, topic: str, baseline_share: float | None, is_copy: bool = False) -> TrendPoint:
         """Return the point of one post; the first of a window fixes the window's `baseline_share`."""
         index = int(reading.post.time.timestamp() // self._window_s)
-        topic = reading.topic.label
         label = reading.sentiment.label
         is_negative = label == self._options.negative_label
         is_positive = label == self._options.positive_label
@@ -117,9 +139,18 @@ class TrendCounter:
         return TrendPoint(
             topic=topic,
             start=datetime.fromtimestamp(index * self._window_s, UTC),
-            posts=1,
-            negative=int(is_negative),
-            neutral=int(not is_negative and not is_positive),
-            positive=int(is_positive),
+            posts=int(not is_copy),
+            negative=int(is_negative and not is_copy),
+            neutral=int(not is_negative and not is_positive and not is_copy),
+            positive=int(is_positive and not is_copy),
+            copies=int(is_copy),
             baseline_share=self._current[topic][1],
         )
+
+    def dump(self) -> dict[str, tuple[int, float | None]]:
+        """Return everything, as plain values."""
+        return dict(self._current)
+
+    def load(self, state: Mapping[str, tuple[int, float | None]]) -> None:
+        """Go on from what `dump` returned."""
+        self._current = {topic: (index, share) for topic, (index, share) in state.items()}

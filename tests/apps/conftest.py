@@ -41,7 +41,7 @@ def make_stream(num_posts=1500):
     """Two weeks with a usual share of negatives, then a day on which all that is said of the app is negative."""
     surge = range(num_posts - 72, num_posts)
     return [
-        make_post(number, "The app is down" if number in surge or number % 9 == 0 else "The app is here")
+        make_post(number, f"The app is {'down' if number in surge or number % 9 == 0 else 'here'} {number}")
         for number in range(num_posts)
     ]
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from apps.errors import DiskFullError, EventFileError
+from apps.errors import DiskFullError, EventFileError, WorkspaceError
 from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord, judge_comments
 from retrievers import Event, Interactions
@@ -80,7 +80,7 @@ def test_the_file_is_private_durable_and_has_a_format(log):
     with sqlite3.connect(log.path) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(EventFileError, match="later version"):
+    with pytest.raises(WorkspaceError, match="later version"):
         EventLog(log.path).read()
 
 

@@ -145,7 +145,7 @@ async def test_a_body_that_never_ends_is_given_up(monkeypatch):
     assert sent[0]["status"] == 408
 
 
-def test_the_monitor_starts_anew_after_a_failure():
+def test_a_post_that_cannot_be_read_is_set_aside_and_the_monitor_goes_on():
     def fail_once(text):
         if "poison" in text:
             msg = "cannot be read"
@@ -158,8 +158,9 @@ def test_the_monitor_starts_anew_after_a_failure():
     first, poison, last = (Post(**make_post(n, text)) for n, text in enumerate(["app", "poison", "app is down"]))
     try:
         observe(monitor, first)
-        with pytest.raises(ValueError, match="cannot be read"):
-            monitor.observe([poison])
+        assert [(item.reason, item.detail) for item in monitor.observe([poison]).set_aside] == [
+            ("failed", "ValueError: cannot be read")
+        ]
         assert monitor.observe([last]).readings[0].sentiment.label == "negative"
         assert monitor.snapshot().num_posts == 2
     finally:

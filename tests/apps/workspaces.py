@@ -90,7 +90,7 @@ def surge_posts():
             "id": f"s{slot}-{place}",
             "time": (START + timedelta(hours=2 * slot, minutes=place)).isoformat(),
             "source": "forum",
-            "text": f"the parcel is {'lost and late' if slot >= 180 or slot % 8 == 0 else 'here'} {slot % 10}",
+            "text": f"the parcel is {'lost and late' if slot >= 180 or slot % 8 == 0 else 'here'} {slot} {place}",
         }
         for slot in range(192)
         for place in range(4 if slot >= 180 else 1)

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from datetime import datetime
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,7 @@ from chains.monitoring.baseline import SeasonalBaseline, find_cell, fit_baseline
 from chains.monitoring.change_points import StepRecord, find_end, find_start
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
 from chains.monitoring.likelihood import LikelihoodRatios
+from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.representative_posts import CauseKeeper
 from chains.monitoring.thresholds import find_thresholds
 from chains.monitoring.windows import HourCounts, HourlyHistory
@@ -14,11 +18,13 @@ from tests.chains.monitoring.streams import make_posts, read_posts
 from tests.waiting import cpu_seconds
 
 
-def draw_counts(*, weeks=4, per_hour=10.0, correlation=0.0, seed=0):
+def draw_counts(*, weeks=4, per_hour=10.0, correlation=0.0, seed=0, share_day_sd=0.0, rate_day_sd=0.0):
     random = np.random.default_rng(seed)
     hours = np.arange(weeks * 168)
     wave = np.cos(2 * np.pi * (hours % 24 - 2) / 24)
-    share = 1 / (1 + np.exp(1.8 - 0.5 * wave))
+    by_day = np.random.default_rng(seed + 1).standard_normal((2, weeks * 7)).repeat(24, axis=1)
+    share = 1 / (1 + np.exp(1.8 - 0.5 * wave - share_day_sd * by_day[0]))
+    per_hour = per_hour * np.exp(rate_day_sd * by_day[1])
     if correlation:
         share = random.beta(share * (1 / correlation - 1), (1 - share) * (1 / correlation - 1))
     posts = random.poisson(per_hour * random.gamma(8, 1 / 8, len(hours)))
@@ -56,6 +62,24 @@ def test_the_spread_between_hours_is_measured():
 
 def test_the_spread_of_the_volume_is_measured():
     assert fit_baseline(draw_counts(per_hour=100)).extra_variance == pytest.approx(1 / 8, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["share_day_sd", "rate_day_sd"])
+@pytest.mark.parametrize("size", [0.0, 0.3, 0.5])
+def test_what_the_hours_of_a_day_have_in_common_is_read_off_the_days(name, size):
+    baseline = fit_baseline(draw_counts(per_hour=30, weeks=6, **{name: size}))
+    other = "rate_day_sd" if name == "share_day_sd" else "share_day_sd"
+    # a share that varies by day makes the number of negatives vary too
+    allowed = 0.12 if name == "rate_day_sd" else size + 0.12
+    assert getattr(baseline, name) == pytest.approx(size, abs=0.12)
+    assert getattr(baseline, other) <= allowed
+
+
+@pytest.mark.parametrize(("name", "track"), [("share_day_sd", 0), ("rate_day_sd", 1)])
+def test_days_that_differ_give_higher_thresholds(name, track):
+    varied = replace(make_flat(), **{name: 0.3, "extra_variance": 0.2, "correlation": 0.03})
+    usual = find_thresholds(make_flat(), alarms_per_month=0.5)
+    assert find_thresholds(varied, alarms_per_month=0.5)[track] > 1.3 * usual[track]
 
 
 def test_few_posts_give_a_flat_baseline_that_is_known_to_be_uncertain():
@@ -150,6 +174,27 @@ def test_history_keeps_eight_weeks():
 @pytest.mark.parametrize(("day", "hour", "cell"), [(4, 0, 0), (9, 3, 27), (10, 23, 47), (11, 0, 0)])
 def test_cells_tell_the_weekend_from_the_week(day, hour, cell):
     assert find_cell(day * 24 + hour) == cell
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "cell"),
+    [
+        ("2026-03-06T20:30:00+00:00", "Asia/Shanghai", 24 + 4),  # Friday evening there is Saturday
+        ("2026-03-08T20:30:00+00:00", "Asia/Shanghai", 4),
+        ("2026-03-27T12:10:00+00:00", "Europe/Berlin", 13),
+        ("2026-03-30T12:10:00+00:00", "Europe/Berlin", 14),  # summer time
+        ("2026-03-30T18:50:00+00:00", "Asia/Kolkata", 0),  # half an hour apart from the others
+    ],
+)
+def test_cells_follow_the_clocks_of_a_zone(time, zone, cell):
+    hour = int(datetime.fromisoformat(time).timestamp() // 3600)
+    assert find_cell(hour, MonitoringOptions(time_zone=zone).zone) == cell
+
+
+@pytest.mark.parametrize("name", ["Nowhere", "../etc/passwd", "", "a\0b"])
+def test_a_zone_that_does_not_exist_is_refused(name):
+    with pytest.raises(ValueError, match="time_zone must be a name"):
+        MonitoringOptions(time_zone=name)
 
 
 def test_causes_leave_out_reprints_and_cut_at_five():

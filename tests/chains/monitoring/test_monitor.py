@@ -118,12 +118,7 @@ def test_order_within_the_lateness_does_not_matter(surge_readings, surge_events)
 def test_readings_are_released_by_time_though_each_part_belongs_before_the_end_of_the_last(surge_readings):
     chance = random.Random(4)
     jittered = sorted(surge_readings[:200], key=lambda reading: reading.post.time.timestamp() + chance.uniform(0, 600))
-    intake = PostIntake(
-        allowed_lateness=timedelta(minutes=10),
-        max_future=timedelta(0),
-        max_jump=timedelta(days=1),
-        clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
-    )
+    intake = PostIntake(MonitoringOptions(), clock=lambda: datetime(2027, 1, 1, tzinfo=UTC))
     released = []
     for reading in jittered:
         assert intake.admit(reading.post) == "new"
