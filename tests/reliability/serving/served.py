@@ -62,7 +62,7 @@ class Served:
 
     def model_pid(self) -> int | None:
         """Return the process of the chat model, if it runs."""
-        return next((pid for pid in _children(self.pid) if _MODEL in _command(pid)), None)
+        return next((pid for pid in children(self.pid) if _MODEL in _command(pid)), None)
 
     def send(self, sent: signal.Signals) -> None:
         """Send a signal to the server."""
@@ -109,7 +109,7 @@ def resident_mib(pid: int | None) -> float:
 def num_descriptors(pid: int | None) -> int:
     """Return how many files, sockets and pipes a process has open."""
     try:
-        return len(os.listdir(f"/proc/{pid}/fd"))
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return 0
 
@@ -132,7 +132,7 @@ def _free_port() -> int:
     return port
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     found: list[int] = []
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
