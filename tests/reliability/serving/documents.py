@@ -51,7 +51,7 @@ def run_documents(folder: Path, *, count: int, seed: int = 0) -> Part:
             f"text\nIt takes {number} days.\n"
         )
     command = [sys.executable, "-m", "tests.reliability.serving.documents", str(folder)]
-    answer = subprocess.run(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, check=False)  # noqa: S603
+    answer = subprocess.run(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, check=False)
     outcome = json.loads(answer.stdout) if answer.returncode == 0 else {"readings": [], "indexed": [], "failed": 0}
     readings = [_Reading(**values) for values in outcome["readings"]]
     good = sum(name.startswith("good-") for name in outcome["indexed"])

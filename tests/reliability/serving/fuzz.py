@@ -42,8 +42,8 @@ def run_fuzz(workspace: Path, *, num_cases: int, random_seed: int = 0) -> Part:
         Figure(name="alive after that", value="yes" if is_alive else "no", target="yes", is_met=is_alive),
     ]
     about = (
-        "Requests that schemathesis makes from `/openapi.json`, for each route as many that fit their schema as that do "
-        "not; then requests as bytes: heads, lengths, chunks, paths and bodies that no client library would send."
+        "Requests that schemathesis makes from `/openapi.json`, for each route as many that fit their schema as that "
+        "do not; then requests as bytes: heads, lengths, chunks, paths and bodies that no client library would send."
     )
     return Part(title="Fuzzing", about=about, figures=tuple(figures), notes=tuple([*failed, *raw_failed][:_MAX_SHOWN]))
 

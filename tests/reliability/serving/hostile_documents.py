@@ -32,9 +32,9 @@ Maker = Callable[[random.Random, int], bytes]
 def hostile_documents(count: int, *, seed: int = 0) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of so many documents, each format about as often."""
     num_made = 0
-    if count >= _MANY:
-        for num_made, (name, raw) in enumerate(hostile.hostile_files(), start=1):
-            yield f"known-{name}", raw
+    for name, raw in hostile.hostile_files() if count >= _MANY else ():
+        num_made += 1
+        yield f"known-{name}", raw
     source = random.Random(seed)
     makers = [(suffix, maker) for suffix, several in _MAKERS.items() for maker in several]
     for number in range(count - num_made):

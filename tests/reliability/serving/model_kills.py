@@ -36,8 +36,9 @@ def run_model_kills(workspace: Path, *, count: int, seed: int = 0) -> Part:
         at_most("the same, the longest", max(_known(back_s), default=0.0), _BACK_S, " s"),
     )
     about = (
-        f"{_NUM_CLIENTS} clients ask the chat model for {_LONG_ANSWER} tokens, by calls and by streams, when its process "
-        "gets SIGKILL at a random moment. A request ends with its answer, a refusal, or an error as the stream's last event."
+        f"{_NUM_CLIENTS} clients ask the chat model for {_LONG_ANSWER} tokens, by calls and by streams, when "
+        "its process gets SIGKILL at a random moment. A request ends with its answer, a refusal, or an error "
+        "as the last event of its stream."
     )
     return Part(title="Kills of the model's process", about=about, figures=figures)
 

@@ -73,8 +73,9 @@ def run_overload(
     if large is not None:
         figures += _while_reading(large, seconds, _TIMES * peak.per_second, shape, prompt_tokens)
     about = (
-        f"Questions that a chat model answers from the knowledge base, {_TIMES} times as many as the server can answer, "
-        f"for {seconds:g} seconds; clients that are refused do not wait. Clients and server share the processor."
+        f"Questions that a chat model answers from the knowledge base, {_TIMES} times as many as the server "
+        f"can answer, for {seconds:g} seconds; clients that are refused do not wait. Clients and server share "
+        "the processor."
     )
     return Part(title="Overload", about=about, figures=tuple(figures))
 

@@ -92,21 +92,54 @@ def _lengths() -> Iterator[tuple[str, bytes]]:
 
 def _targets() -> Iterator[tuple[str, bytes]]:
     paths = (
-        b"//v1/ask", b"/v1/../v1/ask", b"/%2e%2e/%2e%2e/etc/passwd", b"/static/../../apps/cli.py", b"/static/%2e%2e%2fapp.py",
-        b"/static/%00", b"/%00", b"/%", b"/%zz", b"/%ff", b"/\xff", b"/" + b"a" * 50_000, b"/?" + b"a=" * 20_000, b"*",
-        b"http://evil.example/v1/ask", b"/v1/conversations/%00", b"/v1/conversations?limit=" + b"9" * 5_000,
-        b"/v1/conversations?limit=1&limit=2", b"/v1/conversations?owner=%F0%9F%92%A3%00", b"/livez#x", b"/livez;a=b",
-    )  # fmt: skip
+        b"//v1/ask",
+        b"/v1/../v1/ask",
+        b"/%2e%2e/%2e%2e/etc/passwd",
+        b"/static/../../apps/cli.py",
+        b"/static/%2e%2e%2fapp.py",
+        b"/static/%00",
+        b"/%00",
+        b"/%",
+        b"/%zz",
+        b"/%ff",
+        b"/\xff",
+        b"/" + b"a" * 50_000,
+        b"/?" + b"a=" * 20_000,
+        b"*",
+        b"http://evil.example/v1/ask",
+        b"/v1/conversations/%00",
+        b"/v1/conversations?limit=" + b"9" * 5_000,
+        b"/v1/conversations?limit=1&limit=2",
+        b"/v1/conversations?owner=%F0%9F%92%A3%00",
+        b"/livez#x",
+        b"/livez;a=b",
+    )
     for path in paths:
         yield f"path {path[:30]!r}", _get(b"", path=path)
 
 
 def _bodies() -> Iterator[tuple[str, bytes]]:
     bodies = (
-        b"", b"null", b"[]", b"1", b'"', b"{", b'{"text": NaN}', b'{"text": 1e999}', b'{"text": "\\ud800"}', b'{"text": "\x00"}',
-        b'{"text": "a", "text": "b"}', b"\xef\xbb\xbf" + _TEXT, _TEXT.decode().encode("utf-16"), b"\xff\xfe", b"[" * 100_000,
-        b'{"a":' * 50_000, b'{"text": ' + b"9" * 9_000 + b"}", b'{"text": "' + b"a" * 2_000_000 + b'"}', b" " * 500_000 + _TEXT,
-    )  # fmt: skip
+        b"",
+        b"null",
+        b"[]",
+        b"1",
+        b'"',
+        b"{",
+        b'{"text": NaN}',
+        b'{"text": 1e999}',
+        b'{"text": "\\ud800"}',
+        b'{"text": "\x00"}',
+        b'{"text": "a", "text": "b"}',
+        b"\xef\xbb\xbf" + _TEXT,
+        _TEXT.decode().encode("utf-16"),
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"text": ' + b"9" * 9_000 + b"}",
+        b'{"text": "' + b"a" * 2_000_000 + b'"}',
+        b" " * 500_000 + _TEXT,
+    )
     for path in (b"/v1/ask", b"/v1/chat/completions", b"/v1/posts"):
         for body in bodies:
             yield (

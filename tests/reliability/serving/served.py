@@ -34,9 +34,7 @@ class Served:
         self.log = folder.with_name(f"{folder.name}.log")
         command = [sys.executable, "-m", "apps.cli", "serve", "--workspace", str(folder), "--port", str(self.port)]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # our own program
-                command, cwd=_ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
+            self._process = subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     @property
     def pid(self) -> int:
@@ -51,14 +49,20 @@ class Served:
         """
         started = time.monotonic()
         while time.monotonic() - started < _START_S:
-            with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5):  # loopback
-                    return time.monotonic() - started
+            if self._says_ready():
+                return time.monotonic() - started
             if self._process.poll() is not None:
                 break
             time.sleep(0.05)
         msg = f"the server is not ready; the end of its log: {self.log.read_text('utf-8', 'replace')[-2000:]}"
         raise RuntimeError(msg)
+
+    def _says_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5):  # loopback
+                return True
+        except OSError:
+            return False
 
     def model_pid(self) -> int | None:
         """Return the process of the chat model, if it runs."""
@@ -114,16 +118,31 @@ def num_descriptors(pid: int | None) -> int:
         return 0
 
 
-def build_shop(folder: Path, chat: Path, encoder: Path, *, server: str = "") -> Path:
-    """Return a trained workspace of a few rows in a new folder, with a chat model and lines of its section [server]."""
+def build_shop(folder: Path, chat: Path, encoder: Path, *, server: str = "", mark: str = "") -> Path:
+    """Return a trained workspace of a few rows in a new folder.
+
+    Args:
+        folder: of the workspace.
+        chat: the folder of its chat model.
+        encoder: the folder of its sentence encoder.
+        server: lines of the section [server] of its settings.
+        mark: a word that stands in its articles, approved answers and items.
+    """
     from apps.quickstart import run_quickstart
     from tests.apps.workspaces import write_workspace
 
     write_workspace(folder, encoder, settings=f"[server]\n{GENEROUS}{server}")
-    file = folder / "tunechain.toml"
-    file.write_text(file.read_text("utf-8").replace("[models]\n", f"[models]\nchat = '{chat}'\n"), encoding="utf-8")
+    _replace(folder / "tunechain.toml", "[models]\n", f"[models]\nchat = '{chat}'\n")
+    if mark:
+        _replace(folder / "customer_service/knowledge/battery.md", "Keep the battery", f"Keep the {mark} battery")
+        _replace(folder / "customer_service/templates.yaml", "Refunds take", f"{mark}: refunds take")
+        _replace(folder / "recommendation/items.csv", "red card", f"red {mark} card")
     run_quickstart(folder, show_results=False)
     return folder
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    file.write_text(file.read_text("utf-8").replace(old, new), encoding="utf-8")
 
 
 def _free_port() -> int:

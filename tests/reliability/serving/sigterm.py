@@ -48,8 +48,9 @@ def run_sigterms(workspace: Path, *, count: int, seed: int = 0) -> Part:
         at_most("the same, the longest", max(seconds), _LIMIT_S, " s"),
     )
     about = (
-        f"{_NUM_CLIENTS} customers write without a pause, by calls and streams, when the server gets SIGTERM at a random "
-        "moment; they go on until nobody listens any more. It is started again on the same workspace."
+        f"{_NUM_CLIENTS} customers write without a pause, by calls and streams, when the server gets SIGTERM "
+        "at a random moment; they go on until nobody listens any more. It is started again on the same "
+        "workspace."
     )
     return Part(title="SIGTERM under load", about=about, figures=figures)
 

@@ -49,8 +49,9 @@ async def _soak(served: Served, *, minutes: float, num_clients: int, seed: int) 
         _descriptor_figure(descriptors, _descriptors(served)),
     ]
     about = (
-        f"{num_clients} clients for {minutes:g} minutes: messages of conversations, streams that are read, left half-way "
-        "or read slowly, the chat model, the other routes. A refused client comes back when `Retry-After` says so."
+        f"{num_clients} clients for {minutes:g} minutes: messages of conversations, streams that are read, "
+        "left half-way or read slowly, the chat model, the other routes. A refused client comes back when "
+        "`Retry-After` says so."
     )
     return Part(title="Soak", about=about, figures=tuple(figures))
 
