@@ -36,7 +36,6 @@ from tests.reliability.serving.sockets import run_slow_sockets
 from tests.reliability.serving.tenants import build_tenants, run_tenants
 
 _PROMPT_TOKENS = 8_000
-_MANY_PLACES = "max_waiting = 64\n"  # so that all requests of a part run into the model, and none is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,9 @@ class _Run:
         """Return how much of something is done."""
         return short if self.is_short else full
 
-    def shop(self, name: str, *, server: str = "") -> Path:
+    def shop(self, name: str) -> Path:
         """Return a new small workspace with tiny models of random weights."""
-        return build_shop(self.folder / name, self.chat(), self.encoder(), server=server)
+        return build_shop(self.folder / name, self.chat(), self.encoder())
 
     def chat(self) -> Path:
         """Return the folder of the tiny chat model."""
@@ -98,7 +97,7 @@ _PARTS: dict[str, Callable[[_Run], Part]] = {
     "fuzz": lambda run: run_fuzz(run.shop("fuzz"), num_cases=run.much(50_000, 150), random_seed=run.seed),
     "sigterm": lambda run: run_sigterms(run.shop("sigterm"), count=run.much(100, 2), seed=run.seed),
     "sockets": lambda run: run_slow_sockets(run.shop("sockets"), count=run.much(1_000, 200)),
-    "kills": lambda run: run_model_kills(run.shop("kills", server=_MANY_PLACES), count=run.much(200, 3), seed=run.seed),
+    "kills": lambda run: run_model_kills(run.shop("kills"), count=run.much(200, 3), seed=run.seed),
     "documents": lambda run: run_documents(run.folder / "documents", count=run.much(500, 40), seed=run.seed),
     "tenants": _tenants,
 }
@@ -157,8 +156,8 @@ def _page(results: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# The server under attack and overload",
         "",
-        f"`tunechain serve` in a process of its own, on a small workspace with tiny models of random weights; clients on "
-        f"the same machine: {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}. "
+        "`tunechain serve` in a process of its own, on a small workspace with tiny models of random weights; clients "
+        f"on the same machine: {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}. "
         f"{num_met} of {len(figures)} targets hold.",
     ]
     return "\n".join([*lines, *("\n" + _section(result) for result in results)]) + "\n"

@@ -11,14 +11,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Served", "build_shop", "serve"]
+__all__ = ["Served", "add_chat", "build_shop", "children", "num_descriptors", "resident_mib", "serve"]
 
 _ROOT = Path(__file__).parents[3]
 _START_S = 600.0  # a large model is exported the first time
 _MODEL = "process_backend.worker"
 
-GENEROUS = "requests_per_minute = 1e9\nburst = 1000000000\n"
-"""Settings of [server] with which no key asks too often: what is measured is something else."""
+# of [server]: no key asks too often, since what is measured is something else
+_GENEROUS = "requests_per_minute = 1e9\nburst = 1000000000\n"
 
 
 class Served:
@@ -118,26 +118,32 @@ def num_descriptors(pid: int | None) -> int:
         return 0
 
 
-def build_shop(folder: Path, chat: Path, encoder: Path, *, server: str = "", mark: str = "") -> Path:
+def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "") -> Path:
     """Return a trained workspace of a few rows in a new folder.
 
     Args:
         folder: of the workspace.
         chat: the folder of its chat model.
         encoder: the folder of its sentence encoder.
-        server: lines of the section [server] of its settings.
         mark: a word that stands in its articles, approved answers and items.
     """
     from apps.quickstart import run_quickstart
     from tests.apps.workspaces import write_workspace
 
-    write_workspace(folder, encoder, settings=f"[server]\n{GENEROUS}{server}")
-    _replace(folder / "tunechain.toml", "[models]\n", f"[models]\nchat = '{chat}'\n")
+    add_chat(write_workspace(folder, encoder), chat)
     if mark:
         _replace(folder / "customer_service/knowledge/battery.md", "Keep the battery", f"Keep the {mark} battery")
         _replace(folder / "customer_service/templates.yaml", "Refunds take", f"{mark}: refunds take")
         _replace(folder / "recommendation/items.csv", "red card", f"red {mark} card")
     run_quickstart(folder, show_results=False)
+    return folder
+
+
+def add_chat(folder: Path, chat: Path) -> Path:
+    """Return the workspace after giving it a chat model and limits of requests that nobody reaches."""
+    file = folder / "tunechain.toml"
+    _replace(file, "[models]\n", f"[models]\nchat = '{chat}'\n")
+    _replace(file, "[finetuning]\n", f"[server]\n{_GENEROUS}[finetuning]\n")
     return folder
 
 
