@@ -24,16 +24,16 @@ from typing import Any
 from benchmarks.chat_models import SIZES, build_chat_model
 from benchmarks.machine import processor
 from tests import tiny_models
-from tests.reliability.serving.documents import run_documents
-from tests.reliability.serving.figures import Figure, Part
-from tests.reliability.serving.fuzz import run_fuzz
-from tests.reliability.serving.model_kills import run_model_kills
-from tests.reliability.serving.overload import run_overload
-from tests.reliability.serving.served import build_shop
-from tests.reliability.serving.sigterm import run_sigterms
-from tests.reliability.serving.soak import run_soak
-from tests.reliability.serving.sockets import run_slow_sockets
-from tests.reliability.serving.tenants import build_tenants, run_tenants
+from tests.serving.documents import run_documents
+from tests.serving.figures import Figure, Part
+from tests.serving.fuzz import run_fuzz
+from tests.serving.model_kills import run_model_kills
+from tests.serving.overload import run_overload
+from tests.serving.served import build_shop
+from tests.serving.sigterm import run_sigterms
+from tests.serving.soak import run_soak
+from tests.serving.sockets import run_slow_sockets
+from tests.serving.tenants import build_tenants, run_tenants
 
 _PROMPT_TOKENS = 8_000
 

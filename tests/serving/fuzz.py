@@ -12,9 +12,9 @@ import requests
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 
-from tests.reliability.serving.figures import Figure, Part, none_of, plain
-from tests.reliability.serving.raw import raw_requests
-from tests.reliability.serving.served import Served, serve
+from tests.serving.figures import Figure, Part, none_of, plain
+from tests.serving.raw import raw_requests
+from tests.serving.served import Served, serve
 
 __all__ = ["run_fuzz"]
 

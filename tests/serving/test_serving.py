@@ -6,15 +6,15 @@ import pytest
 
 from tests import tiny_models
 from tests.apps.workspaces import build_workspace
-from tests.reliability.serving.customers import count_faults
-from tests.reliability.serving.documents import run_documents
-from tests.reliability.serving.model_kills import run_model_kills
-from tests.reliability.serving.overload import run_overload
-from tests.reliability.serving.served import add_chat
-from tests.reliability.serving.sigterm import run_sigterms
-from tests.reliability.serving.soak import run_soak
-from tests.reliability.serving.sockets import run_slow_sockets
-from tests.reliability.serving.tenants import build_tenants, run_tenants
+from tests.serving.customers import count_faults
+from tests.serving.documents import run_documents
+from tests.serving.model_kills import run_model_kills
+from tests.serving.overload import run_overload
+from tests.serving.served import add_chat
+from tests.serving.sigterm import run_sigterms
+from tests.serving.soak import run_soak
+from tests.serving.sockets import run_slow_sockets
+from tests.serving.tenants import build_tenants, run_tenants
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_overload_is_refused_without_an_error(shop):
 @pytest.mark.slow
 def test_no_request_whether_it_fits_the_description_or_not_is_an_error_of_the_server(shop):
     pytest.importorskip("schemathesis", reason="of the extra test")
-    from tests.reliability.serving.fuzz import run_fuzz
+    from tests.serving.fuzz import run_fuzz
 
     assert not run_fuzz(shop, num_cases=300).broken_rules()
 

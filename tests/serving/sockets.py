@@ -5,9 +5,9 @@ import resource
 import time
 from pathlib import Path
 
-from tests.reliability.serving.figures import Figure, Part, at_most, none_of, percentile, plain
-from tests.reliability.serving.http import ask
-from tests.reliability.serving.served import serve
+from tests.serving.client import ask
+from tests.serving.figures import Figure, Part, at_most, none_of, percentile, plain
+from tests.serving.served import serve
 
 __all__ = ["run_slow_sockets"]
 

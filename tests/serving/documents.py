@@ -1,6 +1,6 @@
 """Hostile documents: each is read or refused within limits, and the good ones beside it are indexed.
 
-Run in a process of its own, since memory is measured: `python -m tests.reliability.serving.documents FOLDER`.
+Run in a process of its own, since memory is measured: `python -m tests.serving.documents FOLDER`.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ from apps.indexing import refresh_index
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore, ParserProcess, is_plain_text, parse_file, read_bytes, split_documents
 from retrievers.errors import DocumentError
-from tests.reliability.serving.figures import Figure, Part, at_most, none_of, plain
-from tests.reliability.serving.hostile_documents import hostile_documents
-from tests.reliability.serving.served import children
+from tests.serving.figures import Figure, Part, at_most, none_of, plain
+from tests.serving.hostile_documents import hostile_documents
+from tests.serving.served import children
 
 __all__ = ["run_documents"]
 
@@ -50,8 +50,8 @@ def run_documents(folder: Path, *, count: int, seed: int = 0) -> Part:
         (documents / f"good-{number}.{('md', 'html', 'csv', 'txt')[number % 4]}").write_text(
             f"text\nIt takes {number} days.\n"
         )
-    command = [sys.executable, "-m", "tests.reliability.serving.documents", str(folder)]
-    answer = subprocess.run(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, check=False)
+    command = [sys.executable, "-m", "tests.serving.documents", str(folder)]
+    answer = subprocess.run(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, check=False)
     outcome = json.loads(answer.stdout) if answer.returncode == 0 else {"readings": [], "indexed": [], "failed": 0}
     readings = [_Reading(**values) for values in outcome["readings"]]
     good = sum(name.startswith("good-") for name in outcome["indexed"])

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tests.reliability.serving.http import NO_REPLY, NOT_CONNECTED, Reply, ask
+from tests.serving.client import NO_REPLY, NOT_CONNECTED, Reply, ask
 
 __all__ = ["QUESTIONS", "Customer", "compare", "count_faults"]
 

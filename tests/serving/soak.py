@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.reliability.serving.customers import Customer, compare, failures
-from tests.reliability.serving.figures import Figure, Part, at_most, none_of, plain
-from tests.reliability.serving.http import LEFT, Reply, ask
-from tests.reliability.serving.served import Served, num_descriptors, resident_mib, serve
+from tests.serving.client import LEFT, Reply, ask
+from tests.serving.customers import Customer, compare, failures
+from tests.serving.figures import Figure, Part, at_most, none_of, plain
+from tests.serving.served import Served, num_descriptors, resident_mib, serve
 
 __all__ = ["run_soak"]
 

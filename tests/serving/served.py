@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["Served", "add_chat", "build_shop", "children", "num_descriptors", "resident_mib", "serve"]
 
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[2]
 _START_S = 600.0  # a large model is exported the first time
 _MODEL = "process_backend.worker"
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.reliability.processes import answer_of, start_child
-from tests.reliability.serving.figures import Figure, Part, at_least, at_most, none_of, percentile, plain
-from tests.reliability.serving.http import NO_REPLY, Reply, ask
-from tests.reliability.serving.served import Served, serve
+from tests.serving.client import NO_REPLY, Reply, ask
+from tests.serving.figures import Figure, Part, at_least, at_most, none_of, percentile, plain
+from tests.serving.served import Served, serve
 
 __all__ = ["run_overload"]
 

@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.reliability.serving.customers import Customer, compare, failures
-from tests.reliability.serving.figures import Part, at_most, none_of, percentile, plain
-from tests.reliability.serving.http import NO_REPLY, NOT_CONNECTED
-from tests.reliability.serving.served import Served, serve
+from tests.serving.client import NO_REPLY, NOT_CONNECTED
+from tests.serving.customers import Customer, compare, failures
+from tests.serving.figures import Part, at_most, none_of, percentile, plain
+from tests.serving.served import Served, serve
 
 __all__ = ["run_sigterms"]
 

@@ -13,9 +13,9 @@ from scipy.stats import mannwhitneyu
 
 from apps.keys import KeyStore
 from apps.settings import load_settings
-from tests.reliability.serving.figures import Figure, Part, none_of, plain
-from tests.reliability.serving.http import Reply, ask
-from tests.reliability.serving.served import build_shop, serve
+from tests.serving.client import Reply, ask
+from tests.serving.figures import Figure, Part, none_of, plain
+from tests.serving.served import build_shop, serve
 
 __all__ = ["build_tenants", "run_tenants"]
 
