@@ -36,6 +36,7 @@ from tests.serving.sockets import run_slow_sockets
 from tests.serving.tenants import build_tenants, run_tenants
 
 _PROMPT_TOKENS = 8_000
+_LONG_S = 1_800  # longer than any model takes to read them
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _soak(run: _Run) -> Part:
 def _overload(run: _Run) -> Part:
     shape = "30M" if run.is_short else run.shape
     chat = build_chat_model(run.folder / f"chat-{shape}", shape, context_tokens=2 * _PROMPT_TOKENS)
-    large = build_shop(run.folder / "large", chat, run.encoder())
+    large = build_shop(run.folder / "large", chat, run.encoder(), deadline_s=_LONG_S)
     what = f"a model of the shape {shape}"
     seconds = run.much(60, 5)
     return run_overload(run.shop("overload"), seconds=seconds, large=large, shape=what, prompt_tokens=_PROMPT_TOKENS)

@@ -21,7 +21,9 @@ _TIMES = 10
 _GOODPUT_SHARE = 0.9
 _REFUSAL_MS, _LIVE_MS = 100, 50
 _CLOSED_CLIENTS = 4  # two are answered while two wait: nobody is refused, and no worker is idle
+_READERS = 2  # as many as there are workers
 _PROBE_S = 0.05
+_TIMEOUT_S = 1_800
 _WORDS = ("parcel", "card", "order", "refund", "money", "late", "lost", "where")
 
 
@@ -57,7 +59,8 @@ def run_overload(
     Args:
         workspace: with a small chat model.
         seconds: of each of the three runs.
-        large: a workspace whose chat model takes long for a prompt; without it there is no such run.
+        large: a workspace whose chat model takes long for a prompt, and whose deadline is longer than that; without it
+            there is no such run.
         shape: what the page calls that model.
         prompt_tokens: of the prompts that it reads, about.
     """
@@ -123,8 +126,8 @@ def _probe(port: int, stop: Path) -> Iterator[float]:
         time.sleep(_PROBE_S)
 
 
-async def _ask_question(port: int, number: int) -> Reply:
-    return await ask(port, "POST", "/v1/ask", {"text": f"How full should the battery be? {number}"})
+async def _ask_question(port: int, number: int, text: str = "How full should the battery be?") -> Reply:
+    return await ask(port, "POST", "/v1/ask", {"text": f"{text} {number}"}, timeout_s=_TIMEOUT_S)
 
 
 async def _closed_loop(port: int, seconds: float) -> _Load:
@@ -139,12 +142,12 @@ async def _closed_loop(port: int, seconds: float) -> _Load:
     return load
 
 
-async def _open_loop(port: int, seconds: float, rate: float) -> _Load:
+async def _open_loop(port: int, seconds: float, rate: float, **question: str) -> _Load:
     load, started = _Load(seconds), time.monotonic()
     running: set[asyncio.Task[None]] = set()
 
     async def one(number: int) -> None:
-        reply = await _ask_question(port, 10**6 + number)
+        reply = await _ask_question(port, 10**6 + number, **question)
         # what is still answered after the end is not part of what was done in that time
         if reply.status != 200 or time.monotonic() - started <= seconds:
             load.note(reply)
@@ -159,13 +162,15 @@ async def _open_loop(port: int, seconds: float, rate: float) -> _Load:
 async def _read_and_load(port: int, seconds: float, rate: float, prompt_tokens: int) -> tuple[_Load, _Load]:
     reading, started = _Load(0.0), time.monotonic()
 
-    async def read() -> None:
-        source = random.Random(0)
+    async def read(number: int) -> None:
+        source = random.Random(number)
         while time.monotonic() - started < seconds:
             text = " ".join(source.choices(_WORDS, k=prompt_tokens * 2 // 3))  # the tokenizer cuts a word into 1.5
             body = {"model": "chat", "messages": [{"role": "user", "content": text}], "max_tokens": 1}
-            reading.note(await ask(port, "POST", "/v1/chat/completions", body))
+            reading.note(await ask(port, "POST", "/v1/chat/completions", body, timeout_s=_TIMEOUT_S))
             reading.seconds = time.monotonic() - started
 
-    load, _ = await asyncio.gather(_open_loop(port, seconds, rate), read())
+    # questions that need no chat model: what is measured is whether they are refused at once while it is busy
+    others = _open_loop(port, seconds, rate, text="where is my parcel")
+    load, *_ = await asyncio.gather(others, *(read(number) for number in range(_READERS)))
     return load, reading

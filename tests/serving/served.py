@@ -118,7 +118,7 @@ def num_descriptors(pid: int | None) -> int:
         return 0
 
 
-def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "") -> Path:
+def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "", deadline_s: float | None = None) -> Path:
     """Return a trained workspace of a few rows in a new folder.
 
     Args:
@@ -126,11 +126,12 @@ def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "") -> Pa
         chat: the folder of its chat model.
         encoder: the folder of its sentence encoder.
         mark: a word that stands in its articles, approved answers and items.
+        deadline_s: of a request, unless it is the usual one.
     """
     from apps.quickstart import run_quickstart
     from tests.apps.workspaces import write_workspace
 
-    add_chat(write_workspace(folder, encoder), chat)
+    add_chat(write_workspace(folder, encoder), chat, deadline_s=deadline_s)
     if mark:
         _replace(folder / "customer_service/knowledge/battery.md", "Keep the battery", f"Keep the {mark} battery")
         _replace(folder / "customer_service/templates.yaml", "Refunds take", f"{mark}: refunds take")
@@ -139,11 +140,12 @@ def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "") -> Pa
     return folder
 
 
-def add_chat(folder: Path, chat: Path) -> Path:
+def add_chat(folder: Path, chat: Path, *, deadline_s: float | None = None) -> Path:
     """Return the workspace after giving it a chat model and limits of requests that nobody reaches."""
     file = folder / "tunechain.toml"
+    deadline = "" if deadline_s is None else f"deadline_s = {deadline_s}\n"
     _replace(file, "[models]\n", f"[models]\nchat = '{chat}'\n")
-    _replace(file, "[finetuning]\n", f"[server]\n{_GENEROUS}[finetuning]\n")
+    _replace(file, "[finetuning]\n", f"[server]\n{_GENEROUS}{deadline}[finetuning]\n")
     return folder
 
 
