@@ -34,6 +34,7 @@ class _Load:
     seconds: float
     outcomes: Counter[int] = field(default_factory=Counter)
     times_s: dict[int, list[float]] = field(default_factory=dict)
+    prompt_tokens: int = 0  # of the last prompt that was read
 
     def note(self, reply: Reply) -> None:
         self.outcomes[reply.status] += 1
@@ -86,10 +87,10 @@ def run_overload(
 def _while_reading(workspace: Path, seconds: float, rate: float, shape: str, prompt_tokens: int) -> list[Figure]:
     with serve(workspace) as served:
         (load, reading), live_ms = _under_probe(served, _read_and_load(served.port, seconds, rate, prompt_tokens))
-    what = f" while {shape} reads prompts of {prompt_tokens:,} tokens"
+    what = f" while {shape} reads prompts of {reading.prompt_tokens:,} tokens"
     ends = ", ".join(f"{n} x {status}" for status, n in sorted(reading.outcomes.items()))
     return [
-        plain(f"prompts{what}", f"{ends}; {reading.seconds:,.1f} s until the last one ended"),
+        plain(f"prompts, {_READERS} at a time,{what}", f"{ends}; {reading.seconds:,.1f} s until the last one ended"),
         *_usual_figures(load, live_ms, what),
     ]
 
@@ -165,9 +166,11 @@ async def _read_and_load(port: int, seconds: float, rate: float, prompt_tokens: 
     async def read(number: int) -> None:
         source = random.Random(number)
         while time.monotonic() - started < seconds:
-            text = " ".join(source.choices(_WORDS, k=prompt_tokens * 2 // 3))  # the tokenizer cuts a word into 1.5
+            text = " ".join(source.choices(_WORDS, k=prompt_tokens))  # a token each, or about that
             body = {"model": "chat", "messages": [{"role": "user", "content": text}], "max_tokens": 1}
-            reading.note(await ask(port, "POST", "/v1/chat/completions", body, timeout_s=_TIMEOUT_S))
+            reading.note(reply := await ask(port, "POST", "/v1/chat/completions", body, timeout_s=_TIMEOUT_S))
+            if reply.status == 200:
+                reading.prompt_tokens = reply.json()["usage"]["prompt_tokens"]
             reading.seconds = time.monotonic() - started
 
     # questions that need no chat model: what is measured is whether they are refused at once while it is busy
