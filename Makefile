@@ -57,7 +57,7 @@ benchmark: $(INSTALLED) ## every figure beside its baseline; takes about three h
 	$(BIN)/python -m benchmarks.retrieval --out docs/benchmarks/retrieval.md
 	$(BIN)/python -m benchmarks.store --out docs/benchmarks/store.md
 
-reliability: $(INSTALLED) ## kill, damage and attack stores, trainings and the server for about four hours, and count what they kept
+reliability: $(INSTALLED) ## kill, damage and attack stores, trainings and the server for about three hours, and count what they kept
 	$(BIN)/python -m benchmarks.store_reliability --out docs/benchmarks/store_reliability.md
 	$(BIN)/python -m benchmarks.training_reliability --out docs/benchmarks/training_reliability.md
 	$(BIN)/python -m benchmarks.conversations --out docs/benchmarks/conversations.md

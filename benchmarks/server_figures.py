@@ -2,8 +2,8 @@
 
 Run: python -m benchmarks.server_figures [--parts soak,overload] [--short] [--out docs/benchmarks/server_figures.md]
 
-Parts: soak, overload, fuzz, sigterm, sockets, kills, documents, tenants. In full they take about four hours, with
---short two minutes on an idle machine. With --results each part is appended to that file, and the page shows the
+Parts: soak, overload, fuzz, sigterm, sockets, kills, documents, tenants. In full they take about two hours, with
+--short three minutes on an idle machine. With --results each part is appended to that file, and the page shows the
 latest of each, so that they can be run one by one.
 """
 

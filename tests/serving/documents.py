@@ -37,7 +37,7 @@ class _Reading:
     name: str
     is_read: bool
     seconds: float
-    megabytes: float
+    megabytes: float | None  # None where the process that read it was ended at a limit
 
 
 def run_documents(folder: Path, *, count: int, seed: int = 0) -> Part:
@@ -55,12 +55,13 @@ def run_documents(folder: Path, *, count: int, seed: int = 0) -> Part:
     outcome = json.loads(answer.stdout) if answer.returncode == 0 else {"readings": [], "indexed": [], "failed": 0}
     readings = [_Reading(**values) for values in outcome["readings"]]
     good = sum(name.startswith("good-") for name in outcome["indexed"])
-    largest = max((reading.megabytes for reading in readings), default=0.0)
+    largest = max((reading.megabytes or 0.0 for reading in readings), default=0.0)
     hostile = [reading for reading in readings if not reading.name.startswith("good-")]
     figures = (
         plain("documents", f"{len(hostile):,} hostile, {_NUM_GOOD} good"),
         none_of("of them that ended the program that reads them", count + _NUM_GOOD - len(readings)),
         plain("hostile ones read, and refused", f"{sum(one.is_read for one in hostile):,}, {_num_refused(hostile):,}"),
+        plain("of them ended at a limit of time or memory", f"{sum(one.megabytes is None for one in hostile):,}"),
         at_most("seconds for one, the longest", max((one.seconds for one in readings), default=0.0), _LIMIT_S, " s"),
         Figure(
             name="memory for one, the largest",
@@ -75,7 +76,7 @@ def run_documents(folder: Path, *, count: int, seed: int = 0) -> Part:
         "and PDF. Memory is what a document adds to the process that reads it; one over the limit is refused."
     )
     worst = sorted(readings, key=lambda one: one.seconds)[-_MAX_SHOWN:]
-    notes = (f"The slowest: {', '.join(f'{one.name} {one.seconds:.1f} s, {one.megabytes:,.0f} MB' for one in worst)}.",)
+    notes = (f"The slowest: {', '.join(f'{one.name} {one.seconds:.1f} s' for one in worst)}.",)
     return Part(title="Hostile documents", about=about, figures=figures, notes=notes)
 
 
@@ -110,27 +111,30 @@ def _read(path: Path, parser: ParserProcess) -> _Reading:
         except DocumentError:
             is_read = False
         seconds = time.perf_counter() - started
-    return _Reading(path.name, is_read, seconds, max(peaks))
+    known = [peak for peak in peaks if peak is not None]
+    return _Reading(path.name, is_read, seconds, max(known) if len(known) == len(peaks) else None)
 
 
 @contextlib.contextmanager
-def _peaks(pids: list[int]) -> Iterator[list[float]]:
-    """Give a list that holds at the end how many megabytes each process needed more than before."""
-    before = {pid: _status_mb(pid, "VmRSS") for pid in pids}
+def _peaks(pids: list[int]) -> Iterator[list[float | None]]:
+    """Give a list that holds at the end how many megabytes each process needed more than before; None if it ended."""
+    before = {pid: _status_mb(pid, "VmRSS") or 0.0 for pid in pids}
     for pid in pids:
         Path(f"/proc/{pid}/clear_refs").write_text("5", "ascii")  # the peak begins anew
-    found: list[float] = []
+    found: list[float | None] = []
     yield found
-    found += [max(0.0, _status_mb(pid, "VmHWM") - before[pid]) for pid in pids]
+    for pid in pids:
+        peak = _status_mb(pid, "VmHWM")
+        found.append(None if peak is None else max(0.0, peak - before[pid]))
 
 
-def _status_mb(pid: int, name: str) -> float:
-    """Return a line of a process's status in megabytes; 0 for a process that has ended."""
+def _status_mb(pid: int, name: str) -> float | None:
+    """Return a line of a process's status in megabytes; None for a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
     except OSError:
-        return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{name}:")), 0.0)
+        return None
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{name}:")), None)
 
 
 if __name__ == "__main__":
