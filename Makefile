@@ -60,11 +60,12 @@ benchmark: $(INSTALLED) ## every figure beside its baseline; takes about three h
 	$(BIN)/python -m benchmarks.retrieval --out docs/benchmarks/retrieval.md
 	$(BIN)/python -m benchmarks.store --out docs/benchmarks/store.md
 
-reliability: $(INSTALLED) ## kill and damage stores and trainings for about an hour, and count what they kept
+reliability: $(INSTALLED) ## kill, damage and attack stores, trainings and the server for about three hours, and count what they kept
 	$(BIN)/python -m benchmarks.store_reliability --out docs/benchmarks/store_reliability.md
 	$(BIN)/python -m benchmarks.training_reliability --out docs/benchmarks/training_reliability.md
 	$(BIN)/python -m benchmarks.conversations --out docs/benchmarks/conversations.md
 	$(BIN)/python -m benchmarks.server_kills --out docs/benchmarks/server_kills.md
+	$(BIN)/python -m benchmarks.server_figures --out docs/benchmarks/server_figures.md
 
 conformance: $(INSTALLED) ## the checks that our chat model and ChatHuggingFace pass, into docs/conformance.md
 	$(BIN)/python -m benchmarks.conformance --out docs/conformance.md

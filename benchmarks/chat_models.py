@@ -21,6 +21,13 @@ SIZES = {
         "num_attention_heads": 10,
         "num_key_value_heads": 5,
     },
+    "1.5B": {  # 1.3 billion, as wide and deep as Qwen2.5-1.5B
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 4,
+    },
 }
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -28,18 +35,20 @@ _TEMPLATE = (
 )
 
 
-def build_chat_model(folder: Path, size: str, *, dtype: str = "bfloat16", seed: int = 0) -> Path:
+def build_chat_model(
+    folder: Path, size: str, *, dtype: str = "bfloat16", seed: int = 0, context_tokens: int = 4096
+) -> Path:
     """Write a Qwen3 with random weights that never ends by itself, and a tokenizer trained on this repository."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     if (folder / "model.safetensors").is_file():
         return folder
-    tokenizer = _build_tokenizer()
+    tokenizer = _build_tokenizer(context_tokens)
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         head_dim=64,
-        max_position_embeddings=4096,
+        max_position_embeddings=context_tokens,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=None,
@@ -70,7 +79,7 @@ def long_conversations(num: int, *, seed: int = 0, words: tuple[int, int] = (29,
     return [f"{index} " + " ".join(source.choices(vocabulary, k=size)) for index, size in enumerate(sizes)]
 
 
-def _build_tokenizer():
+def _build_tokenizer(context_tokens):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -95,7 +104,7 @@ def _build_tokenizer():
         eos_token="<|im_end|>",
         extra_special_tokens=["<|im_start|>"],
         chat_template=_TEMPLATE,
-        model_max_length=4096,
+        model_max_length=context_tokens,
     )
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import processor
+from tests.serving.customers import count_faults
 
 NUM_CUSTOMERS = 4
 _SERVER = """
@@ -146,15 +147,9 @@ def _check(customers: Sequence[Customer]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for customer in customers:
         turns = _all_turns(customer.path)
-        asked = [turn["text"].removeprefix("question ") for turn in turns if turn["speaker"] == "customer"]
-        said = {turn["text"].split(" / ")[0].removeprefix("question "): turn["text"] for turn in turns
-                if turn["speaker"] == "assistant"}  # fmt: skip
-        counts["acknowledged"] += len(customer.acknowledged)
-        counts["lost"] += sum(message not in said for message in customer.acknowledged)
-        counts["changed"] += sum(said.get(message, text) != text for message, text in customer.acknowledged.items())
-        counts["doubled"] += len(asked) - len(set(asked))
-        counts["doubled"] += sum(turn["speaker"] == "assistant" for turn in turns) - len(said)
-        counts["out of order"] += asked != sorted(asked, key=lambda message: int(message[1:]))
+        counts += count_faults(customer.acknowledged, turns)
+        asked = [int(turn["id"].removeprefix("m")) for turn in turns if turn["speaker"] == "customer"]
+        counts["out of order"] += asked != sorted(asked)
     return counts
 
 
