@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typing_extensions import override
 
 from apps.command_options import AsJson, Workspace
 from apps.event_commands import event_commands
@@ -23,6 +24,8 @@ from apps.service_commands import service
 from llms.errors import TuneChainError
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from apps.settings import Settings
     from chains.monitoring import MonitoringReport, Post
 
@@ -50,6 +53,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # JSON is UTF-8 whatever the terminal speaks; bytes that are not must be one bad line, not the end
             stream.reconfigure(encoding="utf-8", errors="surrogateescape" if stream is sys.stdin else "replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        with contextlib.suppress(io.UnsupportedOperation):  # one that is no file
+            sys.stdout = _named(sys.stdout)
     try:
         app()
         sys.stdout.flush()
@@ -61,20 +67,30 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
-        place = "standard output" if _is_output_stuck() else error.filename or "a file, or standard output,"
         _give_up_output()
-        sys.stderr.write(f"error: {place} cannot be written: {error.strerror}\n")
+        sys.stderr.write(f"error: {error.filename or 'a file'} cannot be written: {error.strerror}\n")
         raise SystemExit(1) from error
 
 
-def _is_output_stuck() -> bool:
-    """Return whether standard output cannot be written; unbuffered output holds nothing back, so a line is tried."""
-    try:
-        sys.stdout.write("\n")
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
+class _NamedOutput(io.FileIO):
+    """Standard output, whose errors name it: those of the system name no file once it is open."""
+
+    @override
+    def write(self, data: "Buffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = "standard output"
+            raise
+
+
+def _named(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        io.BufferedWriter(_NamedOutput(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
 
 
 def _give_up_output() -> None:

@@ -1,7 +1,8 @@
 """Files written by an earlier version, and what that version answered from them.
 
-Of its lists of recommendations only the length is compared: that version weighed the rounding errors of its processor
-(see `chains.recommendation.click_model.SMALLEST_SPREAD`), and lists go by the time at which they are asked for.
+Of its alerts the moment is not compared, and of its lists of recommendations only the length: that version weighed the
+rounding errors of its processor (see `chains.recommendation.click_model.SMALLEST_SPREAD`), and lists go by the time at
+which they are asked for.
 
 `ARCHIVE` holds one of each: a workspace with its models, indexes, keys and conversations, stores, and trained models
 of every task. It stays as it is, since it stands for what users have on their disks. It is packed because most of a
@@ -82,7 +83,9 @@ def ask_workspace():
     questions = (*MESSAGES, "How full should the battery be?", "Can my order be gift wrapped?")
     names = ("text", "route", "intent", "citations", "open_question")
     replies = [_pick(_run_json("ask", "-w", "shop", question)[0], names) for question in questions]
-    names = ("id", "topic", "since", "raised_at", "size", "track", "state")
+    # those of the archive say the same again and again, which makes them copies that raise no alert
+    write_jsonl(Path("posts.jsonl"), surge_posts(size=30))
+    names = ("id", "topic", "state")
     alerts = [_pick(alert, names) for alert in _run_json("watch", "-w", "shop", "posts.jsonl")]
     lists = [_run_json("recommend", "-w", "shop", user, "-k", "5")[0] for user in ("u3", "u4", "a newcomer")]
     return {

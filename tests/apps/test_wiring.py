@@ -365,7 +365,7 @@ def test_where_nothing_may_be_written_events_csv_is_all_that_is_known(copied, mo
     def refuse(_path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("apps.event_log.make_private", refuse)
+    monkeypatch.setattr("apps.sqlite_files.make_private", refuse)
     settings = load_settings(copied)
     assert read_behaviour(settings)[1].events == expected
     assert not build_recommendation(settings, clock=_spring).invoke({"user": "u1"}).cold

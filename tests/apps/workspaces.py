@@ -83,8 +83,12 @@ def posts(count, *, first=0):
     ]
 
 
-def surge_posts():
-    """Fifteen quiet days and one on which all that is said of parcels is bad, as plain values."""
+def surge_posts(size=4):
+    """Fifteen quiet days and one on which all that is said of parcels is bad, as plain values.
+
+    Args:
+        size: posts every two hours of the last day.
+    """
     return [
         {
             "id": f"s{slot}-{place}",
@@ -93,7 +97,7 @@ def surge_posts():
             "text": f"the parcel is {'lost and late' if slot >= 180 or slot % 8 == 0 else 'here'} {slot} {place}",
         }
         for slot in range(192)
-        for place in range(4 if slot >= 180 else 1)
+        for place in range(size if slot >= 180 else 1)
     ]
 
 
