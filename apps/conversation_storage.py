@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from apps.conversation_lists import POSTGRES, SQLITE, IndexedLists
 from apps.errors import SettingsError, WorkspaceError
-from apps.sqlite_files import check_format, connect_private
+from apps.sqlite_files import check_format, compact_sqlite, connect_private
 from chains.customer_service import ConversationKey, Transcripts
 from chains.errors import ConversationBusyError
 
@@ -226,12 +226,6 @@ class _SqliteCheckpointer(SqliteSaver):
                 (prefix, f"{prefix}\U0010ffff"),
             )
             return [row[0] for row in cursor]
-
-
-def compact_sqlite(connection: sqlite3.Connection) -> None:
-    """Write a database anew without what was deleted from it, and empty its write-ahead log."""
-    connection.execute("VACUUM")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _plain_values() -> JsonPlusSerializer:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from apps.errors import DiskFullError, EventFileError
-from apps.sqlite_files import check_format, connect_private
+from apps.sqlite_files import check_format, compact_sqlite, connect_private
 from retrievers import DatedEvent, Event, EventKind, identify_event
 
 _Row = tuple[str, str, str, int, str, str, float | None, str]
@@ -115,6 +115,23 @@ class EventLog:
             rows = [] if database is None else database.execute(query, (after,)).fetchall()
         last = max((row[0] for row in rows), default=after)
         return sorted(map(_event, rows), key=lambda event: event.time), last
+
+    def forget(self, user: str) -> None:
+        """Delete the events of a user, so that no byte of them is left in the file."""
+        self._delete("DELETE FROM events WHERE user = ?", user)
+
+    def forget_before(self, moment: datetime) -> int:
+        """Delete the events from before a moment with a time zone, and return how many there were."""
+        return self._delete("DELETE FROM events WHERE second < ?", int(moment.timestamp()))
+
+    def _delete(self, sql: str, value: str | int) -> int:
+        if not self.path.exists():
+            return 0
+        with self._write_lock, self._writing() as database:
+            with database:
+                num_deleted = database.execute(sql, (value,)).rowcount
+            compact_sqlite(database)
+        return num_deleted
 
     def close(self) -> None:
         """Let go of the file; the next use opens it again."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.errors import SettingsError
+from apps.event_log import EventLog
 from apps.feedback import Feedback, FeedbackStore
 from apps.keys import Key, KeyStore
 from apps.review_entries import ReviewedEntry, ReviewedIntent, Reviews
@@ -19,11 +20,12 @@ from apps.settings import Settings, load_settings
 from apps.wiring import KNOWN_QUESTIONS_NAME, open_conversation_storage
 from chains.customer_service import ConversationKey, HandOver, Turn
 from chains.errors import ConversationStorageError
+from retrievers import Event
 
 if TYPE_CHECKING:
     from apps.conversation_storage import ConversationStorage
 
-RecordKind = Literal["conversations", "feedback", "reviewed"]
+RecordKind = Literal["conversations", "feedback", "reviewed", "events"]
 _AGE = re.compile(r"([1-9][0-9]{0,4})([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -48,12 +50,13 @@ class HeldRecords(BaseModel):
     conversations: tuple[HeldConversation, ...] = ()
     feedback: tuple[Feedback, ...] = Field(default=(), description="About their conversations, or by them.")
     reviewed: tuple[ReviewedEntry, ...] = Field(default=(), description="Messages of theirs to learn from.")
+    events: tuple[Event, ...] = Field(default=(), description="What they did with items.")
     keys: tuple[Key, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
         """How many records of each kind there are."""
-        return {name: len(getattr(self, name)) for name in ("conversations", "feedback", "reviewed", "keys")}
+        return {name: len(getattr(self, name)) for name in ("conversations", "feedback", "reviewed", "events", "keys")}
 
 
 class Deletion(BaseModel):
@@ -102,12 +105,16 @@ def export_person(settings: Settings, owner: str) -> HeldRecords:
         conversations = () if storage is None else tuple(_held(storage, key) for key in storage.keys_of(owner))
     said = {turn.text for one in conversations for turn in one.turns if turn.speaker == "customer"}
     reviews = Reviews(settings.records_folder(settings.customer_service))
-    with contextlib.closing(FeedbackStore(settings.feedback_file)) as feedback:
+    with (
+        contextlib.closing(FeedbackStore(settings.feedback_file)) as feedback,
+        contextlib.closing(EventLog(settings.events_file)) as events,
+    ):
         return HeldRecords(
             owner=owner,
             conversations=conversations,
             feedback=tuple(feedback.of_person(owner)),
             reviewed=tuple(entry for entry in reviews.entries() if _is_of(entry, owner, said)),
+            events=tuple(events.history(_user(owner))),
             keys=tuple(key for key in KeyStore.of(settings).list_all() if key.owner == owner),
         )
 
@@ -129,6 +136,8 @@ def delete_person(settings: Settings, held: HeldRecords) -> Deletion:
         with contextlib.closing(FeedbackStore(settings.feedback_file)) as feedback:
             feedback.delete_person(held.owner)
             feedback.compact()
+        with contextlib.closing(EventLog(settings.events_file)) as events:
+            events.forget(_user(held.owner))
         KeyStore.of(settings).forget(held.owner)
         if storage is not None:
             for key in storage.keys_of(held.owner):
@@ -158,6 +167,9 @@ def expire_records(settings: Settings, *, before: datetime, kinds: Collection[Re
             deleted["feedback"] = sum(one.time < before for one in feedback.read())
             feedback.delete_before(before)
         feedback.compact()
+        if "events" in kinds:
+            with contextlib.closing(EventLog(settings.events_file)) as events:
+                deleted["events"] = events.forget_before(before)
         removed: list[ReviewedEntry] = []
         if "reviewed" in kinds:
             removed = _remove_reviewed(settings, lambda entry: entry.source is not None and entry.source.time < before)
@@ -168,6 +180,11 @@ def expire_records(settings: Settings, *, before: datetime, kinds: Collection[Re
         undated=sum(entry.source is None for entry in left),
         still_in=_files_with(settings, [entry.text for entry in removed]),
     )
+
+
+def _user(owner: str) -> str:
+    """Return the name under which events of an owner are kept: the one within the tenant."""
+    return owner.rpartition("/")[2]
 
 
 def read_age(text: str) -> timedelta:

@@ -27,6 +27,7 @@ class Kind(Enum):
     conversations = "conversations"
     feedback = "feedback"
     reviewed = "reviewed"
+    events = "events"
 
 
 Owner = Annotated[str, typer.Argument(help="Whose records: NAME, or TENANT/NAME, as `keys list` shows it.")]
@@ -37,6 +38,7 @@ _WORDS = {
         "conversations": "conversations",
         "feedback": "judgements of answers",
         "reviewed": "reviewed messages",
+        "events": "events with items",
         "keys": "keys",
         "held": "held of {owner}:",
         "nothing": "nothing is held of {owner}",
@@ -55,6 +57,7 @@ _WORDS = {
         "conversations": "段对话",
         "feedback": "条回答评价",
         "reviewed": "条已审核消息",
+        "events": "条商品行为",
         "keys": "个密钥",
         "held": "保存的与 {owner} 有关的数据：",
         "nothing": "没有保存与 {owner} 有关的数据",

@@ -47,3 +47,9 @@ def check_format(path: Path, connection: sqlite3.Connection, newest: int) -> Non
         raise WorkspaceError(msg)
     if found < newest:  # files from before formats were counted are read as they are
         connection.execute(f"PRAGMA user_version = {newest:d}")
+
+
+def compact_sqlite(connection: sqlite3.Connection) -> None:
+    """Write a database anew without what was deleted from it, and empty its write-ahead log."""
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
