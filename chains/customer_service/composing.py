@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from chains.customer_service.grounding import Grounding, is_short
+from chains.customer_service.grounding import Grounding, is_short, repeats_heading
 from chains.customer_service.links import find_unlisted_link
 from chains.customer_service.quoting import Sentence, split_passage
 from chains.customer_service.schema import Citation
@@ -36,8 +36,8 @@ class Composed:
 class Composer:
     """A chat model that answers from numbered passages.
 
-    A sentence of its answer is kept if it names passages that exist, says only what they say (see `Grounding`) and
-    holds no link to an unlisted host; the others are cut.
+    A sentence of its answer is kept if it names passages that exist, says only what they say (see `Grounding`), says
+    more than a heading, and holds no link to an unlisted host; the others are cut.
 
     Args:
         chat_model: any LangChain chat model; it is given no tools.
@@ -85,6 +85,8 @@ class Composer:
         if find_unlisted_link(sentence, self._link_hosts) is not None:
             return ()
         cited = [passage for number, passage in known.items() if number in named]
+        if repeats_heading(sentence, cited):
+            return ()
         return Grounding(cited).supports(visible_text(sentence))
 
 

@@ -169,6 +169,12 @@ def is_short(sentence: str) -> bool:
     return len(list(keyword_terms(CITED.sub("", sentence)))) < _MIN_WORDS
 
 
+def repeats_heading(sentence: str, passages: Sequence[Document]) -> bool:
+    """Return whether a sentence says no more than a title or a heading does."""
+    words = tuple(keyword_terms(CITED.sub("", sentence)))
+    return any(words == tuple(keyword_terms(line)) for one in passages for line in _heading(one).splitlines())
+
+
 def _surfaces(sentence: Sentence) -> set[str]:
     """Return the words as they are written, without regard to capitals: "Orient" is not what "Orientalism" says."""
     return set(_SURFACE.findall(fold_text(f"{sentence.text}\n{_heading(sentence.passage)}")))

@@ -31,6 +31,17 @@ def _cited(reply):
     return [(citation.source, citation.start, citation.end, citation.quote) for citation in reply.citations]
 
 
+@pytest.mark.parametrize("heading", ["[1] Care of blue kettles", "Care of Blue Kettles [1].", "[1] Boiling them dry"])
+def test_a_heading_is_no_answer(articles, heading):
+    page = Document(
+        "Care of blue kettles\n\n## Boiling them dry\n\nBlue kettles boil.",
+        metadata={"source": "a.md", "start": 0, "body_start": 22},
+    )
+    model = ScriptedChatModel(answers=[heading])
+    reply = make_chain(articles, retriever=FixedRetriever(documents=[page]), chat_model=model).invoke(QUESTION)
+    assert reply.text == "Blue kettles boil."
+
+
 def test_an_answer_cites_the_sentences_it_rests_on(articles):
     reply, _ = _ask(articles, " Green kettles sing [3]. Blue kettles boil often [1]. Kettles boil [1]. ")
     assert reply.route == "answer"
