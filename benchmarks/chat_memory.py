@@ -73,7 +73,7 @@ def _head(arguments: list[str]) -> list[str]:
         "",
         f"`python -m benchmarks.chat_memory {' '.join(arguments)}`, {processor()}, {datetime.now(UTC):%Y-%m-%d}.",
         "",
-        "*First* is a folder that was never run here: it is exported, and the export is proven. *Again* finds the export.",
+        "*First* is a folder that was never run here: it is exported, and that is proven. *Again* finds it there.",
         "Memory is the peak of the process and its children together; the weights are what the folder holds.",
         "",
         "| model | weights | export | first | memory | again | memory | answer |",
