@@ -239,10 +239,8 @@ def test_half_a_request_does_not_keep_a_server_from_ending(serve, sent):
     port, server = serve(shutdown_s=1, head_timeout_s=600)
     with _connect(port, sent):
         wait_until(lambda: server.server_state.connections)
-        begun = time.monotonic()
         server.handle_exit(signal.SIGTERM, None)
-        wait_until(lambda: not server.server_state.connections or time.monotonic() - begun > 15)
-        assert time.monotonic() - begun < 15
+        wait_until(lambda: not server.server_state.connections)
 
 
 # --- the time of one request, without a server
