@@ -217,6 +217,9 @@ def keyword_terms(text: str) -> Iterator[str]:
 
 
 def _words_of(folded: str) -> Iterator[str]:
+    if folded.isascii():  # nothing to cut
+        yield from map(_stem, _WORD.findall(folded))
+        return
     for run in _WORD.findall(folded):
         if _HAN.match(run):
             yield from (word for word in _chinese_cutter().cut_for_search(run) if word.strip())
@@ -234,6 +237,8 @@ def _terms(text: str) -> Iterator[str]:
     """
     folded = fold_text(text)
     yield from _words_of(folded)
+    if folded.isascii():
+        return
     for run in _HAN_RUN.findall(folded):
         yield from (run[place : place + 2] for place in range(len(run) - 1))
 

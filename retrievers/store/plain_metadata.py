@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 _MAX_DEPTH = 100
+_ALREADY_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
@@ -32,6 +33,8 @@ def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, where: str, *, depth: int) -> Any:
+    if type(value) in _ALREADY_PLAIN:  # nearly all there is, in stores of millions
+        return value
     if depth > _MAX_DEPTH:
         msg = f"{where} is nested more than {_MAX_DEPTH} deep"
         raise ValueError(msg)
