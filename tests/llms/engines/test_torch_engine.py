@@ -82,19 +82,19 @@ def test_caches_that_cannot_be_padded_run_one_by_one():
 
 def test_a_request_that_joins_late_changes_nothing_and_starts_at_once(engine):
     early, late = prompts(60, 20, seed=3)
-    steps = []
-    stream = stream_events(
-        engine, _request(early, max_new_tokens=40, wants_pieces=True, is_stop=lambda t: steps.append(t))
-    )
-    first = [next(stream) for _ in range(5)]
-    before = len(steps)
-    late_stream = stream_events(engine, _request(late, max_new_tokens=8, wants_pieces=True))
-    late_ids = list(next(late_stream).ids)
-    assert len(steps) - before <= 3  # decode steps of the running request until the new one's first token
-    late_ids += [token for event in late_stream for token in event.ids]
-    ids = [token for event in [*first, *stream] for token in event.ids]
+    steps, late_steps, late_events = [], [], []
+    request = _request(late, max_new_tokens=8, wants_pieces=True, is_stop=lambda _: late_steps.append(len(steps)))
+
+    def join(token):
+        steps.append(token)
+        if len(steps) == 5:  # on the engine's thread, so that no step passes unseen
+            engine.submit(request, late_events.append)
+
+    stream = stream_events(engine, _request(early, max_new_tokens=40, wants_pieces=True, is_stop=join))
+    ids = [token for event in stream for token in event.ids]
+    assert late_steps[0] - 5 <= 3  # steps of the running request until the new one's first token
     assert ids == expected_ids(engine.model, early, 40)
-    assert late_ids == expected_ids(engine.model, late, 8)
+    assert [token for event in late_events for token in event.ids] == expected_ids(engine.model, late, 8)
 
 
 def test_prompt_lookup_gives_the_same_tokens_in_fewer_passes(engine, count_passes):
