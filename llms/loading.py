@@ -254,10 +254,10 @@ def open_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-# class that a tokenizer's settings name -> architectures for which transformers' `AutoTokenizer` takes it; None for all
-_NAMED_TOKENIZERS: dict[str, frozenset[str] | None] = {
-    "TokenizersBackend": None,
-    "PreTrainedTokenizerFast": None,
+# what a tokenizer's settings name -> architectures for which `AutoTokenizer` takes it; others have exceptions
+_NAMED_TOKENIZERS: dict[str, frozenset[str]] = {
+    "TokenizersBackend": frozenset({"llama"}),
+    "PreTrainedTokenizerFast": frozenset({"llama"}),
     "Qwen2Tokenizer": frozenset({"qwen2", "qwen3"}),
 }
 
@@ -276,15 +276,12 @@ def _tokenizer_class(folder: Path) -> type | None:
         name, architecture = settings["tokenizer_class"], config["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if name not in _NAMED_TOKENIZERS or "auto_map" in settings:
+    if architecture not in _NAMED_TOKENIZERS.get(name, ()) or "auto_map" in settings:
         return None
-    architectures = _NAMED_TOKENIZERS[name]
-    if architectures is None:
-        from transformers.tokenization_utils_tokenizers import TokenizersBackend
+    if name == "Qwen2Tokenizer":
+        from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
-        return TokenizersBackend
-    if architecture not in architectures:
-        return None
-    from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
+        return Qwen2Tokenizer
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
-    return Qwen2Tokenizer
+    return TokenizersBackend

@@ -9,9 +9,9 @@ from langchain_core.documents import Document
 
 from llms import LocalChatModel, LocalClassifier, LocalEmbeddings, LocalReranker, loading
 from llms.errors import EngineError, ModelFolderError, ModelNotFoundError, TuneChainError, UnsafeModelError
-from llms.loading import folder_fingerprint, folder_stamp, resolve_model
+from llms.loading import folder_fingerprint, folder_stamp, open_tokenizer, resolve_model
 from llms.model_folder import check_model_folder
-from tests.tiny_models import build_cross_encoder
+from tests.tiny_models import build_chat_tokenizer, build_cross_encoder
 
 
 @pytest.fixture
@@ -251,3 +251,18 @@ def test_an_encoder_module_from_elsewhere_is_not_imported(encoder_folder, tmp_pa
     (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
     with pytest.raises(TuneChainError, match="cannot be loaded as a sentence encoder"):
         LocalEmbeddings(folder).embed_query("hello")
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3", "mistral", "gemma3_text"])
+@pytest.mark.parametrize("name", ["TokenizersBackend", "PreTrainedTokenizerFast", "Qwen2Tokenizer"])
+def test_a_tokenizer_is_opened_as_transformers_would_open_it(tmp_path, name, architecture):
+    from transformers import AutoTokenizer
+
+    build_chat_tokenizer().save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"tokenizer_class": name}), "utf-8")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": architecture}), "utf-8")
+    expected = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
+    opened = open_tokenizer(tmp_path)
+    assert type(opened) is type(expected)
+    assert opened("Hello 你好 12, don't!").input_ids == expected("Hello 你好 12, don't!").input_ids
