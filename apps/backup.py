@@ -24,7 +24,6 @@ MANIFEST_NAME = "backup.json"
 _VERSION: Literal[1] = 1
 _SQLITE_HEAD = b"SQLite format 3\0"
 _WAIT_S = 60.0  # for a program that writes
-_PIECE_BYTES = 1_000_000
 _NUM_TRIES = 5  # to copy a file that is written to
 # what belongs to a running process, and the sums of files as they lie where they are
 _LEFT_OUT = ("*.lock", "*-wal", "*-shm", "*-journal", "*.seal")
@@ -243,12 +242,10 @@ def _write_through(folder: Path, *, deep: bool = True) -> None:
 
 
 def _describe(path: Path, *, mode: int | None = None) -> _File:
-    digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-            size += len(piece)
-    return _File(size=size, sha256=digest.hexdigest(), mode=stat.S_IMODE(path.stat().st_mode) if mode is None else mode)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    found = path.stat()
+    return _File(size=found.st_size, sha256=digest, mode=stat.S_IMODE(found.st_mode) if mode is None else mode)
 
 
 class _Done:

@@ -14,6 +14,7 @@ from apps.tasks import open_task
 from apps.tasks.task import Figures, FinetuningTask, TaskRows
 from llms import LocalEmbeddings
 from llms.errors import TrainingDataError
+from llms.files import replace_text
 from llms.finetuning import TrainingOptions, TrainingReport, find_label_errors
 from llms.finetuning.data import DataReport, LabelledTexts
 from llms.finetuning.labelling import LabelError, out_of_fold_probabilities
@@ -22,7 +23,6 @@ from llms.finetuning.report import (
     RowCounts,
     ScoreTable,
     folder_size_bytes,
-    replace_text,
     write_model_card,
     write_report,
 )

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from apps.charts import draw_bars, draw_confusion
 from apps.model_charts import draw_lines, draw_reliability, pick_confused
+from llms.files import replace_text
 from llms.finetuning import TrainingReport
 from llms.finetuning.report import (
     TASK_WORDS,
@@ -24,7 +25,6 @@ from llms.finetuning.report import (
     format_figure,
     is_lower_better,
     plain_text,
-    replace_text,
     show_base_model,
 )
 from llms.metrics import clopper_pearson_bounds

@@ -192,7 +192,7 @@ class MonitoringStore:
 
     def _find(self, query: str, posts: Iterable[Post]) -> set[tuple[str, str]]:
         with self._explained():
-            keys = {(post.source, post.id) for post in posts}
+            keys = {post.key for post in posts}
             return {key for key in keys if self._database.execute(query, key).fetchone()}
 
     def was_read(self, name: str, stamp: object) -> bool:
@@ -289,11 +289,11 @@ class MonitoringStore:
 
 def _find_rows(posts: Iterable[Post], report: MonitoringReport) -> list[_Row]:
     """Return the posts that count or are late, each once, in the order in which they came."""
-    readings = {(item.post.source, item.post.id): item for item in report.readings}
-    late = {(item.post.source, item.post.id) for item in report.set_aside if item.reason == "late"}
+    readings = {item.post.key: item for item in report.readings}
+    late = {item.post.key for item in report.set_aside if item.reason == "late"}
     unique: dict[tuple[str, str], Post] = {}
     for post in posts:
-        unique.setdefault((post.source, post.id), post)
+        unique.setdefault(post.key, post)
     return [_to_row(post, readings.get(key)) for key, post in unique.items() if key in readings or key in late]
 
 

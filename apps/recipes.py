@@ -110,7 +110,7 @@ def write_recipe(recipe: Recipe, folder: Path) -> Path:
 
     Paths are relative to the folder, so that they say nothing of the machine.
     """
-    from llms.finetuning.report import replace_text
+    from llms.files import replace_text
 
     path = folder / RECIPE_NAME
     content: dict[str, Any] = {"task": recipe.task, "out": "."}

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 from apps.errors import WorkspaceError
 from chains.customer_service import KnownQuestion
 from llms.field_errors import describe_errors
+from llms.files import replace_text
 from llms.finetuning.data import LabelledText
 
 
@@ -113,12 +114,7 @@ class Reviews:
         if not any(removed):
             return []
         kept = [entry for entry, is_removed in zip(entries, removed, strict=True) if not is_removed]
-        new = self._path.with_suffix(".new")
-        with new.open("wb") as file:
-            file.writelines(f"{entry.model_dump_json(exclude_none=True)}\n".encode() for entry in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self._path)
+        replace_text(self._path, "".join(f"{entry.model_dump_json(exclude_none=True)}\n" for entry in kept))
         previous = None if version.previous is None else version.previous - sum(removed[: version.previous])
         self._write(_Version(in_use=version.in_use - sum(removed[: version.in_use]), previous=previous))
         return [entry for entry, is_removed in zip(entries, removed, strict=True) if is_removed]

@@ -13,7 +13,18 @@ REPOSITORY = Path(__file__).parents[1]
 LAYERS = ("llms", "retrievers", "chains", "apps")
 # modules that are public beside the packages' front doors
 PUBLIC_MODULES = {
-    "llms": {"arrays", "conformance", "errors", "fakes", "field_errors", "lazy_names", "manifest", "metrics", "texts"},
+    "llms": {
+        "arrays",
+        "conformance",
+        "errors",
+        "fakes",
+        "field_errors",
+        "files",
+        "lazy_names",
+        "manifest",
+        "metrics",
+        "texts",
+    },
     "retrievers": {"errors", "metrics"},
     "chains": {"errors"},
 }

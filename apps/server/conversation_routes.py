@@ -12,7 +12,7 @@ from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.routes import describe_replies
 from apps.server.service_run import ServiceRun
-from apps.server.state import CurrentServer, CurrentWorkspace, Server, Workspace
+from apps.server.state import CurrentServer, CurrentWorkspace, Workspace
 from apps.server.streaming import EventStream, named_events, stream_service_run
 from chains.customer_service import Conversations, PageRequest, ServiceReply, Turn
 
@@ -56,6 +56,16 @@ def _find_conversation_owner(
 ConversationOwner = Annotated[str, Depends(_find_conversation_owner)]
 
 
+def _find_page(
+    owner: CurrentOwner, server: CurrentServer, limit: Limit = 50, skip: Skip = 0, after: After = None
+) -> PageRequest:
+    """Return which lines are meant, of those that are answered from the same workspace."""
+    return PageRequest(limit=limit, skip=skip, after=after, is_shown=lambda name: server.share_workspace(owner, name))
+
+
+CurrentPage = Annotated[PageRequest, Depends(_find_page)]
+
+
 @router.get("/me", responses=describe_replies(only=(401, 403)), summary="Who am I?")
 def show_identity(owner: CurrentOwner, workspace: CurrentWorkspace) -> views.Identity:
     """Return whom the key belongs to, whether it is of staff, and the language of the workspace."""
@@ -76,18 +86,14 @@ def begin(_: views.NewConversationRequest, owner: CurrentOwner) -> views.NewConv
 def list_conversations(
     owner: CurrentOwner,
     conversations: CurrentConversations,
-    server: CurrentServer,
+    page_request: CurrentPage,
     *,
-    limit: Limit = 50,
-    skip: Skip = 0,
-    after: After = None,
     everyone: Annotated[bool, Query(description="Staff only: those of all owners.")] = False,
 ) -> views.ConversationList:
     """Return one's own conversations, or for staff those of all owners, the latest first."""
     if everyone and not owner.is_staff:
         raise ProblemError(403, "Only staff see the conversations of everyone.")
-    request = _request_page(owner, server, limit=limit, skip=skip, after=after)
-    page = conversations.list_page(None if everyone else owner.name, request)
+    page = conversations.list_page(None if everyone else owner.name, page_request)
     return views.ConversationList(
         conversations=page.lines,
         num_conversations=page.num_lines,
@@ -226,17 +232,9 @@ def give_feedback(
 
 
 @router.get("/inbox", responses=describe_replies(only=(401, 403, 422, 503)), summary="Who waits for a person?")
-def show_inbox(
-    owner: StaffOwner,
-    conversations: CurrentConversations,
-    server: CurrentServer,
-    *,
-    limit: Limit = 50,
-    skip: Skip = 0,
-    after: After = None,
-) -> views.Inbox:
+def show_inbox(_: StaffOwner, conversations: CurrentConversations, page_request: CurrentPage) -> views.Inbox:
     """Return the conversations of all owners in which a person is awaited, the longest waiting first."""
-    page = conversations.waiting_page(None, _request_page(owner, server, limit=limit, skip=skip, after=after))
+    page = conversations.waiting_page(None, page_request)
     return views.Inbox(
         waiting=page.lines, num_waiting=page.num_lines, is_count_exact=page.is_count_exact, next=page.next
     )
@@ -263,11 +261,6 @@ async def answer_as_staff(
     else:
         answer = functools.partial(conversations.answer_as_staff, **message, text=body.text, close=body.close)
         await workspace.changes.run(answer)
-
-
-def _request_page(owner: Owner, server: Server, *, limit: int, skip: int, after: str | None) -> PageRequest:
-    """Return which lines are meant, of those that are answered from the same workspace."""
-    return PageRequest(limit=limit, skip=skip, after=after, is_shown=lambda name: server.share_workspace(owner, name))
 
 
 def _run_of(conversation: uuid.UUID, body: views.MessageRequest, owner: Owner, workspace: Workspace) -> ServiceRun:

@@ -246,8 +246,8 @@ class LiveMonitor:
         known = store.find_known(posts)
         dead = store.find_dead(posts)
         # what could not be read is tried again, unless it is too late for that
-        known |= dead - {_key(post) for post in session.monitor.select(post for post in posts if _key(post) in dead)}
-        fresh = [post for post in posts if _key(post) not in known]
+        known |= dead - {post.key for post in session.monitor.select(post for post in posts if post.key in dead)}
+        fresh = [post for post in posts if post.key not in known]
         report = session.observe(fresh)
         if not is_history:
             num_known = len(posts) - len(fresh)
@@ -306,7 +306,3 @@ class LiveMonitor:
             job = self._inbox.get()
             if job is not None:
                 job.done.set_exception(ProblemError(503, _ENDING))
-
-
-def _key(post: Post) -> tuple[str, str]:
-    return post.source, post.id

@@ -98,16 +98,16 @@ class PostOutcome(BaseModel):
     @classmethod
     def of_all(cls, posts: Sequence[Post], report: MonitoringReport) -> "tuple[PostOutcome, ...]":
         """Return what became of each post; of those that a source sends twice under one id, the first one counts."""
-        readings = {(reading.post.source, reading.post.id): reading for reading in report.readings}
-        set_aside = {(item.post.source, item.post.id): item.reason for item in report.set_aside}
+        readings = {reading.post.key: reading for reading in report.readings}
+        set_aside = {item.post.key: item.reason for item in report.set_aside}
         outcomes = []
         for post in posts:
-            reading = readings.pop((post.source, post.id), None)
+            reading = readings.pop(post.key, None)
             if reading is not None:
                 labels = {"topic": reading.topic.label, "sentiment": reading.sentiment.label}
                 outcomes.append(cls(id=post.id, outcome="counted", **labels))
             else:
-                outcomes.append(cls(id=post.id, outcome=set_aside.get((post.source, post.id), "duplicate")))
+                outcomes.append(cls(id=post.id, outcome=set_aside.get(post.key, "duplicate")))
         return tuple(outcomes)
 
 

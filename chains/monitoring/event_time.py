@@ -84,7 +84,7 @@ class PostIntake:
 
     def judge(self, post: Post) -> Verdict:
         """Return what the post would be if it came now; nothing changes."""
-        if (post.source, post.id) in self._ids:
+        if post.key in self._ids:
             return "duplicate"
         time_s = post.time.timestamp()
         if time_s > self._clock().timestamp() + self._max_future_s:
@@ -100,7 +100,7 @@ class PostIntake:
 
     def take(self, post: Post) -> None:
         """Let a post count whose verdict was found before, or remember that it was late."""
-        self._ids[post.source, post.id] = None
+        self._ids[post.key] = None
         if len(self._ids) > self._remembered_ids:
             self._ids.popitem(last=False)
         time_s = post.time.timestamp()

@@ -67,7 +67,7 @@ class OpinionMonitor:
 
     def select(self, posts: Iterable[Post]) -> list[Post]:
         """Return the posts that would count if they came now, each once, in the given order; nothing changes."""
-        chosen = {(post.source, post.id): post for post in reversed(list(posts)) if self._intake.judge(post) == "new"}
+        chosen = {post.key: post for post in reversed(list(posts)) if self._intake.judge(post) == "new"}
         return list(chosen.values())[::-1]
 
     def admit(self, posts: Iterable[Post]) -> Admitted:

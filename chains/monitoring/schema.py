@@ -29,6 +29,11 @@ class Post(_Frozen):
     text: str
     time: EventTime = Field(description="When it was published; a time without zone is refused.")
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes two posts one: source and id."""
+        return self.source, self.id
+
 
 class Reading(_Frozen):
     """A post with what the classifiers made of it."""

@@ -54,11 +54,9 @@ class MonitoringSession:
         self._now = self._clock()
         readings, faults = self._classify(self.monitor.select(posts), config)
         self.monitor.check_labels(readings.values())
-        failed = [
-            SetAside(post=post, reason="failed", detail=faults[_key(post)]) for post in posts if _key(post) in faults
-        ]
-        admitted = self.monitor.admit(post for post in posts if _key(post) not in faults)
-        counted = tuple(readings[_key(post)] for post in admitted.posts)
+        failed = [SetAside(post=post, reason="failed", detail=faults[post.key]) for post in posts if post.key in faults]
+        admitted = self.monitor.admit(post for post in posts if post.key not in faults)
+        counted = tuple(readings[post.key] for post in admitted.posts)
         progress = self.monitor.process(counted)
         reasons = [item.reason for item in admitted.set_aside]
         return MonitoringReport(
@@ -88,7 +86,7 @@ class MonitoringSession:
     ) -> tuple[Mapping[_Key, Reading], Mapping[_Key, str]]:
         """Return the readings of posts, and what is wrong with the texts of the others."""
         errors: dict[_Key, Exception] = {}
-        readings = {_key(item.post): item for item in self._read(posts, _drop_own_name(config), errors)}
+        readings = {item.post.key: item for item in self._read(posts, _drop_own_name(config), errors)}
         if len(errors) > 1 and not readings:  # then it is not the texts
             raise next(iter(errors.values()))
         return readings, {key: f"{type(error).__name__}: {error}" for key, error in errors.items()}
@@ -105,7 +103,7 @@ class MonitoringSession:
             if isinstance(error, TuneChainError) and not isinstance(error, _FAULTS_OF_TEXTS):
                 raise
             if len(posts) == 1:
-                errors[_key(posts[0])] = error
+                errors[posts[0].key] = error
                 return []
         half = len(posts) // 2
         return [*self._read(posts[:half], config, errors), *self._read(posts[half:], config, errors)]
@@ -114,10 +112,6 @@ class MonitoringSession:
 def keep_latest(alerts: Iterable[Alert]) -> tuple[Alert, ...]:
     """Return each alert once, in its last state."""
     return tuple({alert.id: alert for alert in alerts}.values())
-
-
-def _key(post: Post) -> _Key:
-    return post.source, post.id
 
 
 def _drop_own_name(config: RunnableConfig | None) -> RunnableConfig:

@@ -1,6 +1,5 @@
 """Click model: how likely a user is to take an interest in an item, by logistic regression."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
@@ -13,6 +12,7 @@ from chains.recommendation.features import FEATURE_NAMES, FeatureOptions
 from llms.arrays import DoubleArray
 from llms.errors import ModelFolderError
 from llms.field_errors import describe_errors
+from llms.files import replace_text
 
 # features are of the order of 1; one that hardly varied in training is unknown to the model, and divided by its spread
 # it would drown all others as soon as it varies (a first new item among old ones), or be the rounding of a processor
@@ -95,15 +95,7 @@ class InterestModel(BaseModel):
         Raises:
             OSError: if it cannot be written.
         """
-        new = path.with_name(f".{path.name}.new")
-        try:
-            with new.open("w", encoding="utf-8") as file:
-                file.write(self.model_dump_json(indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        replace_text(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

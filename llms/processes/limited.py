@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Self
 
 from llms.processes.limited_worker import MEMORY_EXIT
-from llms.processes.pipes import receive, send, worker_command
+from llms.processes.pipes import opened, receive, send, worker_command
 
 _MEGABYTE = 1_000_000
 _END_S = 5  # for a process to notice that nobody asks any more
@@ -110,8 +110,8 @@ class LimitedProcess:
         head = {"request": request, "cpu_s": cpu_s}
         try:
             for part in (json.dumps(head).encode(), raw):
-                send(_pipe(process.stdin).fileno(), part)
-            reply = _read_answer(_pipe(process.stdout), self._limits)
+                send(opened(process.stdin).fileno(), part)
+            reply = _read_answer(opened(process.stdout), self._limits)
         except (BrokenPipeError, EOFError) as error:
             raise self._why_ended(_exit_status(process), cpu_s) from error
         answer: Mapping[str, Any] = json.loads(reply)
@@ -146,7 +146,7 @@ class LimitedProcess:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                _pipe(pipe).close()
+                opened(pipe).close()
 
 
 def _read_answer(pipe: IO[bytes], limits: WorkLimits) -> bytes:
@@ -166,11 +166,6 @@ def _read_answer(pipe: IO[bytes], limits: WorkLimits) -> bytes:
         msg = f"holds more than {limits.reply_bytes / _MEGABYTE:,.0f} MB of text"
         raise OverLimitError(msg)
     return reply
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None  # noqa: S101  # each process is started with both
-    return pipe
 
 
 def _exit_status(process: subprocess.Popen[bytes]) -> int:

@@ -8,6 +8,7 @@ import os
 import selectors
 import sys
 from collections.abc import Callable
+from typing import IO
 
 _LENGTH_BYTES = 8
 _PIECE_BYTES = 1_000_000
@@ -20,6 +21,12 @@ def worker_command(module: str, *arguments: str) -> list[str]:
     It imports what this process imports, and nothing that merely lies in the folder one happens to be in.
     """
     return [sys.executable, "-P", "-c", _START.format(module), json.dumps(sys.path), *arguments]
+
+
+def opened(pipe: IO[bytes] | None) -> IO[bytes]:
+    """Return the pipe of a process that was started with one, which the types of `subprocess` leave open."""
+    assert pipe is not None  # noqa: S101
+    return pipe
 
 
 def send(pipe: int, content: bytes) -> None:

@@ -27,35 +27,29 @@ def ask_postgres(storage, sql, values=None):
         return [] if cursor.description is None else cursor.fetchall()
 
 
-class TestSqliteLists(ConversationListsContract):
+class _StoredLists(ConversationListsContract):
+    @pytest.fixture
+    def store(self, storage):
+        return storage.store
+
+    @pytest.fixture
+    def transcripts(self, storage):
+        return storage.transcripts
+
+
+class TestSqliteLists(_StoredLists):
     @pytest.fixture
     def storage(self, tmp_path):
         with open_sqlite(tmp_path / "conversations.sqlite") as storage:
             yield storage
 
-    @pytest.fixture
-    def store(self, storage):
-        return storage.store
 
-    @pytest.fixture
-    def transcripts(self, storage):
-        return storage.transcripts
-
-
-class TestPostgresLists(ConversationListsContract):
+class TestPostgresLists(_StoredLists):
     @pytest.fixture
     def storage(self, postgres_url):
         with open_postgres(postgres_url) as storage:
             ask_postgres(storage, "TRUNCATE store")
             yield storage
-
-    @pytest.fixture
-    def store(self, storage):
-        return storage.store
-
-    @pytest.fixture
-    def transcripts(self, storage):
-        return storage.transcripts
 
 
 @pytest.mark.parametrize(("order", "owner", "after"), QUESTIONS)

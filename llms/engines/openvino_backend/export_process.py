@@ -13,9 +13,8 @@ from llms.engines.openvino_backend.making import make_export
 from llms.engines.openvino_backend.refusal import refusal
 from llms.errors import EngineError
 from llms.openvino_export import ExportPrecision, decline_telemetry
+from llms.processes.pipes import worker_command
 
-# it imports what this process imports, and nothing that merely lies in the folder one happens to be in
-_START = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()"
 _REFUSED_EXIT = 3
 _LAST_CHARS = 2000  # of what the process writes before it breaks
 
@@ -26,8 +25,7 @@ def make_apart(folder: Path, work: Path, *, precision: ExportPrecision, identity
     Raises:
         EngineError: if this model cannot run there, or the process was ended.
     """
-    arguments = [json.dumps(sys.path), str(folder), str(work), precision, json.dumps(dict(identity))]
-    command = [sys.executable, "-P", "-c", _START, *arguments]
+    command = worker_command(__name__, str(folder), str(work), precision, json.dumps(dict(identity)))
     with tempfile.TemporaryFile() as log:
         # the pipe says that somebody still waits
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log) as process:  # noqa: S603 (this library)

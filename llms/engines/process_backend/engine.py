@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
 
 from typing_extensions import override
 
@@ -36,7 +35,7 @@ from llms.engines.process_backend.messages import (
 from llms.engines.requests import GenerationRequest, TokenEvent, TokenScore
 from llms.errors import EngineError, EngineStoppedError
 from llms.loading import folder_stamp
-from llms.processes.pipes import MessageReader, send, worker_command
+from llms.processes.pipes import MessageReader, opened, send, worker_command
 
 _log = logging.getLogger(__name__)
 
@@ -352,7 +351,7 @@ class _Process:
             process_group=0,  # an interrupt at the terminal is for the program, which ends this one
         )
         self.is_ready = False
-        self._reader = MessageReader(_pipe(self._popen.stdout).fileno())
+        self._reader = MessageReader(opened(self._popen.stdout).fileno())
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._heard_at = time.monotonic()
         self.steps = StepWatch()
@@ -424,7 +423,7 @@ class _Process:
 
     def close(self) -> None:
         """Close the pipe that is read, once nobody reads it."""
-        _pipe(self._popen.stdout).close()
+        opened(self._popen.stdout).close()
 
     def _resident_bytes(self) -> int:
         try:
@@ -434,15 +433,10 @@ class _Process:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def _write(self) -> None:
-        pipe = _pipe(self._popen.stdin)
+        pipe = opened(self._popen.stdin)
         with pipe, contextlib.suppress(BrokenPipeError):  # whoever reads its answers notices that it has ended
             while (content := self._outbox.get()) is not None:
                 send(pipe.fileno(), content)
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None  # noqa: S101  # each process is started with both
-    return pipe
 
 
 @dataclass(slots=True, eq=False)

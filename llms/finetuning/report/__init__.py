@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         folder_size_bytes,
         pick_errors,
         read_report,
-        replace_text,
         write_report,
     )
     from llms.finetuning.report.wording import (
@@ -55,7 +54,6 @@ __all__ = [
     "pick_errors",
     "plain_text",
     "read_report",
-    "replace_text",
     "show_base_model",
     "write_model_card",
     "write_report",
@@ -76,7 +74,6 @@ __getattr__ = lazy_names(
             "folder_size_bytes",
             "pick_errors",
             "read_report",
-            "replace_text",
             "write_report",
         ],
         "wording": [

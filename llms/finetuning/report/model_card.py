@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from llms.finetuning.report.report import Task, TrainingReport, replace_text
+from llms.files import replace_text
+from llms.finetuning.report.report import Task, TrainingReport
 from llms.finetuning.report.wording import (
     TASK_WORDS,
     describe_duration,

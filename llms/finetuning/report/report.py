@@ -1,6 +1,5 @@
 """Training reports: the content of `report.json` beside the weights."""
 
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,8 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llms.errors import ModelFolderError, ModelNotFoundError
+from llms.errors import ModelFolderError
 from llms.field_errors import describe_errors
+from llms.files import replace_text
 from llms.metrics import ReliabilityBin
 
 REPORT_NAME = "report.json"
@@ -208,20 +208,3 @@ def read_report(folder: Path) -> TrainingReport:
         reason = describe_errors(error) if isinstance(error, ValidationError) else error
         msg = f"{path} is no report of a training run: {reason}; restore the file or train the model again"
         raise ModelFolderError(msg) from error
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file that appears whole: it is written beside its place and then moved there.
-
-    Raises:
-        ModelNotFoundError: if the folder of `path` does not exist.
-    """
-    if not path.parent.is_dir():
-        msg = f"there is no folder {path.parent} to write {path.name} into; give the folder of a saved model"
-        raise ModelNotFoundError(msg)
-    new = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        new.write_text(text, encoding="utf-8", errors="replace")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
