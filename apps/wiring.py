@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import logging
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,12 +22,13 @@ from langgraph.store.base import BaseStore as ConversationStore
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
-from apps.errors import EventFileError, NotBuiltError, SettingsError, WorkspaceError
+from apps.behaviour import EVENTS_NAME, read_behaviour_log, read_opinions
+from apps.errors import NotBuiltError, SettingsError, WorkspaceError
 from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord, RecordedEvents, judge_comments
 from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
-from apps.readers import read_catalogue, read_events, read_known_questions, read_templates, warn_of_rejected
+from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
 from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
@@ -72,23 +72,19 @@ from chains.recommendation import (
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
 from llms.finetuning import read_labelled_texts
 from llms.finetuning.data import RejectedRow
-from retrievers import DatedEvent, Event, FaissStore, HybridRetriever, Interactions, ItemCatalogue, utc_now
+from retrievers import DatedEvent, FaissStore, HybridRetriever, Interactions, ItemCatalogue, utc_now
 from retrievers.errors import StoreMismatchError
 
 if TYPE_CHECKING:
     from apps.conversation_storage import ConversationStorage
 
-_log = logging.getLogger(__name__)
-
 INTEREST_NAME = "interest.json"
-EVENTS_NAME = "events.csv"
 KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
 ITEM_MODELS_NAME = "item_models.safetensors"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
 _KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
-_MANY_REPEATS = 0.1  # of the events; fewer are clicks within one second, more an export that was appended again
 _ITEM_MODELS_VERSION = 2  # raised when the models of items are learnt in another way
 
 
@@ -447,48 +443,7 @@ def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:
 
 
 def _read_log(settings: Settings, log: EventLog) -> tuple[ItemCatalogue, Interactions, int | None]:
-    """Return items and events, and the number of the last event in the log, after a look whether events.csv is new.
-
-    Where nothing may be written there is no log and no number: then events.csv is all that is known.
-    """
-    folder = settings.records_folder(settings.recommendation)
-    catalogue, rejected = read_catalogue(folder / "items.csv")
-    warn_of_rejected(folder / "items.csv", rejected)
-    try:
-        _import_file(settings, catalogue, log)
-    except EventFileError as error:
-        if log.path.exists():
-            raise
-        _log.warning("%s; until then only events.csv counts", error)
-        events = _read_file(folder / EVENTS_NAME, catalogue)
-        return catalogue, Interactions(events, items=list(catalogue)), None
-    events, last = log.read()
-    return catalogue, Interactions([event for event in events if event.item in catalogue], items=list(catalogue)), last
-
-
-def _import_file(settings: Settings, catalogue: ItemCatalogue, log: EventLog) -> None:
-    """Bring the events of events.csv into the log, in place of those of its earlier content."""
-    folder = settings.records_folder(settings.recommendation)
-    path = folder / EVENTS_NAME
-    has_sentiment = (settings.models_folder / "sentiment").exists()
-    # an event waits for its item, and a comment for its reader
-    digest = f"{file_digest(path)} {file_digest(folder / 'items.csv')} {has_sentiment}"
-    known = log.file_digest(EVENTS_NAME)
-    if digest == known or (known and not path.exists()):  # what was imported stays
-        return
-    events = _read_file(path, catalogue)
-    log.replace_file(EVENTS_NAME, digest, _judge_comments(settings, events))
-
-
-def _read_file(path: Path, catalogue: ItemCatalogue) -> Sequence[Event]:
-    """Return the events of a file; the log counts the rows that cannot be used, and many repeats."""
-    events, rejected = read_events(path, catalogue)
-    warn_of_rejected(path, rejected)
-    num_repeats = Interactions(events, items=list(catalogue)).num_repeats
-    if num_repeats > _MANY_REPEATS * len(events):
-        text = "%d of %d events in %s stand there before; each counts once. Was an export appended again?"
-        _log.warning(text, num_repeats, len(events), path)
-    return events
+    return read_behaviour_log(settings, log, judge=functools.partial(_judge_comments, settings))
 
 
 def import_event_file(settings: Settings, path: Path) -> tuple[RecordedEvents, list[RejectedRow]]:
@@ -509,7 +464,7 @@ def _judge_comments(settings: Settings, events: Sequence[DatedEvent]) -> Sequenc
     if not any(event.text for event in events) or not (settings.models_folder / "sentiment").exists():
         return events
     sentiment = open_classifier(settings, "sentiment")
-    return judge_comments(events, functools.partial(_judge_texts, settings.monitoring, sentiment))
+    return judge_comments(events, functools.partial(read_opinions, settings.monitoring, sentiment))
 
 
 def build_event_recorder(
@@ -524,35 +479,14 @@ def build_event_recorder(
         settings: of the workspace.
         sentiment: reads opinions off comments; without it they count like other comments.
         clock: returns the present time.
-
-    Raises:
-        WorkspaceError: if the labels of `sentiment` do not say which one is negative.
     """
     catalogue, _ = read_catalogue(settings.records_folder(settings.recommendation) / "items.csv")
     return EventRecorder(
         log=EventLog(settings.events_file),
         items=frozenset(catalogue),
-        judge_texts=None if sentiment is None else functools.partial(_judge_texts, settings.monitoring, sentiment),
+        judge_texts=None if sentiment is None else functools.partial(read_opinions, settings.monitoring, sentiment),
         clock=clock,
     )
-
-
-def _judge_texts(
-    section: MonitoringSettings, sentiment: Runnable[str, Classification], texts: Sequence[str]
-) -> list[float | None]:
-    """Return how likely each text is for its subject, less how likely it is against it."""
-    opinions: list[float | None] = []
-    for found in sentiment.batch(list(texts)):
-        labels = list(found.probabilities)
-        negative = section.negative_label or find_sentiment("negative", labels)
-        positive = section.positive_label or find_sentiment("positive", labels)
-        if negative not in found.probabilities:
-            opinions.append(None)  # such a model tells no opinion
-            continue
-        against = found.probabilities[negative]
-        # a model without a positive label: what is not against counts as for
-        opinions.append(found.probabilities.get(positive or "", 1.0 - against) - against)
-    return opinions
 
 
 def _not_built(path: Path, settings: Settings) -> str:

@@ -7,13 +7,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from apps.applications import Applications
+from apps.behaviour import read_opinions
 from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord
 from apps.keys import KeyStore
 from apps.server.app import create_app
 from apps.server.schemas import MAX_EVENTS
 from apps.settings import SETTINGS_NAME, load_settings
-from apps.wiring import _judge_texts
 from llms.fakes import FixedClassifier
 from retrievers import DatedEvent
 from tests.apps.test_server_access import assert_refused, bearer
@@ -41,7 +41,7 @@ def serve(settings):
     recorder = EventRecorder(
         log=log,
         items=set(make_catalogue()),
-        judge_texts=partial(_judge_texts, settings.monitoring, SENTIMENT),
+        judge_texts=partial(read_opinions, settings.monitoring, SENTIMENT),
         clock=lambda: NOW,
     )
     chain = make_chain(train_model(), record=LiveRecord(log, interactions, last))
