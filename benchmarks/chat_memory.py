@@ -9,7 +9,6 @@ answer, and the largest share of memory that it and its children had together (P
 """
 
 import argparse
-import contextlib
 import json
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from benchmarks.machine import processor
 from llms.loading import resolve_model
+from tests.serving.served import children
 
 HERE = Path(__file__).resolve().parent.parent
 _MB = 2**20
@@ -121,16 +121,9 @@ def _load(folder: Path, tree: Path, precision: str) -> Load:
 
 def _family(pid: int) -> list[int]:
     """Return a process and all that it started."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended
-            # after the name in brackets: state, parent
-            children.setdefault(int(path.read_text("utf-8").rpartition(")")[2].split()[1]), []).append(
-                int(path.parent.name)
-            )
     found = [pid]
     for parent in found:
-        found += children.get(parent, [])
+        found += children(parent)
     return found
 
 
