@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from apps.errors import DiskFullError, MonitoringFileError
 from apps.monitoring_state import MAX_TRIES, MonitoringStore
 from apps.monitoring_view import MonitoringView
 from chains.monitoring import (
@@ -105,7 +104,7 @@ class MonitoringRun:
             self._put(lambda: self._store.add_passed_time(report, watermark_s=session.monitor.watermark_s))
         return report
 
-    def watch_history(
+    def catch_up(
         self,
         read: Callable[[], Sequence[Post]],
         *,
@@ -115,29 +114,22 @@ class MonitoringRun:
     ) -> None:
         """Watch posts that are recorded in a file, unless it was read to its end as it is now.
 
-        What goes wrong is logged: monitoring goes on without the rest of them.
-
         Args:
             read: gives the posts.
             stamp: what changes when these do; None reads them each time.
             on_begin: told how many there are, before the first is watched.
             is_stopped: whether to end before the next part of them.
         """
-        try:
-            if stamp is not None and self._store.was_read(_HISTORY, stamp):
+        if stamp is not None and self._store.was_read(_HISTORY, stamp):
+            return
+        history = sort_posts(read())
+        on_begin(len(history))
+        for posts in cut_batches(history):
+            if is_stopped():
                 return
-            history = sort_posts(read())
-            on_begin(len(history))
-            for posts in cut_batches(history):
-                if is_stopped():
-                    return
-                self.take(posts, is_history=True)
-            if stamp is not None:
-                self._store.note_read(_HISTORY, stamp)
-        except (MonitoringFileError, DiskFullError):
-            _log.exception("the recorded stream cannot be stored; monitoring goes on without the rest of it")
-        except Exception:
-            _log.exception("the recorded stream cannot be read; monitoring goes on without the rest of it")
+            self.take(posts, is_history=True)
+        if stamp is not None:
+            self._store.note_read(_HISTORY, stamp)
 
     def keep_learnt(self) -> None:
         """Keep what was learnt, so that the next start need not learn it again."""

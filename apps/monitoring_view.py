@@ -378,9 +378,10 @@ def _read_trend(
     max_points: int,
 ) -> TrendView:
     (newest,) = database.execute("SELECT max(start) FROM hours").fetchone()
+    (oldest,) = database.execute("SELECT min(start) FROM hours").fetchone()  # two queries use the index, one does not
     if newest is None:
         return TrendView(step_hours=1, points=())
-    first = newest - KEPT_S if since is None else since.timestamp()
+    first = max(newest - KEPT_S, oldest - 1) if since is None else since.timestamp() - 1
     last = newest if until is None else min(newest, until.timestamp())
     names = _choose_topics(database, first, topics)
     longest = max((len(json.dumps(name).encode()) for name in names), default=0)

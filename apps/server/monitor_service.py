@@ -15,6 +15,7 @@ from filelock import Timeout
 from apps.alert_outbox import AlertOutbox, OutboxRules
 from apps.alert_sender import AlertSender
 from apps.alert_sinks import AlertSink
+from apps.errors import DiskFullError, MonitoringFileError
 from apps.monitoring_database import MonitoringDatabase
 from apps.monitoring_run import MonitoringRun
 from apps.monitoring_state import MonitoringStore
@@ -237,12 +238,7 @@ class LiveMonitor:
 
     def _watch(self, run: MonitoringRun) -> None:
         run.resume()
-        run.watch_history(
-            self._read_history,
-            stamp=self._stamp_history(),
-            on_begin=self._begin_history,
-            is_stopped=self._stopping.is_set,
-        )
+        self._watch_history(run)
         self._problem = ""
         self._settled.set()
         while not self._stopping.is_set():
@@ -254,6 +250,19 @@ class LiveMonitor:
                 _answer(run, job)
             self._pass_time(run)
         run.keep_learnt()
+
+    def _watch_history(self, run: MonitoringRun) -> None:
+        try:
+            run.catch_up(
+                self._read_history,
+                stamp=self._stamp_history(),
+                on_begin=self._begin_history,
+                is_stopped=self._stopping.is_set,
+            )
+        except (MonitoringFileError, DiskFullError):
+            _log.exception("the recorded stream cannot be stored; monitoring goes on without the rest of it")
+        except Exception:
+            _log.exception("the recorded stream cannot be read; monitoring goes on without the rest of it")
 
     def _begin_history(self, num_posts: int) -> None:
         self._problem = _READING
