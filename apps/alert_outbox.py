@@ -18,6 +18,11 @@ _WAITS_S = (10.0, 60.0, 300.0, 1800.0)  # after each try but the last
 _MAX_TEXT_CHARS = 500  # of a post in a message
 _DIGEST = "digest"
 _MAX_IN_DIGEST = 200
+# of one alert the messages are sent in their order
+_IN_TURN = (
+    "status IN ('waiting', 'sending') AND NOT EXISTS (SELECT 1 FROM outbox WHERE sink = one.sink "
+    "AND alert = one.alert AND seq < one.seq AND status IN ('waiting', 'sending'))"
+)
 
 Status = Literal["waiting", "sending", "sent", "dead", "held", "digested"]
 
@@ -122,6 +127,11 @@ def _is_held(database: sqlite3.Connection, sink: str, alert: Alert, day: str, mo
     return bool(count >= most)
 
 
+def message_key(alert: str, state: str) -> str:
+    """Return what a message on an alert in a state is known by, to every sink and whenever it is sent."""
+    return hashlib.sha256(f"{alert}\0{state}".encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
 class AlertOutbox:
     """The messages that wait, were sent, or could not be.
 
@@ -179,10 +189,8 @@ class AlertOutbox:
         marks = ", ".join("?" * len(sinks))
         with self._database.transaction() as database:
             row = database.execute(
-                "SELECT seq, sink, alert, state, message, status, tries FROM outbox AS one "  # noqa: S608  # only marks
-                f"WHERE status IN ('waiting', 'sending') AND next_try <= ? AND sink IN ({marks}) AND NOT EXISTS "
-                "(SELECT 1 FROM outbox WHERE sink = one.sink AND alert = one.alert AND seq < one.seq "
-                "AND status IN ('waiting', 'sending')) ORDER BY next_try, seq LIMIT 1",
+                "SELECT seq, sink, alert, state, message, status, tries FROM outbox AS one "  # noqa: S608  # fixed parts
+                f"WHERE {_IN_TURN} AND next_try <= ? AND sink IN ({marks}) ORDER BY next_try, seq LIMIT 1",
                 (self._now_s(), *sinks),
             ).fetchone()
             if row is None:
@@ -195,7 +203,7 @@ class AlertOutbox:
         return Message(
             seq=seq,
             sink=sink,
-            key=hashlib.sha256(f"{alert}\0{state}".encode("utf-8", "backslashreplace")).hexdigest()[:32],
+            key=message_key(alert, state),
             body=json.loads(message),
             tries=tries,
             may_be_repeat=status == "sending",
@@ -222,7 +230,8 @@ class AlertOutbox:
 
     def next_wait_s(self) -> float:
         """Return the seconds until a message is due; infinite where none waits."""
-        ((due,),) = self._database.read("SELECT min(next_try) FROM outbox WHERE status IN ('waiting', 'sending')")
+        query = f"SELECT min(next_try) FROM outbox AS one WHERE {_IN_TURN}"  # noqa: S608  # fixed parts
+        ((due,),) = self._database.read(query)
         return math.inf if due is None else max(0.0, due - self._now_s())
 
     def deliveries(self, *, alert: str | None = None, status: Status | None = None, most: int = 200) -> list[Delivery]:

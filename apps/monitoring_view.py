@@ -109,6 +109,13 @@ class DeadLetter(_Frozen):
     tries: int
 
 
+def open_beside(path: Path) -> MonitoringDatabase:
+    """Return a connection to the file of a monitor, of an earlier format too, beside a server that may have it open."""
+    with contextlib.suppress(Timeout):  # where a server has it open, its format is the present one
+        MonitoringStore(path).close()
+    return MonitoringDatabase(path, owns_format=False)
+
+
 class MonitoringView:
     """Reads the state of a monitor, beside the process that writes it.
 
@@ -121,10 +128,8 @@ class MonitoringView:
 
     @classmethod
     def of_file(cls, path: Path) -> "MonitoringView":
-        """Return the view of a file, of an earlier format too, which is brought up to date first."""
-        with contextlib.suppress(Timeout):  # where a server has it open, it has done that
-            MonitoringStore(path).close()
-        return cls(MonitoringDatabase(path, owns_format=False))
+        """Return the view of a file; see `open_beside`."""
+        return cls(open_beside(path))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -3,7 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from llms.texts import fold_text
 
@@ -14,19 +16,21 @@ _SPACED = re.compile(r"[a-z0-9\u00c0-\u052f]", re.IGNORECASE)  # Latin, Greek an
 _FIRST_LETTERS = 2  # of a name without word boundaries, by which it is looked up
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entity:
+class Entity(BaseModel):
     """A company, and how it is called.
 
-    Attributes:
-        name: by which it is shown, and found.
-        aliases: other names.
-        tickers: signs at exchanges, such as `"AAPL"` or `"600519"`.
+    Example:
+        >>> Entity(name="Apple", aliases=["苹果公司"], tickers=["AAPL"]).aliases
+        ('苹果公司',)
     """
 
-    name: str
-    aliases: tuple[str, ...] = ()
-    tickers: tuple[str, ...] = ()
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200, description="By which it is shown, and found.")
+    aliases: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    tickers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*$")], ...] = Field(
+        default=(), description='Signs at exchanges, such as "AAPL" or "600519".'
+    )
 
 
 class EntityLinker:
