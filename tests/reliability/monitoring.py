@@ -132,6 +132,7 @@ def _run_alert_kills(folder: Path, *, address: str, count: int, seed: int) -> Al
             for request in requests[done : done + 3 * share]:
                 monitor.observe(request)
                 os.write(writing, b".")
+            os.close(writing)
             time.sleep(60)
             os._exit(0)
         os.close(writing)
