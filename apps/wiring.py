@@ -59,6 +59,7 @@ from chains.monitoring import (
     find_sentiment,
 )
 from chains.recommendation import (
+    PHRASES,
     FeatureOptions,
     InterestModel,
     ItemModels,
@@ -316,6 +317,7 @@ def build_recommendation(
             ranking=RankingOptions(diversity=section.diversity),
             filter_already_seen=section.filter_already_seen,
             look_again_days=section.look_again_days,
+            phrases=PHRASES[settings.language],
         ),
         record=None if last is None else LiveRecord(log, interactions, last),
         clock=clock,
