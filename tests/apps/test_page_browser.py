@@ -417,7 +417,7 @@ def test_monitoring_speaks_chinese(visit, chinese):
     staff.page.wait_for_selector("#alerts article", timeout=120_000)
     staff.page.locator("#alerts summary").first.click()
     staff.page.wait_for_selector("#alerts svg.chart")
-    staff.page.get_by_role("button", name="驳回").click()
+    staff.page.get_by_role("button", name="驳回", exact=True).click()
     staff.expect("#alerts .verdict", "由 local 驳回")
     staff.picture("chinese-alert")
 
