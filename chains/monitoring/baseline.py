@@ -291,10 +291,12 @@ def _fit_trend(
     numbers = np.flatnonzero(np.bincount(days))
     if len(numbers) < MIN_TREND_DAYS:
         return 0.0, 0.0, 0.0
-    seen, expected, heavy, count = (
-        np.bincount(days, column)[numbers] for column in (values, season, weight, np.ones(len(values)))
-    )
-    age, heavy = np.bincount(days, ages)[numbers] / count, heavy / count
+
+    def sum_by_day(column: DoubleArray) -> DoubleArray:
+        return np.bincount(days, column)[numbers].astype(np.float64)
+
+    seen, expected, count = sum_by_day(values), sum_by_day(season), sum_by_day(np.ones(len(values)))
+    age, heavy = sum_by_day(ages) / count, sum_by_day(weight) / count
     line = np.column_stack([np.ones(len(numbers)), age - np.average(age, weights=heavy)])
     coefficients = np.array([np.log((seen.sum() + 0.5) / (expected.sum() + 0.5)), 0.0])
     dispersion = 1.0
