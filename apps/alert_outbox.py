@@ -228,10 +228,11 @@ class AlertOutbox:
                 "UPDATE outbox SET status = 'waiting', tries = 0, next_try = 0 WHERE status = 'dead'"
             ).rowcount
 
-    def next_wait_s(self) -> float:
-        """Return the seconds until a message is due; infinite where none waits."""
-        query = f"SELECT min(next_try) FROM outbox AS one WHERE {_IN_TURN}"  # noqa: S608  # fixed parts
-        ((due,),) = self._database.read(query)
+    def next_wait_s(self, sinks: Sequence[str]) -> float:
+        """Return the seconds until a message to one of these sinks is due; infinite where none waits."""
+        marks = ", ".join("?" * len(sinks))
+        query = f"SELECT min(next_try) FROM outbox AS one WHERE {_IN_TURN} AND sink IN ({marks})"  # noqa: S608  # fixed
+        ((due,),) = self._database.read(query, *sinks)
         return math.inf if due is None else max(0.0, due - self._now_s())
 
     def deliveries(self, *, alert: str | None = None, status: Status | None = None, most: int = 200) -> list[Delivery]:

@@ -50,7 +50,7 @@ class AlertSender:
         while not self._stopping:
             try:
                 self.send_due()
-                wait_s = min(_LOOK_S, self._outbox.next_wait_s())
+                wait_s = min(_LOOK_S, self._outbox.next_wait_s(tuple(self._sinks)))
             except TuneChainError as error:  # a full disk, say: nothing is lost, and it is tried again
                 _log.error("alerts cannot be sent now: %s", error)
                 wait_s = _AFTER_ERROR_S

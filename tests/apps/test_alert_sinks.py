@@ -102,7 +102,7 @@ def test_a_message_waits_longer_after_each_failure_and_is_dead_after_the_fifth(d
     waits = []
     for _ in range(MAX_TRIES):
         sender.send_due()
-        waits.append(outbox.next_wait_s())
+        waits.append(outbox.next_wait_s(["sink"]))
         clock.now += timedelta(seconds=min(waits[-1], 10_000))
     assert 0 < waits[0] < waits[1] < waits[2] < waits[3]  # the later state does not make it look all the time
     dead, *_ = outbox.deliveries(status="dead")
@@ -127,6 +127,15 @@ def test_a_later_state_never_overtakes_an_earlier_one(desk, clock):
     clock.now += timedelta(minutes=1)
     sender.send_due()
     assert [state for _, state in sink.told] == ["open", "open", "closed"]
+
+
+def test_what_a_sink_is_still_to_be_told_of_waits_until_it_is_set_again(desk, clock):
+    store, outbox, sink, _ = desk
+    put(store, opened(1))
+    other = AlertSender(outbox, {"other": Recording()})
+    assert other.send_due() == 0
+    assert outbox.next_wait_s(["other"]) == float("inf")  # and nobody looks for it all the time
+    assert AlertSender(outbox, {"sink": sink}).send_due() == 1
 
 
 def test_alerts_beyond_the_number_of_a_day_come_in_one_digest(desk, clock):

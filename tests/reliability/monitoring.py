@@ -148,7 +148,7 @@ def _run_alert_kills(folder: Path, *, address: str, count: int, seed: int) -> Al
     monitor = _start_telling(folder, address)
     for request in requests[done:]:
         monitor.observe(request)
-    wait_until(lambda: math.isinf(monitor.outbox.next_wait_s()))
+    wait_until(lambda: math.isinf(monitor.outbox.next_wait_s(["webhook", "file"])))
     report.states = [(one.alert, one.state) for one in monitor.outbox.deliveries() if one.sink == "file"]
     monitor.stop()
     report.keys = [message_key(*state) for state in report.states]
