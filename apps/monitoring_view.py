@@ -28,7 +28,8 @@ _HOUR_S = 3600
 _STEPS_H = (1, 3, 6, 12, 24, 48, 96, 192, 384, 768, 1536)  # each divides the next, as the page adds them up
 _PRECISION_DAYS = 90
 _MAX_REVIEWED = 50  # posts of one rejected alert
-_MAX_NAMES = 1_000
+_MAX_SUBJECTS = 1_000
+MAX_CHOICES = 300  # of sources, and of topics, to filter posts by
 
 Verdict = Literal["confirmed", "rejected"]
 AnyAlert = TypeVar("AnyAlert", bound=Alert)
@@ -226,7 +227,7 @@ class MonitoringView:
             "SELECT topic, sum(posts), sum(negative) FROM hours WHERE start > (SELECT max(start) FROM hours) - ? "
             "GROUP BY topic ORDER BY 2 DESC, 1 LIMIT ?",
             KEPT_S,
-            _MAX_NAMES,
+            _MAX_SUBJECTS,
         )
         return [Subject(topic=topic, posts=posts, negative=negative) for topic, posts, negative in rows]
 
@@ -274,13 +275,13 @@ class MonitoringView:
             "WITH RECURSIVE found (name) AS (SELECT min(source) FROM posts UNION ALL "
             "SELECT (SELECT min(source) FROM posts WHERE source > name) FROM found WHERE name IS NOT NULL) "
             "SELECT name FROM found WHERE name IS NOT NULL LIMIT ?",
-            _MAX_NAMES,
+            MAX_CHOICES,
         )
         return [name for (name,) in rows]
 
     # --- texts that cannot be read
 
-    def read_dead_letters(self, *, most: int = 1_000) -> list[DeadLetter]:
+    def read_dead_letters(self, *, most: int = 200) -> list[DeadLetter]:
         """Return the posts whose text a classifier cannot read, the latest first."""
         rows = self._database.read(
             "SELECT source, id, reason, tries FROM dead_letter ORDER BY time DESC, source, id LIMIT ?", most
@@ -342,6 +343,16 @@ def _to_alert(row: tuple[str, Verdict | None, str | None]) -> ShownAlert:
 def cut_causes(alert: AnyAlert) -> AnyAlert:
     """Return an alert for a list, whose posts may be long."""
     return alert.model_copy(update={"causes": tuple(map(_cut, alert.causes))})
+
+
+def fit_alerts(alerts: Iterable[AnyAlert], *, max_bytes: int = 800_000) -> tuple[AnyAlert, ...]:
+    """Return alerts for a reply that must hold all of them: once there is no room, they come without their posts."""
+    shown: list[AnyAlert] = []
+    size = 0
+    for alert in map(cut_causes, alerts):
+        size += len(alert.model_dump_json().encode("utf-8", "replace"))
+        shown.append(alert if size <= max_bytes else alert.model_copy(update={"causes": ()}))
+    return tuple(shown)
 
 
 def _cut(cause: Cause) -> Cause:

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
-from apps.monitoring_view import MAX_POINTS, FeedFilter, FeedPage, FeedPost, MonitoringView, ShownAlert
+from apps.monitoring_view import MAX_CHOICES, MAX_POINTS, FeedFilter, FeedPage, FeedPost, MonitoringView, ShownAlert
 from apps.server.auth import CurrentOwner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.routes import describe_replies
@@ -28,7 +28,7 @@ from apps.server.state import CurrentWorkspace
 from llms.texts.csv_table import guarded_row
 
 MAX_FEED = 50  # posts of a reply, which stays below a megabyte whatever their texts are
-_MAX_TEXT_CHARS = 2_000
+_MAX_TEXT_CHARS = 1_500
 _MAX_SUBJECTS = 50
 _MAX_EXPORTED = 100_000
 _EXPORT_PAGE = 500
@@ -115,7 +115,7 @@ def show_posts(
     posts = tuple(map(_cut, page.posts))
     if after is not None:
         return FeedReply(posts=posts, next=page.next)
-    subjects = tuple(subject.topic for subject in view.read_subjects())
+    subjects = tuple(subject.topic for subject in view.read_subjects()[:MAX_CHOICES])
     return FeedReply(posts=posts, next=page.next, sources=tuple(view.read_sources()), subjects=subjects)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from apps.event_recorder import RecordedEvents
-from apps.monitoring_view import AlertFilter, cut_causes
+from apps.monitoring_view import AlertFilter, fit_alerts
 from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.schemas import (
@@ -162,7 +162,7 @@ async def watch(body: PostsRequest, workspace: CurrentWorkspace) -> PostsReply:
     """
     monitor = workspace.monitor()
     report = await workspace.admission.run(functools.partial(monitor.observe, body.posts))
-    return PostsReply(posts=PostOutcome.of_all(body.posts, report), alerts=tuple(map(cut_causes, report.alerts)))
+    return PostsReply(posts=PostOutcome.of_all(body.posts, report), alerts=fit_alerts(report.alerts))
 
 
 @router.get(

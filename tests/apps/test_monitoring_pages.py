@@ -15,14 +15,14 @@ from apps.applications import Applications
 from apps.keys import KeyStore
 from apps.monitoring_database import MonitoringDatabase
 from apps.monitoring_state import MonitoringStore
-from apps.monitoring_view import FeedFilter, MonitoringView
+from apps.monitoring_view import FeedFilter, MonitoringView, fit_alerts
 from apps.recorded_alerts import RecordedAlerts
 from apps.recorded_stream import RecordedStream
 from apps.server.app import create_app
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.monitoring import UNKNOWN_TOPIC, Entity, MonitoringOptions, build_monitoring_chain
 from tests.apps.conftest import make_post
-from tests.apps.monitoring_worlds import END, HOURS, MONDAY, write_world
+from tests.apps.monitoring_worlds import END, HOURS, MONDAY, make_alert, write_world
 from tests.chains.monitoring.streams import SENTIMENT, TOPIC
 from tests.waiting import cpu_seconds, wait_until
 
@@ -94,6 +94,15 @@ def test_long_texts_and_long_names_make_no_large_reply(tmp_path):
     with serve_folder(tmp_path) as client:
         for path in ("/v1/alerts", "/v1/posts", "/v1/trend", "/v1/alert?id=topic-1@1"):
             assert 10_000 < len(client.get(path).content) < MEGABYTE, path
+
+
+def test_alerts_that_must_all_come_lose_their_posts_before_a_reply_is_large():
+    alerts = [make_alert(number, text="忙" * 9_900) for number in range(400)]
+    shown = fit_alerts(alerts)
+    assert [alert.id for alert in shown] == [alert.id for alert in alerts]
+    assert sum(len(alert.model_dump_json().encode()) for alert in shown) < MEGABYTE
+    assert len(shown[0].causes) == 5
+    assert shown[-1].causes == ()
 
 
 def test_no_topic_has_more_than_five_hundred_points_and_no_post_is_left_out(big):
