@@ -102,6 +102,8 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
     chains: dict[str, Runnable[ServiceRequest, ServiceReply]] = {settings.language: _build_one_language(settings)}
     for folder in others:
         other = load_settings(settings.workspace / folder)
+        if settings.models.chat_process == "own":
+            other = other.as_served()
         if other.language in chains:
             msg = f"language_workspaces names {folder}, whose language {other.language!r} has a workspace already"
             raise SettingsError(msg)
