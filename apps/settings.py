@@ -47,6 +47,7 @@ class ModelSettings(_Section):
     chat_precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     chat_process: Literal["auto", "own", "shared"] = "auto"  # auto: its own where it is served
     chat_memory_mb: int = Field(default=0, ge=0)  # above it, its own process is started again; 0: no ceiling
+    chat_cache_mb: int = Field(default=1024, gt=0)  # of what the chat model keeps of prompts, to read them once
     device: str = "auto"
     allow_download: bool = False
 

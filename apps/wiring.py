@@ -410,6 +410,7 @@ def _open_chat_model_once(models: ModelSettings, cache_salt: str) -> BaseChatMod
         device=models.device,
         own_process=models.chat_process == "own",
         max_process_memory_mb=models.chat_memory_mb or None,
+        max_kv_cache_mb=models.chat_cache_mb,
         allow_download=models.allow_download,
     )
 

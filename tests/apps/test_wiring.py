@@ -237,6 +237,15 @@ def test_tenants_with_the_same_chat_model_share_its_weights_and_no_prompt(tmp_pa
     assert num_cached(in_chinese) > 40  # another language of the same tenant
 
 
+def test_what_a_chat_model_keeps_of_prompts_is_bounded_by_the_workspace(tmp_path, chat_folder):
+    text = f"[models]\nchat = '{chat_folder}'\nchat_engine = 'torch'\nchat_cache_mb = {{}}\n"
+    (tmp_path / SETTINGS_NAME).write_text(text.format(1), "utf-8")
+    assert open_chat_model(load_settings(tmp_path)).max_kv_cache_mb == 1
+    (tmp_path / SETTINGS_NAME).write_text(text.format(0), "utf-8")
+    with pytest.raises(SettingsError, match="chat_cache_mb"):
+        load_settings(tmp_path)
+
+
 def test_use_cases_without_records_are_left_out(raw):
     assert scenarios(raw) == ["customer_service", "monitoring", "recommendation"]
     shutil.rmtree(raw.workspace / "monitoring")
