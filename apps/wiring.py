@@ -28,7 +28,7 @@ from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord, RecordedEvents, judge_comments
 from apps.learnt import file_digest, load_or_learn
 from apps.lookups import read_lookups
-from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
+from apps.readers import read_catalogue, read_entities, read_events, read_known_questions, read_templates
 from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
@@ -271,7 +271,12 @@ def build_monitoring(settings: Settings) -> MonitoringChain:
         negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
         positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )
-    return build_monitoring_chain(topic=open_classifier(settings, "topic"), sentiment=sentiment, options=options)
+    return build_monitoring_chain(
+        topic=open_classifier(settings, "topic"),
+        sentiment=sentiment,
+        options=options,
+        entities=read_entities(settings.records_folder(section) / "entities.yaml"),
+    )
 
 
 def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels: Sequence[str]) -> str:

@@ -44,6 +44,12 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 false_alarms_per_topic_month = 0.1
 # time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
 
+# [alerts]                     # who is told of alerts, beside the log
+# file = "alerts.jsonl"
+# webhook_url = "https://hooks.example.org/x"
+# mail_to = ["press@example.org"]
+# smtp_host = "mail.example.org"
+
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
 # look_again_days = 7          # after which what was looked at and not bought comes again
@@ -88,6 +94,12 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
+
+# [alerts]                     # 除日志外，还通知谁
+# file = "alerts.jsonl"
+# webhook_url = "https://hooks.example.org/x"
+# mail_to = ["press@example.org"]
+# smtp_host = "mail.example.org"
 
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数

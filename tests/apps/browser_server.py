@@ -14,6 +14,7 @@ import uvicorn
 from apps.applications import Applications
 from apps.keys import KeyStore
 from apps.server.app import create_app
+from apps.settings import SETTINGS_NAME, load_settings
 from chains.monitoring import build_monitoring_chain
 from tests.apps.conftest import SENTIMENT, TOPIC, make_stream
 from tests.apps.service_worlds import make_service_chain, write_service_workspace
@@ -27,9 +28,12 @@ WORDS = {
 
 
 def main(folder: str, language: str, *holders: str) -> None:
-    text = f'language = "{language}"\n[server]\nburst = 1000\n{WORDS[language]}'
-    settings = write_service_workspace(Path(folder), settings=text)
-    write_jsonl(settings.workspace / "monitoring" / "stream.jsonl", make_stream(400))
+    if (Path(folder) / SETTINGS_NAME).exists():  # it is started again
+        settings = load_settings(Path(folder))
+    else:
+        text = f'language = "{language}"\n[server]\nburst = 1000\n{WORDS[language]}'
+        settings = write_service_workspace(Path(folder), settings=text)
+        write_jsonl(settings.workspace / "monitoring" / "stream.jsonl", make_stream())
     keys = {
         holder: KeyStore.of(settings).add(owner, role=role)[1]
         for holder in holders
