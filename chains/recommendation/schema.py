@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chains.recommendation.ranking import DiversityMethod
 from llms.texts import Id
 from retrievers import DatedEvent
 
@@ -28,6 +29,22 @@ class RecommendationRequest(BaseModel):
         default=None, ge=0.0, description="Only items known to cost at most this; items without a price are left out."
     )
 
+    diversity: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="How varied: 0 by interest alone, 1 as different as possible."
+    )
+    diversity_method: DiversityMethod | None = Field(
+        default=None, description="mmr: against the places before; dpp: by the volume that the list spans."
+    )
+    max_per_tag: int | None = Field(
+        default=None, ge=1, description="How many items may share a tag, as long as others are left."
+    )
+    popularity_discount: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=100.0,
+        description="Log-odds taken from the most popular item, and less from others; 0.5 shows more of the catalogue.",
+    )
+
 
 class RankedItem(BaseModel):
     """One recommended item, with why it is there."""
@@ -42,6 +59,8 @@ class RankedItem(BaseModel):
         description="`interest`: the probability of interest. All others: what this part added to the log-odds, "
         "compared with an average item."
     )
+    price: float | None = Field(default=None, description="None if it is not known.")
+    tags: tuple[str, ...] = ()
 
 
 class Recommendation(BaseModel):
