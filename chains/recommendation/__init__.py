@@ -5,7 +5,7 @@ matrices, item-item models and ranking metrics underneath know nothing of it and
 files are for `apps`.
 """
 
-from chains.recommendation.chain import RecommendationOptions, build_recommendation_chain
+from chains.recommendation.chain import RecommendationChain, RecommendationOptions, build_recommendation_chain
 from chains.recommendation.click_model import InterestModel
 from chains.recommendation.evaluation import (
     EvaluationOptions,
@@ -19,7 +19,15 @@ from chains.recommendation.explanation import PHRASES, ReasonPhrases
 from chains.recommendation.features import FeatureOptions
 from chains.recommendation.item_models import ItemModels, embed_catalogue, learn_item_models
 from chains.recommendation.ranking import RankingOptions
-from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
+from chains.recommendation.schema import (
+    RankedItem,
+    Recommendation,
+    RecommendationRequest,
+    SimilarItem,
+    SimilarItems,
+    SimilarRequest,
+    UnderstoodQuery,
+)
 from chains.recommendation.training import InterestOptions, train_interest_model
 
 __all__ = [
@@ -34,9 +42,14 @@ __all__ = [
     "RankingOptions",
     "ReasonPhrases",
     "Recommendation",
+    "RecommendationChain",
     "RecommendationOptions",
     "RecommendationReport",
     "RecommendationRequest",
+    "SimilarItem",
+    "SimilarItems",
+    "SimilarRequest",
+    "UnderstoodQuery",
     "build_baselines",
     "build_recommendation_chain",
     "embed_catalogue",

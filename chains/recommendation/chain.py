@@ -13,14 +13,31 @@ from langchain_core.vectorstores import VectorStore
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from chains.errors import ChainInputError
+from chains.errors import ChainInputError, UnknownItemError
 from chains.recommendation.candidates import collect_candidates
 from chains.recommendation.click_model import InterestModel
-from chains.recommendation.explanation import ReasonFacts, ReasonPhrases, collect_facts, explain_item
-from chains.recommendation.features import BehaviourRecord, FeatureTable
+from chains.recommendation.coarse_vectors import take_best
+from chains.recommendation.explanation import (
+    MIN_COMPANION_USERS,
+    ReasonFacts,
+    ReasonPhrases,
+    collect_facts,
+    explain_item,
+    explain_similar,
+)
+from chains.recommendation.features import BehaviourRecord, FeatureTable, UserScores
 from chains.recommendation.item_models import ItemModels, learn_item_models
+from chains.recommendation.queries import LEAST_SHARE, TASTE_WEIGHT, ReadQuery, measure_fit, read_query
 from chains.recommendation.ranking import RankingOptions, combine_scores, group_parts, select_diverse
-from chains.recommendation.schema import RankedItem, Recommendation, RecommendationRequest
+from chains.recommendation.schema import (
+    RankedItem,
+    Recommendation,
+    RecommendationRequest,
+    SimilarItem,
+    SimilarItems,
+    SimilarRequest,
+    UnderstoodQuery,
+)
 from chains.recommendation.user_profile import UserProfile, build_profile
 from chains.requests import parse_request
 from llms.errors import OptionValueError
@@ -35,6 +52,8 @@ from retrievers import (
     utc_now,
 )
 
+TOGETHER_WEIGHT = 0.5  # of what people used together, beside what texts say, for how alike items are
+_NUM_FITTING = 100  # items that fit a query and compete by taste
 _MAX_CELLS = 4_000_000  # of users by items in memory at once, in a few matrices
 _LASTS = timedelta(minutes=1)  # so long, what is popular and new is taken to stay so
 
@@ -103,6 +122,7 @@ def build_recommendation_chain(
         clock=clock,
         interest=interest,
         options=options or RecommendationOptions(),
+        embeddings=embeddings,
     )
 
 
@@ -121,6 +141,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         clock: Callable[[], datetime],
         interest: InterestModel,
         options: RecommendationOptions,
+        embeddings: Embeddings,
     ) -> None:
         self.name = "recommendation"
         self._table = table  # of the latest minute that anybody asked in
@@ -130,6 +151,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         self._clock = clock
         self._interest = interest
         self._options = options
+        self._embeddings = embeddings
 
     @property
     def catalogue(self) -> ItemCatalogue:
@@ -209,8 +231,9 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
     ) -> list[Recommendation]:
         asked = [self._look_up(request, table, now) for request in requests]
         users = table.score_users([each.profile for each in asked])
-        rows_of_users = collect_candidates(
+        rows_of_users = self._find_candidates(
             table=table,
+            asked=asked,
             users=users,
             allowed=np.stack([self._find_allowed(table, each, now) for each in asked]),
             num_per_source=[
@@ -239,15 +262,89 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
                     cold=each.profile.is_cold,
                     unknown_items=_find_unknown(each.request, table.catalogue),
                     num_future_events=each.num_future_events,
+                    understood=None if each.query is None else _tell_query(each.query),
                 )
             )
         return lists
+
+    def _find_candidates(
+        self,
+        *,
+        table: FeatureTable,
+        asked: Sequence["_Asked"],
+        users: UserScores,
+        allowed: NDArray[np.bool_],
+        num_per_source: Sequence[int],
+    ) -> list[NDArray[np.intp]]:
+        """Return the rows worth scoring for each user: what suits them, or what fits their query."""
+        found = collect_candidates(table=table, users=users, allowed=allowed, num_per_source=num_per_source)
+        for at, each in enumerate(asked):
+            if each.fit is not None:
+                found[at] = take_best(each.fit, allowed[at], max(_NUM_FITTING, each.request.k))
+                fits = each.fit[found[at]]
+                found[at] = found[at][fits >= LEAST_SHARE * fits.max(initial=0.0)]
+        return found
 
     def _look_up(self, request: RecommendationRequest, table: FeatureTable, now: datetime) -> "_Asked":
         events, num_future = _settle([event for event in request.events if event.item in table.catalogue], now)
         past, _ = _settle([event for event in self._record.history(request.user) if event.item in table.catalogue], now)
         profile = build_profile(request.user, different_events([*past, *events]), self._weights, now)
-        return _Asked(request=request, profile=profile, num_future_events=num_future)
+        asked = _Asked(request=request, profile=profile, num_future_events=num_future)
+        if request.query is None:
+            return asked
+        query = read_query(request.query, table.rows_of_tags)
+        return replace(asked, query=query, fit=self._measure_fit(query, table))
+
+    def _measure_fit(self, query: ReadQuery, table: FeatureTable) -> NDArray[np.float64]:
+        vector = np.array(self._embeddings.embed_query(query.text or " "), dtype=np.float32)
+        length = float(np.linalg.norm(vector))
+        cosines = table.vectors @ (vector / length if np.isfinite(length) and length > 0 else vector * 0.0)
+        return measure_fit(query, cosines=cosines, words=table.words, tags_of=table.rows_of_tags)
+
+    def find_similar(self, request: SimilarRequest | dict[str, Any]) -> SimilarItems:
+        """Return the items most like one: by its text, and by what people used who used it.
+
+        Raises:
+            UnknownItemError: if there is no such item.
+        """
+        asked = parse_request(request, SimilarRequest)
+        now = self._clock()
+        table = self._table_at(now)
+        if asked.item not in table.catalogue:
+            msg = f"there is no item {asked.item!r}; it may have been deleted"
+            raise UnknownItemError(msg)
+        row = table.catalogue.positions[asked.item]
+        cosines, together = table.compare_with(row)
+        scores = ((1 - TOGETHER_WEIGHT) * cosines.clip(0, 1) + TOGETHER_WEIGHT * together).astype(np.float64)
+        allowed = table.is_available.copy()
+        allowed[row] = False
+        unwanted = () if asked.user is None else self._unwanted(asked.user, table, now)
+        allowed[[table.catalogue.positions[item] for item in unwanted]] = False
+        rows = take_best(scores, allowed, asked.k)
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        phrases = self._options.phrases
+        return SimilarItems(
+            item=asked.item,
+            items=tuple(
+                SimilarItem(
+                    id=item.id,
+                    title=item.title,
+                    price=item.price,
+                    tags=item.tags,
+                    score=float(np.clip(scores[at], 0, 1)),
+                    reason=explain_similar(
+                        table.items[row].title,
+                        is_together=bool(together[at] > 0) and table.count_common_users(row, at) >= MIN_COMPANION_USERS,
+                        phrases=phrases,
+                    ),
+                )
+                for at, item in ((int(at), table.items[at]) for at in rows)
+            ),
+        )
+
+    def _unwanted(self, user: str, table: FeatureTable, now: datetime) -> frozenset[str]:
+        profile = self._look_up(RecommendationRequest(user=user), table, now).profile
+        return profile.unwanted
 
     def _table_at(self, now: datetime) -> FeatureTable:
         """Return the items as they look now; of a request at the same time as another, either may make the table."""
@@ -258,8 +355,10 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
 
     def _find_allowed(self, table: FeatureTable, asked: "_Asked", now: datetime) -> NDArray[np.bool_]:
         request, profile = asked.request, asked.profile
-        blocked = {*request.exclude, *profile.bought, *profile.unwanted}
-        if self._options.filter_already_seen:
+        blocked = {*request.exclude, *profile.unwanted}
+        if asked.query is None:  # whoever looks for something may have had it
+            blocked |= profile.bought
+        if asked.query is None and self._options.filter_already_seen:
             pause, day = self._options.look_again_days, timedelta(days=1)
             blocked |= {item for item, time in profile.last_used.items() if (now - time) / day < pause}
         allowed = table.is_available.copy()
@@ -267,6 +366,10 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         allowed[[positions[item] for item in blocked if item in positions]] = False
         if request.max_price is not None:
             allowed &= table.prices <= request.max_price  # NaN, an unknown price, is never below
+        if asked.query is not None and asked.query.max_price is not None:
+            allowed &= table.prices <= asked.query.max_price
+        if asked.query is not None and asked.query.min_price is not None:
+            allowed &= table.prices >= asked.query.min_price
         return allowed
 
     def _rank(self, table: FeatureTable, asked: "_Asked", scored: "_Scored") -> tuple[RankedItem, ...]:
@@ -276,13 +379,19 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
             return ()
         request, ranking, rows = asked.request, _choose_ranking(self._options.ranking, asked.request), scored.rows
         scores = combine_scores(scored.log_odds, scored.features, ranking)
-        probabilities = expit(scores)
+        interest = expit(scores)
+        if asked.fit is None:
+            relevance = interest
+        else:
+            relevance = (asked.fit[rows] + TASTE_WEIGHT * interest).clip(0, 1)
+            scores = relevance
+            ranking = ranking if request.diversity is not None else replace(ranking, diversity=0.0)
         # a quota on tags needs items of other tags, which may stand far behind
         pool_size = len(rows) if ranking.max_per_tag is not None else max(ranking.pool_size, request.k)
         pool = np.argsort(-scores, kind="stable")[:pool_size]
         # probabilities, not log-odds: far-off best items keep their ranks and variety moves those that hardly differ
         ranks = select_diverse(
-            probabilities[pool],
+            relevance[pool],
             table.vectors[rows[pool]],
             k=request.k,
             diversity=ranking.diversity,
@@ -292,10 +401,12 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         )
         chosen = pool[ranks]
         parts = group_parts(scored.weighed[chosen], scored.features[chosen], ranking)
+        if asked.fit is not None:
+            parts = {"search": asked.fit[rows[chosen]]} | parts
         return tuple(
             self._describe(
                 table.items[rows[at]],
-                score=float(probabilities[at]),
+                score=float(relevance[at]),
                 interest=float(expit(scored.log_odds[at])),
                 added={part: float(values[rank]) for part, values in parts.items()},
                 facts=collect_facts(table, asked.profile, int(rows[at]), scored.features[at]),
@@ -325,6 +436,8 @@ class _Asked:
     request: RecommendationRequest
     profile: UserProfile
     num_future_events: int
+    query: ReadQuery | None = None
+    fit: NDArray[np.float64] | None = None  # (num_items,) to the query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,6 +472,10 @@ def _refuse_others(request: RecommendationRequest) -> None:
     if others:
         msg = f"the events of a request must be those of its user {request.user!r}, got events of {others}"
         raise ChainInputError(msg)
+
+
+def _tell_query(query: ReadQuery) -> UnderstoodQuery:
+    return UnderstoodQuery(text=query.text, min_price=query.min_price, max_price=query.max_price, tags=query.tags)
 
 
 def _find_unknown(request: RecommendationRequest, catalogue: ItemCatalogue) -> tuple[str, ...]:

@@ -54,6 +54,8 @@ class ReasonPhrases:
     popular: str = "popular over all time"
     new: str = "new"
     usual_price: str = "close to your usual price"
+    search: str = "fits what you look for"
+    similar_text: str = "like {title}"
     other: str = "a pick from the rest of the catalogue"
     both: str = "{first}, and {second}"
     full_stop: str = "."
@@ -76,6 +78,8 @@ PHRASES: Final[Mapping[Language, ReasonPhrases]] = {
         popular="一直很受欢迎",
         new="新上架",
         usual_price="接近您平时选择的价位",
+        search="符合您的搜索",
+        similar_text="与“{title}”相似",
         other="从其余商品中为您挑选",
         both="{first}，而且{second}",
         full_stop="。",
@@ -116,6 +120,12 @@ def explain_item(
     return f"{sentence[0].upper()}{sentence[1:]}{words.full_stop}"
 
 
+def explain_similar(title: str, *, is_together: bool, phrases: ReasonPhrases) -> str:
+    """Return a sentence on why an item stands beside another one."""
+    sentence = (phrases.companion if is_together else phrases.similar_text).format(title=title)
+    return f"{sentence[0].upper()}{sentence[1:]}{phrases.full_stop}"
+
+
 def collect_facts(table: FeatureTable, profile: UserProfile, row: int, features: NDArray[np.float32]) -> ReasonFacts:
     """Return what is true of one item for one user.
 
@@ -144,6 +154,8 @@ def collect_facts(table: FeatureTable, profile: UserProfile, row: int, features:
 
 def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
     """Return the phrase for one part, or nothing where no fact backs it."""
+    if part == "search":
+        return words.search
     if part == "taste":
         if facts.similar_title:
             return words.similar[facts.similar_kind].format(title=facts.similar_title)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chains.recommendation.coarse_vectors import CoarseVectors
+from chains.recommendation.queries import ItemWords
 from chains.recommendation.user_profile import UserProfile, embed_users
 from llms.arrays import BoolArray, FloatArray
 from llms.errors import OptionValueError
@@ -229,6 +230,26 @@ class FeatureTable:
         """The vectors of the items, as the search for candidates has them."""
         return CoarseVectors(self.vectors)
 
+    @functools.cached_property
+    def words(self) -> ItemWords:
+        """The words of the items, for searches; made with the first of them."""
+        return ItemWords([item.text for item in self.items])
+
+    @functools.cached_property
+    def rows_of_tags(self) -> Mapping[str, NDArray[np.intp]]:
+        """Tag -> rows of the items that have it."""
+        found: dict[str, list[int]] = {}
+        for row, item in enumerate(self.items):
+            for tag in dict.fromkeys(item.tags):
+                found.setdefault(tag, []).append(row)
+        return {tag: np.array(rows, dtype=np.intp) for tag, rows in found.items()}
+
+    def compare_with(self, row: int) -> tuple[FloatArray, FloatArray]:
+        """Return `(num_items,)` each: the cosines to an item, and from 0 to 1 how much having it speaks for others."""
+        cosines: FloatArray = self.vectors @ self.vectors[row]
+        together = self._behaviour.item_item.score_many(self._on_axis([{self.items[row].id: 1.0}]))[0].clip(0)
+        return cosines, together / max(float(together.max()), 1e-6)
+
     def general_orders(self) -> tuple[NDArray[np.intp], ...]:
         """Return the rows of all items, best first, by what speaks for them whoever asks.
 
@@ -341,11 +362,12 @@ class FeatureTable:
         for at in np.argsort(-added, kind="stable").tolist():
             if not added[at] > 0:
                 break
-            if self._count_common_users(row, sources[at]) >= min_users:
+            if self.count_common_users(row, sources[at]) >= min_users:
                 return str(list(likes)[at])
         return None
 
-    def _count_common_users(self, row: int, other: int) -> int:
+    def count_common_users(self, row: int, other: int) -> int:
+        """Return how many people showed interest in both of two items, by what the models were learnt from."""
         starts, users = self._users.indptr, self._users.indices
         of_row, of_other = (users[starts[at] : starts[at + 1]] for at in (row, other))
         return len(np.intersect1d(of_row, of_other, assume_unique=True))
@@ -396,9 +418,8 @@ class FeatureTable:
         totals = np.bincount(likes.users, likes.weights, num_users)
         wanted /= np.where(totals > 0, totals, 1.0)[:, np.newaxis]
         pairs, cells = _cells_of(tags, rows)
-        shares: NDArray[np.float64] = tags.data[cells] * wanted[owners[pairs], tags.indices[cells]]
-        affinity: NDArray[np.float64] = np.bincount(pairs, shares, len(rows))
-        return affinity
+        shares = tags.data[cells] * wanted[owners[pairs], tags.indices[cells]]
+        return np.asarray(np.bincount(pairs, shares, len(rows)), dtype=np.float64)
 
 
 def _cells_of(matrix: Any, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -29,6 +29,12 @@ class RecommendationRequest(BaseModel):
         default=None, ge=0.0, description="Only items known to cost at most this; items without a price are left out."
     )
 
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="What the user looks for, in their words; a price in it, such as `under 50`, is a limit.",
+    )
     diversity: float | None = Field(
         default=None, ge=0.0, le=1.0, description="How varied: 0 by interest alone, 1 as different as possible."
     )
@@ -63,6 +69,17 @@ class RankedItem(BaseModel):
     tags: tuple[str, ...] = ()
 
 
+class UnderstoodQuery(BaseModel):
+    """What was read out of a query by rules."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str = Field(description="Without what was read as a price.")
+    min_price: float | None = None
+    max_price: float | None = None
+    tags: tuple[str, ...] = Field(default=(), description="Tags of the catalogue that the query names.")
+
+
 class Recommendation(BaseModel):
     """The list for one user, best first; each item at most once."""
 
@@ -77,3 +94,36 @@ class Recommendation(BaseModel):
     num_future_events: int = Field(
         default=0, ge=0, description="Events dated more than ten minutes ahead of the clock; they were set aside."
     )
+    understood: UnderstoodQuery | None = Field(default=None, description="Of a request with a query.")
+
+
+class SimilarRequest(BaseModel):
+    """Which item others are wanted like."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    item: Id
+    k: int = Field(default=10, ge=1, le=100)
+    user: Id | None = Field(default=None, description="Whose hidden items are left out.")
+
+
+class SimilarItem(BaseModel):
+    """One item like another, with why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    title: str
+    price: float | None = Field(default=None, description="None if it is not known.")
+    tags: tuple[str, ...] = ()
+    score: float = Field(ge=0.0, le=1.0, description="How alike they are, by texts and by what people use together.")
+    reason: str
+
+
+class SimilarItems(BaseModel):
+    """The items most like one, most alike first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    item: str
+    items: tuple[SimilarItem, ...]
