@@ -12,12 +12,13 @@ from chains.recommendation.evaluation import (
     RankByScore,
     RecommendationReport,
     build_baselines,
+    compare_reports,
     evaluate_recommender,
     rank_with_chain,
 )
 from chains.recommendation.explanation import PHRASES, ReasonPhrases
 from chains.recommendation.features import FeatureOptions
-from chains.recommendation.item_models import ItemModels, embed_catalogue, learn_item_models
+from chains.recommendation.item_models import ItemModels, embed_catalogue, follow_catalogue, learn_item_models
 from chains.recommendation.ranking import RankingOptions
 from chains.recommendation.schema import (
     RankedItem,
@@ -52,8 +53,10 @@ __all__ = [
     "UnderstoodQuery",
     "build_baselines",
     "build_recommendation_chain",
+    "compare_reports",
     "embed_catalogue",
     "evaluate_recommender",
+    "follow_catalogue",
     "learn_item_models",
     "rank_with_chain",
     "train_interest_model",

@@ -109,7 +109,9 @@ def build_recommendation_chain(
         VectorError: if the embeddings are not one finite vector per item.
         ChainInputError: on invoke, if the request is malformed or brings another user's events.
     """
-    axis = Interactions(interactions.events, interactions.weights, items=list(catalogue))
+    axis = interactions
+    if axis.items != tuple(catalogue):
+        axis = Interactions(interactions.events, interactions.weights, items=list(catalogue))
     features = interest.feature_options
     models = item_models or learn_item_models(
         catalogue=catalogue, embeddings=embeddings, interactions=axis, options=features
@@ -121,6 +123,7 @@ def build_recommendation_chain(
         weights=axis.weights,
         clock=clock,
         interest=interest,
+        item_models=models,
         options=options or RecommendationOptions(),
         embeddings=embeddings,
     )
@@ -130,6 +133,10 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
     """The chain that `build_recommendation_chain` returns: requests in, lists out.
 
     A batch is computed at once, and gives the same lists as its requests one by one.
+
+    Attributes:
+        interest: the model that lists are made with.
+        item_models: what was learnt of the items, in the order of `catalogue`.
     """
 
     def __init__(
@@ -140,6 +147,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         weights: EventWeights,
         clock: Callable[[], datetime],
         interest: InterestModel,
+        item_models: ItemModels,
         options: RecommendationOptions,
         embeddings: Embeddings,
     ) -> None:
@@ -149,7 +157,8 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         self._record = record
         self._weights = weights
         self._clock = clock
-        self._interest = interest
+        self.interest = interest
+        self.item_models = item_models
         self._options = options
         self._embeddings = embeddings
 
@@ -194,11 +203,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[Recommendation]:
-        first = config[0] if isinstance(config, list) and config else config
-        return await run_in_executor(
-            first if not isinstance(first, list) else None,
-            lambda: self.batch(inputs, config, return_exceptions=return_exceptions),
-        )
+        return await run_in_executor(None, lambda: self.batch(inputs, config, return_exceptions=return_exceptions))
 
     def _recommend_one(self, message: RecommendationRequest | dict[str, Any]) -> Recommendation:
         request = _read_request(message)
@@ -246,8 +251,8 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         )
         owners = np.repeat(np.arange(len(asked)), [len(rows) for rows in rows_of_users])
         features = table.compute(users, np.concatenate(rows_of_users), owners)
-        weighed = self._interest.weigh(features)  # (pairs, num_features)
-        log_odds = weighed.sum(axis=1) + self._interest.intercept
+        weighed = self.interest.weigh(features)  # (pairs, num_features)
+        log_odds = weighed.sum(axis=1) + self.interest.intercept
         bounds = np.cumsum([0, *(len(rows) for rows in rows_of_users)])
         lists = []
         for at, each in enumerate(asked):

@@ -133,6 +133,22 @@ def _measure_lists(
     }
 
 
+def compare_reports(
+    ours: RecommendationReport, other: RecommendationReport, *, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the mean difference in nDCG, ours minus the other, and its 95 % interval, paired by user.
+
+    Raises:
+        ChainInputError: if the reports are not about the same users.
+    """
+    if ours.ndcg_by_user.keys() != other.ndcg_by_user.keys():
+        msg = "two reports can be compared if they are about the same users; measure both on the same events"
+        raise ChainInputError(msg)
+    gaps = np.array([ndcg - other.ndcg_by_user[user] for user, ndcg in ours.ndcg_by_user.items()])
+    low, high = _bootstrap(gaps, EvaluationOptions(seed=seed))
+    return float(gaps.mean()), low, high
+
+
 def rank_with_chain(chain: "Runnable[RecommendationRequest | dict[str, Any], Recommendation]") -> RankItems:
     """Return the chain as a function `(user, k) -> ids`."""
 
