@@ -299,12 +299,17 @@ def build_recommendation(settings: Settings, *, clock: Callable[[], datetime] = 
     log = EventLog(settings.events_file)
     items_file = settings.records_folder(settings.recommendation) / "items.csv"
     interest_file = settings.models_folder / INTEREST_NAME
-    generations = Generations(settings.models_folder / "recommendation")
+    generations = open_generations(settings)
 
     def stamp() -> Hashable:
         return file_stamp(items_file), file_stamp(interest_file), generations.names()
 
     return LiveRecommendation(functools.partial(_build_lists, settings, log, generations, clock), stamp)
+
+
+def open_generations(settings: Settings) -> Generations:
+    """Return the generations of what recommendation learnt."""
+    return Generations(settings.models_folder / "recommendation")
 
 
 def _build_lists(
