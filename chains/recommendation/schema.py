@@ -1,5 +1,7 @@
 """Data types of recommendation: request, ranked items, list."""
 
+from typing import Any, Protocol, runtime_checkable
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from chains.recommendation.ranking import DiversityMethod
@@ -127,3 +129,16 @@ class SimilarItems(BaseModel):
 
     item: str
     items: tuple[SimilarItem, ...]
+
+
+@runtime_checkable
+class SimilarFinder(Protocol):
+    """A chain of lists that also finds items like another one."""
+
+    def find_similar(self, request: SimilarRequest | dict[str, Any]) -> SimilarItems:
+        """Return the items most like one.
+
+        Raises:
+            UnknownItemError: if there is no such item.
+        """
+        ...
