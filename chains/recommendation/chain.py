@@ -51,6 +51,7 @@ from retrievers import (
     different_events,
     utc_now,
 )
+from retrievers.metrics import intra_list_distance
 
 TOGETHER_WEIGHT = 0.5  # of what people used together, beside what texts say, for how alike items are
 _NUM_FITTING = 100  # items that fit a query and compete by taste
@@ -260,10 +261,12 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
             scored = _Scored(
                 rows=rows_of_users[at], features=features[part], weighed=weighed[part], log_odds=log_odds[part]
             )
+            items = self._rank(table, each, scored)
             lists.append(
                 Recommendation(
                     user=each.request.user,
-                    items=self._rank(table, each, scored),
+                    items=items,
+                    distance=_measure_distance(table, items),
                     cold=each.profile.is_cold,
                     unknown_items=_find_unknown(each.request, table.catalogue),
                     num_future_events=each.num_future_events,
@@ -477,6 +480,11 @@ def _refuse_others(request: RecommendationRequest) -> None:
     if others:
         msg = f"the events of a request must be those of its user {request.user!r}, got events of {others}"
         raise ChainInputError(msg)
+
+
+def _measure_distance(table: FeatureTable, items: Sequence[RankedItem]) -> float | None:
+    rows = [table.catalogue.positions[item.id] for item in items]
+    return round(intra_list_distance(table.vectors[rows]), 4) if len(rows) > 1 else None
 
 
 def _tell_query(query: ReadQuery) -> UnderstoodQuery:

@@ -96,6 +96,9 @@ class Recommendation(BaseModel):
     num_future_events: int = Field(
         default=0, ge=0, description="Events dated more than ten minutes ahead of the clock; they were set aside."
     )
+    distance: float | None = Field(
+        default=None, description="Mean distance, 1 less the cosine of their texts, of two items of the list."
+    )
     understood: UnderstoodQuery | None = Field(default=None, description="Of a request with a query.")
 
 
