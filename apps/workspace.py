@@ -89,6 +89,10 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 false_alarms_per_topic_month = 0.1
 # time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
 
+[recommendation]               # items.csv、events.csv
+diversity = 0.5                # 0：只看兴趣；1：尽量多样
+# look_again_days = 7          # 看过但没买的商品，多少天后可以再次出现
+
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数
 

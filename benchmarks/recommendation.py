@@ -368,7 +368,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=50_000, help="of each size")
     arguments = parser.parse_args()
     if arguments.sizes:
-        show_sizes(arguments.sizes, num_events=arguments.events)
+        show_sizes(arguments.sizes, num_events=arguments.events, out=arguments.out)
         return
     chosen = arguments.parts.split(",")
     if unknown := sorted(set(chosen) - set(PARTS)):

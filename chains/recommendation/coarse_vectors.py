@@ -86,7 +86,8 @@ def _likely_rows(scores: NDArray[np.floating], allowed: NDArray[np.bool_], count
         sample = scores[::step]
         rank = min(len(sample) - 1, 4 * count // step + 8)
         floor = np.partition(sample, len(sample) - 1 - rank)[len(sample) - 1 - rank]
-        rows = np.flatnonzero((scores >= floor) & allowed)
-        if len(rows) >= count:
-            return rows
+        for likely in (scores > floor, scores >= floor):  # of scores that are mostly 0, few are above
+            rows = np.flatnonzero(likely & allowed)
+            if len(rows) >= count:
+                return rows
     return np.flatnonzero(allowed)
