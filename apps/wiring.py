@@ -267,6 +267,7 @@ def build_monitoring(settings: Settings) -> MonitoringChain:
         warm_up=timedelta(days=section.warm_up_days),
         false_alarms_per_topic_month=section.false_alarms_per_topic_month,
         time_zone=section.time_zone,
+        language=settings.language,
         negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
         positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )
