@@ -162,8 +162,9 @@ processor, p95 123.1 ms, filtered 195.7 ms, 19 users/s in batches.
 
 - Up to 5,000 items (`max_dense_items`) each item is predicted from all others, above from its 100 nearest. On
   MovieLens-100k, random split 75/25 per user, seed 0, the model alone has nDCG@10 0.474 instead of 0.484.
-- Candidates by taste come from vectors rounded to small whole numbers, in 96 dimensions where there are more than 20,000
-  items. Their products are exact in whatever order they are added up, so a batch equals its single lists to the last bit.
+- Candidates by taste come from vectors rounded to small whole numbers, in 96 dimensions where there are more than
+  20,000 items. Their products are exact in whatever order they are added up, so a batch equals its single lists to the
+  last bit.
 - A wall time is that of a machine that other work shares; the columns of processor time are what is left of it alone.
 - Events one at a time, 20 writers: 1,600 acknowledged a second, 10 ms at p95 (`EventLog.add`, the same machine).
 """
@@ -180,9 +181,9 @@ def show_sizes(sizes: Sequence[int], *, num_events: int, out: Path | None = None
         f"`python -m benchmarks.recommendation --sizes {' '.join(map(str, sizes))} --events {num_events}`,",
         f"`OMP_NUM_THREADS={threads}`; {platform.machine()}, {os.cpu_count()} cores that other work shared "
         f"(load {os.getloadavg()[0]:.0f}), {datetime.now(tz=UTC):%Y-%m-%d}.",
-        f"A synthetic shop, seed 0: people each of whom uses items of one of {NUM_GROUPS} groups; vectors of {DIMENSION}",
-        "numbers; learning is without encoding. A filtered list has a price limit and 1,000 excluded items; a batch has",
-        f"{NUM_BATCHED} users. In brackets: seconds of a processor.",
+        f"A synthetic shop, seed 0: people each of whom uses items of one of {NUM_GROUPS} groups; vectors of",
+        f"{DIMENSION} numbers; learning is without encoding. A filtered list has a price limit and 1,000 excluded",
+        f"items; a batch has {NUM_BATCHED} users. In brackets: seconds of a processor.",
         "",
         f"| {' | '.join(header)} |",
         f"|{'---|' * len(header)}",
