@@ -42,14 +42,19 @@ def retrain(
 def rollback(
     what: Annotated[What, typer.Argument(help="What to go back with.")],  # noqa: ARG001  # there is one so far
     workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Put what was in use before the last `retrain` into use again."""
-    from apps.console import output
+    from apps.console import output, print_json
     from apps.retraining import roll_back_recommendation
     from apps.settings import load_settings
 
     name = roll_back_recommendation(load_settings(workspace))
-    output.print(f"{name} is in use again", highlight=False)
+    if as_json:
+        print_json({"generation": name})
+    else:
+        output.print(f"{name} is in use again", highlight=False)
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -43,6 +43,7 @@ from retrievers import Interactions, ItemCatalogue
 MEASURED_DAYS = 7.0
 MIN_USERS = 10  # measured on fewer, a difference says nothing
 _PLAN_NAME = "plan"
+_NOTHING_NEW = "no events came since the generation in use was learnt"
 _VERSION = 1  # raised when something is learnt in another way: then nothing of before is gone on with
 
 _log = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ def retrain_recommendation(settings: Settings, *, on_step: OnStep = lambda _step
             _log.warning("%s", error)
             before = None
         comparison = _compare(job, before)
-        if comparison.difference_high is not None and comparison.difference_high < 0:
+        is_worse = comparison.difference_high is not None and comparison.difference_high < 0
+        if is_worse or comparison.reason == _NOTHING_NEW:  # else it would push the generation before out
             shutil.rmtree(job.work, ignore_errors=True)
             return comparison
         on_step("learning from all events")
@@ -179,9 +181,8 @@ def _compare(job: _Job, before: Generation | None) -> RetrainReport:
     end = job.interactions.now
     start = max(end - timedelta(days=MEASURED_DAYS), before.manifest.learnt_until + timedelta(microseconds=1))
     early, late = _split(job.interactions, start)
-    if not late.events or not early.events:
-        reason = "no events came since the generation in use was learnt"
-        return RetrainReport(generation=None, promoted=False, reason=reason)
+    if not late.events:
+        return RetrainReport(generation=None, promoted=False, reason=_NOTHING_NEW)
     try:
         interest = _learn_interest(job, "trial_interest", early)
         models = _learn_models(job, "trial_item_models", early, interest)
