@@ -411,13 +411,14 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         parts = group_parts(scored.weighed[chosen], scored.features[chosen], ranking)
         if asked.fit is not None:
             parts = {"search": asked.fit[rows[chosen]]} | parts
+        facts = collect_facts(table, asked.profile, rows[chosen], scored.features[chosen])
         return tuple(
             self._describe(
                 table.items[rows[at]],
                 score=float(relevance[at]),
                 interest=float(expit(scored.log_odds[at])),
                 added={part: float(values[rank]) for part, values in parts.items()},
-                facts=collect_facts(table, asked.profile, int(rows[at]), scored.features[at]),
+                facts=facts[rank],
             )
             for rank, at in enumerate(chosen.tolist())
         )

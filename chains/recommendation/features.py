@@ -369,8 +369,10 @@ class FeatureTable:
     def count_common_users(self, row: int, other: int) -> int:
         """Return how many people showed interest in both of two items, by what the models were learnt from."""
         starts, users = self._users.indptr, self._users.indices
-        of_row, of_other = (users[starts[at] : starts[at + 1]] for at in (row, other))
-        return len(np.intersect1d(of_row, of_other, assume_unique=True))
+        fewer, more = sorted((users[starts[at] : starts[at + 1]] for at in (row, other)), key=len)
+        places = np.searchsorted(more, fewer)  # both are sorted
+        is_within = places < len(more)
+        return int((more[places[is_within]] == fewer[is_within]).sum())
 
     def _score_factors(self, users: UserScores, rows: NDArray[np.intp], owners: NDArray[np.intp]) -> FloatArray:
         """Return, per pair, the user's strength for the item as the factors see it."""
