@@ -1,6 +1,7 @@
 """Offline evaluation of recommenders over the full catalogue: metrics with intervals, and baselines."""
 
 import functools
+import itertools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -199,8 +200,8 @@ class RankByScore:
         scores = self.score_items(sum_strengths(train.history(user), train.weights, train.now))
         # one order for all users would show all of them the same of the equal items
         order = np.random.default_rng((self.seed, zlib.crc32(user.encode()))).permutation(len(scores))
-        ordered = (train.items[at] for at in order[np.argsort(-scores[order], kind="stable")])
-        return [item for item in ordered if item not in seen][:k]
+        ordered = (train.items[at] for at in order[np.argsort(-scores[order], kind="stable")].tolist())
+        return list(itertools.islice((item for item in ordered if item not in seen), k))
 
 
 def _find_relevant(
