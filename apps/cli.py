@@ -21,6 +21,7 @@ from apps.log_records import log_uncaught_errors, redact_logs
 from apps.model_commands import model_commands
 from apps.monitor_commands import monitor
 from apps.privacy_commands import privacy
+from apps.retrain_commands import add_commands
 from apps.service_commands import service
 from llms.errors import TuneChainError
 
@@ -45,6 +46,7 @@ app.add_typer(event_commands, name="events")
 app.add_typer(model_commands, name="models")
 app.add_typer(monitor, name="monitor")
 app.add_typer(privacy, name="privacy")
+add_commands(app)
 
 
 def main() -> None:

@@ -101,6 +101,10 @@ false_alarms_per_topic_month = 0.1
 # mail_to = ["press@example.org"]
 # smtp_host = "mail.example.org"
 
+[recommendation]               # items.csv、events.csv
+diversity = 0.5                # 0：只看兴趣；1：尽量多样
+# look_again_days = 7          # 看过但没买的商品，多少天后可以再次出现
+
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数
 
