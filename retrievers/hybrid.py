@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from llms.arrays import FloatArray
+from llms.encoder.cosine_floor import above_floor, find_cosine_floor
 from llms.errors import TuneChainError
 from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.fusion import fuse_rankings
@@ -194,7 +195,7 @@ class HybridRetriever(BaseRetriever):
         known = {document.id for document, _ in by_meaning}
         scored = by_meaning + self.store.score_by_ids(vector, [id_ for id_ in by_words if id_ not in known])
         shares = self.store.word_shares(query, [document.page_content for document, _ in scored])
-        closeness = [self.store.relevance(score) for _, score in scored]
+        closeness = self._closeness(query, [score for _, score in scored])
         trust = _trust(closeness)
         values = [
             (trust * near + self.word_weight * share) / (trust + self.word_weight)
@@ -206,6 +207,14 @@ class HybridRetriever(BaseRetriever):
             ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
             order = [indices[id_] for id_ in ranking if id_ in indices]
         return [_with_relevance(scored[index][0], min(1.0, values[index])) for index in order[:limit]]
+
+    def _closeness(self, query: str, scores: Sequence[float]) -> list[float]:
+        """Return how near each score is to the question, in [0, 1]; unrelated texts are near 0 with every encoder."""
+        values = [self.store.relevance(score) for score in scores]
+        if self.store.metric != "cosine":
+            return values
+        floor = find_cosine_floor(self.store.embedding, query)
+        return [max(0.0, above_floor(value, floor)) for value in values]
 
     def _nearest(self, queries: Sequence[str], fetch: int, condition: Filter) -> _Nearest:
         vectors = self.store.embed_queries(queries)

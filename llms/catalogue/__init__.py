@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING
 from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from llms.catalogue.adding import AddedModel, add_model, check_added, list_added, remove_model
-    from llms.catalogue.entries import CatalogueEntry, read_catalogue
+    from llms.catalogue.adding import AddedModel, add_model, check_added, find_missing, list_added, remove_model
+    from llms.catalogue.entries import CatalogueEntry, read_catalogue, suggest_encoder
 
 __all__ = [
     "AddedModel",
     "CatalogueEntry",
     "add_model",
     "check_added",
+    "find_missing",
     "list_added",
     "read_catalogue",
     "remove_model",
+    "suggest_encoder",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "adding": ["AddedModel", "add_model", "check_added", "list_added", "remove_model"],
-        "entries": ["CatalogueEntry", "read_catalogue"],
+        "adding": ["AddedModel", "add_model", "check_added", "find_missing", "list_added", "remove_model"],
+        "entries": ["CatalogueEntry", "read_catalogue", "suggest_encoder"],
     },
 )

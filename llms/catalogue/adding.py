@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from llms.catalogue.e5_file import convert_e5
-from llms.catalogue.entries import CatalogueEntry, ModelTask, find_entry, unknown_model
+from llms.catalogue.entries import CatalogueEntry, ModelTask, find_entry, read_catalogue, unknown_model
 from llms.catalogue.gguf_file import convert_gguf
 from llms.catalogue.packages import Progress, fetch_joined
 from llms.errors import ModelFetchError, ModelFileError, ModelFolderError, ModelNotFoundError, OptionValueError
@@ -123,6 +123,13 @@ def find_added(name: str) -> AddedModel | None:
     except (OSError, ValueError, TypeError) as error:
         msg = f"{folder / MODEL_RECORD} cannot be read ({error}); remove the model and add it again"
         raise ModelFolderError(msg) from error
+
+
+def find_missing(reference: str) -> CatalogueEntry | None:
+    """Return the entry of a model of the catalogue that is not on this machine; None for every other reference."""
+    entry = None if Path(reference).exists() else read_catalogue().get(reference.lower())
+    is_here = entry is None or not entry.packages or find_added(entry.name) is not None
+    return None if is_here else entry
 
 
 def check_added(name: str) -> list[str]:
