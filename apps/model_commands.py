@@ -127,6 +127,30 @@ def remove(
 
 
 @model_commands.command()
+def trim(
+    model: Annotated[str, typer.Argument(help="An encoder for many languages: a name of the list, or a folder.")],
+    languages: Annotated[str, typer.Option(help="Codes of the languages to keep, such as zh,en.")],
+    name: Annotated[str, typer.Option(help="What to call the copy; default: the model's name and the languages.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a smaller copy of an encoder that reads some languages only, and reads these as before."""
+    from apps.console import print_json
+    from apps.model_offer import say
+    from llms.catalogue import trim_model
+
+    codes = [code.strip().lower() for code in languages.split(",") if code.strip()]
+    trimmed = trim_model(model, codes, name=name)
+    if as_json:
+        print_json(_row(trimmed.name, None, trimmed, {}))
+        return
+    say(
+        f"{trimmed.name} takes {trimmed.disk_bytes // _MB} MiB on the disk. Use it with "
+        f"tunechain models use {trimmed.name} -w WORKSPACE, or in Python by its name."
+    )
+
+
+@model_commands.command()
 def use(
     name: Annotated[str, typer.Argument(help="A sentence encoder: a name of the list, a folder or a hub id.")],
     workspace: Workspace = None,

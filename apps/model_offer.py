@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import typer
+
 from apps.console import errors, print_warning, show_bytes
 from llms.catalogue import AddedModel, add_model, find_missing, read_catalogue, suggest_encoder
 from llms.errors import ModelFetchError
@@ -43,7 +45,7 @@ def choose_encoder(language: str, folder: Path, *, add: bool | None) -> str | No
             f"{entry.name} reads this language far better than the encoder installed here. Fetch it now "
             f"({entry.download_mb} MB, {entry.disk_mb} MB on the disk, {entry.licence})?"
         )
-        if add or (add is None and sys.stdin.isatty() and errors.is_terminal and _is_wanted(question)):
+        if add or (add is None and is_terminal() and _is_wanted(question)):
             try:
                 return fetch_model(entry.name).name
             except ModelFetchError as error:
@@ -60,7 +62,10 @@ def say(text: str) -> None:
     errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _is_wanted(question: str) -> bool:
-    import typer
+def is_terminal() -> bool:
+    """Return whether somebody can be asked."""
+    return sys.stdin.isatty() and errors.is_terminal
 
+
+def _is_wanted(question: str) -> bool:
     return typer.confirm(question, default=True, err=True)

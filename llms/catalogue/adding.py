@@ -85,17 +85,35 @@ def add_model(
     existing = find_added(chosen)
     if existing is not None:
         return existing
-    partial = added_models_folder() / _PARTIAL / chosen
+
+    def make(folder: Path) -> str:
+        source = _make_folder(reference, entry, folder, allow_hub=allow_hub, progress=progress, report=report)
+        report("checking")
+        return source
+
+    return add_folder(chosen, make, entry=entry)
+
+
+def add_folder(name: str, make: Callable[[Path], str], *, entry: CatalogueEntry | None = None) -> AddedModel:
+    """Add the model that `make` writes, which returns where it came from; it appears by one rename, whole.
+
+    Raises:
+        OptionValueError: if nothing can have this name.
+        ModelFetchError: if another process is adding it.
+        ModelFolderError, UnsafeModelError: if what was written is no complete model, or holds code.
+    """
+    if not is_model_name(name):
+        msg = f"a model's name has letters, digits, '.', '_' and '-', got {name!r}; give another with --name"
+        raise OptionValueError(msg)
+    partial = added_models_folder() / _PARTIAL / name
     partial.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(partial.with_suffix(".lock"), timeout=0):
             fresh = partial / "model"
             shutil.rmtree(fresh, ignore_errors=True)
-            source = _make_folder(reference, entry, fresh, allow_hub=allow_hub, progress=progress, report=report)
-            report("checking")
-            return _put_in_place(chosen, fresh, source, entry)
+            return _put_in_place(name, fresh, make(fresh), entry)
     except Timeout as error:
-        msg = f"{chosen} is being added by another process; wait for it"
+        msg = f"{name} is being added by another process; wait for it"
         raise ModelFetchError(msg) from error
 
 
@@ -176,11 +194,7 @@ def _name_for(reference: str | Path, entry: CatalogueEntry | None, name: str) ->
     if entry is not None and not name:
         return entry.name
     path = Path(reference)
-    chosen = (name or (path.stem if path.suffix == ".gguf" else path.name)).lower()
-    if not is_model_name(chosen):
-        msg = f"a model's name has letters, digits, '.', '_' and '-', got {chosen!r}; give another with --name"
-        raise OptionValueError(msg)
-    return chosen
+    return (name or (path.stem if path.suffix == ".gguf" else path.name)).lower()
 
 
 def _make_folder(

@@ -60,6 +60,8 @@ _CHINESE_PASSAGES = (
     "一只猫睡在暖和的窗台上。",
 )
 
+PROBE_TEXTS = {"en": (*_QUESTIONS, *_PASSAGES), "zh": (*_CHINESE_QUESTIONS, *_CHINESE_PASSAGES)}
+
 
 @runtime_checkable
 class KnowsCosineFloor(Protocol):
@@ -125,3 +127,16 @@ def remove_shared_part(vectors: FloatArray, floor: float) -> FloatArray:
     norms = np.linalg.norm(spread, axis=1, keepdims=True)
     unit: FloatArray = spread / np.maximum(norms, 1e-12)
     return unit
+
+
+def vector_spread(vectors: FloatArray) -> float:
+    """Return how far unit vectors lie apart: 1 less their mean cosine, each with each.
+
+    Example:
+        >>> vector_spread(np.eye(2, dtype=np.float32)), vector_spread(np.ones((2, 1), dtype=np.float32))
+        (0.5, 0.0)
+    """
+    if not len(vectors):
+        return 1.0
+    mean = vectors.mean(axis=0)
+    return max(0.0, round(1.0 - float(mean @ mean), 6))

@@ -11,7 +11,22 @@ from tests.lifted import LiftedEmbeddings
 
 
 def test_cosines_of_items_do_not_depend_on_where_those_of_the_encoder_begin():
-    words = "red blue kettle lamp chair table phone radio bread cheese garden window river stone".split()
+    words = [
+        "red",
+        "blue",
+        "kettle",
+        "lamp",
+        "chair",
+        "table",
+        "phone",
+        "radio",
+        "bread",
+        "cheese",
+        "garden",
+        "window",
+        "river",
+        "stone",
+    ]
     catalogue = ItemCatalogue(
         [
             Item(id=f"{first}-{second}", title=f"{first} {second}", created=date(2026, 1, 1))
