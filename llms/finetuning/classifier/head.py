@@ -10,7 +10,6 @@ from llms.arrays import FloatArray
 from llms.classifier.head import ClassifierHead, ScoreParts
 from llms.classifier.lexical import LexicalModel
 from llms.classifier.out_of_scope import leave_one_out_similarity
-from llms.encoder.cosine_floor import vector_spread
 from llms.errors import ModelFolderError, TrainingDataError
 from llms.finetuning.classifier.data import LabelledRows
 from llms.finetuning.data.examples import ClassifierRow, labels_of
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
 _NUM_FOLDS = 5
 _EXAMPLES_PER_LABEL = 50  # so that the folder stays small
-_INVERSE_PENALTY = 15.0  # for vectors of a spread of 1; ten to thirty do as well
-_LEAST_SPREAD = 0.01  # of vectors that are all but equal
+# five to eighty do as well, also for vectors that lie close together: the scale of the logits is fitted afterwards
+_INVERSE_PENALTY = 20.0
 _NEVER = -8.0  # the bias of a label without an example: a fold may lack one
 
 
@@ -139,7 +138,7 @@ def fit_linear_layer(vectors: FloatArray, targets: npt.NDArray[Any], num_labels:
         raise ModelFolderError(msg)
     if targets.ndim == 2:
         return _fit_several(vectors, targets, num_labels)
-    model = LogisticRegression(C=inverse_penalty(vectors), max_iter=300).fit(vectors, targets)
+    model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300).fit(vectors, targets)
     found, bias = model.coef_, model.intercept_
     if found.shape[0] == 1:  # scikit-learn keeps one row for two labels
         found, bias = np.vstack([-found, found]) / 2, np.concatenate([-bias, bias]) / 2
@@ -149,22 +148,16 @@ def fit_linear_layer(vectors: FloatArray, targets: npt.NDArray[Any], num_labels:
     return weight, biases
 
 
-def inverse_penalty(vectors: FloatArray) -> float:
-    """Return the inverse strength of the penalty on weights: the closer vectors lie, the larger weights must be."""
-    return _INVERSE_PENALTY / max(vector_spread(vectors), _LEAST_SPREAD)
-
-
 def _fit_several(vectors: FloatArray, targets: npt.NDArray[Any], num_labels: int) -> tuple[FloatArray, FloatArray]:
     from sklearn.linear_model import LogisticRegression
 
     weight = np.zeros((num_labels, vectors.shape[1]), dtype=np.float32)
     bias = np.zeros(num_labels, dtype=np.float32)
-    penalty = inverse_penalty(vectors)
     for label, column in enumerate(targets.T):
         if column.min() == column.max():  # always or never there: nothing to tell it by
             bias[label] = 4.0 if column.max() else -4.0
             continue
-        model = LogisticRegression(C=penalty, max_iter=300).fit(vectors, column)
+        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300).fit(vectors, column)
         weight[label], bias[label] = model.coef_[0], model.intercept_[0]
     return weight, bias
 

@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from llms.errors import TrainingDataError
-from llms.finetuning.classifier.head import inverse_penalty
 from llms.finetuning.data.duplicates import text_key
 from llms.finetuning.data.examples import LabelledText
 from llms.finetuning.data.splits import draw
 
 _Floats = npt.NDArray[np.floating]
 _NUM_FOLDS = 5
+_INVERSE_PENALTY = 10.0  # weaker than scikit-learn's: sentence vectors have length 1, so weights must be large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,6 @@ def out_of_fold_probabilities(
         msg = f"expected one label and one vector for each of {len(texts)} texts, got {len(ids)} and {features.shape}"
         raise TrainingDataError(msg)
     folds = _deal_folds(texts, ids, seed)
-    penalty = inverse_penalty(features)
     probabilities = np.zeros((len(texts), int(ids.max(initial=-1)) + 1))
     for fold in np.unique(folds):
         learnt = folds != fold
@@ -128,7 +127,7 @@ def out_of_fold_probabilities(
                 f"{len(set(texts))} texts do not leave two labels to learn from in each of {_NUM_FOLDS} parts; add rows"
             )
             raise TrainingDataError(msg)
-        model = LogisticRegression(C=penalty / 2, max_iter=1000).fit(features[learnt], ids[learnt])
+        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=1000).fit(features[learnt], ids[learnt])
         judged = np.flatnonzero(~learnt)
         probabilities[np.ix_(judged, model.classes_)] = model.predict_proba(features[judged])
     return probabilities
