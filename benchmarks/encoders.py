@@ -234,16 +234,17 @@ _TRIED = (
     "## What was tried",
     "",
     "For the Chinese samples, on their training rows in five folds, three times, with the vectors of "
-    "multilingual-e5-small (intents / topics / sentiment): the logistic regression that is used .910 / .938 / .769; the "
-    "prompt `query: ` before every text or none, the same; a penalty four times weaker .907 / .933 / .767, sixteen times "
-    ".900 / .927 / .753; standardised vectors .915 / .927 / .767; 64 whitened components .892 / .929 / .773; a linear "
-    "support vector machine .915 / .949 / .793; one with a Gaussian kernel .892 / .902 / .740. None was taken: the best "
-    "is within two standard errors of what is used.",
+    "multilingual-e5-small (intents / topics / sentiment): the logistic regression that is used .910 / .938 / .769; "
+    "the prompt `query: ` before every text or none, the same; a penalty four times weaker .907 / .933 / .767, "
+    "sixteen times .900 / .927 / .753; standardised vectors .915 / .927 / .767; 64 whitened components .892 / .929 / "
+    ".773; a linear support vector machine .915 / .949 / .793; one with a Gaussian kernel .892 / .902 / .740. None "
+    "was taken: the best is within two standard errors of what is used.",
     "",
-    "For relevance, on CMRC2018's trial part, right passage first / among five, and the relevance that 5 % of foreign "
-    "questions reach: cosines as they are .970 / .993, 0.70; from three standard deviations below the mean of unrelated "
-    "texts .981 / .996, 0.54; two .982 / .996, 0.50; one .981 / .997, 0.46; from the mean, as it is now, .981 / .998, 0.41. "
-    "With the English encoder: .951 / .985, 0.55; .917 / .983; .930 / .985; .943 / .989; .961 / .991, 0.43.",
+    "For relevance, on CMRC2018's trial part, right passage first / among five, and the relevance that 5 % of "
+    "foreign questions reach: cosines as they are .970 / .993, 0.70; from three standard deviations below the mean of "
+    "unrelated texts .981 / .996, 0.54; two .982 / .996, 0.50; one .981 / .997, 0.46; from the mean, as it is now, "
+    ".981 / .998, 0.41. With the English encoder: .951 / .985, 0.55; .917 / .983, 0.41; .930 / .985, 0.42; .943 / "
+    ".989, 0.43; .961 / .991, 0.43.",
 )
 E5, MPNET = "multilingual-e5-small", "all-mpnet-base-v2"
 _INTENTS, _TOPICS = _sample("customer_service/intents", "intent"), _sample("monitoring/labelled", "topic")
@@ -402,8 +403,8 @@ def _page(results: Mapping[tuple[str, str], dict[str, Any]]) -> str:
         f"`python -m benchmarks.encoders`, {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}, "
         "seed 0. The guide is [which encoder](../which-encoder.md).",
         "",
-        "Unless a part says so, nothing of an encoder is trained: only the layer above it, or nothing at all. What had to be chosen for all "
-        "encoders alike, such as where relevance begins, was chosen on CMRC2018's trial part and on training rows. "
+        "Unless a part says so, nothing of an encoder is trained: only the layer above it, or nothing at all. What had "
+        "to be chosen for all encoders alike, such as where relevance begins, was chosen on CMRC2018's trial part and on training rows. "
         "multilingual-e5-small is the 4-bit file of the package index, unpacked; the original is a little better.",
         "",
         f"Parts measured: {', '.join(measured) or 'none'}."
