@@ -60,6 +60,7 @@ from chains.monitoring import (
     find_sentiment,
 )
 from chains.recommendation import (
+    PHRASES,
     FeatureOptions,
     InterestModel,
     ItemModels,
@@ -265,6 +266,7 @@ def build_monitoring(settings: Settings) -> MonitoringChain:
         warm_up=timedelta(days=section.warm_up_days),
         false_alarms_per_topic_month=section.false_alarms_per_topic_month,
         time_zone=section.time_zone,
+        language=settings.language,
         negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
         positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )
@@ -311,6 +313,7 @@ def build_recommendation(
             ranking=RankingOptions(diversity=section.diversity),
             filter_already_seen=section.filter_already_seen,
             look_again_days=section.look_again_days,
+            phrases=PHRASES[settings.language],
         ),
         record=None if last is None else LiveRecord(log, interactions, last),
         clock=clock,
