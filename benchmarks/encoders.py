@@ -404,7 +404,8 @@ def _page(results: Mapping[tuple[str, str], dict[str, Any]]) -> str:
         "seed 0. The guide is [which encoder](../which-encoder.md).",
         "",
         "Unless a part says so, nothing of an encoder is trained: only the layer above it, or nothing at all. What had "
-        "to be chosen for all encoders alike, such as where relevance begins, was chosen on CMRC2018's trial part and on training rows. "
+        "to be chosen for all encoders alike, such as where relevance begins, was chosen on CMRC2018's trial part and "
+        "on training rows. "
         "multilingual-e5-small is the 4-bit file of the package index, unpacked; the original is a little better.",
         "",
         f"Parts measured: {', '.join(measured) or 'none'}."

@@ -56,6 +56,8 @@ class HybridRetriever(BaseRetriever):
         reranker: puts the first `rerank_k` candidates into its own order, such as `LocalReranker`; it may leave some
             out. The relevance stays what it was.
         min_relevance: documents below it are left out; in [0, 1].
+        cosine_floor: the cosine of unrelated texts, from which relevance counts, in [0, 1); None asks the embeddings,
+            of which `LocalEmbeddings` measures it in the script of the question. 0 takes cosines as they are.
 
     Example:
         >>> from llms.fakes import HashedEmbeddings
@@ -83,6 +85,7 @@ class HybridRetriever(BaseRetriever):
     reranker: BaseDocumentCompressor | None = None
     rerank_k: int = Field(default=20, ge=1)
     min_relevance: float | None = Field(default=None, ge=0, le=1)
+    cosine_floor: float | None = Field(default=None, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check(self) -> "HybridRetriever":
@@ -213,7 +216,9 @@ class HybridRetriever(BaseRetriever):
         values = [self.store.relevance(score) for score in scores]
         if self.store.metric != "cosine":
             return values
-        floor = find_cosine_floor(self.store.embedding, query)
+        floor = self.cosine_floor
+        if floor is None:
+            floor = find_cosine_floor(self.store.embedding, query)
         return [max(0.0, above_floor(value, floor)) for value in values]
 
     def _nearest(self, queries: Sequence[str], fetch: int, condition: Filter) -> _Nearest:

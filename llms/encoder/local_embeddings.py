@@ -125,7 +125,7 @@ class LocalEmbeddings(Embeddings):
         if chinese not in self._cosine_floors:
             # past the cache: what lies there are texts of documents
             self._cosine_floors[chinese] = measure_cosine_floor(
-                lambda texts, role: self._encode(list(texts), role), chinese=chinese
+                lambda texts, role: self._encoder.encode(texts, role=role), chinese=chinese
             )
         return self._cosine_floors[chinese]
 

@@ -485,5 +485,17 @@ def test_relevance_does_not_depend_on_where_an_encoders_cosines_begin(lift):
         assert _relevances(lifted) == pytest.approx(_relevances(plain), abs=0.06)
 
 
+def test_a_floor_that_is_given_is_taken():
+    store = FaissStore(embedding=LiftedEmbeddings(lift=0.6))
+    store.add_texts(["wash the shoe", "charge it"], ids=["shoe", "phone"])
+    as_they_are, higher = (
+        HybridRetriever(store=store, cosine_floor=floor).invoke("wash a shoe")[0].metadata["relevance"]
+        for floor in (0.0, 0.9)
+    )
+    assert higher < HybridRetriever(store=store).invoke("wash a shoe")[0].metadata["relevance"] < as_they_are
+    with pytest.raises(ValidationError):
+        HybridRetriever(store=store, cosine_floor=1.0)
+
+
 def _relevances(documents):
     return [document.metadata["relevance"] for document in sorted(documents, key=lambda document: document.id)]
