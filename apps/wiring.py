@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import random
+import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -87,8 +88,8 @@ ITEM_MODELS_NAME = "item_models.safetensors"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
-_KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
-_ITEM_MODELS_VERSION = 2  # raised when the models of items are learnt in another way
+_KNOWN_QUESTIONS_VERSION = 2  # raised when the threshold is found or the texts are put together in another way
+_ITEM_MODELS_VERSION = 3  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -476,14 +477,35 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
         NotBuiltError: if it does not exist and `create` is false.
         StoreMismatchError: if it was built with another encoder.
     """
-    folder = settings.index_folder / name
+    folder = store_folder(settings, name)
     if not create and not folder.exists():
         raise NotBuiltError(_not_built(folder, settings))
     try:
         return _open_store_once(folder, settings, keeps_vectors=create)
     except StoreMismatchError as error:
-        msg = f"{error}; for that, delete {folder} and run: tunechain quickstart {settings.workspace}"
+        encoder = shlex.quote(settings.models.encoder)
+        msg = f"{error}; for that, run: tunechain models use {encoder} -w {shlex.quote(str(settings.workspace))}"
         raise StoreMismatchError(msg) from error
+
+
+def store_folder(settings: Settings, name: str) -> Path:
+    """Return where the store called `name` lies: the one built with this encoder, if there are several."""
+    folder = settings.index_folder / name
+    if not any(settings.index_folder.glob(f"{name}-*")):
+        return folder
+    own = store_folder_of(settings, name, encoder=open_embeddings(settings))
+    return own if own.exists() else folder
+
+
+def close_store(settings: Settings, name: str) -> None:
+    """Release the files of a store that this program opened; whoever asks for it again opens it anew."""
+    open_store(settings, name).close()
+    _open_store_once.cache_clear()
+
+
+def store_folder_of(settings: Settings, name: str, *, encoder: LocalEmbeddings) -> Path:
+    """Return where a store lies that was built beside another one, with another encoder."""
+    return settings.index_folder / f"{name}-{encoder.fingerprint}"
 
 
 @functools.lru_cache(maxsize=8)

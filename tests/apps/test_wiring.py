@@ -167,7 +167,7 @@ def test_an_index_of_another_encoder_is_refused_with_both_names(copied, tmp_path
         message = str(caught.value)
         assert before in message
         assert str(other) in message
-        assert f"delete {copied / 'index' / 'knowledge'} and run: tunechain quickstart {copied}" in message
+        assert f"run: tunechain models use {other} -w {copied}" in message
 
 
 @pytest.mark.parametrize(
