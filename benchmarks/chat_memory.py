@@ -1,10 +1,10 @@
 """Memory and time until a chat model's first answer on OpenVINO: exported for the first time, and loaded again.
 
-Run: python -m benchmarks.chat_memory --models FOLDER_OR_NAME ... [--baseline TREE] [--precisions int8 int4]
-     [--out docs/benchmarks/chat_memory.md]
+Run: python -m benchmarks.chat_memory --models FOLDER_OR_NAME ... [--baseline TREE [--baseline-models NAME ...]]
+     [--precisions int8 int4] [--out docs/benchmarks/chat_memory.md]
 
-Models are folders, or names that `tunechain models add` made. TREE is a git worktree of an older commit; its models
-must be of a size that it can export here. Every figure is of a process of its own: seconds from its start to the first
+Models are folders, or names that `tunechain models add` made. TREE is a git worktree of an older commit; it measures
+all models, or those named, since what it cannot export on this machine cannot be compared. Every figure is of a process of its own: seconds from its start to the first
 answer, and the largest share of memory that it and its children had together (PSS, ten times a second; Linux).
 """
 
@@ -29,7 +29,7 @@ _PROGRAM = """
 import json, sys
 from llms import LocalChatModel
 model, precision = sys.argv[1:]
-chat = LocalChatModel(model=model, engine="openvino", precision=precision, max_tokens=8, temperature=0.0)
+chat = LocalChatModel(model=model, engine="openvino", dtype=precision, max_tokens=8, temperature=0.0)  # its old name, too
 print(json.dumps(chat.invoke("What is the capital of France? Answer in one word.").text))
 """
 
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--precisions", nargs="+", default=["int8", "int4"])
     parser.add_argument("--baseline", type=Path)
+    parser.add_argument("--baseline-models", nargs="+")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rows = []
@@ -56,7 +57,7 @@ def main() -> None:
         folder = Path(resolve_model(name))
         weights_mb = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // _MB
         versions = [("now", HERE, precision) for precision in arguments.precisions]
-        if arguments.baseline:
+        if arguments.baseline and name in (arguments.baseline_models or arguments.models):
             versions.insert(0, ("before", arguments.baseline.resolve(), arguments.precisions[0]))
         for version, tree, precision in versions:
             print(f"measuring {folder.name}, {precision}, {version}", file=sys.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from llms.engines.constraints import Constraint, InOrder, JsonSchema, OneOf, Text, closed_schema
+from llms.engines.constraints import Constraint, FreeText, InOrder, JsonSchema, OneOf, Pattern, Text, closed_schema
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,6 +56,8 @@ class Dialect:
 
 THOUGHT_CHANNEL, ANALYSIS_CHANNEL = "<|channel>thought", "<|channel|>analysis"  # of templates as Gemma 4's, gpt-oss's
 _CALL_KEYS = {"name", "arguments", "parameters", "id", "type", "index"}
+_NO_JSON_CALLS = ("xml", "glm", "harmony")
+_BEFORE_NAME = ("", "\n  ", "\n    ")  # models indent what they put into a code fence
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _THINK = {"open": "<think>", "close": "</think>", "content": "text"}
 _TAGGED_CALL = {  # an answer may also speak of the tag
@@ -239,6 +241,23 @@ def forced_call(dialect: Dialect, tools: Sequence[Tool]) -> Constraint:
             return InOrder((Text("\n"), call, Text("\n")))
         case _:
             return call
+
+
+def begun_calls(dialect: Dialect, tools: Sequence[Tool]) -> Constraint | None:
+    """Return what makes each call whole that a freely chosen answer begins; None where calls are no JSON.
+
+    A call begins with an object whose first entry is the name of a tool, whether it stands between the template's
+    tags, in a code fence or alone.
+    """
+    if dialect.name in _NO_JSON_CALLS:
+        return None
+    parts: dict[str, Constraint] = {}
+    for tool in tools:
+        name = json.dumps(tool["function"]["name"], ensure_ascii=False)
+        arguments = JsonSchema.of(closed_schema(tool["function"].get("parameters") or _NO_PARAMETERS))
+        rest = InOrder((Pattern(r',[ \n]{0,8}"(arguments|parameters)": ?'), arguments, Pattern(r"[ \n]{0,4}\}")))
+        parts |= {f'{{{space}"name": {name}': rest for space in _BEFORE_NAME}
+    return FreeText(tuple(parts.items())) if parts else None
 
 
 def read_call(call: Any) -> tuple[str, dict[str, Any]]:
