@@ -4,8 +4,9 @@ Run: python -m benchmarks.chat_memory --models FOLDER_OR_NAME ... [--baseline TR
      [--precisions int8 int4] [--out docs/benchmarks/chat_memory.md]
 
 Models are folders, or names that `tunechain models add` made. TREE is a git worktree of an older commit; it measures
-all models, or those named, since what it cannot export on this machine cannot be compared. Every figure is of a process of its own: seconds from its start to the first
-answer, and the largest share of memory that it and its children had together (PSS, ten times a second; Linux).
+all models, or those named, since what it cannot export on this machine cannot be compared. Every figure is of a
+process of its own: seconds from its start to the first answer, and the largest share of memory that it and its children
+had together (PSS, ten times a second; Linux).
 """
 
 import argparse
@@ -19,9 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.machine import processor
+from benchmarks.machine import memory_of, processor
 from llms.loading import resolve_model
-from tests.serving.served import children
 
 HERE = Path(__file__).resolve().parent.parent
 _MB = 2**20
@@ -29,7 +29,7 @@ _PROGRAM = """
 import json, sys
 from llms import LocalChatModel
 model, precision = sys.argv[1:]
-chat = LocalChatModel(model=model, engine="openvino", dtype=precision, max_tokens=8, temperature=0.0)  # its old name, too
+chat = LocalChatModel(model=model, engine="openvino", dtype=precision, max_tokens=8)  # the old name
 print(json.dumps(chat.invoke("What is the capital of France? Answer in one word.").text))
 """
 
@@ -109,7 +109,7 @@ def _load(folder: Path, tree: Path, precision: str) -> Load:
     ):
         peak = 0
         while process.poll() is None:
-            peak = max(peak, sum(map(_share_of_memory, _family(process.pid))))
+            peak = max(peak, memory_of(process.pid))
             time.sleep(0.1)
         seconds = time.perf_counter() - started
         if process.returncode or process.stdout is None:
@@ -118,22 +118,6 @@ def _load(folder: Path, tree: Path, precision: str) -> Load:
             raise RuntimeError(msg)
         answer = json.loads(process.stdout.read().splitlines()[-1])
     return Load(seconds=seconds, peak_mb=peak // _MB, answer=" ".join(answer.split()))
-
-
-def _family(pid: int) -> list[int]:
-    """Return a process and all that it started."""
-    found = [pid]
-    for parent in found:
-        found += children(parent)
-    return found
-
-
-def _share_of_memory(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 if __name__ == "__main__":
