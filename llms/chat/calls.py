@@ -96,7 +96,8 @@ def prepare_call(
         opening = loaded.template.dialect.call_opening
         prompt_ids = [*prompt_ids, *loaded.tokenizer.encode(opening, add_special_tokens=False)]
         prefix = opening
-    elif tools and constraint is None and not loaded.marker_ids:  # no grammar lets control tokens pass
+    elif tools and constraint is None and (not loaded.marker_ids or loaded.template.dialect.name == "llama3"):
+        # no grammar lets control tokens pass that mark calls; Llama's calls need none
         constraint = begun_calls(loaded.template.dialect, tools)
     request = GenerationRequest(
         prompt_ids=prompt_ids,

@@ -26,14 +26,18 @@ class Dialect:
         call_opening: text before the JSON of a call.
         call_closing: text behind it.
         reads_tools: whether the chat template shows tools to the model; if not, we do, in a system turn.
+        half_opening: pattern of what an answer holds that was cut off while a call was being opened.
+        takes_one_call: whether the template has room for one call a turn only.
     """
 
-    name: Literal["hermes", "llama3", "mistral", "xml", "glm", "harmony", "own"]
+    name: Literal["hermes", "llama3", "mistral", "xml", "glm", "harmony", "deepseek", "own"]
     fields: dict[str, dict[str, Any]] = field(hash=False)
     arguments_key: str = "arguments"
     call_opening: str = ""
     call_closing: str = ""
     reads_tools: bool = True
+    half_opening: str = ""
+    takes_one_call: bool = False
 
     @property
     def markers(self) -> str:
@@ -100,6 +104,7 @@ _LLAMA3 = Dialect(
         },
     },
     arguments_key="parameters",
+    takes_one_call=True,
 )
 _XML = Dialect(
     "xml",
@@ -158,6 +163,24 @@ _HARMONY = Dialect(  # gpt-oss
             "content": "text",
         },
     },
+    half_opening=r"(?:<\|start\|>assistant)?(?:<\|channel\|>commentary)? to=functions\.",
+    takes_one_call=True,
+)
+_DEEPSEEK_CALL = "<｜tool▁call▁begin｜>"
+_DEEPSEEK = Dialect(
+    "deepseek",
+    {
+        "reasoning_content": _THINK,
+        "tool_calls": {
+            "open_pattern": rf"\s*(?:<｜tool▁calls▁begin｜>\s*)?{_DEEPSEEK_CALL}(?:function<｜tool▁sep｜>)?"
+            r"(?P<name>(?!function<)[\w.-]+)(?:<｜tool▁sep｜>|\s*```(?:json)?\s)",
+            "close_pattern": r"\s*(?:```\s*)?<｜tool▁call▁end｜>(?:\s*<｜tool▁calls▁end｜>)?",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+        },
+    },
+    half_opening="<｜tool▁calls?▁begin｜>",
 )
 
 
@@ -177,6 +200,8 @@ def _dialect_of(template: str) -> Dialect:
         return _OWN_AFTER_CHANNEL
     if ANALYSIS_CHANNEL in template:
         return _HARMONY
+    if _DEEPSEEK_CALL in template:
+        return replace(_DEEPSEEK, reads_tools=_reads(template, "tools"))
     if not _reads(template, "tools"):
         return _OWN
     marks = (
