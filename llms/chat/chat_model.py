@@ -38,8 +38,8 @@ class LocalChatModel(GenerationFields, BaseChatModel):
     The tokenizer and chat template saved with the model are the ones used. Control tokens in message texts are
     plain text to the model. Options that do not exist are errors, at construction and at each call.
 
-    The arguments are those of `GenerationFields`, and `template_options`. A call, or `bind`, may set any option of
-    `GenerationOptions`, and:
+    The arguments are those of `GenerationFields`, `adapter` and `template_options`. A call, or `bind`, may set any
+    option of `GenerationOptions`, and:
 
     - `tools`, `tool_choice` ("auto", "none", "any" or a tool's name): see `bind_tools`;
     - `response_format`, `regex` or `choices`: what the answer must match; it is guaranteed;
@@ -59,6 +59,9 @@ class LocalChatModel(GenerationFields, BaseChatModel):
 
     streaming: bool = False
     """Whether `invoke` reports each token to callbacks as it comes; LangChain reads this field."""
+
+    adapter: str | None = None
+    """Which of `adapters` answers calls that name none; None is the model as it is."""
 
     template_options: dict[str, Any] = Field(default_factory=dict)
     """Variables of the model's own chat template, such as `{"enable_thinking": False}`."""
@@ -263,7 +266,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         if (name := options.pop("model", self.model)) != self.model:
             other = self.__class__(**{**{k: getattr(self, k) for k in self.model_fields_set}, "model": name})
             return other._prepare(messages, stop, options, wants_pieces=wants_pieces)
-        adapter = self._adapter(options.pop("adapter", None))
+        adapter = self._adapter(options.pop("adapter", self.adapter))
         options.setdefault("template_options", self.template_options)
         return prepare_call(
             self._loaded_with(adapter),
