@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from llms.chat.calls import ChatCall, prepare_call
+from llms.chat.fitted_choices import FittedChoices, fit_choices
 from llms.chat.generation import GenerationFields
 from llms.chat.messages import ReplyStream, build_result
 from llms.chat.profile import read_profile
@@ -26,7 +27,7 @@ from llms.chat.scoring import score_choices
 from llms.chat.structured_output import Method, plan_structured_output
 from llms.chat.template import ChatTemplate
 from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
-from llms.errors import ModelFolderError, OptionValueError
+from llms.errors import ConstraintError, ModelFolderError, OptionValueError
 
 _SLOW_TO_RENDER_CHARS = 20_000
 _SLOW_OPTIONS = frozenset({"model", "tools", "response_format"})
@@ -179,20 +180,56 @@ class LocalChatModel(GenerationFields, BaseChatModel):
             return sum(len(template.render([turn])) for turn in ([*alone, described] if shown else alone))
 
     def score_choices(
-        self, messages: LanguageModelInput, choices: Sequence[str], *, temperature: float = 1.0, **kwargs: Any
+        self,
+        messages: LanguageModelInput,
+        choices: Sequence[str],
+        *,
+        temperature: float = 1.0,
+        fitted: FittedChoices | None = None,
+        **kwargs: Any,
     ) -> dict[str, float]:
         """Return how likely each choice is as the model's whole answer: choice -> probability, summing to 1.
 
         Args:
             choices: any number of texts of any length.
-            temperature: above 1 flattens the probabilities; fit it on labelled examples to calibrate them.
+            temperature: above 1 flattens the probabilities.
+            fitted: what `fit_choices` found for these choices; it calibrates the probabilities.
             kwargs: `tools`, `adapter` and `template_options`, as at any call.
 
         Raises:
             ConstraintError: if there are no choices, or one of them is empty.
         """
         (call,) = self._prepare(self._convert_input(messages).to_messages(), None, kwargs)
-        return score_choices(call, choices, temperature=temperature)
+        scores = score_choices(call, choices, temperature=temperature)
+        return scores if fitted is None else fitted.apply(scores)
+
+    def fit_choices(
+        self,
+        rows: Sequence[tuple[LanguageModelInput, str]],
+        choices: Sequence[str],
+        *,
+        num_folds: int = 5,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> FittedChoices:
+        """Return how this model's probabilities of choices are corrected, from rows whose right choice is known.
+
+        A few rows a choice are enough for the temperature; biases of choices are taken where held-out rows bear them
+        out. The `report` of the result has accuracy and calibration error before and after, of held-out rows.
+
+        Args:
+            rows: (messages as they will be asked, right choice).
+            kwargs: as of `score_choices`; use the same there.
+
+        Raises:
+            OptionValueError: for fewer rows than folds.
+            ConstraintError: if there are no choices, or a label is none of them.
+        """
+        if unknown := sorted({label for _, label in rows} - set(choices)):
+            msg = f"the label {unknown[0]!r} is none of the {len(choices)} choices"
+            raise ConstraintError(msg)  # before any row is scored
+        scores = [self.score_choices(messages, choices, **kwargs) for messages, _ in rows]
+        return fit_choices(scores, [label for _, label in rows], num_folds=num_folds, seed=seed)
 
     @override
     def _generate(
