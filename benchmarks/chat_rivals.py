@@ -203,10 +203,11 @@ def _head() -> list[str]:
         f"`python -m benchmarks.chat_rivals`, {processor()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}.",
         "",
         f"Greedy, {NUM_TOKENS} tokens an answer. *One* is the median of two requests, *16* are asked at once,",
-        "*first token* is the median of two prompts of about 1,000 tokens that begin differently. llama.cpp runs in its",
-        "own server with two threads and a context of 8,192 tokens, ours in the program itself with a cache for as many.",
-        "ChatHuggingFace answers one by one, so 16 take 16 times as long; it is asked once. Other work ran on the machine",
-        "meanwhile: compare rows, and take no figure for the best that this processor can do.",
+        "*first token* is the median of two prompts of about 1,000 tokens that begin differently. llama.cpp runs in",
+        "its own server with two threads and a context of 8,192 tokens, ours in the program itself with a cache for as",
+        "many.",
+        "ChatHuggingFace answers one by one, so 16 take 16 times as long; it is asked once. Other work ran on the",
+        "machine meanwhile: compare rows, and take no figure for the best that this processor can do.",
     ]
 
 
