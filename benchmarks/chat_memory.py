@@ -1,16 +1,17 @@
 """Memory and time until a chat model's first answer on OpenVINO: exported for the first time, and loaded again.
 
 Run: python -m benchmarks.chat_memory --models FOLDER_OR_NAME ... [--baseline TREE [--baseline-models NAME ...]]
-     [--precisions int8 int4] [--out docs/benchmarks/chat_memory.md]
+     [--precisions int8 int4] [--results build/chat_memory.jsonl] [--out docs/benchmarks/chat_memory.md]
 
 Models are folders, or names that `tunechain models add` made. TREE is a git worktree of an older commit; it measures
 all models, or those named, since what it cannot export on this machine cannot be compared. Every figure is of a
 process of its own: seconds from its start to the first answer, and the largest share of memory that it and its children
-had together (PSS, ten times a second; Linux).
+had together (PSS, twice a second; Linux). RESULTS keeps each row, so that a broken run goes on.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -50,9 +51,12 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["int8", "int4"])
     parser.add_argument("--baseline", type=Path)
     parser.add_argument("--baseline-models", nargs="+")
+    parser.add_argument("--results", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    rows = []
+    kept: dict[str, str] = {}
+    if arguments.results and arguments.results.exists():
+        kept = dict(map(json.loads, arguments.results.read_text("utf-8").splitlines()))
     for name in arguments.models:
         folder = Path(resolve_model(name))
         weights_mb = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // _MB
@@ -60,22 +64,30 @@ def main() -> None:
         if arguments.baseline and name in (arguments.baseline_models or arguments.models):
             versions.insert(0, ("before", arguments.baseline.resolve(), arguments.precisions[0]))
         for version, tree, precision in versions:
-            print(f"measuring {folder.name}, {precision}, {version}", file=sys.stderr)
-            rows.append(_row(f"{folder.name}, {precision}, {version}", folder, tree, precision, weights_mb))
-    page = "\n".join([*_head(sys.argv[1:]), *rows]) + "\n"
+            title = f"{folder.name}, {precision}, {version}"
+            if title in kept:
+                continue
+            print(f"measuring {title}", file=sys.stderr)
+            kept[title] = _row(title, folder, tree, precision, weights_mb)
+            if arguments.results:
+                with arguments.results.open("a", encoding="utf-8") as results:
+                    results.write(json.dumps([title, kept[title]]) + "\n")
+    page = "\n".join([*_head(arguments.models), *kept.values()]) + "\n"
     print(page)
     if arguments.out:
         arguments.out.write_text(page, "utf-8")
 
 
-def _head(arguments: list[str]) -> list[str]:
+def _head(models: list[str]) -> list[str]:
     return [
         "# Memory and time until a chat model's first answer",
         "",
-        f"`python -m benchmarks.chat_memory {' '.join(arguments)}`, {processor()}, {datetime.now(UTC):%Y-%m-%d}.",
+        f"`python -m benchmarks.chat_memory --models {' '.join(models)}`, {processor()}, {datetime.now(UTC):%Y-%m-%d}.",
         "",
         "*First* is a folder that was never run here: it is exported, and that is proven. *Again* finds it there.",
         "Memory is the peak of the process and its children together; the weights are what the folder holds.",
+        f"{os.cpu_count()} cores, load {os.getloadavg()[1]:.0f} when the page was written: above the number of cores,",
+        "seconds are those of a machine with other work, and only memory can be compared with other machines.",
         "",
         "| model | weights | export | first | memory | again | memory | answer |",
         "|---|---|---|---|---|---|---|---|",
@@ -110,7 +122,7 @@ def _load(folder: Path, tree: Path, precision: str) -> Load:
         peak = 0
         while process.poll() is None:
             peak = max(peak, memory_of(process.pid))
-            time.sleep(0.1)
+            time.sleep(0.5)  # reading the pages of 3 GB is work, too
         seconds = time.perf_counter() - started
         if process.returncode or process.stdout is None:
             errors.seek(0)
