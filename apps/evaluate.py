@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,22 @@ def evaluate_customer_service(settings: Settings) -> ServiceScores:
 
 
 def evaluate_alerts(settings: Settings, report: MonitoringReport) -> AlertScores | None:
-    """Return delays and false alarms against the workspace's known surges; None for an empty stream."""
+    """Return delays and false alarms against the workspace's known surges; None if the stream ends with the warm-up.
+
+    What lies in the warm-up, in which no alert can come, is neither watched nor missed.
+    """
     times = [reading.post.time for reading in report.readings]
-    if len(times) < 2:
+    if not times:
+        return None
+    begin = min(times) + timedelta(days=settings.monitoring.warm_up_days)
+    duration = max(times) - begin
+    if duration <= timedelta(0):
         return None
     surges = read_known_surges(settings.records_folder(settings.monitoring) / "known_surges.csv")
     topics = open_classifier(settings, "topic").labels
-    return score_alerts(report.alerts, surges, topics=topics, duration=max(times) - min(times))
+    watched = [surge for surge in surges if surge.end > begin]
+    alerts = [alert for alert in report.alerts if alert.topic in topics]
+    return score_alerts(alerts, watched, topics=topics, duration=duration)
 
 
 def evaluate_recommendation(settings: Settings, *, num_resamples: int = 1000) -> Mapping[str, RecommendationReport]:

@@ -59,7 +59,7 @@ _ENTRY: TypeAdapter[ReviewedEntry] = TypeAdapter(ReviewedEntry)
 
 
 class _Version(BaseModel):
-    """How many entries are in use, and how many were before."""
+    """How many lines of entries are in use, and how many were before."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,38 +94,25 @@ class Reviews:
         Raises:
             WorkspaceError: if a line is none; the message names it.
         """
-        if not self._path.exists():
-            return []
-        # a last line without its end was never acknowledged: the process was killed while it wrote
-        *lines, _ = self._path.read_bytes().split(b"\n")
-        entries = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                entries.append(_ENTRY.validate_json(line))
-            except ValidationError as error:
-                msg = f"line {number} of {self._path} is no reviewed entry: {describe_errors(error)}; remove it"
-                raise WorkspaceError(msg) from error
-        return entries
+        return [entry for entry in self._lines() if entry is not None]
 
     def remove(self, is_unwanted: Callable[[ReviewedEntry], bool]) -> list[ReviewedEntry]:
         """Take entries out, of those in use as well, and return them."""
-        entries, version = self.entries(), self._version()
-        removed = [is_unwanted(entry) for entry in entries]
-        if not any(removed):
-            return []
-        kept = [entry for entry, is_removed in zip(entries, removed, strict=True) if not is_removed]
-        replace_text(self._path, "".join(f"{entry.model_dump_json(exclude_none=True)}\n" for entry in kept))
-        previous = None if version.previous is None else version.previous - sum(removed[: version.previous])
-        self._write(_Version(in_use=version.in_use - sum(removed[: version.in_use]), previous=previous))
-        return [entry for entry, is_removed in zip(entries, removed, strict=True) if is_removed]
+        lines = self._lines()
+        removed = [entry for entry in lines if entry is not None and is_unwanted(entry)]
+        if removed:
+            # an empty line keeps the places of the others, so that one file changes and not its version as well
+            left = (line and line not in removed and line.model_dump_json(exclude_none=True) for line in lines)
+            replace_text(self._path, "".join(f"{line or ''}\n" for line in left))
+        return removed
 
     def in_use(self) -> list[ReviewedEntry]:
         """Return the entries that customer service works with now."""
-        return self.entries()[: self._version().in_use]
+        return [entry for entry in self._lines()[: self._version().in_use] if entry is not None]
 
     def use_all(self) -> None:
         """Put all entries to use; `go_back` undoes that once."""
-        self._write(_Version(in_use=len(self.entries()), previous=self._version().in_use))
+        self._write(_Version(in_use=len(self._lines()), previous=self._version().in_use))
 
     def go_back(self) -> None:
         """Use the entries that were in use before.
@@ -138,6 +125,21 @@ class Reviews:
             msg = "there is no earlier version to go back to; one is kept when `tunechain service retrain` promotes"
             raise WorkspaceError(msg)
         self._write(_Version(in_use=previous))
+
+    def _lines(self) -> list[ReviewedEntry | None]:
+        """Return the entry of each line; None where one was removed."""
+        if not self._path.exists():
+            return []
+        # a last line without its end was never acknowledged: the process was killed while it wrote
+        *lines, _ = self._path.read_bytes().split(b"\n")
+        return [self._entry(number, line) if line else None for number, line in enumerate(lines, start=1)]
+
+    def _entry(self, number: int, line: bytes) -> ReviewedEntry:
+        try:
+            return _ENTRY.validate_json(line)
+        except ValidationError as error:
+            msg = f"line {number} of {self._path} is no reviewed entry: {describe_errors(error)}; remove it"
+            raise WorkspaceError(msg) from error
 
     def _version(self) -> _Version:
         if not self._version_path.exists():

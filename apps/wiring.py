@@ -59,6 +59,7 @@ from chains.monitoring import (
     find_sentiment,
 )
 from chains.recommendation import (
+    PHRASES,
     FeatureOptions,
     InterestModel,
     ItemModels,
@@ -101,6 +102,8 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
     chains: dict[str, Runnable[ServiceRequest, ServiceReply]] = {settings.language: _build_one_language(settings)}
     for folder in others:
         other = load_settings(settings.workspace / folder)
+        if settings.models.chat_process == "own":
+            other = other.as_served()
         if other.language in chains:
             msg = f"language_workspaces names {folder}, whose language {other.language!r} has a workspace already"
             raise SettingsError(msg)
@@ -264,6 +267,7 @@ def build_monitoring(settings: Settings) -> MonitoringChain:
         warm_up=timedelta(days=section.warm_up_days),
         false_alarms_per_topic_month=section.false_alarms_per_topic_month,
         time_zone=section.time_zone,
+        language=settings.language,
         negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
         positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )
@@ -310,6 +314,7 @@ def build_recommendation(
             ranking=RankingOptions(diversity=section.diversity),
             filter_already_seen=section.filter_already_seen,
             look_again_days=section.look_again_days,
+            phrases=PHRASES[settings.language],
         ),
         record=None if last is None else LiveRecord(log, interactions, last),
         clock=clock,

@@ -41,8 +41,11 @@ class Item(BaseModel):
             >>> item.is_available(date(2026, 2, 28)), item.is_available(date(2026, 3, 1))
             (False, True)
         """
-        starts = [day for day in (self.created, self.available_from) if day is not None]
-        return self.stock != 0 and all(day <= today for day in starts)
+        return self.stock != 0 and self.has_begun(today)
+
+    def has_begun(self, today: date) -> bool:
+        """Return whether the item exists and is sold on a day, be there any left or not."""
+        return all(day is None or day <= today for day in (self.created, self.available_from))
 
     @property
     def text(self) -> str:

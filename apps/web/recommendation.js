@@ -1,6 +1,6 @@
 // A list of items for one user.
 
-import { find, make, onSubmit, percent } from "/static/page.js";
+import { find, make, onSubmit } from "/static/page.js";
 import { call } from "/static/server.js";
 import { onLanguage, say } from "/static/words.js";
 
@@ -14,8 +14,7 @@ async function recommend() {
 
 function showList(list) {
   const cards = list.items.map((item, at) => {
-    const score = make("p", "faint", `#${at + 1} · ${say("score")} ${percent(item.score)}`);
-    return make("article", "card", score, make("h3", "", item.title), make("p", "faint", item.reason));
+    return make("article", "card", make("p", "faint", `#${at + 1}`), make("h3", "", item.title), make("p", "faint", item.reason));
   });
   const note = list.cold ? [make("p", "notice", say("cold"))] : [];
   find("items").replaceChildren(...note, cards.length ? make("div", "cards", ...cards) : make("p", "faint", say("nothing")));

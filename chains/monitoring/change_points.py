@@ -1,11 +1,13 @@
 """Change points: the start and end of a surge, by maximum likelihood after a test has raised it."""
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
 CHANCE = 0.5  # log-odds that a level which did not change may lose by chance
+_RECENT_STEPS = 6  # an hour of them
 Track = Literal["share", "volume"]
 
 
@@ -41,17 +43,52 @@ def find_start(records: Sequence[StepRecord], track: Track) -> int:
         >>> find_start([calm, calm, surge, surge], "share")
         2
     """
-    return len(records) - 1 - _find_best(records[::-1], track)
+    scores = [_score(total, track) for total in accumulate(records[::-1], _add)]
+    return len(records) - 1 - max(range(len(scores)), key=scores.__getitem__)
 
 
-def find_end(records: Sequence[StepRecord], track: Track) -> int:
-    """Return the last index up to which the records differ most from the baseline.
+class SurgeExtent:
+    """How far a surge reaches, step by step, without looking at its earlier steps again.
+
+    It ends with the last step up to which the records differ most from the baseline; what follows is calm.
 
     Args:
-        records: oldest first, from the start of the surge; at least one.
         track: whether the share or the number of negatives counts.
+        records: from the start of the surge up to now; at least one.
+
+    Attributes:
+        surge: the sum of the surge.
+        calm: the sum of what followed it.
+        last_step: of the surge.
+        recent: the last steps, at most an hour.
+
+    Example:
+        >>> calm, surge = StepRecord(0, 10, 1.0, 1.0, 1.0), StepRecord(1, 10, 6.0, 1.0, 1.0)
+        >>> extent = SurgeExtent("share", [surge, surge, calm])
+        >>> extent.surge.posts, extent.calm.posts
+        (20, 10)
     """
-    return _find_best(records, track)
+
+    def __init__(self, track: Track, records: Iterable[StepRecord]) -> None:
+        self._track = track
+        self._total: StepRecord | None = None
+        self._best = -math.inf
+        self.surge = self.calm = StepRecord(0, 0, 0.0, 0.0, 0.0)
+        self.last_step = 0
+        self.recent: deque[StepRecord] = deque(maxlen=_RECENT_STEPS)
+        for record in records:
+            self.add(record)
+
+    def add(self, record: StepRecord) -> None:
+        """Take in the next step."""
+        self._total = record if self._total is None else _add(self._total, record)
+        self.recent.append(record)
+        score = _score(self._total, self._track)
+        if score > self._best:
+            self._best, self.surge, self.last_step = score, self._total, record.step
+            self.calm = StepRecord(record.step + 1, 0, 0.0, 0.0, 0.0)
+        else:
+            self.calm = _add(self.calm, record)
 
 
 def calm_log_odds(calm: StepRecord, surge: StepRecord) -> float:
@@ -84,11 +121,6 @@ def _calm_log_odds_share(calm: StepRecord, surge: StepRecord) -> float:
     raised = min(max(surge.negatives / surge.posts, 0.001), 0.999)
     others = calm.posts - calm.negatives
     return calm.negatives * math.log(baseline / raised) + others * math.log((1 - baseline) / (1 - raised))
-
-
-def _find_best(records: Sequence[StepRecord], track: Track) -> int:
-    scores = [_score(total, track) for total in accumulate(records, _add)]
-    return max(range(len(scores)), key=scores.__getitem__)
 
 
 def _add(one: StepRecord, other: StepRecord) -> StepRecord:

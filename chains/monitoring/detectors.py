@@ -84,6 +84,11 @@ class SurgeDetector:
         """True where neither test holds any evidence."""
         return self.share.value == 0.0 and self.volume.value == 0.0
 
+    @property
+    def latest(self) -> StepRecord | None:
+        """The step that was weighed last; None where neither test holds any evidence and no alert is open."""
+        return self._records[-1] if self._records else None
+
     def refit(self, baseline: SeasonalBaseline, *, thresholds: tuple[float, float] | None = None) -> None:
         """Go on with a new baseline and the thresholds it needs."""
         self._baseline = baseline

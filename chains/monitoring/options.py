@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from chains.monitoring.wording import WORDS, Language
 from llms.errors import OptionValueError
 
 HISTORY = timedelta(weeks=8)  # what a baseline is learnt from, and what a monitor remembers
@@ -29,6 +30,7 @@ class MonitoringOptions:
     cool_down: timedelta = timedelta(hours=6)  # from the end of an alert to the next of the same topic
     min_posts: int = 40  # fewer do not make a baseline, however long they took to come
     time_zone: str = "UTC"  # whose day and weekend people follow; a name such as "Asia/Shanghai"
+    language: Language = "en"  # of the reasons of alerts
     negative_label: str = "negative"
     positive_label: str = "positive"
 
@@ -58,6 +60,9 @@ class MonitoringOptions:
                 "the system knows no zones at all, install the package tzdata"
             )
             raise OptionValueError(msg) from error
+        if self.language not in WORDS:
+            msg = f"language must be one of {', '.join(WORDS)}, got {self.language!r}"
+            raise OptionValueError(msg)
         if not self.negative_label or self.negative_label == self.positive_label:
             msg = "negative_label must be a name, and another than positive_label"
             raise OptionValueError(msg)

@@ -67,8 +67,15 @@ class Alert(_Frozen):
     causes: tuple[Cause, ...] = Field(description="At most five, most probably negative first.")
     state: Literal["open", "closed"] = "open"
     closed_at: datetime | None = None
+    escalations: int = Field(default=0, ge=0, description="How often the surge has doubled since the alert.")
+    escalated_at: datetime | None = Field(default=None, description="When it last doubled.")
     track: Literal["share", "volume"] = Field(description="Which of the two tests raised it.")
     reason: str = Field(description="One sentence for people.")
+
+    @property
+    def changed_at(self) -> datetime:
+        """Event time of its last change."""
+        return self.closed_at or self.escalated_at or self.raised_at
 
 
 class TrendPoint(_Frozen):

@@ -30,7 +30,7 @@ class TopicMonitor:
         self._topic = topic
         self._options = options
         self._causes = CauseKeeper(options.negative_label)
-        self._keeper = AlertKeeper(topic, cool_down=options.cool_down, min_negatives=options.min_negative_posts)
+        self._keeper = AlertKeeper(topic, options)
         self._begin(int(start_s // STEP_S))
 
     def _begin(self, step: int) -> None:
@@ -134,7 +134,7 @@ class TopicMonitor:
         alert = self._keeper.review(detector, self._causes, now_s=now_s)
         if alert is not None and alert.state == "open":
             detector.open_alert()
-        elif alert is not None:
+        if alert is not None and alert.state == "closed":
             detector.close_alert()
             self._learn_from_closed(alert, now_s)
         detector.cap()

@@ -9,11 +9,13 @@ from chains.recommendation.chain import RecommendationOptions, build_recommendat
 from chains.recommendation.click_model import InterestModel
 from chains.recommendation.evaluation import (
     EvaluationOptions,
+    RankByScore,
     RecommendationReport,
     build_baselines,
     evaluate_recommender,
     rank_with_chain,
 )
+from chains.recommendation.explanation import PHRASES, ReasonPhrases
 from chains.recommendation.features import FeatureOptions
 from chains.recommendation.item_models import ItemModels, embed_catalogue, learn_item_models
 from chains.recommendation.ranking import RankingOptions
@@ -21,13 +23,16 @@ from chains.recommendation.schema import RankedItem, Recommendation, Recommendat
 from chains.recommendation.training import InterestOptions, train_interest_model
 
 __all__ = [
+    "PHRASES",
     "EvaluationOptions",
     "FeatureOptions",
     "InterestModel",
     "InterestOptions",
     "ItemModels",
+    "RankByScore",
     "RankedItem",
     "RankingOptions",
+    "ReasonPhrases",
     "Recommendation",
     "RecommendationOptions",
     "RecommendationReport",

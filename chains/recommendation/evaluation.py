@@ -1,7 +1,9 @@
 """Offline evaluation of recommenders over the full catalogue: metrics with intervals, and baselines."""
 
+import functools
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ from retrievers.metrics import catalogue_coverage, intra_list_distance, ndcg_at_
 
 RankItems = Callable[[str, int], Sequence[str]]
 """`(user, k) -> ids`: the best `k` items the user has not used, best first."""
+
+NUM_TIE_ORDERS = 5  # shuffles of equal scores whose figures are averaged
 
 ScoreItems = Callable[[Mapping[str, float]], NDArray[np.floating]]
 
@@ -66,7 +70,8 @@ def evaluate_recommender(
     """Return how well the lists of `rank` foresee the events of `test`.
 
     What a user did in `train` is neither expected nor allowed in a list, for every method alike. All items compete:
-    there are no sampled negatives.
+    there are no sampled negatives. Where a method leaves items equal (`RankByScore`), their order is shuffled, and
+    figures are the mean of five shuffles: the order of a catalogue must not decide for a method or against it.
 
     Args:
         rank: made from `train` alone.
@@ -84,24 +89,48 @@ def evaluate_recommender(
     if not relevant:
         msg = "no user of the later part has a new item of the relevant kinds; take a longer later part"
         raise ChainInputError(msg)
-    lists = {user: _checked(rank(user, chosen.k), user, train, chosen.k) for user in relevant}
-    positions = {item: at for at, item in enumerate(train.items)}
-    popularity = train.popularity(days=None)
-    ndcg = {user: ndcg_at_k(lists[user], items, chosen.k) for user, items in relevant.items()}
+    orders = (
+        [rank.shuffled(chosen.seed + at) for at in range(NUM_TIE_ORDERS)] if isinstance(rank, RankByScore) else [rank]
+    )
+    all_lists = [
+        {user: _checked(order(user, chosen.k), user, train, chosen.k) for user in relevant} for order in orders
+    ]
+    ndcg = {
+        user: float(np.mean([ndcg_at_k(lists[user], items, chosen.k) for lists in all_lists]))
+        for user, items in relevant.items()
+    }
     low, high = _bootstrap(np.array(list(ndcg.values())), chosen)
-    distances = [intra_list_distance(vectors[[positions[item] for item in ranked]]) for ranked in lists.values()]
+    measure = functools.partial(_measure_lists, relevant=relevant, train=train, vectors=vectors, k=chosen.k)
+    figures = [measure(lists) for lists in all_lists]
     return RecommendationReport(
         num_users=len(relevant),
         num_cold_users=num_cold,
         ndcg=float(np.mean(list(ndcg.values()))),
         ndcg_low=low,
         ndcg_high=high,
-        recall=float(np.mean([recall_at_k(lists[user], items, chosen.k) for user, items in relevant.items()])),
-        coverage=catalogue_coverage(list(lists.values()), len(train.items)),
-        intra_list_distance=float(np.mean(distances)),
-        novelty=float(np.mean([novelty(ranked, popularity, len(train.users)) for ranked in lists.values()])),
+        **{name: float(np.mean([of_order[name] for of_order in figures])) for name in figures[0]},
         ndcg_by_user=ndcg,
     )
+
+
+def _measure_lists(
+    lists: Mapping[str, Sequence[str]],
+    *,
+    relevant: Mapping[str, set[str]],
+    train: Interactions,
+    vectors: NDArray[np.floating],
+    k: int,
+) -> dict[str, float]:
+    """Return the figures of lists beside nDCG, by their names in the report."""
+    positions = {item: at for at, item in enumerate(train.items)}
+    popularity = train.popularity(days=None)
+    distances = [intra_list_distance(vectors[[positions[item] for item in ranked]]) for ranked in lists.values()]
+    return {
+        "recall": float(np.mean([recall_at_k(lists[user], items, k) for user, items in relevant.items()])),
+        "coverage": catalogue_coverage(list(lists.values()), len(train.items)),
+        "intra_list_distance": float(np.mean(distances)),
+        "novelty": float(np.mean([novelty(ranked, popularity, len(train.users)) for ranked in lists.values()])),
+    }
 
 
 def rank_with_chain(chain: "Runnable[RecommendationRequest | dict[str, Any], Recommendation]") -> RankItems:
@@ -132,20 +161,30 @@ def build_baselines(
         "text only": lambda history: vectors @ embed_user(vectors, catalogue.positions, history),
         "item-item (EASE)": item_item.score_items,
     }
-    return {name: _rank_with_scores(scorer, train) for name, scorer in scorers.items()}
+    return {name: RankByScore(score_items=scorer, train=train) for name, scorer in scorers.items()}
 
 
-def _rank_with_scores(score_items: ScoreItems, train: Interactions) -> RankItems:
-    """Return a ranking by score without what the user has used; ties keep the catalogue's order."""
+@dataclass(frozen=True, kw_only=True)
+class RankByScore:
+    """A ranking by score without what the user has used; the order of equal items is drawn from a seed."""
 
-    def rank(user: str, k: int) -> Sequence[str]:
-        history = train.history(user)
+    score_items: ScoreItems = field(repr=False)
+    train: Interactions = field(repr=False)
+    seed: int = 0
+
+    def shuffled(self, seed: int) -> "RankByScore":
+        """Return the same ranking with equal items in another order."""
+        return replace(self, seed=seed)
+
+    def __call__(self, user: str, k: int) -> Sequence[str]:
+        """Return the best `k` items of a user."""
+        train = self.train
         seen = _used_items(train, user)
-        scores = score_items(sum_strengths(history, train.weights, train.now))
-        ordered = (train.items[at] for at in np.argsort(-scores, kind="stable"))
+        scores = self.score_items(sum_strengths(train.history(user), train.weights, train.now))
+        # one order for all users would show all of them the same of the equal items
+        order = np.random.default_rng((self.seed, zlib.crc32(user.encode()))).permutation(len(scores))
+        ordered = (train.items[at] for at in order[np.argsort(-scores[order], kind="stable")])
         return [item for item in ordered if item not in seen][:k]
-
-    return rank
 
 
 def _find_relevant(

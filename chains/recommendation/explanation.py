@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from chains.recommendation.features import FEATURE_NAMES, FeatureTable
 from chains.recommendation.user_profile import UserProfile
 from retrievers import EventKind
+
+Language = Literal["en", "zh"]
 
 # A reason must hold when a reader checks it, so each fact has a floor of its own.
 MIN_SIMILAR_COSINE = 0.35
@@ -54,6 +57,31 @@ class ReasonPhrases:
     other: str = "a pick from the rest of the catalogue"
     both: str = "{first}, and {second}"
     full_stop: str = "."
+
+
+PHRASES: Final[Mapping[Language, ReasonPhrases]] = {
+    "en": ReasonPhrases(),
+    "zh": ReasonPhrases(
+        similar={
+            EventKind.VIEW: "因为您看过“{title}”",
+            EventKind.CLICK: "因为您看过“{title}”",
+            EventKind.COMMENT: "因为您评论过“{title}”",
+            EventKind.SHARE: "因为您分享过“{title}”",
+            EventKind.BUY: "因为您买过“{title}”",
+        },
+        shared_tag="因为您对“{tag}”感兴趣",
+        companion="选择“{title}”的人也常选它",
+        trending="近 {days:g} 天的热门",
+        trending_week="本周热门",
+        popular="一直很受欢迎",
+        new="新上架",
+        usual_price="接近您平时选择的价位",
+        other="从其余商品中为您挑选",
+        both="{first}，而且{second}",
+        full_stop="。",
+    ),
+}
+"""The words of reasons by language."""
 
 
 def explain_item(

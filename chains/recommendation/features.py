@@ -146,6 +146,7 @@ class FeatureTable:
         self.options = options
         self.now = now or interactions.now
         self._behaviour = behaviour or BehaviourModels.learn(interactions, options, now=self.now)
+        self._is_in_stock: BoolArray = np.array([item.stock != 0 for item in self.items])
         self._see(interactions)
         self.prices = np.array([np.nan if item.price is None else item.price for item in self.items])
         self._log_prices = np.log1p(self.prices)
@@ -156,7 +157,8 @@ class FeatureTable:
         """Take up what depends on the moment."""
         self.record = record
         today = self.now.astimezone(UTC).date()
-        self.is_available: BoolArray = np.array([item.is_available(today) for item in self.items])
+        self.has_begun: BoolArray = np.array([item.has_begun(today) for item in self.items])
+        self.is_available: BoolArray = self.has_begun & self._is_in_stock
         self._popularity = self._count_users(record, None)
         self._trend = self._count_users(record, self.options.trend_days)
         self._latest = self._count_users(record, self.options.latest_days)

@@ -127,8 +127,14 @@ def build_examples(
 
 
 def _draw_unused(table: FeatureTable, touched: set[str], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return the rows of `count` different items the user never touched; all of them, if there are fewer."""
-    unused = np.array([at for item, at in table.catalogue.positions.items() if item not in touched], dtype=np.intp)
+    """Return the rows of `count` different items the user never touched; all of them, if there are fewer.
+
+    What was made after the table's moment could not have been used, so it is no negative.
+    """
+    positions = table.catalogue.positions
+    is_unused = table.has_begun.copy()
+    is_unused[[positions[item] for item in touched]] = False
+    unused = np.flatnonzero(is_unused)
     drawn: NDArray[np.intp] = rng.choice(unused, size=min(len(unused), count), replace=False)
     return drawn
 

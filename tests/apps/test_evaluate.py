@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 
 import pytest
 
@@ -13,11 +14,14 @@ from apps.evaluate import (
     service_questions,
 )
 from apps.settings import load_settings
+from apps.wiring import open_classifier
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores
-from chains.monitoring import AlertScores, MonitoringReport
+from chains.monitoring import Alert, AlertScores, MonitoringReport, Post, Reading
+from llms import Classification
 from llms.errors import DataFileError, TrainingDataError
 from llms.fakes import FixedClassifier
 from llms.finetuning.data.examples import LabelledText
+from tests.apps.conftest import STREAM_START
 from tests.apps.workspaces import build_workspace, load_built, write_csv, write_workspace
 
 
@@ -86,6 +90,33 @@ def test_questions_are_the_test_intents_and_the_knowledge_questions(copied):
 def test_an_empty_stream_has_no_figures_of_alerts(built):
     assert evaluate_alerts(built, MonitoringReport()) is None
     assert alert_figures(None) == {}
+
+
+def test_the_warm_up_is_not_watched(built):
+    def read(at):
+        post = Post(id=f"{at}", source="forum", text="app", time=STREAM_START + at)
+        kind = Classification(label="negative", probability=1.0, probabilities={"negative": 1.0})
+        return Reading(post=post, topic=kind, sentiment=kind)
+
+    short = MonitoringReport(readings=(read(timedelta(0)), read(timedelta(days=7))))
+    assert evaluate_alerts(built, short) is None
+    report = MonitoringReport(readings=(read(timedelta(0)), read(timedelta(days=37))))
+    topic = open_classifier(built, "topic").labels[0]
+    alert = Alert(
+        id="1",
+        topic=topic,
+        since=STREAM_START + timedelta(days=8),
+        raised_at=STREAM_START + timedelta(days=9),
+        negative_share=0.5,
+        baseline_share=0.1,
+        size=10,
+        causes=(),
+        track="share",
+        reason="",
+    )
+    scores = evaluate_alerts(built, report.model_copy(update={"alerts": (alert,)}))
+    num_topics = len(open_classifier(built, "topic").labels)
+    assert scores.false_alarms_per_topic_month == pytest.approx(scores.false_alarms / num_topics)
 
 
 def test_figures_of_alerts_are_named():

@@ -124,6 +124,22 @@ def test_entries_that_are_taken_out_leave_those_in_use_in_use(tmp_path):
     assert reviews.remove(lambda entry: False) == []
 
 
+def test_a_removal_changes_one_file_so_that_a_kill_leaves_what_was_in_use_in_use(tmp_path):
+    reviews = Reviews(tmp_path)
+    for number in range(3):
+        reviews.add(ReviewedIntent(text=f"text {number}", intent="card"))
+    reviews.use_all()
+    reviews.add(ReviewedIntent(text="not yet in use", intent="card"))
+    others = {path: path.read_bytes() for path in tmp_path.iterdir() if path.name != "reviewed.jsonl"}
+
+    reviews.remove(lambda entry: entry.text == "text 0")
+
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.name != "reviewed.jsonl"} == others
+    assert [entry.text for entry in reviews.in_use()] == ["text 1", "text 2"]
+    reviews.remove(lambda entry: entry.text == "text 1")
+    assert [entry.text for entry in reviews.in_use()] == ["text 2"]
+
+
 def test_entries_of_an_earlier_version_have_no_source(tmp_path):
     (tmp_path / "reviewed.jsonl").write_text('{"text": "my card", "kind": "intent", "intent": "card"}\n')
     assert Reviews(tmp_path).entries() == [ReviewedIntent(text="my card", intent="card")]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from apps.errors import NotBuiltError, SettingsError, WorkspaceError
-from apps.settings import load_settings
+from apps.settings import SETTINGS_NAME, load_settings
 from apps.wiring import (
     ITEM_MODELS_NAME,
     KNOWN_QUESTIONS_NAME,
@@ -72,6 +72,16 @@ def test_every_chain_answers_after_the_quickstart(built):
     chosen = build_recommendation(built).invoke({"user": "u1", "k": 3})
     assert isinstance(chosen, Recommendation)
     assert len(chosen.items) == 3
+
+
+def test_reasons_are_in_the_language_of_the_workspace(copied):
+    with (copied / SETTINGS_NAME).open("r+") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(f'language = "zh"\n{text}')
+    listed = build_recommendation(load_settings(copied)).invoke({"user": "nobody", "k": 5})
+    assert listed.items
+    assert all(item.reason.endswith("。") for item in listed.items)
 
 
 KNOWN = "- id: gift\n  question: Do gift cards expire?\n  answer: After five years.\n"

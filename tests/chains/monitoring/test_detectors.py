@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chains.monitoring.baseline import SeasonalBaseline, find_cell, fit_baseline
-from chains.monitoring.change_points import StepRecord, find_end, find_start
+from chains.monitoring.change_points import StepRecord, SurgeExtent, find_start
 from chains.monitoring.detectors import CumulativeSum, SurgeDetector
 from chains.monitoring.likelihood import LikelihoodRatios
 from chains.monitoring.options import MonitoringOptions
@@ -215,4 +215,4 @@ def test_the_start_and_the_end_of_a_surge_are_found():
     records = [calm] * 20 + [surge] * 5 + [calm] * 9
     for track in ("share", "volume"):
         assert find_start(records[:25], track) == 20
-        assert find_end(records[20:], track) == 4
+        assert SurgeExtent(track, records[20:]).surge.posts == sum(record.posts for record in records[20:25])

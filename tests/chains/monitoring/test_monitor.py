@@ -1,11 +1,13 @@
 import random
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from chains.errors import ChainInputError
 from chains.monitoring import MonitoringOptions, OpinionMonitor, Post, Reading, Trend
+from chains.monitoring.detectors import SurgeDetector
 from chains.monitoring.event_time import PostIntake
 from chains.monitoring.windows import NUM_HOURS
 from llms.classifier.results import Classification
@@ -67,7 +69,7 @@ def test_an_alert_explains_itself(surge_events):
     assert alert.negative_share > 0.4 > 0.3 > alert.baseline_share
     assert 1 <= len(alert.causes) <= 5
     assert all("terrible" in cause.text and cause.time >= alert.since for cause in alert.causes)
-    assert f"since {alert.since:%H:%M} UTC, usual" in alert.reason
+    assert f"since {alert.since:%Y-%m-%d %H:%M} UTC, usual" in alert.reason
     assert f"of {alert.size} posts" in alert.reason
     assert f"negative share {alert.negative_share:.0%}".replace("%", " %") in alert.reason
 
@@ -206,6 +208,36 @@ def test_a_new_surge_waits_for_the_end_of_the_cool_down():
     assert [alert.state for alert in events] == ["open", "closed", "open"]
     assert events[2].raised_at >= events[1].closed_at + timedelta(hours=30)
     assert events[2].since < events[2].raised_at - timedelta(hours=12)
+
+
+def test_reasons_speak_the_language_and_the_zone_of_the_workspace(surge_readings):
+    _, events = run(surge_readings, language="zh", time_zone="Asia/Shanghai")
+    local = events[0].since.astimezone(ZoneInfo("Asia/Shanghai"))
+    assert f"自 {local:%Y-%m-%d %H:%M}（Asia/Shanghai） 起" in events[0].reason
+    assert "negative" not in events[0].reason
+    with pytest.raises(ValueError, match="language must be one of en, zh"):
+        MonitoringOptions(language="fr")
+
+
+def test_an_open_alert_looks_at_no_earlier_step_again(surge_readings, monkeypatch):
+    looks = []
+    recall = SurgeDetector.recall
+    monkeypatch.setattr(SurgeDetector, "recall", lambda self, step: looks.append(step) or recall(self, step))
+    _, events = run(surge_readings)
+    assert [alert.state for alert in events] == ["open", "closed"]
+    assert len(looks) <= 3
+
+
+def test_a_surge_that_doubles_escalates_its_alert_once():
+    options = {"per_hour": 12, "surge_at_h": 0, "start": MONDAY + timedelta(hours=SURGE_AT_H)}
+    quiet = make_posts(days=SURGE_AT_H / 24, per_hour=4)
+    posts = [*quiet, *make_posts(days=0.5, seed=1, **{**options, "per_hour": 5})]
+    later = make_posts(days=0.5, seed=2, **{**options, "per_hour": 25, "start": posts[-1].time})
+    renamed = [post.model_copy(update={"id": f"{at} {post.id}"}) for at, post in enumerate([*posts, *later])]
+    _, events = run(read_posts(renamed))
+    assert [(alert.state, alert.escalations) for alert in events] == [("open", 0), ("open", 1)]
+    assert timedelta(0) <= events[1].changed_at - posts[-1].time <= timedelta(hours=3)
+    assert "doubled by" in events[1].reason
 
 
 def test_a_surge_that_lasts_becomes_the_new_normal():

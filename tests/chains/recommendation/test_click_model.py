@@ -18,6 +18,7 @@ from retrievers.interactions import Interactions
 from tests.chains.recommendation.worlds import (
     EMBEDDINGS,
     OPTIONS,
+    START,
     make_catalogue,
     make_event,
     make_interactions,
@@ -114,6 +115,18 @@ def test_negatives_are_items_the_user_never_touched():
     examples = build_examples(make_table(before), before, after, options)
     assert examples.labels.sum() == 1
     assert len(examples.labels) == 1 + len(CATALOGUE) - 3
+
+
+def test_an_item_made_after_the_cut_is_no_negative():
+    items = [item.model_copy(update={"created": None}) for item in CATALOGUE.values()]
+    late = items[-1].model_copy(update={"created": (START + timedelta(days=30)).date()})
+    catalogue = ItemCatalogue([*items[:-1], late])
+    before = Interactions([make_event("u", "garden0")], items=list(catalogue))
+    after = Interactions([make_event("u", "garden1", day=1)], items=list(catalogue))
+    options = InterestOptions(num_negatives=999, features=OPTIONS.features)
+    table = FeatureTable(catalogue=catalogue, vectors=VECTORS, interactions=before, options=OPTIONS.features)
+    examples = build_examples(table, before, after, options)
+    assert len(examples.labels) == len(catalogue) - 2  # without the one that was used and the one of later
 
 
 def test_too_few_positives_are_refused():

@@ -6,6 +6,7 @@ import pytest
 from chains.errors import ChainInputError
 from chains.recommendation import (
     EvaluationOptions,
+    RankByScore,
     RankingOptions,
     RecommendationOptions,
     build_baselines,
@@ -76,6 +77,34 @@ def test_lists_with_used_repeated_or_too_many_items_are_refused(ranked):
 def test_nothing_to_foresee_is_refused():
     with pytest.raises(ChainInputError, match="no user"):
         evaluate_recommender(lambda _u, _k: [], train=TRAIN, test=TRAIN, vectors=VECTORS)
+
+
+def make_constant_rank(train):
+    return RankByScore(score_items=lambda _history: np.zeros(len(CATALOGUE)), train=train)
+
+
+def test_the_order_of_the_catalogue_decides_nothing_between_equal_items():
+    first, *_, last = CATALOGUE
+    users = [f"new{number}" for number in range(200)]
+    report = {
+        item: evaluate_recommender(
+            make_constant_rank(TRAIN),
+            train=TRAIN,
+            test=make_part(*(make_event(user, item, day=1) for user in users)),
+            vectors=VECTORS,
+        )
+        for item in (first, last)
+    }
+    share = 10 / len(CATALOGUE)  # a list of ten at random
+    assert report[first].recall == pytest.approx(share, abs=0.05)
+    assert report[last].recall == pytest.approx(share, abs=0.05)
+
+
+def test_ties_fall_the_same_way_each_time_and_another_way_with_another_seed():
+    rank = make_constant_rank(TRAIN)
+    assert rank("u", 10) == rank("u", 10)
+    assert rank("u", 10) != rank("v", 10)
+    assert rank("u", 10) != rank.shuffled(1)("u", 10)
 
 
 def test_ours_beats_popularity_and_is_not_below_item_item_on_the_known_groups():

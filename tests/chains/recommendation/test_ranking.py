@@ -1,9 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chains.recommendation.explanation import ReasonFacts, ReasonPhrases, explain_item
+from chains.recommendation.explanation import PHRASES, ReasonFacts, ReasonPhrases, explain_item
 from chains.recommendation.features import FEATURE_NAMES
 from chains.recommendation.ranking import PART_FEATURES, RankingOptions, combine_scores, group_parts, select_diverse
 from retrievers.interactions import INTEREST_KINDS, EventKind
@@ -128,5 +130,18 @@ def test_phrases_can_speak_another_language():
     assert explain_item({"newness": 1.0}, FACTS, phrases=phrases) == "新品。"
 
 
-def test_every_kind_of_event_has_a_phrase():
-    assert set(ReasonPhrases().similar) == set(INTEREST_KINDS)
+@pytest.mark.parametrize("language", PHRASES)
+def test_every_kind_of_event_has_a_phrase(language):
+    assert set(PHRASES[language].similar) == set(INTEREST_KINDS)
+
+
+def test_a_reason_in_chinese_has_no_word_of_english():
+    facts = ReasonFacts(
+        similar_title="紫砂壶", similar_kind=EventKind.BUY, companion_title="茶盘", trending_days=7, is_new=True
+    )
+    for part in PART_FEATURES:
+        sentence = explain_item({part: 1.0}, facts, phrases=PHRASES["zh"])
+        assert sentence.isascii() is False
+        assert not re.search("[A-Za-z]", sentence)
+    both = explain_item({"popularity": 2.0, "newness": 1.0}, facts, phrases=PHRASES["zh"])
+    assert both == "本周热门，而且新上架。"
