@@ -60,6 +60,10 @@ class ModelSettings(_Section):
     chat_process: Literal["auto", "own", "shared"] = "auto"  # auto: its own where it is served
     chat_memory_mb: int = Field(default=0, ge=0)  # above it, its own process is started again; 0: no ceiling
     chat_cache_mb: int = Field(default=1024, gt=0)  # of what the chat model keeps of prompts, to read them once
+    chat_max_tokens: int = Field(default=256, ge=1)  # of an answer, its reasoning included
+    chat_temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    chat_thinking: Literal["auto", "on", "off"] = "auto"  # auto: as the model's template has it
+    chat_adapter: str = ""  # folder of a PEFT adapter, relative to the workspace
     device: str = "auto"
     allow_download: bool = False
 

@@ -446,12 +446,17 @@ def open_chat_model(settings: Settings, *, tenant: Path | None = None) -> BaseCh
     """
     if not settings.models.chat:
         return None
-    return _open_chat_model_once(settings.models, str(tenant or settings.workspace))
+    adapter = str(settings.workspace / settings.models.chat_adapter) if settings.models.chat_adapter else ""
+    return _open_chat_model_once(settings.models, str(tenant or settings.workspace), adapter)
+
+
+_ADAPTER = "workspace"
 
 
 @functools.lru_cache(maxsize=64)
-def _open_chat_model_once(models: ModelSettings, cache_salt: str) -> BaseChatModel:
+def _open_chat_model_once(models: ModelSettings, cache_salt: str, adapter: str) -> BaseChatModel:
     """Return a chat model; "starter" is the one in this package."""
+    thinking = {} if models.chat_thinking == "auto" else {"enable_thinking": models.chat_thinking == "on"}
     is_starter = models.chat == STARTER_NAME
     # no engine is faster for so small a model, and OpenVINO would export it into the package's folder
     engine = "torch" if is_starter and models.chat_engine == "auto" else models.chat_engine
@@ -464,6 +469,11 @@ def _open_chat_model_once(models: ModelSettings, cache_salt: str) -> BaseChatMod
         own_process=models.chat_process == "own",
         max_process_memory_mb=models.chat_memory_mb or None,
         max_kv_cache_mb=models.chat_cache_mb,
+        max_tokens=models.chat_max_tokens,
+        temperature=models.chat_temperature,
+        template_options=thinking,
+        adapters={_ADAPTER: adapter} if adapter else {},
+        adapter=_ADAPTER if adapter else None,
         allow_download=models.allow_download,
     )
 

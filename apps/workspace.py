@@ -24,6 +24,8 @@ encoder = "all-MiniLM-L6-v2"   # folder or hub id of a sentence encoder
 chat = ""                      # folder or hub id of a chat model; empty: answers quote the knowledge base
 # chat_engine = "auto"         # "torch" or "openvino"; auto takes what is fastest and right for the model
 # chat_precision = "auto"      # "float32", "bfloat16", or weights of 8 or 4 bits: "int8", "int4"
+# chat_max_tokens = 256        # longest answer, reasoning included
+# chat_thinking = "auto"       # "off" switches the reasoning of models that can do without
 
 [finetuning]
 method = "full"                # "head" trains the last layer only: seconds instead of minutes
@@ -74,6 +76,8 @@ encoder = "all-MiniLM-L6-v2"   # 句子编码器：文件夹或模型仓库名
 chat = ""                      # 对话模型：文件夹或模型仓库名；留空则直接引用知识库原文
 # chat_engine = "auto"         # 可选 "torch"、"openvino"；auto 自动选择对该模型最快且正确的引擎
 # chat_precision = "auto"      # 可选 "float32"、"bfloat16"，或 8 位、4 位权重："int8"、"int4"
+# chat_max_tokens = 256        # 回答的最大长度（含推理）
+# chat_thinking = "auto"       # "off" 关闭可不推理的模型的推理
 
 [finetuning]
 method = "full"                # "head" 只训练最后一层：几秒钟即可完成

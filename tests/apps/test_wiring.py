@@ -218,6 +218,18 @@ def test_a_chat_model_is_opened_only_where_one_is_set(raw, tmp_path, chat_folder
     assert model.invoke("hello", max_tokens=3).text
 
 
+def test_a_workspace_sets_how_its_chat_model_answers(tmp_path, chat_folder):
+    text = (
+        f"[models]\nchat = '{chat_folder}'\nchat_engine = 'torch'\nchat_max_tokens = 5\nchat_temperature = 0.7\n"
+        "chat_thinking = 'off'\n"
+    )
+    (tmp_path / "tunechain.toml").write_text(text, encoding="utf-8")
+    model = open_chat_model(load_settings(tmp_path))
+    assert (model.max_tokens, model.temperature) == (5, 0.7)
+    assert (model.template_options, model.adapter) == ({"enable_thinking": False}, None)
+    assert model.invoke("hello").usage_metadata["output_tokens"] == 5
+
+
 def test_tenants_with_the_same_chat_model_share_its_weights_and_no_prompt(tmp_path, chat_folder):
     def open_for(name, **options):
         (tmp_path / name).mkdir(exist_ok=True)
