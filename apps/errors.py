@@ -10,6 +10,7 @@ The tree::
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
     ├── BackupError (RuntimeError)              a backup that cannot be made, or one that is none
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
+    ├── GenerationError (OSError)               a generation of recommendation that is missing or damaged
     ├── EventFileError (OSError)                a file of events that cannot be read or written
     ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
     ├── DeliveryError (OSError)                 an alert that somebody could not be told of
@@ -43,6 +44,10 @@ class KeyFileError(TuneChainError, OSError):
 
 class FeedbackFileError(TuneChainError, OSError):
     """A file of feedback that is damaged, of another kind, or not to be written."""
+
+
+class GenerationError(TuneChainError, OSError):
+    """A generation of recommendation that is missing, damaged, or of another kind."""
 
 
 class EventFileError(TuneChainError, OSError):

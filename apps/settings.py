@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
@@ -58,6 +59,11 @@ class ModelSettings(_Section):
     chat_precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     chat_process: Literal["auto", "own", "shared"] = "auto"  # auto: its own where it is served
     chat_memory_mb: int = Field(default=0, ge=0)  # above it, its own process is started again; 0: no ceiling
+    chat_cache_mb: int = Field(default=1024, gt=0)  # of what the chat model keeps of prompts, to read them once
+    chat_max_tokens: int = Field(default=256, ge=1)  # of an answer, its reasoning included
+    chat_temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    chat_thinking: Literal["auto", "on", "off"] = "auto"  # auto: as the model's template has it
+    chat_adapter: str = ""  # folder of a PEFT adapter, relative to the workspace
     device: str = "auto"
     allow_download: bool = False
 
@@ -225,6 +231,7 @@ class Settings(BaseSettings):
     recommendation: RecommendationSettings = RecommendationSettings()
     server: ServerSettings = ServerSettings()
     tenants: TenantFolders = ()  # NAME = "folder" of a workspace of its own, for the owners NAME and NAME/...
+    _built_in: Path | None = PrivateAttr(default=None)
 
     def as_served(self) -> "Settings":
         """Return these settings as a server uses them: a chat model that breaks must not take the server with it."""
@@ -232,20 +239,26 @@ class Settings(BaseSettings):
             return self
         return self.model_copy(update={"models": self.models.model_copy(update={"chat_process": "own"})})
 
+    def with_encoder(self, encoder: str, *, built_in: Path) -> "Settings":
+        """Return these settings with another encoder, what is trained and indexed with it in a folder of its own."""
+        changed = self.model_copy(update={"models": self.models.model_copy(update={"encoder": encoder})})
+        changed._built_in = built_in  # of this very class
+        return changed
+
     @property
     def models_folder(self) -> Path:
         """Where trained models lie."""
-        return self.workspace / "models"
+        return (self._built_in or self.workspace) / "models"
 
     @property
     def index_folder(self) -> Path:
         """Where vector stores lie."""
-        return self.workspace / "index"
+        return (self._built_in or self.workspace) / "index"
 
     @property
     def vector_cache(self) -> Path:
         """Where vectors of indexed texts are kept, so that a text that only moved is not embedded again."""
-        return self.index_folder / "vectors.sqlite"
+        return self.workspace / "index" / "vectors.sqlite"
 
     @property
     def conversations_file(self) -> Path:
@@ -313,6 +326,23 @@ def load_settings(workspace: Path | None = None) -> Settings:
         fault = describe_fault(problem, show_value=not is_secret)
         msg = f"setting {field_of(problem)!r} of {folder / SETTINGS_NAME} (or its environment variable): {fault}"
         raise SettingsError(msg) from error
+
+
+def read_settings_text(workspace: Path) -> str:
+    """Return what the settings file of a workspace says."""
+    return decode_text((workspace / SETTINGS_NAME).read_bytes())
+
+
+def refuse_encoder_from_environment() -> None:
+    """Refuse an encoder that is set in the environment: it would win over a change of the file.
+
+    Raises:
+        SettingsError: naming the variable.
+    """
+    for name in sorted(os.environ):
+        if name.upper() in (f"{_PREFIX}MODELS", f"{_PREFIX}MODELS__ENCODER"):
+            msg = f"the environment variable {name} wins over {SETTINGS_NAME}; remove it, then change the encoder"
+            raise SettingsError(msg)
 
 
 def find_workspace(workspace: Path | None = None) -> Path:

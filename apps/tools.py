@@ -1,4 +1,4 @@
-"""LangChain tools over the applications, for any agent; each only reads."""
+"""LangChain tools over the applications, for any agent; all but `record_event` only read."""
 
 import functools
 import logging
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from apps.alert_sinks import outbox_rules
 from apps.applications import Applications, build_applications
+from apps.event_recorder import EventRecorder
 from apps.recorded_alerts import RecordedAlerts
 from apps.recorded_stream import RecordedStream
 from apps.server.schemas import PostOutcome, WirePost
@@ -19,17 +20,20 @@ from apps.tool_arguments import (
     AlertsArguments,
     AnswerArguments,
     ClassifyArguments,
+    EventArguments,
     PostsArguments,
     RecommendArguments,
+    SimilarArguments,
 )
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
 from chains.monitoring import Alert, MonitoringReport, MonitoringRequest
-from chains.recommendation import Recommendation, RecommendationRequest
+from chains.recommendation import Recommendation, RecommendationRequest, SimilarFinder, SimilarRequest
 from llms import Classification
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 from llms.field_errors import describe_errors
 from llms.texts import check_text
+from retrievers import DatedEvent, EventKind
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +82,10 @@ def build_tools(source: Applications | Settings, *, stream: RecordedStream | Non
             tools.append(_alerts_tool(RecordedAlerts(source.monitoring, stream, **kept)))
     if source.recommendation is not None:
         tools.append(_recommend_tool(source.recommendation))
+        if isinstance(source.recommendation, SimilarFinder):
+            tools.append(_similar_tool(source.recommendation))
+        if source.events is not None:
+            tools.append(_event_tool(source.events))
     if source.classifiers:
         tools.append(_classify_tool(source.classifiers))
     return tools
@@ -139,19 +147,54 @@ def _alerts_tool(recorded: RecordedAlerts) -> BaseTool:
 
 def _recommend_tool(chain: Runnable[RecommendationRequest, Recommendation]) -> BaseTool:
     def recommend(
-        user: str, config: RunnableConfig, k: int = 5, exclude: Sequence[str] = (), max_price: float | None = None
+        user: str,
+        config: RunnableConfig,
+        k: int = 5,
+        exclude: Sequence[str] = (),
+        max_price: float | None = None,
+        query: str | None = None,
     ) -> Result:
         check_text(user)
-        request = RecommendationRequest(user=user, k=k, exclude=tuple(exclude), max_price=max_price)
+        request = RecommendationRequest(user=user, k=k, exclude=tuple(exclude), max_price=max_price, query=query)
         listed = chain.invoke(request, config)
         items = [item.model_dump(include={"id", "title", "score", "reason"}) for item in listed.items]
         return {"user_is_new": listed.cold, "items": items, "unknown_items": list(listed.unknown_items)}
 
     description = (
         "List items to recommend to a user, best first, each with its reason. user_is_new = nothing is known of the "
-        "user, the items are what is popular and new. unknown_items = excluded ids that do not exist."
+        "user, the items are what is popular and new. With a query only what fits it comes, and a price in it is a "
+        "limit. unknown_items = excluded ids that do not exist."
     )
     return _tool("recommend_items", description, RecommendArguments, recommend)
+
+
+def _similar_tool(chain: SimilarFinder) -> BaseTool:
+    def find(item: str, k: int = 5) -> Result:
+        check_text(item)
+        found = chain.find_similar(SimilarRequest(item=item, k=k))
+        items = [similar.model_dump(include={"id", "title", "price", "score", "reason"}) for similar in found.items]
+        return {"item": found.item, "items": items}
+
+    description = "List the items most like one item, by their texts and by what people use together, best first."
+    return _tool("find_similar_items", description, SimilarArguments, find)
+
+
+def _event_tool(recorder: EventRecorder) -> BaseTool:
+    def record(user: str, item: str, event: EventKind, text: str = "") -> Result:
+        for value in (user, item):
+            check_text(value)
+        told = DatedEvent(user=user, item=item, event=event, time=recorder.clock(), text=text)
+        report = recorder.record(recorder.judge([told]))
+        if report.unknown_items:
+            msg = f"there is no item {item!r}; nothing was recorded"
+            raise ToolException(msg)
+        return {"recorded": report.num_recorded == 1}
+
+    description = (
+        "Record what a user just did with an item; it counts in the user's next list. dislike = the user does not like "
+        "it; hide = it must not be offered to the user again. recorded = false: the same was recorded this second."
+    )
+    return _tool("record_event", description, EventArguments, record, writes=True)
 
 
 def _classify_tool(classifiers: Mapping[str, Runnable[str, Classification]]) -> BaseTool:
@@ -171,12 +214,15 @@ def _classify_tool(classifiers: Mapping[str, Runnable[str, Classification]]) -> 
     return _tool("classify_texts", description, ClassifyArguments, classify)
 
 
-def _tool(name: str, description: str, arguments: type[BaseModel], work: Callable[..., Result]) -> BaseTool:
+def _tool(
+    name: str, description: str, arguments: type[BaseModel], work: Callable[..., Result], *, writes: bool = False
+) -> BaseTool:
     return StructuredTool.from_function(
         _explain_errors(work),
         name=name,
         description=description,
         args_schema=arguments,
+        metadata={"writes": writes},
         handle_tool_error=True,
         handle_validation_error=_explain_arguments,
     )

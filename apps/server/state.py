@@ -63,7 +63,7 @@ class Workspace:
         turn: asyncio.Lock,
     ) -> None:
         folder = settings.records_folder(settings.customer_service)
-        self.settings = settings
+        self.settings = settings.as_served()
         self.admission = admission
         self.changes = changes
         self.articles = Articles(folder / "knowledge")
@@ -184,7 +184,7 @@ class Workspace:
         try:
             async with self._turn:
                 if not self._stopping:
-                    await self._use(await asyncio.to_thread(build_applications, self.settings.as_served()))
+                    await self._use(await asyncio.to_thread(build_applications, self.settings))
         except Exception:
             _log.exception("the chains cannot be built")
             await self._use(Applications())
