@@ -88,7 +88,7 @@ STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
 _KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
-_ITEM_MODELS_VERSION = 2  # raised when the models of items are learnt in another way
+_ITEM_MODELS_VERSION = 3  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
