@@ -201,6 +201,21 @@ def test_a_damaged_generation_is_refused_and_the_old_one_stays(settings, file, c
     assert listed(build_recommendation(settings, clock=now)) == before  # after a restart, too
 
 
+@pytest.mark.parametrize("content", [b"g000009\n", b"\xff\xfe\x00", b"../../interest\n"])
+def test_a_current_that_names_no_generation_is_refused(settings, content, caplog):
+    retrain_recommendation(settings)
+    chain = build_recommendation(settings, clock=now)
+    before = listed(chain)
+    generations = open_generations(settings)
+    (generations.folder / CURRENT_NAME).write_bytes(content)
+    chain.settle()
+    assert listed(chain) == before
+    assert "lists go on as before" in caplog.text
+    with pytest.raises(GenerationError, match="cannot be used"):
+        generations.open_current()
+    assert listed(build_recommendation(settings, clock=now))  # with what the quickstart trained
+
+
 def test_a_full_disk_leaves_the_generation_in_use(settings, monkeypatch):
     retrain_recommendation(settings)
     add_events(settings)
