@@ -446,6 +446,22 @@ def test_the_chinese_shop_fits_and_speaks_chinese(visit, chinese, size):
     visitor.picture(f"{'desktop' if size is DESKTOP else 'phone'}-shop-zh")
 
 
+def test_a_customer_sees_the_own_shop_alone_and_what_was_hidden_stays_away(visit, start_server):
+    server = start_server("en", "anna:customer")
+    anna = visit(server["address"])
+    anna.page.fill("#key-text", server["keys"]["anna:customer"])
+    anna.page.press("#key-text", "Enter")
+    anna.page.wait_for_selector("#items .card", state="attached")
+    anna.page.click("#tab-recommendation")
+    sync_api.expect(anna.page.locator("#person-field")).to_be_hidden()
+    before = shown_items(anna)
+    anna.page.locator("#items .card .actions button").first.click()
+    wait_for_other_items(anna, before)
+    anna.page.reload()
+    anna.page.wait_for_selector("#items .card", state="attached")
+    assert before[0] not in shown_items(anna)
+
+
 # --- keys
 
 
