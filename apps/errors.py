@@ -13,7 +13,9 @@ The tree::
     ├── GenerationError (OSError)               a generation of recommendation that is missing or damaged
     ├── EventFileError (OSError)                a file of events that cannot be read or written
     ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
+    ├── DeliveryError (OSError)                 an alert that somebody could not be told of
     ├── MonitoringFileError (OSError)           a file of monitoring that cannot be read or written
+    ├── UnknownAlertError (LookupError)         the id of an alert that does not exist
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
 
@@ -60,9 +62,17 @@ class MonitoringFileError(TuneChainError, OSError):
     """A file of the state of monitoring that is damaged, of another kind, or not to be written."""
 
 
+class DeliveryError(TuneChainError, OSError):
+    """A message about an alert that was not taken over; it is tried again."""
+
+
 class BackupError(TuneChainError, RuntimeError):
     """A backup that cannot be made or restored; nothing of it is half there."""
 
 
 class UnknownKeyError(TuneChainError, LookupError):
     """An id that no key has."""
+
+
+class UnknownAlertError(TuneChainError, LookupError):
+    """An id that no alert has."""

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
@@ -10,8 +9,10 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ValidationError
 
+from apps.alert_sinks import outbox_rules
 from apps.applications import Applications, build_applications
 from apps.event_recorder import EventRecorder
+from apps.recorded_alerts import RecordedAlerts
 from apps.recorded_stream import RecordedStream
 from apps.server.schemas import PostOutcome, WirePost
 from apps.settings import Settings
@@ -44,6 +45,7 @@ _MAX_CITATIONS = 5
 _MAX_QUOTE_CHARS = 300
 _MAX_ANSWER_CHARS = 4_000
 _NUM_LABELS_SHOWN = 3
+_NOT_SHOWN = {"id", "track", "causes", "escalations", "escalated_at", "judge"}
 _INPUT_ERRORS = (ChainInputError, InputTextError, ContextOverflowError)
 
 
@@ -56,7 +58,8 @@ def build_tools(source: Applications | Settings, *, stream: RecordedStream | Non
 
     Args:
         source: the applications, or the settings of a workspace whose chains are built here, which loads its models.
-        stream: posts recorded so far, in which `list_alerts` looks; from settings it is that of the workspace.
+        stream: posts recorded so far, in which `list_alerts` looks; from settings it is that of the workspace, whose
+            monitor is gone on with, so that no post is classified twice.
 
     Example:
         >>> from langchain_core.runnables import RunnableLambda
@@ -65,8 +68,10 @@ def build_tools(source: Applications | Settings, *, stream: RecordedStream | Non
         >>> tool.name, tool.invoke({"question": "Where is my money?"})["answer"]
         ('answer_customer_question', 'Refunds take five days.')
     """
+    kept: dict[str, Any] = {}
     if isinstance(source, Settings):
         stream = stream or RecordedStream.of(source)
+        kept = {"path": source.monitoring_file, "rules": outbox_rules(source)}
         source = build_applications(source)
     tools: list[BaseTool] = []
     if source.customer_service is not None:
@@ -74,7 +79,7 @@ def build_tools(source: Applications | Settings, *, stream: RecordedStream | Non
     if source.monitoring is not None:
         tools.append(_posts_tool(source.monitoring))
         if stream is not None:
-            tools.append(_alerts_tool(source.monitoring, stream))
+            tools.append(_alerts_tool(RecordedAlerts(source.monitoring, stream, **kept)))
     if source.recommendation is not None:
         tools.append(_recommend_tool(source.recommendation))
         if isinstance(source.recommendation, SimilarFinder):
@@ -126,18 +131,11 @@ def _posts_tool(chain: Runnable[MonitoringRequest, MonitoringReport]) -> BaseToo
     return _tool("read_posts", description, PostsArguments, read)
 
 
-def _alerts_tool(chain: Runnable[MonitoringRequest, MonitoringReport], stream: RecordedStream) -> BaseTool:
-    lock = threading.Lock()
-
-    @functools.lru_cache(maxsize=1)
-    def watch(_stamp: tuple[int, int] | None) -> MonitoringReport:
-        return chain.invoke(MonitoringRequest(posts=tuple(stream.read())))
-
+def _alerts_tool(recorded: RecordedAlerts) -> BaseTool:
     def show(state: str = "open", topic: str | None = None) -> Result:
-        with lock:  # a first call may take a while; a second one should wait for it and not do the same work
-            report = watch(stream.stamp())
-        wanted = [alert for alert in report.alerts if state in ("all", alert.state) and topic in (None, alert.topic)]
-        return {"num_alerts": len(wanted), "alerts": _newest(wanted), "num_posts": len(report.readings)}
+        alerts, num_posts = recorded.read()
+        wanted = [alert for alert in alerts if state in ("all", alert.state) and topic in (None, alert.topic)]
+        return {"num_alerts": len(wanted), "alerts": _newest(wanted), "num_posts": num_posts}
 
     description = (
         "List alerts about surges of negative opinion in the recorded stream of posts, newest first, at most ten: "
@@ -266,7 +264,7 @@ def _newest(alerts: Sequence[Alert]) -> list[Result]:
 
 
 def _shown_alert(alert: Alert) -> Result:
-    shown = alert.model_dump(mode="json", exclude={"id", "track", "causes"}, exclude_none=True)
+    shown = alert.model_dump(mode="json", exclude=_NOT_SHOWN, exclude_none=True)
     shown["causes"] = [
         {"source": _cut(cause.source, 100), "text": _cut(cause.text, _MAX_QUOTE_CHARS)} for cause in alert.causes
     ]

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import random
+import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -30,7 +31,7 @@ from apps.generations import Generations, adapt_generation
 from apps.learnt import file_digest, file_stamp, load_or_learn
 from apps.live_recommendation import LiveRecommendation
 from apps.lookups import read_lookups
-from apps.readers import read_events, read_known_questions, read_templates
+from apps.readers import read_entities, read_events, read_known_questions, read_templates
 from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
@@ -87,8 +88,8 @@ ITEM_MODELS_NAME = "item_models.safetensors"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
-_KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
-_ITEM_MODELS_VERSION = 3  # raised when the models of items are learnt in another way
+_KNOWN_QUESTIONS_VERSION = 2  # raised when the threshold is found or the texts are put together in another way
+_ITEM_MODELS_VERSION = 4  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -104,6 +105,8 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
     chains: dict[str, Runnable[ServiceRequest, ServiceReply]] = {settings.language: _build_one_language(settings)}
     for folder in others:
         other = load_settings(settings.workspace / folder)
+        if settings.models.chat_process == "own":
+            other = other.as_served()
         if other.language in chains:
             msg = f"language_workspaces names {folder}, whose language {other.language!r} has a workspace already"
             raise SettingsError(msg)
@@ -271,7 +274,12 @@ def build_monitoring(settings: Settings) -> MonitoringChain:
         negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
         positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )
-    return build_monitoring_chain(topic=open_classifier(settings, "topic"), sentiment=sentiment, options=options)
+    return build_monitoring_chain(
+        topic=open_classifier(settings, "topic"),
+        sentiment=sentiment,
+        options=options,
+        entities=read_entities(settings.records_folder(section) / "entities.yaml"),
+    )
 
 
 def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels: Sequence[str]) -> str:
@@ -358,6 +366,9 @@ def _open_learnt(
     if not path.exists():
         raise NotBuiltError(_not_built(path, settings))
     interest = InterestModel.load(path)
+    if before is not None and load_settings(settings.workspace).models.encoder != settings.models.encoder:
+        msg = f"the encoder of {settings.workspace} was changed; start the server anew"
+        raise WorkspaceError(msg)
     if before is not None and interest == before.interest:
         texts = {item.id: item.text for item in before.catalogue.values()}
         models = follow_catalogue(before.item_models, texts=texts, catalogue=catalogue, embeddings=embeddings)
@@ -438,12 +449,17 @@ def open_chat_model(settings: Settings, *, tenant: Path | None = None) -> BaseCh
     """
     if not settings.models.chat:
         return None
-    return _open_chat_model_once(settings.models, str(tenant or settings.workspace))
+    adapter = str(settings.workspace / settings.models.chat_adapter) if settings.models.chat_adapter else ""
+    return _open_chat_model_once(settings.models, str(tenant or settings.workspace), adapter)
+
+
+_ADAPTER = "workspace"
 
 
 @functools.lru_cache(maxsize=64)
-def _open_chat_model_once(models: ModelSettings, cache_salt: str) -> BaseChatModel:
+def _open_chat_model_once(models: ModelSettings, cache_salt: str, adapter: str) -> BaseChatModel:
     """Return a chat model; "starter" is the one in this package."""
+    thinking = {} if models.chat_thinking == "auto" else {"enable_thinking": models.chat_thinking == "on"}
     is_starter = models.chat == STARTER_NAME
     # no engine is faster for so small a model, and OpenVINO would export it into the package's folder
     engine = "torch" if is_starter and models.chat_engine == "auto" else models.chat_engine
@@ -455,6 +471,12 @@ def _open_chat_model_once(models: ModelSettings, cache_salt: str) -> BaseChatMod
         device=models.device,
         own_process=models.chat_process == "own",
         max_process_memory_mb=models.chat_memory_mb or None,
+        max_kv_cache_mb=models.chat_cache_mb,
+        max_tokens=models.chat_max_tokens,
+        temperature=models.chat_temperature,
+        template_options=thinking,
+        adapters={_ADAPTER: adapter} if adapter else {},
+        adapter=_ADAPTER if adapter else None,
         allow_download=models.allow_download,
     )
 
@@ -468,14 +490,35 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
         NotBuiltError: if it does not exist and `create` is false.
         StoreMismatchError: if it was built with another encoder.
     """
-    folder = settings.index_folder / name
+    folder = store_folder(settings, name)
     if not create and not folder.exists():
         raise NotBuiltError(_not_built(folder, settings))
     try:
         return _open_store_once(folder, settings, keeps_vectors=create)
     except StoreMismatchError as error:
-        msg = f"{error}; for that, delete {folder} and run: tunechain quickstart {settings.workspace}"
+        encoder = shlex.quote(settings.models.encoder)
+        msg = f"{error}; for that, run: tunechain models use {encoder} -w {shlex.quote(str(settings.workspace))}"
         raise StoreMismatchError(msg) from error
+
+
+def store_folder(settings: Settings, name: str) -> Path:
+    """Return where the store called `name` lies: the one built with this encoder, if there are several."""
+    folder = settings.index_folder / name
+    if not any(settings.index_folder.glob(f"{name}-*")):
+        return folder
+    own = store_folder_of(settings, name, encoder=open_embeddings(settings))
+    return own if own.exists() else folder
+
+
+def close_store(settings: Settings, name: str) -> None:
+    """Release the files of a store that this program opened; whoever asks for it again opens it anew."""
+    open_store(settings, name).close()
+    _open_store_once.cache_clear()
+
+
+def store_folder_of(settings: Settings, name: str, *, encoder: LocalEmbeddings) -> Path:
+    """Return where a store lies that was built beside another one, with another encoder."""
+    return settings.index_folder / f"{name}-{encoder.fingerprint}"
 
 
 @functools.lru_cache(maxsize=8)

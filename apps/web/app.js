@@ -1,7 +1,7 @@
 // The frame of the page: tabs, language, health, and who sits before it.
 
 import { openChat } from "/static/chat.js";
-import { loadAlerts } from "/static/monitoring.js";
+import { loadMonitoring } from "/static/monitoring.js";
 import { find, icon, showNotice } from "/static/page.js";
 import { openShop } from "/static/recommendation.js";
 import { call } from "/static/server.js";
@@ -19,7 +19,7 @@ function selectTab(tab) {
     other.tabIndex = chosen ? 0 : -1;
     find(other.getAttribute("aria-controls")).hidden = !chosen;
   }
-  if (tab.id === "tab-monitoring") loadAlerts();
+  if (tab.id === "tab-monitoring") loadMonitoring();
 }
 
 function moveTab(event) {

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from chains.recommendation.features import BehaviourModels, FeatureOptions, FeatureTable
 from llms.arrays import FloatArray
+from llms.encoder.cosine_floor import find_cosine_floor, remove_shared_part
 from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender, NeighbourRecommender
 from retrievers.errors import VectorError
+
+_NUM_READ = 20  # items whose texts tell the script of a catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,8 @@ def learn_item_models(
 def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray[np.float32]:
     """Return `(num_items, dim)` float32 unit vectors of the items' texts, in catalogue order, from one call.
 
+    What an encoder gives to all texts alike is taken out, so that items with nothing in common have a cosine near 0.
+
     Raises:
         VectorError: if the catalogue is empty, or the vectors are not one finite, non-zero vector per item.
     """
@@ -155,4 +160,5 @@ def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray
         msg = "the embeddings hold zeros only, NaN or infinity for some item; check the model"
         raise VectorError(msg)
     unit: NDArray[np.float32] = vectors / lengths
-    return unit
+    texts = " ".join(item.text for item, _ in zip(catalogue.values(), range(_NUM_READ), strict=False))
+    return remove_shared_part(unit, find_cosine_floor(embeddings, texts))

@@ -19,6 +19,7 @@ from llms.encoder.backend import (
     choose_encoder,
     refuse_adapter,
 )
+from llms.encoder.cosine_floor import is_probed_in_chinese, measure_cosine_floor
 from llms.encoder.text_encoder import TextEncoder
 from llms.encoder.trained_folders import adapter_choice, check_vectors, open_trained_encoder, resolve_encoder
 from llms.encoder.vector_cache import RecentVectors, VectorCache
@@ -51,6 +52,8 @@ class LocalEmbeddings(Embeddings):
         show_progress: a progress bar over the batches of `embed_documents`.
         cache: where vectors are kept by the content of their texts: `SqliteByteStore`, or any other LangChain store
             of bytes. A damaged entry counts as missing.
+        dimensions: keep so many of each vector's first dimensions, as models trained for it (Matryoshka) allow; None
+            keeps all. Others lose quality.
         allow_download: fetch a hub id that is not in the local cache.
 
     Raises:
@@ -76,11 +79,15 @@ class LocalEmbeddings(Embeddings):
         batch_size: int = 256,
         show_progress: bool = False,
         cache: BaseStore[str, bytes] | None = None,
+        dimensions: int | None = None,
         allow_download: bool = False,
     ) -> None:
         check_encoder_options(engine=engine, precision=precision, device=device)
         if batch_size < 1:
             msg = f"batch_size must be at least 1, got {batch_size}"
+            raise OptionValueError(msg)
+        if dimensions is not None and dimensions < 1:
+            msg = f"dimensions must be at least 1, got {dimensions}"
             raise OptionValueError(msg)
         if cache is not None and not isinstance(cache, BaseStore):
             msg = f"cache must be a LangChain BaseStore of bytes, got {type(cache).__name__}; try SqliteByteStore"
@@ -96,7 +103,9 @@ class LocalEmbeddings(Embeddings):
         self.batch_size = batch_size
         self.show_progress = show_progress
         self.cache = cache
+        self.dimensions = dimensions
         self._questions = RecentVectors(max_texts=_RECENT_QUESTIONS)
+        self._cosine_floors: dict[bool, float] = {}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -109,7 +118,23 @@ class LocalEmbeddings(Embeddings):
     @property
     def dimension(self) -> int:
         """Length of every vector."""
-        return self._encoder.dimension
+        return self._encoder.dimension if self.dimensions is None else self.dimensions
+
+    def cosine_floor(self, text: str) -> float:
+        """Return the cosine that this encoder gives to texts with nothing in common, in the script of `text`.
+
+        It is measured once, on built-in texts; see `llms.encoder.cosine_floor`. For many encoders it is 0 for the
+        languages they read; for multilingual-e5-small it is about 0.7.
+        """
+        return self._cosine_floor(is_probed_in_chinese(text))
+
+    def _cosine_floor(self, chinese: bool) -> float:  # noqa: FBT001  # the key of a memory, for this class alone
+        if chinese not in self._cosine_floors:
+            # past the cache: what lies there are texts of documents
+            self._cosine_floors[chinese] = measure_cosine_floor(
+                lambda texts, role: self._encoder.encode(texts, role=role), chinese=chinese
+            )
+        return self._cosine_floors[chinese]
 
     @property
     def engine_reason(self) -> str:
@@ -127,7 +152,7 @@ class LocalEmbeddings(Embeddings):
 
         Raises:
             InputTextError: if one is no text, too long, or holds what no tokenizer takes; then none is embedded.
-            OptionValueError: if there is no such role.
+            OptionValueError: if there is no such role, or the model has fewer dimensions than are wanted.
             EngineError: if the engine cannot run this model.
         """
         if role not in ("document", "query"):
@@ -141,7 +166,19 @@ class LocalEmbeddings(Embeddings):
             vectors = self._questions.embed(unique, lambda missing: self._embed(missing, role))
         else:
             vectors = self._embed(unique, role)
-        return vectors if len(rows) == len(unique) else vectors[rows]
+        return self._cut(vectors if len(rows) == len(unique) else vectors[rows])
+
+    def _cut(self, vectors: FloatArray) -> FloatArray:
+        """Return the wanted dimensions as unit vectors again."""
+        if self.dimensions is None or not len(vectors):
+            return vectors
+        if self.dimensions > vectors.shape[1]:
+            msg = f"{self.model_name} gives {vectors.shape[1]} dimensions, got dimensions={self.dimensions}"
+            raise OptionValueError(msg)
+        first = vectors[:, : self.dimensions]
+        norms = np.linalg.norm(first, axis=1, keepdims=True)
+        unit: FloatArray = first / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit
 
     @override
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

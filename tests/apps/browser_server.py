@@ -17,6 +17,7 @@ from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord
 from apps.keys import KeyStore
 from apps.server.app import create_app
+from apps.settings import SETTINGS_NAME, load_settings
 from chains.monitoring import build_monitoring_chain
 from chains.recommendation import PHRASES, RecommendationChain, RecommendationOptions
 from retrievers import Interactions, Item, ItemCatalogue, utc_now
@@ -57,9 +58,12 @@ def make_shop(events_file: Path, language: str) -> tuple[RecommendationChain, Ev
 
 
 def main(folder: str, language: str, *holders: str) -> None:
-    text = f'language = "{language}"\n[server]\nburst = 1000\n{WORDS[language]}'
-    settings = write_service_workspace(Path(folder), settings=text)
-    write_jsonl(settings.workspace / "monitoring" / "stream.jsonl", make_stream(400))
+    if (Path(folder) / SETTINGS_NAME).exists():  # it is started again
+        settings = load_settings(Path(folder))
+    else:
+        text = f'language = "{language}"\n[server]\nburst = 1000\n{WORDS[language]}'
+        settings = write_service_workspace(Path(folder), settings=text)
+        write_jsonl(settings.workspace / "monitoring" / "stream.jsonl", make_stream())
     keys = {
         holder: KeyStore.of(settings).add(owner, role=role)[1]
         for holder in holders

@@ -54,18 +54,25 @@ def start_server(tmp_path_factory):
     """Start a server of its own and return its address and keys."""
     running = []
 
-    def start(language="en", *holders):
-        folder = tmp_path_factory.mktemp("workspace")
+    def start(language="en", *holders, folder=None):
+        folder = folder or tmp_path_factory.mktemp("workspace")
         command = [sys.executable, "-m", "tests.apps.browser_server", str(folder), language, *holders]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY)
         running.append(process)
-        return json.loads(process.stdout.readline())
+        told = json.loads(process.stdout.readline())
+        return {**told, "folder": folder, "stop": lambda: end(process)}
 
     yield start
     for process in running:
-        process.stdin.close()
-        process.wait(60)
-        process.stdout.close()
+        end(process)
+
+
+def end(process):
+    if process.stdin.closed:
+        return
+    process.stdin.close()
+    process.wait(60)
+    process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +312,7 @@ def test_every_button_and_field_has_a_name(visit, english):
     customer = visit(english)
     customer.say("How full should the battery be?")
     nameless = customer.page.evaluate(
-        "[...document.querySelectorAll('button, input, textarea')].filter(e =>"
+        "[...document.querySelectorAll('button, input, textarea, select')].filter(e =>"
         " !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML)"
     )
     assert nameless == []
@@ -324,6 +331,98 @@ def test_the_other_parts_of_the_page_work(visit, english):
     visitor.page.click("#recommend-form button")
     visitor.page.wait_for_selector("#items .card")
     visitor.picture("desktop-recommendation")
+
+
+# --- monitoring
+
+
+def open_monitoring(visitor):
+    visitor.page.wait_for_selector("#status.ready")
+    visitor.page.click("#tab-monitoring")
+    visitor.page.wait_for_selector("#alerts article", timeout=120_000)
+
+
+def test_a_surge_is_opened_and_confirmed_and_stays_so_after_a_restart(visit, start_server):
+    server = start_server()
+    staff = visit(server["address"])
+    open_monitoring(staff)
+    page = staff.page
+    staff.expect("#alerts article", "app")
+    page.locator("#alerts summary").first.click()
+    staff.expect("#alerts blockquote", "The app is down")
+    page.wait_for_selector("#alerts svg.chart rect.surge")
+    staff.picture("desktop-alert")
+    page.get_by_role("button", name="Confirm", exact=True).click()
+    staff.expect("#alerts .verdict", "confirmed by local")
+    staff.expect("#precision", "100 % of the 1 alerts judged")
+    page.reload()
+    page.wait_for_selector("#status.ready")
+    page.click("#tab-monitoring")
+    staff.expect("#alerts", "No alerts here.")
+    page.click("#judged [value=confirmed]")
+    staff.expect("#alerts .verdict", "confirmed by local")
+
+    page.close()
+    server["stop"]()
+    again = start_server(folder=server["folder"])
+    staff = visit(again["address"])
+    staff.page.wait_for_selector("#status.ready")
+    staff.page.click("#tab-monitoring")
+    staff.page.click("#judged [value=all]")
+    staff.expect("#alerts .verdict", "confirmed by local")
+    staff.page.get_by_role("button", name="Reject", exact=True).click()
+    staff.expect("#alerts .verdict", "rejected by local")
+    assert staff.page.evaluate("document.activeElement.value") == "rejected"  # focus stays with what was pressed
+
+
+def test_posts_are_read_page_by_page_filtered_and_exported(visit, english, tmp_path):
+    staff = visit(english)
+    open_monitoring(staff)
+    page = staff.page
+    sync_api.expect(page.locator("#feed .post")).to_have_count(50)
+    first = page.locator("#feed .post").first.inner_text()
+    page.click("#feed-next")
+    sync_api.expect(page.locator("#feed .post").first).not_to_have_text(first)
+    page.click("#feed-back")
+    sync_api.expect(page.locator("#feed .post").first).to_contain_text("negative")
+    page.fill("#feed-since", "2026-03-02T00:00")
+    page.fill("#feed-until", "2026-03-03T00:00")
+    page.select_option("#feed-source", "forum")
+    page.click("#feed-form [type=submit]")
+    staff.expect("#feed .post .meta", "Mar 2, 2026")
+    sync_api.expect(page.locator("#feed-back")).to_be_hidden()
+    staff.picture("desktop-feed")
+    with page.expect_download() as download:
+        page.click("#feed-export")
+    lines = Path(download.value.path()).read_text("utf-8-sig").splitlines()
+    assert lines[0].startswith("time,source,id,topic")
+    assert 20 < len(lines) < 100
+    page.fill("#trend-words", "nothing of this name")
+    page.press("#trend-words", "Enter")
+    sync_api.expect(page.locator("#trend svg")).to_have_count(0)
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_monitoring_fits_a_phone_and_stands_out(visit, english, is_dark):
+    staff = visit(english, size=PHONE, is_dark=is_dark)
+    open_monitoring(staff)
+    staff.page.locator("#alerts summary").first.click()
+    staff.page.wait_for_selector("#alerts svg.chart")
+    assert staff.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert staff.page.evaluate((Path(__file__).parent / "contrast.js").read_text("utf-8")) == []
+    staff.picture(f"phone-alert-{'dark' if is_dark else 'light'}")
+
+
+def test_monitoring_speaks_chinese(visit, chinese):
+    staff = visit(chinese)
+    staff.page.wait_for_selector("#status.ready")
+    staff.page.click("#tab-monitoring")
+    staff.page.wait_for_selector("#alerts article", timeout=120_000)
+    staff.page.locator("#alerts summary").first.click()
+    staff.page.wait_for_selector("#alerts svg.chart")
+    staff.page.get_by_role("button", name="驳回", exact=True).click()
+    staff.expect("#alerts .verdict", "由 local 驳回")
+    staff.picture("chinese-alert")
 
 
 # --- the shop
