@@ -10,11 +10,13 @@ import pytest
 from chains.recommendation import (
     FeatureOptions,
     ItemModels,
+    embed_catalogue,
     follow_catalogue,
     learn_item_models,
     train_interest_model,
 )
 from chains.recommendation.features import FEATURE_NAMES, BehaviourModels
+from chains.recommendation.item_models import compare_query
 from chains.recommendation.user_profile import build_profile
 from llms.arrays import load_arrays, save_arrays
 from llms.fakes import HashedEmbeddings
@@ -138,3 +140,42 @@ def test_vectors_of_another_length_are_refused_and_not_mixed():
     texts = {item.id: item.text for item in catalogue.values()} | {"music1": "another text"}
     with pytest.raises(VectorError, match="vectors of 32 numbers, the encoder makes 8"):
         follow_catalogue(models, texts=texts, catalogue=catalogue, embeddings=HashedEmbeddings(dimension=8))
+
+
+class FlooredEmbeddings(HashedEmbeddings):
+    """An encoder that gives all texts half of their vector alike."""
+
+    def embed_documents(self, texts):
+        vectors = np.array(super().embed_documents(texts))
+        shared = np.full(vectors.shape[1], vectors.shape[1] ** -0.5)
+        return ((vectors + shared) / np.linalg.norm(vectors + shared, axis=1, keepdims=True)).tolist()
+
+    def embed_query(self, text):
+        return self.embed_documents([text])[0]
+
+    def cosine_floor(self, _text):
+        return 0.5
+
+
+def test_a_new_item_is_seen_as_the_others_where_an_encoder_gives_all_texts_something_alike():
+    embeddings, catalogue = FlooredEmbeddings(dimension=32), make_catalogue()
+    models = learn_item_models(
+        catalogue=catalogue, embeddings=embeddings, interactions=make_interactions(), options=SPARSE
+    )
+    texts = {item.id: item.text for item in catalogue.values()}
+    like = catalogue["music1"].model_dump() | {"id": "fresh", "title": "music thing 77"}
+    changed = ItemCatalogue([*catalogue.values(), Item(**like)])
+    followed = follow_catalogue(models, texts=texts, catalogue=changed, embeddings=embeddings)
+    np.testing.assert_array_equal(followed.vectors, embed_catalogue(changed, embeddings))
+    cosines = followed.vectors[:-1] @ followed.vectors[-1]
+    nearest = [list(catalogue)[at] for at in np.argsort(-cosines)[:5]]
+    assert all(item.startswith("music") for item in nearest)
+
+
+def test_a_search_compares_with_what_texts_do_not_share():
+    embeddings, catalogue = FlooredEmbeddings(dimension=32), make_catalogue()
+    vectors = embed_catalogue(catalogue, embeddings)
+    cosines = compare_query(vectors, embeddings, catalogue["music1"].text)
+    assert list(catalogue)[int(np.argmax(cosines))] == "music1"
+    assert cosines.max() == pytest.approx(1, abs=0.15)
+    assert not compare_query(vectors, embeddings, "").any()
