@@ -18,6 +18,7 @@ from apps.settings import load_settings
 from apps.training import train_interest
 from apps.wiring import build_event_recorder, build_recommendation, open_generations
 from llms import LocalEmbeddings
+from llms.encoder.cosine_floor import PROBE_TEXTS
 from retrievers import Event
 from tests.apps.workspaces import START, build_workspace
 
@@ -84,10 +85,13 @@ def test_an_item_that_is_added_is_listed_without_a_restart(settings):
 def test_only_changed_texts_are_encoded(settings, monkeypatch):
     chain = build_recommendation(settings, clock=now)
     encoded = []
-    inner = LocalEmbeddings.embed_documents
-    monkeypatch.setattr(
-        LocalEmbeddings, "embed_documents", lambda self, texts: encoded.extend(texts) or inner(self, texts)
-    )
+    inner = LocalEmbeddings._encode
+
+    def encode(self, texts, role):
+        encoded.extend(text for text in texts if text not in PROBE_TEXTS["en"])
+        return inner(self, texts, role)
+
+    monkeypatch.setattr(LocalEmbeddings, "_encode", encode)
     rows = read_rows(settings)
     rows[3]["title"] = "an entirely different thing"
     rows[4]["price"] = "77.5"
