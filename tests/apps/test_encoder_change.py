@@ -149,6 +149,21 @@ def test_a_change_that_was_killed_goes_on_where_it_was(folder, encoder_folder, o
     _check_changed(folder, other_encoder)
 
 
+def test_what_was_built_from_other_rows_is_built_again(folder, other_encoder, monkeypatch):
+    def stop(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder_change, "train_interest", stop)
+        with pytest.raises(KeyboardInterrupt):
+            change_encoder(load_settings(folder), str(other_encoder))
+    rows = folder / "customer_service" / "intents.csv"
+    rows.write_text(rows.read_text(encoding="utf-8").replace("my money back 3", "money, at last"), encoding="utf-8")
+    change_encoder(load_settings(folder), str(other_encoder))
+    _check_changed(folder, other_encoder)
+    assert "my money back 3" not in (folder / "models" / "intent" / "examples.json").read_text(encoding="utf-8")
+
+
 def test_changing_back_is_possible_and_fast(folder, encoder_folder, other_encoder, monkeypatch):
     change_encoder(load_settings(folder), str(other_encoder))
     change = change_encoder(load_settings(folder), str(encoder_folder))
