@@ -12,7 +12,7 @@ TOOLS := build/tools
 TORCH_CPU_SHA256 := 6746dbcbeb526eb61330b76b41ff1b4eb848951103a892eeb080dfa2b264667b
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock audit sbom quickstart test check format slow nightly benchmark reliability conformance serve clean
+.PHONY: help install lock audit sbom quickstart test check format slow real nightly benchmark reliability conformance serve clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ format: $(INSTALLED) ## put every file into shape
 slow: $(INSTALLED) ## the tests with real models, and with public data where TUNECHAIN_DATA names it
 	$(PYTEST) -m slow
 
+real: $(INSTALLED) ## the tests on published models that `tunechain models add` put on this machine
+	$(BIN)/pytest -q -m real
+
 nightly: $(INSTALLED) ## the slow tests, and those with random input many times over
 	$(PYTEST) -m "slow or nightly or hypothesis" --hypothesis-profile nightly
 
@@ -55,6 +58,7 @@ benchmark: $(INSTALLED) ## every figure beside its baseline; takes about three h
 	$(BIN)/python -m benchmarks.customer_service --out docs/benchmarks/customer_service.md
 	$(BIN)/python -m benchmarks.recommendation
 	$(BIN)/python -m benchmarks.monitoring_detector
+	$(BIN)/python -m benchmarks.monitoring --out docs/benchmarks/monitoring.md
 	$(BIN)/python -m benchmarks.chat_throughput --out docs/benchmarks/chat_throughput.md
 	$(BIN)/python -m benchmarks.embeddings --out docs/benchmarks/embeddings.md
 	$(BIN)/python -m benchmarks.retrieval --out docs/benchmarks/retrieval.md

@@ -19,7 +19,9 @@ from apps.key_commands import key_commands
 from apps.label_commands import labelling
 from apps.log_records import log_uncaught_errors, redact_logs
 from apps.model_commands import model_commands
+from apps.monitor_commands import monitor
 from apps.privacy_commands import privacy
+from apps.retrain_commands import add_commands
 from apps.service_commands import service
 from llms.errors import TuneChainError
 
@@ -42,7 +44,9 @@ app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
 app.add_typer(event_commands, name="events")
 app.add_typer(model_commands, name="models")
+app.add_typer(monitor, name="monitor")
 app.add_typer(privacy, name="privacy")
+add_commands(app)
 
 
 def main() -> None:

@@ -24,6 +24,8 @@ encoder = "all-MiniLM-L6-v2"   # folder or hub id of a sentence encoder
 chat = ""                      # folder or hub id of a chat model; empty: answers quote the knowledge base
 # chat_engine = "auto"         # "torch" or "openvino"; auto takes what is fastest and right for the model
 # chat_precision = "auto"      # "float32", "bfloat16", or weights of 8 or 4 bits: "int8", "int4"
+# chat_max_tokens = 256        # longest answer, reasoning included
+# chat_thinking = "auto"       # "off" switches the reasoning of models that can do without
 
 [finetuning]
 method = "full"                # "head" trains the last layer only: seconds instead of minutes
@@ -44,6 +46,12 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 [monitoring]                   # labelled.csv, stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
+
+# [alerts]                     # who is told of alerts, beside the log
+# file = "alerts.jsonl"
+# webhook_url = "https://hooks.example.org/x"
+# mail_to = ["press@example.org"]
+# smtp_host = "mail.example.org"
 
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
@@ -68,6 +76,8 @@ encoder = "all-MiniLM-L6-v2"   # 句子编码器：文件夹或模型仓库名
 chat = ""                      # 对话模型：文件夹或模型仓库名；留空则直接引用知识库原文
 # chat_engine = "auto"         # 可选 "torch"、"openvino"；auto 自动选择对该模型最快且正确的引擎
 # chat_precision = "auto"      # 可选 "float32"、"bfloat16"，或 8 位、4 位权重："int8"、"int4"
+# chat_max_tokens = 256        # 回答的最大长度（含推理）
+# chat_thinking = "auto"       # "off" 关闭可不推理的模型的推理
 
 [finetuning]
 method = "full"                # "head" 只训练最后一层：几秒钟即可完成
@@ -89,6 +99,16 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
+
+# [alerts]                     # 除日志外，还通知谁
+# file = "alerts.jsonl"
+# webhook_url = "https://hooks.example.org/x"
+# mail_to = ["press@example.org"]
+# smtp_host = "mail.example.org"
+
+[recommendation]               # items.csv、events.csv
+diversity = 0.5                # 0：只看兴趣；1：尽量多样
+# look_again_days = 7          # 看过但没买的商品，多少天后可以再次出现
 
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数

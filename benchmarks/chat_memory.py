@@ -1,15 +1,17 @@
 """Memory and time until a chat model's first answer on OpenVINO: exported for the first time, and loaded again.
 
-Run: python -m benchmarks.chat_memory --models FOLDER_OR_NAME ... [--baseline TREE] [--precisions int8 int4]
-     [--out docs/benchmarks/chat_memory.md]
+Run: python -m benchmarks.chat_memory --models FOLDER_OR_NAME ... [--baseline TREE [--baseline-models NAME ...]]
+     [--precisions int8 int4] [--results build/chat_memory.jsonl] [--out docs/benchmarks/chat_memory.md]
 
-Models are folders, or names that `tunechain models add` made. TREE is a git worktree of an older commit; its models
-must be of a size that it can export here. Every figure is of a process of its own: seconds from its start to the first
-answer, and the largest share of memory that it and its children had together (PSS, ten times a second; Linux).
+Models are folders, or names that `tunechain models add` made. TREE is a git worktree of an older commit; it measures
+all models, or those named, since what it cannot export on this machine cannot be compared. Every figure is of a
+process of its own: seconds from its start to the first answer, and the largest share of memory that it and its children
+had together (PSS, twice a second; Linux). RESULTS keeps each row, so that a broken run goes on.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,9 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.machine import processor
+from benchmarks.machine import memory_of, processor
 from llms.loading import resolve_model
-from tests.serving.served import children
 
 HERE = Path(__file__).resolve().parent.parent
 _MB = 2**20
@@ -29,7 +30,7 @@ _PROGRAM = """
 import json, sys
 from llms import LocalChatModel
 model, precision = sys.argv[1:]
-chat = LocalChatModel(model=model, engine="openvino", precision=precision, max_tokens=8, temperature=0.0)
+chat = LocalChatModel(model=model, engine="openvino", dtype=precision, max_tokens=8)  # the old name
 print(json.dumps(chat.invoke("What is the capital of France? Answer in one word.").text))
 """
 
@@ -49,32 +50,44 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--precisions", nargs="+", default=["int8", "int4"])
     parser.add_argument("--baseline", type=Path)
+    parser.add_argument("--baseline-models", nargs="+")
+    parser.add_argument("--results", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    rows = []
+    kept: dict[str, str] = {}
+    if arguments.results and arguments.results.exists():
+        kept = dict(map(json.loads, arguments.results.read_text("utf-8").splitlines()))
     for name in arguments.models:
         folder = Path(resolve_model(name))
         weights_mb = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // _MB
         versions = [("now", HERE, precision) for precision in arguments.precisions]
-        if arguments.baseline:
+        if arguments.baseline and name in (arguments.baseline_models or arguments.models):
             versions.insert(0, ("before", arguments.baseline.resolve(), arguments.precisions[0]))
         for version, tree, precision in versions:
-            print(f"measuring {folder.name}, {precision}, {version}", file=sys.stderr)
-            rows.append(_row(f"{folder.name}, {precision}, {version}", folder, tree, precision, weights_mb))
-    page = "\n".join([*_head(sys.argv[1:]), *rows]) + "\n"
+            title = f"{folder.name}, {precision}, {version}"
+            if title in kept:
+                continue
+            print(f"measuring {title}", file=sys.stderr)
+            kept[title] = _row(title, folder, tree, precision, weights_mb)
+            if arguments.results:
+                with arguments.results.open("a", encoding="utf-8") as results:
+                    results.write(json.dumps([title, kept[title]]) + "\n")
+    page = "\n".join([*_head(arguments.models), *kept.values()]) + "\n"
     print(page)
     if arguments.out:
         arguments.out.write_text(page, "utf-8")
 
 
-def _head(arguments: list[str]) -> list[str]:
+def _head(models: list[str]) -> list[str]:
     return [
         "# Memory and time until a chat model's first answer",
         "",
-        f"`python -m benchmarks.chat_memory {' '.join(arguments)}`, {processor()}, {datetime.now(UTC):%Y-%m-%d}.",
+        f"`python -m benchmarks.chat_memory --models {' '.join(models)}`, {processor()}, {datetime.now(UTC):%Y-%m-%d}.",
         "",
         "*First* is a folder that was never run here: it is exported, and that is proven. *Again* finds it there.",
         "Memory is the peak of the process and its children together; the weights are what the folder holds.",
+        f"{os.cpu_count()} cores, load {os.getloadavg()[1]:.0f} when the page was written: above the number of cores,",
+        "seconds are those of a machine with other work, and only memory can be compared with other machines.",
         "",
         "| model | weights | export | first | memory | again | memory | answer |",
         "|---|---|---|---|---|---|---|---|",
@@ -108,8 +121,8 @@ def _load(folder: Path, tree: Path, precision: str) -> Load:
     ):
         peak = 0
         while process.poll() is None:
-            peak = max(peak, sum(map(_share_of_memory, _family(process.pid))))
-            time.sleep(0.1)
+            peak = max(peak, memory_of(process.pid))
+            time.sleep(0.5)  # reading the pages of 3 GB is work, too
         seconds = time.perf_counter() - started
         if process.returncode or process.stdout is None:
             errors.seek(0)
@@ -117,22 +130,6 @@ def _load(folder: Path, tree: Path, precision: str) -> Load:
             raise RuntimeError(msg)
         answer = json.loads(process.stdout.read().splitlines()[-1])
     return Load(seconds=seconds, peak_mb=peak // _MB, answer=" ".join(answer.split()))
-
-
-def _family(pid: int) -> list[int]:
-    """Return a process and all that it started."""
-    found = [pid]
-    for parent in found:
-        found += children(parent)
-    return found
-
-
-def _share_of_memory(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 if __name__ == "__main__":

@@ -15,21 +15,23 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+RANDOM, TRAINED = "one-layer Llama, random weights", "two-layer Qwen3, trained on the suite's prompts"
 SUITES = {
     "What LangChain's suite leaves out (`llms/conformance.py`)": {
-        "LocalChatModel, torch": "tests/llms/chat/test_conformance.py::TestTorch",
-        "LocalChatModel, openvino": "tests/llms/chat/test_conformance.py::TestOpenVino",
-        "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbent",
+        f"LocalChatModel, torch: {RANDOM}": "tests/llms/chat/test_conformance.py::TestTorch",
+        f"LocalChatModel, openvino: {RANDOM}": "tests/llms/chat/test_conformance.py::TestOpenVino",
+        "LocalChatModel, openvino: SmolLM2-135M, float32": "tests/real/test_published_conformance.py::TestSmolLm2",
+        f"ChatHuggingFace: {RANDOM}": "benchmarks/incumbent_suites.py::TestIncumbent",
     },
     "LangChain's unit tests": {
-        "LocalChatModel, torch": "tests/llms/chat/test_chat_model_standard.py::TestUnitTorch",
-        "LocalChatModel, openvino": "tests/llms/chat/test_chat_model_standard.py::TestUnitOpenVino",
-        "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbentUnit",
+        f"LocalChatModel, torch: {TRAINED}": "tests/llms/chat/test_chat_model_standard.py::TestUnitTorch",
+        f"LocalChatModel, openvino: {TRAINED}": "tests/llms/chat/test_chat_model_standard.py::TestUnitOpenVino",
+        f"ChatHuggingFace: {TRAINED}": "benchmarks/incumbent_suites.py::TestIncumbentUnit",
     },
     "LangChain's integration tests": {
-        "LocalChatModel, torch": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationTorch",
-        "LocalChatModel, openvino": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationOpenVino",
-        "ChatHuggingFace": "benchmarks/incumbent_suites.py::TestIncumbentIntegration",
+        f"LocalChatModel, torch: {TRAINED}": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationTorch",
+        f"LocalChatModel, openvino: {TRAINED}": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationOpenVino",
+        f"ChatHuggingFace: {TRAINED}": "benchmarks/incumbent_suites.py::TestIncumbentIntegration",
     },
 }
 _SIGNS = {"passed": "yes", "failed": "**no**", "skipped": "-", "": ""}
@@ -53,9 +55,10 @@ def _report() -> str:
         f"`python -m benchmarks.conformance`, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"{datetime.now(UTC):%Y-%m-%d}; " + ", ".join(f"{name} {version(name)}" for name in packages) + ".",
         "",
-        "All models here are tiny. LangChain's suites run on a two-layer Qwen3 that the tests train on the prompts of "
-        "these suites (`tests/trained_chat.py`), the checks they leave out on one with random weights. They show what "
-        "the class does, not how well a model answers; no pretrained chat model has been measured yet.",
+        "Each column names its model. LangChain's suites run on a two-layer Qwen3 that the tests train on the prompts "
+        "of these suites (`tests/trained_chat.py`); the checks they leave out run on random weights and on a published "
+        "model (`make real`; dashes where it is not on the machine). They show what the class does, not how well a "
+        "model answers: for that see [tool calls](benchmarks/chat_tools.md).",
         "",
         "ChatHuggingFace runs over a HuggingFacePipeline with the same weights. It is set up as well as it can be: "
         "greedy, with `return_full_text=False` (by default it repeats the prompt), and with the limit of tokens set "
@@ -87,7 +90,8 @@ def _run(node: str) -> dict[str, str]:
     """Return test name -> passed, failed or skipped."""
     with tempfile.TemporaryDirectory() as temporary:
         report = Path(temporary) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", node]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "real or not real"]
+        command += [f"--junit-xml={report}", node]
         result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own tests
         if not report.exists():
             msg = f"{node} could not be run:\n{result.stdout[-2000:]}"

@@ -1,11 +1,13 @@
-"""Name of the processor and time taken, for every benchmark's page."""
+"""Name of the processor, time and memory taken, for every benchmark's page."""
 
 import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["processor", "timed"]
+from tests.serving.served import children
+
+__all__ = ["memory_of", "processor", "timed"]
 
 
 def processor() -> str:
@@ -21,3 +23,19 @@ def timed(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
+
+
+def memory_of(pid: int) -> int:
+    """Return how many bytes a process and all that it started hold; shared pages count in parts (Linux)."""
+    family = [pid]
+    for parent in family:
+        family += children(parent)
+    return sum(map(_share_of_memory, family))
+
+
+def _share_of_memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llms.byte_store import SqliteByteStore
     from llms.call_gathering import CallGatherer
     from llms.chat.chat_model import LocalChatModel
+    from llms.chat.fitted_choices import FittedChoices
     from llms.chat.text_model import LocalLLM
     from llms.classifier.group import ClassifierGroup
     from llms.classifier.local_classifier import LocalClassifier
@@ -34,6 +35,7 @@ __all__ = [
     "Classification",
     "ClassifierGroup",
     "Explanation",
+    "FittedChoices",
     "LocalChatModel",
     "LocalClassifier",
     "LocalEmbeddings",
@@ -55,6 +57,7 @@ __getattr__ = lazy_names(
         "byte_store": ["SqliteByteStore"],
         "call_gathering": ["CallGatherer"],
         "chat.chat_model": ["LocalChatModel"],
+        "chat.fitted_choices": ["FittedChoices"],
         "chat.text_model": ["LocalLLM"],
         "classifier.group": ["ClassifierGroup"],
         "classifier.local_classifier": ["LocalClassifier"],

@@ -1,4 +1,4 @@
-"""Set-up of every test: no network, fixed seeds, tiny models built once, slow tests only when asked for."""
+"""Set-up of every test: no network, fixed seeds, tiny models built once, slow and real tests only when asked for."""
 
 # ruff: noqa: E402  # the environment must be set before anything else is imported
 import gc
@@ -33,8 +33,8 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip slow and nightly tests unless the expression given with -m names them."""
-    for marker in ("slow", "nightly"):
+    """Skip slow, nightly and real tests unless the expression given with -m names them."""
+    for marker in ("slow", "nightly", "real"):
         if marker not in (config.getoption("-m") or ""):
             for item in items:
                 if marker in item.keywords:

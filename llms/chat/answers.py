@@ -146,8 +146,17 @@ class AnswerReader:
             part.reasoning += text
             self._answer.reasoning += text
         elif kind == "region_chunk":
+            text = self._without_half_call(text)
             for piece in self._untagged.feed(text) if self._untagged else [text]:
                 self._add_piece(piece, part)
+
+    def _without_half_call(self, text: str) -> str:
+        """Return text without the opening of a call in which the answer was cut off; that is an invalid call."""
+        half = self._dialect.half_opening
+        if not (self._is_finishing and half and self._tools and (begun := re.search(half, text))):
+            return text
+        self._add_invalid(text[begun.start() :], "it was cut off")
+        return text[: begun.start()]
 
     def _add_content(self, text: str, part: AnswerPart) -> None:
         if not self._answer.content and (self._answer.reasoning or self._num_calls):

@@ -9,7 +9,7 @@ from langchain_core.messages import BaseMessage
 
 from llms.chat.generation import LoadedModel, StopWatch, TextStream
 from llms.chat.structured_output import schema_of_response_format
-from llms.chat.tool_formats import Tool, forced_call, schema_instructions
+from llms.chat.tool_formats import Tool, begun_calls, forced_call, schema_instructions
 from llms.engines.adapters import Adapter
 from llms.engines.constraints import Constraint, JsonSchema, Pattern, choices_constraint, closed_schema
 from llms.engines.requests import GenerationRequest
@@ -96,6 +96,9 @@ def prepare_call(
         opening = loaded.template.dialect.call_opening
         prompt_ids = [*prompt_ids, *loaded.tokenizer.encode(opening, add_special_tokens=False)]
         prefix = opening
+    elif tools and constraint is None and (not loaded.marker_ids or loaded.template.dialect.name == "llama3"):
+        # no grammar lets control tokens pass that mark calls; Llama's calls need none
+        constraint = begun_calls(loaded.template.dialect, tools)
     request = GenerationRequest(
         prompt_ids=prompt_ids,
         options=options,

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from llms.chat.calls import ChatCall, prepare_call
+from llms.chat.fitted_choices import FittedChoices, fit_choices
 from llms.chat.generation import GenerationFields
 from llms.chat.messages import ReplyStream, build_result
 from llms.chat.profile import read_profile
@@ -26,7 +27,7 @@ from llms.chat.scoring import score_choices
 from llms.chat.structured_output import Method, plan_structured_output
 from llms.chat.template import ChatTemplate
 from llms.engines.calls import arun_requests, astream_events, run_requests, stream_events
-from llms.errors import ModelFolderError, OptionValueError
+from llms.errors import ConstraintError, ModelFolderError, OptionValueError
 
 _SLOW_TO_RENDER_CHARS = 20_000
 _SLOW_OPTIONS = frozenset({"model", "tools", "response_format"})
@@ -38,8 +39,8 @@ class LocalChatModel(GenerationFields, BaseChatModel):
     The tokenizer and chat template saved with the model are the ones used. Control tokens in message texts are
     plain text to the model. Options that do not exist are errors, at construction and at each call.
 
-    The arguments are those of `GenerationFields`, and `template_options`. A call, or `bind`, may set any option of
-    `GenerationOptions`, and:
+    The arguments are those of `GenerationFields`, `adapter` and `template_options`. A call, or `bind`, may set any
+    option of `GenerationOptions`, and:
 
     - `tools`, `tool_choice` ("auto", "none", "any" or a tool's name): see `bind_tools`;
     - `response_format`, `regex` or `choices`: what the answer must match; it is guaranteed;
@@ -59,6 +60,9 @@ class LocalChatModel(GenerationFields, BaseChatModel):
 
     streaming: bool = False
     """Whether `invoke` reports each token to callbacks as it comes; LangChain reads this field."""
+
+    adapter: str | None = None
+    """Which of `adapters` answers calls that name none; None is the model as it is."""
 
     template_options: dict[str, Any] = Field(default_factory=dict)
     """Variables of the model's own chat template, such as `{"enable_thinking": False}`."""
@@ -176,20 +180,56 @@ class LocalChatModel(GenerationFields, BaseChatModel):
             return sum(len(template.render([turn])) for turn in ([*alone, described] if shown else alone))
 
     def score_choices(
-        self, messages: LanguageModelInput, choices: Sequence[str], *, temperature: float = 1.0, **kwargs: Any
+        self,
+        messages: LanguageModelInput,
+        choices: Sequence[str],
+        *,
+        temperature: float = 1.0,
+        fitted: FittedChoices | None = None,
+        **kwargs: Any,
     ) -> dict[str, float]:
         """Return how likely each choice is as the model's whole answer: choice -> probability, summing to 1.
 
         Args:
             choices: any number of texts of any length.
-            temperature: above 1 flattens the probabilities; fit it on labelled examples to calibrate them.
+            temperature: above 1 flattens the probabilities.
+            fitted: what `fit_choices` found for these choices; it calibrates the probabilities.
             kwargs: `tools`, `adapter` and `template_options`, as at any call.
 
         Raises:
             ConstraintError: if there are no choices, or one of them is empty.
         """
         (call,) = self._prepare(self._convert_input(messages).to_messages(), None, kwargs)
-        return score_choices(call, choices, temperature=temperature)
+        scores = score_choices(call, choices, temperature=temperature)
+        return scores if fitted is None else fitted.apply(scores)
+
+    def fit_choices(
+        self,
+        rows: Sequence[tuple[LanguageModelInput, str]],
+        choices: Sequence[str],
+        *,
+        num_folds: int = 5,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> FittedChoices:
+        """Return how this model's probabilities of choices are corrected, from rows whose right choice is known.
+
+        A few rows a choice are enough for the temperature; biases of choices are taken where held-out rows bear them
+        out. The `report` of the result has accuracy and calibration error before and after, of held-out rows.
+
+        Args:
+            rows: (messages as they will be asked, right choice).
+            kwargs: as of `score_choices`; use the same there.
+
+        Raises:
+            OptionValueError: for fewer rows than folds.
+            ConstraintError: if there are no choices, or a label is none of them.
+        """
+        if unknown := sorted({label for _, label in rows} - set(choices)):
+            msg = f"the label {unknown[0]!r} is none of the {len(choices)} choices"
+            raise ConstraintError(msg)  # before any row is scored
+        scores = [self.score_choices(messages, choices, **kwargs) for messages, _ in rows]
+        return fit_choices(scores, [label for _, label in rows], num_folds=num_folds, seed=seed)
 
     @override
     def _generate(
@@ -263,7 +303,7 @@ class LocalChatModel(GenerationFields, BaseChatModel):
         if (name := options.pop("model", self.model)) != self.model:
             other = self.__class__(**{**{k: getattr(self, k) for k in self.model_fields_set}, "model": name})
             return other._prepare(messages, stop, options, wants_pieces=wants_pieces)
-        adapter = self._adapter(options.pop("adapter", None))
+        adapter = self._adapter(options.pop("adapter", self.adapter))
         options.setdefault("template_options", self.template_options)
         return prepare_call(
             self._loaded_with(adapter),

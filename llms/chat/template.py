@@ -1,6 +1,7 @@
 """Chat templates: messages to token ids; nothing else knows a model's template."""
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_MISTRAL_ID_CHARS = 9
+_RESULT_OPENING = "<tool_response>"
 MAX_PROMPT_CHARS = 2_000_000  # checked before tokenising, which takes about a second per million
 
 
@@ -93,8 +96,12 @@ class ChatTemplate:
         if sum(len(turn["content"]) for turn in turns) > MAX_PROMPT_CHARS:
             msg = f"the messages have more than {MAX_PROMPT_CHARS:,} characters together; shorten them"
             raise InputTextError(msg)
+        if self.dialect.takes_one_call:
+            turns = _one_call_a_turn(turns)
+        if self.dialect.name == "mistral":
+            turns = [_with_short_ids(turn) for turn in turns]
         if not self.dialect.reads_tools:
-            turns = [_as_plain_turn(turn) for turn in turns]
+            turns = _joined_results([_as_plain_turn(turn) for turn in turns])
             instructions = "\n\n".join(
                 text for text in (tool_instructions(tools) if tools else "", instructions) if text
             )
@@ -173,12 +180,57 @@ def _with_instructions(turns: Sequence[Turn], instructions: str) -> list[Turn]:
     return [{"role": "system", "content": instructions}, *turns]
 
 
+def _one_call_a_turn(turns: Sequence[Turn]) -> list[Turn]:
+    """Return turns in which each call has one of its own, with its result behind it."""
+    separated: list[Turn] = []
+    results = {turn["tool_call_id"]: turn for turn in turns if turn["role"] == "tool"}
+    placed: set[str] = set()
+    for turn in turns:
+        calls = turn.get("tool_calls", ())
+        if len(calls) > 1:
+            for position, call in enumerate(calls):
+                separated.append({**turn, "content": turn["content"] if not position else "", "tool_calls": [call]})
+                if call["id"] in results and call["id"] not in placed:
+                    separated.append(results[call["id"]])
+                    placed.add(call["id"])
+        elif turn.get("tool_call_id") not in placed:
+            separated.append(turn)
+    return separated
+
+
+def _with_short_ids(turn: Turn) -> Turn:
+    """Return a turn whose ids of calls are nine letters or digits, since Mistral's templates refuse others."""
+    short = dict(turn)
+    if "tool_call_id" in turn:
+        short["tool_call_id"] = _short_id(turn["tool_call_id"])
+    if "tool_calls" in turn:
+        short["tool_calls"] = [{**call, "id": _short_id(str(call["id"]))} for call in turn["tool_calls"]]
+    return short
+
+
+def _short_id(call_id: str) -> str:
+    is_short = len(call_id) == _MISTRAL_ID_CHARS and call_id.isalnum()
+    return call_id if is_short else hashlib.sha256(call_id.encode()).hexdigest()[:_MISTRAL_ID_CHARS]
+
+
+def _joined_results(turns: Sequence[Turn]) -> list[Turn]:
+    """Return turns with results, and what is said to them, as one turn: many templates want roles to alternate."""
+    joined: list[Turn] = []
+    for turn in turns:
+        is_after_result = bool(joined) and joined[-1]["content"].startswith(_RESULT_OPENING)
+        if is_after_result and turn["role"] == joined[-1]["role"] == "user":
+            joined[-1] = {**joined[-1], "content": f"{joined[-1]['content']}\n{turn['content']}"}
+        else:
+            joined.append(turn)
+    return joined
+
+
 def _as_plain_turn(turn: Turn) -> Turn:
     """Return a turn that holds calls and results as text, for templates that know neither."""
     if turn["role"] == "tool":
         result = json.dumps({"name": turn.get("name"), "result": turn["content"]}, ensure_ascii=False)
         result = result.replace("<", r"\u003c")  # no result can close the block it stands in
-        return {"role": "user", "content": f"<tool_response>\n{result}\n</tool_response>"}
+        return {"role": "user", "content": f"{_RESULT_OPENING}\n{result}\n</tool_response>"}
     calls = [
         f"<tool_call>\n{json.dumps(call['function'], ensure_ascii=False)}\n</tool_call>"
         for call in turn.get("tool_calls", ())

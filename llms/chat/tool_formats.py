@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from llms.engines.constraints import Constraint, InOrder, JsonSchema, OneOf, Text, closed_schema
+from llms.engines.constraints import Constraint, FreeText, InOrder, JsonSchema, OneOf, Pattern, Text, closed_schema
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,14 +26,18 @@ class Dialect:
         call_opening: text before the JSON of a call.
         call_closing: text behind it.
         reads_tools: whether the chat template shows tools to the model; if not, we do, in a system turn.
+        half_opening: pattern of what an answer holds that was cut off while a call was being opened.
+        takes_one_call: whether the template has room for one call a turn only.
     """
 
-    name: Literal["hermes", "llama3", "mistral", "xml", "glm", "harmony", "own"]
+    name: Literal["hermes", "llama3", "mistral", "xml", "glm", "harmony", "deepseek", "own"]
     fields: dict[str, dict[str, Any]] = field(hash=False)
     arguments_key: str = "arguments"
     call_opening: str = ""
     call_closing: str = ""
     reads_tools: bool = True
+    half_opening: str = ""
+    takes_one_call: bool = False
 
     @property
     def markers(self) -> str:
@@ -56,6 +60,8 @@ class Dialect:
 
 THOUGHT_CHANNEL, ANALYSIS_CHANNEL = "<|channel>thought", "<|channel|>analysis"  # of templates as Gemma 4's, gpt-oss's
 _CALL_KEYS = {"name", "arguments", "parameters", "id", "type", "index"}
+_NO_JSON_CALLS = ("xml", "glm", "harmony")
+_BEFORE_NAME = ("", "\n  ", "\n    ")  # models indent what they put into a code fence
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 _THINK = {"open": "<think>", "close": "</think>", "content": "text"}
 _TAGGED_CALL = {  # an answer may also speak of the tag
@@ -98,6 +104,7 @@ _LLAMA3 = Dialect(
         },
     },
     arguments_key="parameters",
+    takes_one_call=True,
 )
 _XML = Dialect(
     "xml",
@@ -156,6 +163,24 @@ _HARMONY = Dialect(  # gpt-oss
             "content": "text",
         },
     },
+    half_opening=r"(?:<\|start\|>assistant)?(?:<\|channel\|>commentary)? to=functions\.",
+    takes_one_call=True,
+)
+_DEEPSEEK_CALL = "<｜tool▁call▁begin｜>"
+_DEEPSEEK = Dialect(
+    "deepseek",
+    {
+        "reasoning_content": _THINK,
+        "tool_calls": {
+            "open_pattern": rf"\s*(?:<｜tool▁calls▁begin｜>\s*)?{_DEEPSEEK_CALL}(?:function<｜tool▁sep｜>)?"
+            r"(?P<name>(?!function<)[\w.-]+)(?:<｜tool▁sep｜>|\s*```(?:json)?\s)",
+            "close_pattern": r"\s*(?:```\s*)?<｜tool▁call▁end｜>(?:\s*<｜tool▁calls▁end｜>)?",
+            "repeats": True,
+            "content": "json",
+            "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+        },
+    },
+    half_opening="<｜tool▁calls?▁begin｜>",
 )
 
 
@@ -175,6 +200,8 @@ def _dialect_of(template: str) -> Dialect:
         return _OWN_AFTER_CHANNEL
     if ANALYSIS_CHANNEL in template:
         return _HARMONY
+    if _DEEPSEEK_CALL in template:
+        return replace(_DEEPSEEK, reads_tools=_reads(template, "tools"))
     if not _reads(template, "tools"):
         return _OWN
     marks = (
@@ -239,6 +266,23 @@ def forced_call(dialect: Dialect, tools: Sequence[Tool]) -> Constraint:
             return InOrder((Text("\n"), call, Text("\n")))
         case _:
             return call
+
+
+def begun_calls(dialect: Dialect, tools: Sequence[Tool]) -> Constraint | None:
+    """Return what makes each call whole that a freely chosen answer begins; None where calls are no JSON.
+
+    A call begins with an object whose first entry is the name of a tool, whether it stands between the template's
+    tags, in a code fence or alone.
+    """
+    if dialect.name in _NO_JSON_CALLS:
+        return None
+    parts: dict[str, Constraint] = {}
+    for tool in tools:
+        name = json.dumps(tool["function"]["name"], ensure_ascii=False)
+        arguments = JsonSchema.of(closed_schema(tool["function"].get("parameters") or _NO_PARAMETERS))
+        rest = InOrder((Pattern(r',[ \n]{0,8}"(arguments|parameters)": ?'), arguments, Pattern(r"[ \n]{0,4}\}")))
+        parts |= {f'{{{space}"name": {name}': rest for space in _BEFORE_NAME}
+    return FreeText(tuple(parts.items())) if parts else None
 
 
 def read_call(call: Any) -> tuple[str, dict[str, Any]]:

@@ -52,6 +52,8 @@ class LocalEmbeddings(Embeddings):
         show_progress: a progress bar over the batches of `embed_documents`.
         cache: where vectors are kept by the content of their texts: `SqliteByteStore`, or any other LangChain store
             of bytes. A damaged entry counts as missing.
+        dimensions: keep so many of each vector's first dimensions, as models trained for it (Matryoshka) allow; None
+            keeps all. Others lose quality.
         allow_download: fetch a hub id that is not in the local cache.
 
     Raises:
@@ -77,11 +79,15 @@ class LocalEmbeddings(Embeddings):
         batch_size: int = 256,
         show_progress: bool = False,
         cache: BaseStore[str, bytes] | None = None,
+        dimensions: int | None = None,
         allow_download: bool = False,
     ) -> None:
         check_encoder_options(engine=engine, precision=precision, device=device)
         if batch_size < 1:
             msg = f"batch_size must be at least 1, got {batch_size}"
+            raise OptionValueError(msg)
+        if dimensions is not None and dimensions < 1:
+            msg = f"dimensions must be at least 1, got {dimensions}"
             raise OptionValueError(msg)
         if cache is not None and not isinstance(cache, BaseStore):
             msg = f"cache must be a LangChain BaseStore of bytes, got {type(cache).__name__}; try SqliteByteStore"
@@ -97,6 +103,7 @@ class LocalEmbeddings(Embeddings):
         self.batch_size = batch_size
         self.show_progress = show_progress
         self.cache = cache
+        self.dimensions = dimensions
         self._questions = RecentVectors(max_texts=_RECENT_QUESTIONS)
         self._cosine_floors: dict[bool, float] = {}
 
@@ -111,7 +118,7 @@ class LocalEmbeddings(Embeddings):
     @property
     def dimension(self) -> int:
         """Length of every vector."""
-        return self._encoder.dimension
+        return self._encoder.dimension if self.dimensions is None else self.dimensions
 
     def cosine_floor(self, text: str) -> float:
         """Return the cosine that this encoder gives to texts with nothing in common, in the script of `text`.
@@ -145,7 +152,7 @@ class LocalEmbeddings(Embeddings):
 
         Raises:
             InputTextError: if one is no text, too long, or holds what no tokenizer takes; then none is embedded.
-            OptionValueError: if there is no such role.
+            OptionValueError: if there is no such role, or the model has fewer dimensions than are wanted.
             EngineError: if the engine cannot run this model.
         """
         if role not in ("document", "query"):
@@ -159,7 +166,19 @@ class LocalEmbeddings(Embeddings):
             vectors = self._questions.embed(unique, lambda missing: self._embed(missing, role))
         else:
             vectors = self._embed(unique, role)
-        return vectors if len(rows) == len(unique) else vectors[rows]
+        return self._cut(vectors if len(rows) == len(unique) else vectors[rows])
+
+    def _cut(self, vectors: FloatArray) -> FloatArray:
+        """Return the wanted dimensions as unit vectors again."""
+        if self.dimensions is None or not len(vectors):
+            return vectors
+        if self.dimensions > vectors.shape[1]:
+            msg = f"{self.model_name} gives {vectors.shape[1]} dimensions, got dimensions={self.dimensions}"
+            raise OptionValueError(msg)
+        first = vectors[:, : self.dimensions]
+        norms = np.linalg.norm(first, axis=1, keepdims=True)
+        unit: FloatArray = first / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit
 
     @override
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from llms.engines.constraints import Constraint, InOrder, JsonSchema, OneOf, Pattern, Text
+from llms.engines.constraints import Constraint, FreeText, InOrder, JsonSchema, OneOf, Pattern, Text
 from llms.errors import ConstraintError
 
 MAX_REPEATS = 1_000  # of one repetition in a pattern
@@ -49,6 +49,8 @@ def _num_chars(constraint: Constraint) -> int:
             return len(text)
         case InOrder(parts) | OneOf(parts):
             return sum(map(_num_chars, parts))
+        case FreeText(begun):
+            return sum(len(opening) + _num_chars(part) for opening, part in begun)
 
 
 def _check(constraint: Constraint) -> None:
@@ -59,6 +61,9 @@ def _check(constraint: Constraint) -> None:
             _check_schema(json.loads(schema))
         case InOrder(parts) | OneOf(parts):
             for part in parts:
+                _check(part)
+        case FreeText(begun):
+            for _, part in begun:
                 _check(part)
 
 

@@ -1,4 +1,4 @@
-"""Constraints on answers: text, pattern, JSON schema, sequences and choices of these.
+"""Constraints on answers: text, pattern, JSON schema, sequences and choices of these, and calls within free text.
 
 Each engine compiles a constraint for its own library: `to_lark` makes a grammar for llguidance,
 `openvino_grammar.to_ebnf` one for the XGrammar inside OpenVINO GenAI. JSON is written on one line, so that no model can
@@ -64,7 +64,20 @@ class OneOf:
     parts: "tuple[Constraint, ...]"
 
 
-Constraint = Text | Pattern | JsonSchema | InOrder | OneOf
+@dataclass(frozen=True, slots=True)
+class FreeText:
+    """Any text; where one of the openings was written, what belongs to it follows, and then any text again.
+
+    It only makes whole what the model begins by itself, so an engine that cannot follow it leaves it out.
+
+    Attributes:
+        parts: (opening, what follows it) each; no opening holds another one.
+    """
+
+    parts: "tuple[tuple[str, Constraint], ...]"
+
+
+Constraint = Text | Pattern | JsonSchema | InOrder | OneOf | FreeText
 
 
 def choices_constraint(choices: Sequence[str]) -> Constraint:
@@ -104,8 +117,11 @@ def closed_schema(schema: Any) -> Any:
     )
 
 
-def to_lark(constraint: Constraint) -> str:
+def to_lark(constraint: Constraint, *, mark_ids: Sequence[int] = ()) -> str:
     """Return the constraint as a grammar in llguidance's form of Lark.
+
+    Args:
+        mark_ids: tokens such as `<tool_call>` that free text may hold, and that llguidance takes for no text.
 
     Example:
         >>> print(to_lark(OneOf((Text("yes"), Pattern("[0-9]+")))))
@@ -129,5 +145,17 @@ def to_lark(constraint: Constraint) -> str:
                 return " ".join(expression(inner) for inner in parts)
             case OneOf(parts):
                 return "(" + " | ".join(expression(inner) for inner in parts) + ")"
+            case FreeText(parts):
+                first = len(rules)
+                rules.append("FREE_TEXT: /(.|\\n)*/")
+                begun = []
+                for opening, inner in parts:
+                    name = f"opening_{len(rules)}"
+                    rules.append(f"{name}[lazy]: FREE_TEXT {json.dumps(opening)}")  # it ends with the opening
+                    begun.append(f"{name} {expression(inner)}")
+                if mark_ids:
+                    begun.append(f"FREE_TEXT? <[{','.join(map(str, mark_ids))}]>")
+                rules.append(f"free_{first}: ({' | '.join(begun)})* FREE_TEXT")
+                return f"free_{first}"
 
     return "\n".join([f"start: {expression(constraint)}", *rules])

@@ -75,7 +75,7 @@ class GrammarCompiler:
     def _compile(self, constraint: Constraint, _cache_salt: str) -> "LLMatcher":
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self._vocabulary, to_lark(constraint), log_level=0)
+        matcher = LLMatcher(self._vocabulary, to_lark(constraint, mark_ids=self._mark_ids), log_level=0)
         if matcher.is_error():
             msg = f"the constraint cannot be used: {' '.join(matcher.get_error().split())}"
             raise ConstraintError(msg)
@@ -85,6 +85,11 @@ class GrammarCompiler:
             msg = "no text of this model's tokens can match the constraint; check the pattern or schema"
             raise ConstraintError(msg)
         return matcher
+
+    @functools.cached_property
+    def _mark_ids(self) -> list[int]:
+        added: Any = self._tokenizer.added_tokens_decoder
+        return sorted(token_id for token_id, token in added.items() if not token.special and token_id < self._num_ids)
 
     @functools.cached_property
     def _vocabulary(self) -> "LLTokenizer":

@@ -7,15 +7,17 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from typing_extensions import override
 
 from llms.engines.constraint_limits import check_constraint
+from llms.engines.constraints import FreeText
 from llms.engines.engine import Engine, Ticket
 from llms.engines.memory import give_memory_back
 from llms.engines.requests import FinishReason, GenerationRequest, Job, Step, TokenEvent
-from llms.errors import EngineError, GenerationTimeoutError, TuneChainError
+from llms.errors import ConstraintError, EngineError, GenerationTimeoutError, TuneChainError, UnsupportedOptionError
 
 T = TypeVar("T")
 _GATHER_S = 0.05  # how long announced requests wait for each other at most
@@ -52,9 +54,7 @@ class StepEngine(Engine):
     @override
     def submit(self, request: GenerationRequest, deliver: Callable[[TokenEvent], None]) -> Ticket:
         self.check_room(request)
-        if request.constraint is not None:
-            check_constraint(request.constraint)
-        self.check_request(request)
+        request = self._with_checked_constraint(request)
         timeout_s = request.options.timeout_s
         job = Job(request, deliver, deadline=time.monotonic() + timeout_s if timeout_s else float("inf"))
         with self._changed:
@@ -63,6 +63,19 @@ class StepEngine(Engine):
             self._num_expected = max(0, self._num_expected - 1)
             self._start_thread()
         return Ticket(functools.partial(self._cancel, job))
+
+    def _with_checked_constraint(self, request: GenerationRequest) -> GenerationRequest:
+        """Return the request if it can be honoured; calls in free text are made whole only where that can be done."""
+        try:
+            if request.constraint is not None:
+                check_constraint(request.constraint)
+            self.check_request(request)
+        except (ConstraintError, UnsupportedOptionError):
+            if not isinstance(request.constraint, FreeText):
+                raise
+            request = replace(request, constraint=None)
+            self.check_request(request)
+        return request
 
     @override
     def expect(self, num_requests: int) -> None:

@@ -3,7 +3,7 @@
 import functools
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,10 +128,7 @@ def open_base(folder: Path) -> tuple[Any, Any]:
     Raises:
         ModelFolderError: if the folder holds a model of another kind, or cannot be loaded.
     """
-    kinds = _read_json(folder / "config.json").get("architectures") or []
-    if wrong := next((kind for kind in kinds if str(kind).endswith(("ForCausalLM", "ForConditionalGeneration"))), None):
-        msg = f"{folder} is a {wrong}, which writes texts; a reranker is trained from an encoder or a cross-encoder"
-        raise ModelFolderError(msg)
+    _refuse_writers(folder, _read_json(folder / "config.json"))
     model, tokenizer, _ = _read(folder, num_labels=1, ignore_mismatched_sizes=True)
     return model, tokenizer
 
@@ -171,6 +168,16 @@ def _load_head(model: Any, folder: Path) -> None:
         setattr(model.get_submodule(module), leaf, weight)
 
 
+def _refuse_writers(folder: Path, config: Mapping[str, Any]) -> None:
+    kinds = config.get("architectures") or []
+    if wrong := next((kind for kind in kinds if str(kind).endswith(("ForCausalLM", "ForConditionalGeneration"))), None):
+        msg = (
+            f"{folder} is a {wrong}, which writes texts, such as yes or no of rerankers made from chat models; a "
+            "reranker here is an encoder or a cross-encoder with one output"
+        )
+        raise ModelFolderError(msg)
+
+
 def refuse_other_layouts(folder: Path) -> None:
     """Refuse what is known from the configuration alone, before anything is loaded.
 
@@ -178,6 +185,7 @@ def refuse_other_layouts(folder: Path) -> None:
         ModelFolderError: if the folder is no cross-encoder with one output and without prompts.
     """
     config = _read_json(folder / "config.json")
+    _refuse_writers(folder, config)
     labels = config.get("id2label")
     outputs = len(labels) if isinstance(labels, dict) else config.get("num_labels", 1)
     if outputs != 1:

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
 import apps.applications
+import apps.wiring
 from apps.applications import Applications, build_applications
 from apps.server.aliases import ALIASES
 from apps.server.app import create_app
@@ -17,8 +18,11 @@ from apps.settings import SETTINGS_NAME, load_settings
 from chains.customer_service import ServiceReply
 from chains.monitoring import build_monitoring_chain
 from chains.recommendation import Recommendation
+from llms import LocalChatModel
 from llms.classifier.results import Classification
 from tests.apps.conftest import SENTIMENT, TOPIC, make_post
+from tests.apps.workspaces import build_workspace
+from tests.tiny_models import build_chat_model
 from tests.waiting import wait_until
 
 
@@ -254,3 +258,27 @@ def test_examples_of_the_interface_are_valid_requests(client):
     addresses = {"AskRequest": "ask", "ClassifyRequest": "classify", "RecommendRequest": "recommend"}
     for name, address in addresses.items():
         assert client.post(f"/v1/{address}", json=objects[name]["examples"][0]).status_code == 200
+
+
+def test_every_chat_model_of_a_server_runs_in_a_process_of_its_own(
+    tmp_path, tmp_path_factory, encoder_folder, monkeypatch
+):
+    shop = shutil.copytree(build_workspace(tmp_path_factory, encoder_folder), tmp_path / "shop")
+    chat = build_chat_model(tmp_path / "chat", context_tokens=2048)
+    toml = (shop / SETTINGS_NAME).read_text("utf-8").replace("[models]", f"[models]\nchat = '{chat}'")
+    (shop / SETTINGS_NAME).write_text(toml, "utf-8")
+    chinese = shutil.copytree(shop, tmp_path / "shop-zh")
+    (chinese / SETTINGS_NAME).write_text(f'language = "zh"\n{toml}', "utf-8")
+    tables = f"{toml}\n[customer_service]\nlanguage_workspaces = ['{chinese}']\n"
+    (shop / SETTINGS_NAME).write_text(tables, "utf-8")
+    opened = []
+
+    def note(**options):
+        opened.append(options)
+        return LocalChatModel(**options)
+
+    monkeypatch.setattr(apps.wiring, "LocalChatModel", note)
+    with TestClient(create_app(load_settings(shop))) as client:
+        wait_until(lambda: client.get("/readyz").json()["status"] != "starting")
+        assert client.get("/readyz").json()["status"] == "ready"
+    assert [options["own_process"] for options in opened] == [True]  # one for both languages, and for conversations

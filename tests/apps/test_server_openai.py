@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from apps.applications import Applications
 from apps.server.admission import Admission
 from apps.server.app import create_app
+from apps.server.openai_api.messages import call_options
+from apps.server.openai_api.schemas import ChatRequest
 from llms import LocalChatModel
 from llms.errors import (
     ContextOverflowError,
@@ -143,6 +145,14 @@ def test_every_option_reaches_the_model_by_langchains_name(post):
     reply = post(model, max_completion_tokens=9, stop="STOP", user="anna", metadata=None, **options)
     assert reply.json()["choices"][0]["message"]["content"] == "one "
     assert model.options == [options | {"max_tokens": 9}]
+
+
+def test_thinking_is_switched_by_a_request_beside_what_the_workspace_sets(post, chat_folder):
+    model = LocalChatModel(model=str(chat_folder), template_options={"mood": "calm"})
+    request = ChatRequest(model="chat", messages=ASKED, chat_template_kwargs={"enable_thinking": False})
+    assert call_options(request, model) == {"template_options": {"mood": "calm", "enable_thinking": False}}
+    refused = post(ScriptedChatModel(answers=["a"]), chat_template_kwargs={"chat_template": "{{ 1 }}"})
+    assert refused.status_code == 400
 
 
 def test_several_answers_are_several_choices_and_their_prompt_is_counted_once(post):

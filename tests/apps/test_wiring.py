@@ -218,6 +218,18 @@ def test_a_chat_model_is_opened_only_where_one_is_set(raw, tmp_path, chat_folder
     assert model.invoke("hello", max_tokens=3).text
 
 
+def test_a_workspace_sets_how_its_chat_model_answers(tmp_path, chat_folder):
+    text = (
+        f"[models]\nchat = '{chat_folder}'\nchat_engine = 'torch'\nchat_max_tokens = 5\nchat_temperature = 0.7\n"
+        "chat_thinking = 'off'\n"
+    )
+    (tmp_path / "tunechain.toml").write_text(text, encoding="utf-8")
+    model = open_chat_model(load_settings(tmp_path))
+    assert (model.max_tokens, model.temperature) == (5, 0.7)
+    assert (model.template_options, model.adapter) == ({"enable_thinking": False}, None)
+    assert model.invoke("hello").usage_metadata["output_tokens"] == 5
+
+
 def test_tenants_with_the_same_chat_model_share_its_weights_and_no_prompt(tmp_path, chat_folder):
     def open_for(name, **options):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -235,6 +247,15 @@ def test_tenants_with_the_same_chat_model_share_its_weights_and_no_prompt(tmp_pa
     assert min(num_cached(acme), num_cached(beta)) > 40
     in_chinese = open_for("acme-zh", tenant=load_settings(tmp_path / "acme").workspace)
     assert num_cached(in_chinese) > 40  # another language of the same tenant
+
+
+def test_what_a_chat_model_keeps_of_prompts_is_bounded_by_the_workspace(tmp_path, chat_folder):
+    text = f"[models]\nchat = '{chat_folder}'\nchat_engine = 'torch'\nchat_cache_mb = {{}}\n"
+    (tmp_path / SETTINGS_NAME).write_text(text.format(1), "utf-8")
+    assert open_chat_model(load_settings(tmp_path)).max_kv_cache_mb == 1
+    (tmp_path / SETTINGS_NAME).write_text(text.format(0), "utf-8")
+    with pytest.raises(SettingsError, match="chat_cache_mb"):
+        load_settings(tmp_path)
 
 
 def test_use_cases_without_records_are_left_out(raw):

@@ -85,6 +85,9 @@ def call_options(request: ChatRequest, model: BaseChatModel) -> dict[str, Any]:
         options["stop"] = [request.stop] if isinstance(request.stop, str) else list(request.stop)
     if request.response_format is not None:
         options["response_format"] = request.response_format.model_dump(by_alias=True, exclude_none=True)
+    if request.chat_template_kwargs is not None:
+        own = getattr(model, "template_options", {})  # of the workspace
+        options["template_options"] = {**own, **request.chat_template_kwargs.model_dump()}
     if request.tools:
         options |= _tool_options(request, model)
     return options

@@ -189,6 +189,14 @@ class StreamOptions(_Wire):
     include_usage: bool = False
 
 
+class TemplateOptions(BaseModel):
+    """What a client may set of the model's own chat template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enable_thinking: bool
+
+
 class ChatRequest(_Wire):
     """A conversation to be continued."""
 
@@ -223,6 +231,9 @@ class ChatRequest(_Wire):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    chat_template_kwargs: TemplateOptions | None = Field(
+        default=None, description="`enable_thinking` switches the reasoning of models that can do without."
+    )
     modalities: tuple[Literal["text"], ...] = Field(default=("text",), description="Answers are texts.")
     service_tier: Literal["auto", "default"] = "auto"
     user: str | None = Field(default=None, max_length=200, description="A label of the client's own; not used.")

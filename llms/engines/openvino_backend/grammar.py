@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llms.engines.constraints import Constraint, InOrder, JsonSchema, OneOf, Pattern, Text
+from llms.engines.constraints import Constraint, FreeText, InOrder, JsonSchema, OneOf, Pattern, Text
 from llms.engines.openvino_backend.ebnf import (
     PLAIN,
     choice,
@@ -81,6 +81,13 @@ def _expression(constraint: Constraint, rules: dict[str, str]) -> str:
             return sequence(_expression(part, rules) for part in parts)
         case OneOf(parts):
             return choice(_expression(part, rules) for part in parts)
+        case FreeText(begun):
+            tags = []
+            for opening, part in begun:
+                body = _expression(part, rules)
+                rules[name := f"begun_{len(rules)}"] = body
+                tags.append(f"({literal(opening)}, {name})")
+            return f"TagDispatch({', '.join(tags)}, stop_eos=true, loop_after_dispatch=true)"
 
 
 # JSON schemas

@@ -22,6 +22,7 @@ from typing_extensions import override
 from llms.engines.adapters import Adapter
 from llms.engines.choosing import EngineOptions
 from llms.engines.constraint_limits import check_constraint
+from llms.engines.constraints import FreeText
 from llms.engines.engine import Engine, Ticket
 from llms.engines.process_backend.messages import (
     PULSE_S,
@@ -111,7 +112,7 @@ class ProcessEngine(Engine):
     @override
     def submit(self, request: GenerationRequest, deliver: Callable[[TokenEvent], None]) -> Ticket:
         self.check_room(request)
-        if request.constraint is not None:
+        if request.constraint is not None and not isinstance(request.constraint, FreeText):  # the process leaves it out
             check_constraint(request.constraint)
         number = next(self._numbers)
         wants_pieces = request.wants_pieces or request.is_stop is not None

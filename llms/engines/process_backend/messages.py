@@ -12,7 +12,7 @@ from typing import Any
 
 from llms import errors
 from llms.engines.adapters import Adapter
-from llms.engines.constraints import Constraint, InOrder, JsonSchema, OneOf, Pattern, Text
+from llms.engines.constraints import Constraint, FreeText, InOrder, JsonSchema, OneOf, Pattern, Text
 from llms.engines.requests import GenerationRequest, TokenEvent, TokenScore
 from llms.errors import EngineError, TuneChainError
 from llms.options import GenerationOptions
@@ -129,6 +129,8 @@ def _constraint_to_json(constraint: Constraint | None) -> list[Any] | None:
             return [type(constraint).__name__, words]
         case InOrder(parts) | OneOf(parts):
             return [type(constraint).__name__, [_constraint_to_json(part) for part in parts]]
+        case FreeText(begun):
+            return ["FreeText", [[opening, _constraint_to_json(part)] for opening, part in begun]]
 
 
 def _constraint_of(found: list[Any] | None) -> Constraint | None:
@@ -142,5 +144,8 @@ def _constraint_of(found: list[Any] | None) -> Constraint | None:
             return Pattern(content)
         case "JsonSchema":
             return JsonSchema(content)
+        case "FreeText":
+            begun = [(opening, _constraint_of(inner)) for opening, inner in content]
+            return FreeText(tuple((opening, part) for opening, part in begun if part is not None))
     parts = tuple(part for inner in content if (part := _constraint_of(inner)) is not None)
     return InOrder(parts) if name == "InOrder" else OneOf(parts)

@@ -47,6 +47,13 @@ def test_the_adapter_answers_its_own_calls_only(chat):
     assert "".join(chunk.text for chunk in refunds.stream(QUESTION)) == OWN_ANSWER
 
 
+def test_a_model_may_have_an_adapter_of_its_own(trained_chat_folder, adapter_folder):
+    adapters = {"refunds": str(adapter_folder)}
+    own = LocalChatModel(model=str(trained_chat_folder), adapters=adapters, adapter="refunds", max_tokens=40)
+    assert own.invoke(QUESTION).text == OWN_ANSWER
+    assert own.bind(adapter=None).invoke(QUESTION).text == ANSWER
+
+
 def test_scores_follow_the_adapter(chat):
     choices = [ANSWER, OWN_ANSWER]
     assert max(chat.score_choices(QUESTION, choices).items(), key=lambda item: item[1])[0] == ANSWER

@@ -16,6 +16,7 @@ def names(trained_chat_folder):
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_the_examples_run_one_after_the_other(names, number, capsys):
+def test_the_examples_run_one_after_the_other(names, number, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(compile(BLOCKS[number], f"{GUIDE.name}, block {number}", "exec"), names)  # noqa: S102  # our own examples
     assert capsys.readouterr().out.strip()

@@ -7,10 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llms.engines.constraints import InOrder, JsonSchema, OneOf, Pattern, Text, choices_constraint, closed_schema
+from llms.engines.constraints import (
+    FreeText,
+    InOrder,
+    JsonSchema,
+    OneOf,
+    Pattern,
+    Text,
+    choices_constraint,
+    closed_schema,
+)
 from llms.engines.grammar import GrammarCompiler
 from llms.errors import ConstraintError, UnsupportedOptionError
-from tests.tiny_models import build_chat_tokenizer
+from tests.tiny_models import build_chat_tokenizer, build_tool_chat_tokenizer
 
 TOKENIZER = build_chat_tokenizer()
 COMPILER = GrammarCompiler(TOKENIZER, num_ids=300, end_ids={TOKENIZER.eos_token_id})
@@ -42,6 +51,39 @@ def test_parts_come_in_order_and_choices_are_exclusive():
 def test_a_pattern_means_what_python_reads(regex):
     for text in ("123/4", "a", "bc", "ay", "xy", "ab", "ababc", "c", "123"):
         assert accepts(Pattern(regex), text) is bool(re.fullmatch(regex, text))
+
+
+CALLS = FreeText((("CALL a", Text("(1)")), ("CALL b", Pattern("[(][0-9]{2}[)]"))))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_allowed"),
+    [
+        ("", True),
+        ("退货 is free\nof CALLs", True),
+        ("CALL a(1)", True),
+        ("first CALL a(1), then CALL b(22) and CALL a(1).", True),
+        ("CALL a(2)", False),
+        ("CALL a is one", False),
+        ("x CALL b(1)", False),
+        ("x CALL b(1", False),
+        ("CALL b", False),
+    ],
+)
+def test_text_is_free_until_something_begins_and_again_once_that_is_whole(text, is_allowed):
+    assert accepts(CALLS, text) is is_allowed
+
+
+def test_free_text_may_hold_the_marks_of_a_template_and_no_control_token():
+    tokenizer = build_tool_chat_tokenizer(["a b"], vocabulary_size=300)
+    compiler = GrammarCompiler(tokenizer, num_ids=len(tokenizer), end_ids={tokenizer.eos_token_id})
+    matcher = compiler.new_matcher(FreeText((("a", Text("b")),)))
+    for token_id in tokenizer("<think>x</think>\n<tool_call>\n", add_special_tokens=False)["input_ids"]:
+        assert matcher.allowed()[token_id]
+        matcher.accept(token_id)
+    assert not matcher.allowed()[tokenizer.convert_tokens_to_ids("<|im_start|>")]
+    matcher.accept(tokenizer.convert_tokens_to_ids("a"))
+    assert matcher.allowed().sum() == 1
 
 
 SCHEMA = {
