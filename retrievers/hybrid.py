@@ -10,11 +10,10 @@ from langchain_core.runnables import RunnableConfig, run_in_executor
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import override
 
+from llms import above_floor, find_cosine_floor
 from llms.arrays import FloatArray
-from llms.encoder.cosine_floor import above_floor, find_cosine_floor
 from llms.errors import TuneChainError
-from llms.texts import is_chinese
-from llms.texts.scripts import is_han
+from llms.texts import is_chinese, is_han
 from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.fusion import fuse_rankings
 from retrievers.parents import assemble_parents, parent_key

@@ -13,7 +13,7 @@ from llms.catalogue import find_missing
 
 NAME = "multilingual-e5-small"
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.real,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(
         find_missing(NAME) is not None, reason=f"{NAME} is not here; add it with: tunechain models add {NAME}"
