@@ -89,6 +89,7 @@ def test_most_of_what_the_shop_knows_nothing_of_goes_to_a_person(chain):
 
 
 def test_the_commands_of_the_applications_work(folder):
-    for command in (["ask", "VT-204918到哪儿了"], ["watch", str(folder / "monitoring" / "stream.jsonl")]):
+    stream = str(folder / "monitoring" / "stream.jsonl")
+    for command in (["ask", "VT-204918到哪儿了"], ["watch", stream], ["recommend", "somebody"]):
         result = CliRunner().invoke(app, [*command, "-w", str(folder), "--json"])
         assert result.exit_code == 0, (result.output, result.exception)
