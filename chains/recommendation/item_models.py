@@ -10,8 +10,8 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from chains.recommendation.features import BehaviourModels, FeatureOptions, FeatureTable
+from llms import find_cosine_floor, remove_shared_part
 from llms.arrays import FloatArray
-from llms.encoder.cosine_floor import find_cosine_floor, remove_shared_part
 from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender, NeighbourRecommender
 from retrievers.errors import VectorError
 

@@ -170,6 +170,21 @@ def test_a_generation_of_recommendation_gives_way_to_what_the_new_encoder_learnt
     assert build_recommendation(load_settings(folder)).invoke({"user": "u1", "k": 5}).items
 
 
+def test_what_was_built_from_other_rows_is_built_again(folder, other_encoder, monkeypatch):
+    def stop(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder_change, "train_interest", stop)
+        with pytest.raises(KeyboardInterrupt):
+            change_encoder(load_settings(folder), str(other_encoder))
+    rows = folder / "customer_service" / "intents.csv"
+    rows.write_text(rows.read_text(encoding="utf-8").replace("my money back 3", "money, at last"), encoding="utf-8")
+    change_encoder(load_settings(folder), str(other_encoder))
+    _check_changed(folder, other_encoder)
+    assert "my money back 3" not in (folder / "models" / "intent" / "examples.json").read_text(encoding="utf-8")
+
+
 def test_changing_back_is_possible_and_fast(folder, encoder_folder, other_encoder, monkeypatch):
     change_encoder(load_settings(folder), str(other_encoder))
     change = change_encoder(load_settings(folder), str(encoder_folder))
