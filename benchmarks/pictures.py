@@ -66,7 +66,7 @@ def take_chat(address: str, language: str, path: Path) -> None:
 
 
 def take_alert(address: str, language: str, path: Path) -> None:
-    """Take a picture of the alerts with the posts behind them, and of the trends of their topics."""
+    """Take a picture of the alerts, the first of them opened with the posts behind it, and of their topics' trends."""
     with _page(address, language) as page:
         page.click("#tab-monitoring")
         page.wait_for_selector("#trend svg")
@@ -75,11 +75,11 @@ def take_alert(address: str, language: str, path: Path) -> None:
             const topics = [...document.querySelectorAll('#alerts h3')].map(title => title.textContent);
             for (const card of document.querySelectorAll('#trend > .card'))
                 if (!topics.includes(card.querySelector('h3').textContent)) card.remove();
-            for (const causes of document.querySelectorAll('#alerts details')) causes.open = true;
+            [...document.querySelectorAll('#alerts details')].at(-1).open = true;
             document.activeElement.blur();
         }""")
         expect(page.locator("#alerts blockquote").first).to_be_visible()
-        page.set_viewport_size({"width": _WIDTH, "height": 1600})
+        page.set_viewport_size({"width": _WIDTH, "height": 2400})
         top = page.locator("#alerts").bounding_box()
         chart = page.locator("#trend").bounding_box()
         if top is None or chart is None:
