@@ -58,6 +58,7 @@ benchmark: $(INSTALLED) ## every figure beside its baseline; takes about three h
 	$(BIN)/python -m benchmarks.customer_service --out docs/benchmarks/customer_service.md
 	$(BIN)/python -m benchmarks.recommendation
 	$(BIN)/python -m benchmarks.monitoring_detector
+	$(BIN)/python -m benchmarks.monitoring --out docs/benchmarks/monitoring.md
 	$(BIN)/python -m benchmarks.chat_throughput --out docs/benchmarks/chat_throughput.md
 	$(BIN)/python -m benchmarks.embeddings --out docs/benchmarks/embeddings.md
 	$(BIN)/python -m benchmarks.retrieval --out docs/benchmarks/retrieval.md

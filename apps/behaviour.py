@@ -1,18 +1,20 @@
 """Behaviour of a workspace's users: read from its log of events, into which events.csv is imported."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from langchain_core.runnables import Runnable
+from typing_extensions import override
 
 from apps.errors import EventFileError
 from apps.event_log import EventLog
-from apps.learnt import file_digest
+from apps.learnt import file_digest, file_stamp
 from apps.readers import read_catalogue, read_events, warn_of_rejected
 from apps.settings import MonitoringSettings, Settings
 from chains.monitoring import find_sentiment
 from llms import Classification
+from llms.errors import TuneChainError
 from retrievers import DatedEvent, Event, Interactions, ItemCatalogue
 
 _log = logging.getLogger(__name__)
@@ -21,6 +23,41 @@ EVENTS_NAME = "events.csv"
 _MANY_REPEATS = 0.1  # of the events; fewer are clicks within one second, more an export that was appended again
 
 JudgeEvents = Callable[[Sequence[DatedEvent]], Sequence[DatedEvent]]
+
+
+class LiveItems(Collection[str]):
+    """The ids of the items in a file as it is now; while it cannot be read, they are those of before.
+
+    Raises:
+        TuneChainError: when it is made, if the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = file_stamp(path)
+        self._ids = frozenset(read_catalogue(path)[0])
+
+    def _current(self) -> frozenset[str]:
+        stamp = file_stamp(self._path)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._ids = frozenset(read_catalogue(self._path)[0])
+            except (TuneChainError, OSError) as error:
+                _log.warning("%s; the items of before go on", error)
+        return self._ids
+
+    @override
+    def __contains__(self, item: object) -> bool:
+        return item in self._current()
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._current())
+
+    @override
+    def __len__(self) -> int:
+        return len(self._current())
 
 
 def read_behaviour_log(

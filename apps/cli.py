@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typing_extensions import override
 
-from apps.command_options import AsJson, Workspace
+from apps.command_options import AddEncoder, AsJson, Workspace
 from apps.event_commands import event_commands
 from apps.finetune_flags import DATA, describe_command, with_flags
 from apps.key_commands import key_commands
 from apps.label_commands import labelling
 from apps.log_records import log_uncaught_errors, redact_logs
 from apps.model_commands import model_commands
+from apps.monitor_commands import monitor
 from apps.privacy_commands import privacy
+from apps.retrain_commands import add_commands
 from apps.service_commands import service
 from llms.errors import TuneChainError
 
@@ -42,7 +44,9 @@ app.add_typer(service, name="service")
 app.add_typer(key_commands, name="keys")
 app.add_typer(event_commands, name="events")
 app.add_typer(model_commands, name="models")
+app.add_typer(monitor, name="monitor")
 app.add_typer(privacy, name="privacy")
+add_commands(app)
 
 
 def main() -> None:
@@ -112,15 +116,18 @@ def init(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sample records.")] = "en",
     *,
+    add_encoder: AddEncoder = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a workspace with sample records, to be replaced by your own."""
     from rich.text import Text
 
     from apps.console import output, print_json
-    from apps.workspace import create_workspace
+    from apps.model_offer import choose_encoder
+    from apps.workspace import create_workspace, refuse_used_folder
 
-    files = create_workspace(folder, language=language)
+    refuse_used_folder(folder)
+    files = create_workspace(folder, language=language, encoder=choose_encoder(language, folder, add=add_encoder))
     if as_json:
         print_json({"workspace": str(folder), "files": files})
     else:
@@ -132,13 +139,14 @@ def quickstart(
     folder: Annotated[Path, typer.Argument(help="The workspace; made if it is not there.")] = Path("workspace"),
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sample records.")] = "en",
     *,
+    add_encoder: AddEncoder = None,
     as_json: AsJson = False,
 ) -> None:
     """Train every model of a workspace, run its applications once, and write a report."""
     from apps.console import print_json
     from apps.quickstart import run_quickstart
 
-    outcome = run_quickstart(folder, language=language, show_results=not as_json)
+    outcome = run_quickstart(folder, language=language, add_encoder=add_encoder, show_results=not as_json)
     if as_json:
         print_json(outcome)
 

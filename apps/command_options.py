@@ -12,3 +12,12 @@ Workspace = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per result on standard output, nothing else.")]
+AddEncoder = Annotated[
+    bool | None,
+    typer.Option(
+        "--add-encoder/--no-add-encoder",
+        help="Fetch an encoder that reads the language, if the one installed here does not; default: ask at a "
+        "terminal, else do without.",
+        show_default=False,
+    ),
+]

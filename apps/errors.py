@@ -10,9 +10,12 @@ The tree::
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
     ├── BackupError (RuntimeError)              a backup that cannot be made, or one that is none
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
+    ├── GenerationError (OSError)               a generation of recommendation that is missing or damaged
     ├── EventFileError (OSError)                a file of events that cannot be read or written
     ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
+    ├── DeliveryError (OSError)                 an alert that somebody could not be told of
     ├── MonitoringFileError (OSError)           a file of monitoring that cannot be read or written
+    ├── UnknownAlertError (LookupError)         the id of an alert that does not exist
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
 """
 
@@ -43,6 +46,10 @@ class FeedbackFileError(TuneChainError, OSError):
     """A file of feedback that is damaged, of another kind, or not to be written."""
 
 
+class GenerationError(TuneChainError, OSError):
+    """A generation of recommendation that is missing, damaged, or of another kind."""
+
+
 class EventFileError(TuneChainError, OSError):
     """A file of events that is damaged, of another kind, or not to be written."""
 
@@ -55,9 +62,17 @@ class MonitoringFileError(TuneChainError, OSError):
     """A file of the state of monitoring that is damaged, of another kind, or not to be written."""
 
 
+class DeliveryError(TuneChainError, OSError):
+    """A message about an alert that was not taken over; it is tried again."""
+
+
 class BackupError(TuneChainError, RuntimeError):
     """A backup that cannot be made or restored; nothing of it is half there."""
 
 
 class UnknownKeyError(TuneChainError, LookupError):
     """An id that no key has."""
+
+
+class UnknownAlertError(TuneChainError, LookupError):
+    """An id that no alert has."""

@@ -29,6 +29,7 @@ _ADD = (
 )
 # an event that a client sent stays when the file it also stood in is replaced
 _KEEP = "UPDATE events SET source = ? WHERE user = ? AND item = ? AND kind = ? AND second = ? AND source = 'file'"
+_LOOKED_AT = 200  # of the latest events, for each person that is asked for: all of them would take seconds
 _COLUMNS = "number, user, item, kind, time, text, opinion"
 
 
@@ -107,6 +108,17 @@ class EventLog:
             query = f"SELECT {_COLUMNS} FROM events WHERE user = ? ORDER BY time, number"  # noqa: S608  # fixed
             rows = [] if database is None else database.execute(query, (user,)).fetchall()
         return [_event(row) for row in rows]
+
+    def recent_users(self, count: int) -> list[tuple[str, int, datetime]]:
+        """Return who did anything last, latest first, with the number of their events and the time of the last one."""
+        latest = "SELECT DISTINCT user FROM (SELECT user FROM events ORDER BY number DESC LIMIT ?)"
+        query = (
+            f"SELECT user, count(*), max(time) FROM events WHERE user IN ({latest}) "  # noqa: S608  # fixed
+            "GROUP BY user ORDER BY max(time) DESC, user LIMIT ?"
+        )
+        with self._reading() as database:
+            rows = [] if database is None else database.execute(query, (_LOOKED_AT * count, count)).fetchall()
+        return [(user, number, datetime.fromisoformat(time)) for user, number, time in rows]
 
     def read(self, *, after: int = 0) -> tuple[list[Event], int]:
         """Return the events that came into the log after a number, oldest first, and the last number."""

@@ -85,6 +85,9 @@ FLAGS = (
     Flag("base", str, METHOD, "Model to start from: folder or hub id. (all-MiniLM-L6-v2); chat needs one."),
     Flag("method", _Method, METHOD, "Which weights are trained. (full)"),
     Flag("rank", int, METHOD, "Size of what the method adds; default: its own."),
+    Flag(
+        "train_word_vectors", bool, METHOD, "Also the vectors of words; default: if they are not most of the weights."
+    ),
     Flag("keep_adapter", bool, METHOD, "Save what was learnt beside the base: a small folder."),
     Flag("seed", int, RUNNING, "The same seed and rows give the same model. (0)"),
     Flag("device", str, RUNNING, "auto, cpu, cuda, ... (auto)"),

@@ -44,21 +44,20 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a model, or take over a folder or GGUF file; then use it by its name."""
-    from apps.console import errors, print_json, show_bytes
-    from llms.catalogue import add_model, read_catalogue
+    from apps.console import print_json
+    from apps.model_offer import fetch_model, say
+    from llms.catalogue import read_catalogue
 
-    entry = read_catalogue().get(model.lower())
-    with show_bytes(entry.download_mb * _MB if entry else None) as progress:
-        added = add_model(model, name=name, allow_hub=hub, progress=progress, report=errors.print)
+    added = fetch_model(model, name=name, allow_hub=hub)
     if as_json:
-        print_json(_row(added.name, entry, added, {}))
+        print_json(_row(added.name, read_catalogue().get(model.lower()), added, {}))
         return
-    errors.print(
-        f'{added.name} lies in {added.folder}. Use it with models.{_setting_of(added)} = "{added.name}" in '
-        f"tunechain.toml, or in Python by its name.",
-        markup=False,
-        soft_wrap=True,
+    how = (
+        f'models.chat = "{added.name}" in tunechain.toml'
+        if added.task == "chat"
+        else f"tunechain models use {added.name} -w WORKSPACE"
     )
+    say(f"{added.name} lies in {added.folder}. Use it with {how}, or in Python by its name.")
 
 
 @model_commands.command()
@@ -127,6 +126,69 @@ def remove(
     errors.print(f"{model.name} was removed", markup=False)
 
 
+@model_commands.command()
+def trim(
+    model: Annotated[str, typer.Argument(help="An encoder for many languages: a name of the list, or a folder.")],
+    languages: Annotated[str, typer.Option(help="Codes of the languages to keep, such as zh,en.")],
+    name: Annotated[str, typer.Option(help="What to call the copy; default: the model's name and the languages.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a smaller copy of an encoder that reads some languages only, and reads these as before."""
+    from apps.console import print_json
+    from apps.model_offer import say
+    from llms.catalogue import trim_model
+
+    codes = [code.strip().lower() for code in languages.split(",") if code.strip()]
+    trimmed = trim_model(model, codes, name=name)
+    if as_json:
+        print_json(_row(trimmed.name, None, trimmed, {}))
+        return
+    say(
+        f"{trimmed.name} takes {trimmed.disk_bytes // _MB} MiB on the disk. Use it with "
+        f"tunechain models use {trimmed.name} -w WORKSPACE, or in Python by its name."
+    )
+
+
+@model_commands.command()
+def use(
+    name: Annotated[str, typer.Argument(help="A sentence encoder: a name of the list, a folder or a hub id.")],
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Give a workspace another encoder: fetch it if need be, and build everything that depends on it anew.
+
+    Until the end all goes on with the former one; broken off and called again, it goes on where it was. A server
+    takes the new one when it is started again.
+    """
+    from apps.console import print_json, progress_bar
+    from apps.encoder_change import change_encoder
+    from apps.errors import SettingsError
+    from apps.model_offer import fetch_model, say
+    from apps.settings import load_settings
+    from llms.catalogue import find_missing, list_added, read_catalogue
+
+    settings = load_settings(workspace)
+    entry = read_catalogue().get(name.lower())
+    known = entry or next((model for model in list_added() if model.name == name.lower()), None)
+    if known is not None and known.task in ("chat", "reranker"):
+        msg = f"{known.name} is no sentence encoder but for the task {known.task}; for chat set models.chat"
+        raise SettingsError(msg)
+    if find_missing(name):
+        fetch_model(name)
+    with progress_bar("embedding") as on_progress:
+        change = change_encoder(settings, name, report=say, on_progress=on_progress)
+    if as_json:
+        left = [str(path) for path in change.left_behind]
+        print_json({"encoder": change.encoder, "rebuilt": list(change.rebuilt), "left_behind": left})
+        return
+    rebuilt = f"built anew: {', '.join(change.rebuilt)}" if change.rebuilt else "nothing had to be built anew"
+    say(f"{settings.workspace} uses {change.encoder}; {rebuilt}. Start its server again.")
+    for path in change.left_behind:
+        say(f"{path} is the index of another encoder; it may be deleted when no server runs with that one")
+
+
 def _used_by(workspace: Path | None) -> dict[str, list[str]]:
     """Return the settings that name each model in the workspace; nothing where there is no workspace."""
     from apps.errors import WorkspaceError
@@ -189,7 +251,3 @@ def _count(parameters: int | None) -> str:
     if not parameters:
         return ""
     return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.0f}M"
-
-
-def _setting_of(model: "AddedModel") -> str:
-    return "chat" if model.task == "chat" else "encoder"

@@ -29,6 +29,7 @@ from apps.evaluate import (
     recommendation_figures,
     service_questions,
 )
+from apps.model_offer import choose_encoder
 from apps.readers import read_catalogue, read_events, read_posts
 from apps.report import QuickstartResult, write_report
 from apps.settings import SETTINGS_NAME, Settings, load_settings
@@ -42,7 +43,7 @@ from apps.training import (
     train_workspace_classifier,
 )
 from apps.wiring import build_customer_service, build_monitoring, build_recommendation, read_behaviour, scenarios
-from apps.workspace import Language, create_workspace
+from apps.workspace import Language, create_workspace, refuse_used_folder
 from chains.customer_service import ServiceReply, ServiceRequest, ServiceScores, evaluate_service
 from chains.monitoring import MonitoringReport, MonitoringRequest
 from chains.recommendation import Recommendation, RecommendationRequest
@@ -50,16 +51,26 @@ from chains.recommendation import Recommendation, RecommendationRequest
 _NUM_EXAMPLES = 3  # conversations of each kind in the report
 
 
-def run_quickstart(folder: Path, *, language: Language = "en", show_results: bool = True) -> dict[str, Any]:
+def run_quickstart(
+    folder: Path, *, language: Language = "en", add_encoder: bool | None = False, show_results: bool = True
+) -> dict[str, Any]:
     """Train, run and measure everything a workspace has records for; return `report` and `metrics`.
 
     A workspace without settings is made with sample records first. Running it again trains again and replaces
     the models at the end of each training; records and settings are never touched.
+
+    Args:
+        folder: the workspace.
+        language: of the sample records of a new one.
+        add_encoder: as `apps.model_offer.choose_encoder` takes it, for a new one.
+        show_results: print figures and examples.
     """
     started = time.perf_counter()
     if not (folder / SETTINGS_NAME).exists():
+        refuse_used_folder(folder)
+        encoder = choose_encoder(language, folder, add=add_encoder)
         with _step(f"making a workspace with sample records in {folder}"):
-            create_workspace(folder, language=language)
+            create_workspace(folder, language=language, encoder=encoder)
     settings = load_settings(folder)
     if not scenarios(settings):
         msg = f"{folder} holds no records; see the folders that tunechain init makes in a new workspace"

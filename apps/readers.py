@@ -1,6 +1,7 @@
 """Readers of a workspace's files: checked objects; unusable rows are set aside with their line number."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from apps.errors import WorkspaceError
 from apps.yaml_files import read_yaml
 from chains.customer_service import KnownQuestion, TemplateBook
-from chains.monitoring import KnownSurge, Post
+from chains.monitoring import Entity, KnownSurge, Post
 from llms.errors import DataFileError, InputTextError, TuneChainError
 from llms.field_errors import describe_errors
 from llms.finetuning.data import RejectedRow, Row, check_values, is_missing_word, read_table, refuse_bad_file
@@ -130,6 +131,22 @@ def read_text_lines(stream: Iterable[str]) -> Iterator[str | RejectedRow]:
             has_bytes = has_raw_bytes(text)
             reason = "it holds bytes that are not UTF-8; convert the file first" if has_bytes else str(error)
             yield RejectedRow(number, reason)
+
+
+def read_entities(path: Path) -> list[Entity]:
+    """Return the companies to be watched, or none where the file does not exist.
+
+    Raises:
+        WorkspaceError: if it has another form, or names a company twice.
+    """
+    if not path.exists():
+        return []
+    entities: list[Entity] = read_yaml(path, list[Entity], form="a list of companies, each with a name", empty=[])
+    names = Counter(entity.name for entity in entities)
+    if twice := [name for name, count in names.items() if count > 1]:
+        msg = f"{path} names {twice[0]!r} twice; put its aliases and tickers into one entry"
+        raise WorkspaceError(msg)
+    return entities
 
 
 def read_known_surges(path: Path) -> list[KnownSurge]:

@@ -4,14 +4,14 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from apps.errors import WorkspaceError
 from chains.customer_service import KnownQuestion
 from llms.field_errors import describe_errors
-from llms.files import replace_text
+from llms.files import end_of_whole_lines, replace_text
 from llms.finetuning.data import LabelledText
 
 
@@ -83,7 +83,7 @@ class Reviews:
     def add(self, entry: ReviewedEntry) -> None:
         """Append an entry; it is on the disk before this returns."""
         with self._path.open("a+b") as file:
-            file.truncate(_end_of_whole_lines(file))
+            file.truncate(end_of_whole_lines(file))
             file.write(f"{entry.model_dump_json()}\n".encode())
             file.flush()
             os.fsync(file.fileno())
@@ -154,11 +154,6 @@ class Reviews:
         new = self._version_path.with_suffix(".new")
         new.write_text(json.dumps(version.model_dump()) + "\n", encoding="utf-8")
         new.replace(self._version_path)
-
-
-def _end_of_whole_lines(file: BinaryIO) -> int:
-    file.seek(0)
-    return file.read().rfind(b"\n") + 1
 
 
 def training_rows(entries: Sequence[ReviewedEntry]) -> list[LabelledText]:

@@ -8,8 +8,19 @@ from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +38,7 @@ from llms.texts import decode_text
 SETTINGS_NAME = "tunechain.toml"
 STARTER_NAME = "starter"
 _PREFIX = "TUNECHAIN_"
+_SECRETS = frozenset({"webhook_url", "webhook_secret", "smtp_password"})
 _WORKSPACE_VARIABLE = f"{_PREFIX}WORKSPACE"
 _OTHER_VARIABLES = frozenset({f"{_PREFIX}DATA"})  # read by tests and benchmarks: the folder of public data sets
 _TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
@@ -47,6 +59,7 @@ class ModelSettings(_Section):
     chat_precision: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     chat_process: Literal["auto", "own", "shared"] = "auto"  # auto: its own where it is served
     chat_memory_mb: int = Field(default=0, ge=0)  # above it, its own process is started again; 0: no ceiling
+    chat_cache_mb: int = Field(default=1024, gt=0)  # of what the chat model keeps of prompts, to read them once
     chat_max_tokens: int = Field(default=256, ge=1)  # of an answer, its reasoning included
     chat_temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     chat_thinking: Literal["auto", "on", "off"] = "auto"  # auto: as the model's template has it
@@ -97,6 +110,53 @@ class MonitoringSettings(_Section):
     time_zone: str = "UTC"  # whose day and weekend people follow, such as "Asia/Shanghai"
     negative_label: str = ""  # "": the label of the sentiment model that is read as this, such as "Negative" or "负面"
     positive_label: str = ""
+
+
+class AlertSettings(_Section):
+    """Who is told of alerts of opinion monitoring."""
+
+    log: bool = True
+    file: str = ""  # of one JSON object a line, in the workspace
+    webhook_url: SecretStr = SecretStr("")  # http:// or https://; it may hold a token
+    webhook_secret: SecretStr = SecretStr("")  # of the signature
+    mail_to: tuple[str, ...] = ()
+    mail_from: str = "tunechain@localhost"
+    smtp_host: str = "localhost"
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_security: Literal["none", "starttls", "tls"] = "none"
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    max_per_day: int = Field(default=20, ge=1)  # the others come in one digest
+    max_age_hours: float = Field(default=24.0, gt=0.0)  # of what is told: a recorded stream is no news; inf: all
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _check_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_usable = False
+        if value.get_secret_value() and not is_usable:
+            msg = "it must be an address that begins with http:// or https://"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("mail_from", "mail_to")
+    @classmethod
+    def _check_address(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for address in (value,) if isinstance(value, str) else value:
+            if not re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", address):
+                msg = f"a mail address has the form name@host, got {address!r}"
+                raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _check_login(self) -> "AlertSettings":
+        if self.smtp_user and self.smtp_security == "none" and self.smtp_host not in ("localhost", "127.0.0.1", "::1"):
+            msg = 'smtp_user would send its password unencrypted; set smtp_security to "starttls" or "tls"'
+            raise ValueError(msg)
+        return self
 
 
 class RecommendationSettings(_Section):
@@ -167,9 +227,11 @@ class Settings(BaseSettings):
     finetuning: FinetuningSettings = FinetuningSettings()
     customer_service: CustomerServiceSettings = CustomerServiceSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    alerts: AlertSettings = AlertSettings()
     recommendation: RecommendationSettings = RecommendationSettings()
     server: ServerSettings = ServerSettings()
     tenants: TenantFolders = ()  # NAME = "folder" of a workspace of its own, for the owners NAME and NAME/...
+    _built_in: Path | None = PrivateAttr(default=None)
 
     def as_served(self) -> "Settings":
         """Return these settings as a server uses them: a chat model that breaks must not take the server with it."""
@@ -177,20 +239,26 @@ class Settings(BaseSettings):
             return self
         return self.model_copy(update={"models": self.models.model_copy(update={"chat_process": "own"})})
 
+    def with_encoder(self, encoder: str, *, built_in: Path) -> "Settings":
+        """Return these settings with another encoder, what is trained and indexed with it in a folder of its own."""
+        changed = self.model_copy(update={"models": self.models.model_copy(update={"encoder": encoder})})
+        changed._built_in = built_in  # of this very class
+        return changed
+
     @property
     def models_folder(self) -> Path:
         """Where trained models lie."""
-        return self.workspace / "models"
+        return (self._built_in or self.workspace) / "models"
 
     @property
     def index_folder(self) -> Path:
         """Where vector stores lie."""
-        return self.workspace / "index"
+        return (self._built_in or self.workspace) / "index"
 
     @property
     def vector_cache(self) -> Path:
         """Where vectors of indexed texts are kept, so that a text that only moved is not embedded again."""
-        return self.index_folder / "vectors.sqlite"
+        return self.workspace / "index" / "vectors.sqlite"
 
     @property
     def conversations_file(self) -> Path:
@@ -254,9 +322,27 @@ def load_settings(workspace: Path | None = None) -> Settings:
         raise SettingsError(msg) from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        fault = describe_fault(problem, show_value=True)
+        is_secret = problem["loc"][-1] in _SECRETS
+        fault = describe_fault(problem, show_value=not is_secret)
         msg = f"setting {field_of(problem)!r} of {folder / SETTINGS_NAME} (or its environment variable): {fault}"
         raise SettingsError(msg) from error
+
+
+def read_settings_text(workspace: Path) -> str:
+    """Return what the settings file of a workspace says."""
+    return decode_text((workspace / SETTINGS_NAME).read_bytes())
+
+
+def refuse_encoder_from_environment() -> None:
+    """Refuse an encoder that is set in the environment: it would win over a change of the file.
+
+    Raises:
+        SettingsError: naming the variable.
+    """
+    for name in sorted(os.environ):
+        if name.upper() in (f"{_PREFIX}MODELS", f"{_PREFIX}MODELS__ENCODER"):
+            msg = f"the environment variable {name} wins over {SETTINGS_NAME}; remove it, then change the encoder"
+            raise SettingsError(msg)
 
 
 def find_workspace(workspace: Path | None = None) -> Path:

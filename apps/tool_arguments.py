@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.applications import ClassifierName
 from apps.server.schemas import MAX_MESSAGE_CHARS, WireId, WirePost
+from retrievers import EventKind
 
 _ShortText = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_CHARS)]
 _SlotValue = Annotated[str, Field(min_length=1, max_length=200)]
@@ -50,6 +51,28 @@ class RecommendArguments(_Arguments):
     max_price: float | None = Field(
         default=None, ge=0.0, allow_inf_nan=False, description="Only items at most so dear."
     )
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=500,
+        description="What the user looks for, in words, such as: something quiet for a small kitchen under 50.",
+    )
+
+
+class SimilarArguments(_Arguments):
+    """Which item others are wanted like."""
+
+    item: WireId = Field(description="Id of the item.")
+    k: int = Field(default=5, ge=1, le=20, description="How many.")
+
+
+class EventArguments(_Arguments):
+    """What a user just did with an item."""
+
+    user: WireId = Field(description="Id of the user.")
+    item: WireId = Field(description="Id of the item.")
+    event: EventKind = Field(description="What the user did.")
+    text: str = Field(default="", max_length=MAX_MESSAGE_CHARS, description="Of a comment: what was written.")
 
 
 class ClassifyArguments(_Arguments):

@@ -1,8 +1,7 @@
-"""LangChain tools over the applications, for any agent; each only reads."""
+"""LangChain tools over the applications, for any agent; all but `record_event` only read."""
 
 import functools
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
@@ -10,7 +9,10 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ValidationError
 
+from apps.alert_sinks import outbox_rules
 from apps.applications import Applications, build_applications
+from apps.event_recorder import EventRecorder
+from apps.recorded_alerts import RecordedAlerts
 from apps.recorded_stream import RecordedStream
 from apps.server.schemas import PostOutcome, WirePost
 from apps.settings import Settings
@@ -18,17 +20,20 @@ from apps.tool_arguments import (
     AlertsArguments,
     AnswerArguments,
     ClassifyArguments,
+    EventArguments,
     PostsArguments,
     RecommendArguments,
+    SimilarArguments,
 )
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
 from chains.monitoring import Alert, MonitoringReport, MonitoringRequest
-from chains.recommendation import Recommendation, RecommendationRequest
+from chains.recommendation import Recommendation, RecommendationRequest, SimilarFinder, SimilarRequest
 from llms import Classification
 from llms.errors import ContextOverflowError, InputTextError, TuneChainError
 from llms.field_errors import describe_errors
 from llms.texts import check_text
+from retrievers import DatedEvent, EventKind
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +45,7 @@ _MAX_CITATIONS = 5
 _MAX_QUOTE_CHARS = 300
 _MAX_ANSWER_CHARS = 4_000
 _NUM_LABELS_SHOWN = 3
+_NOT_SHOWN = {"id", "track", "causes", "escalations", "escalated_at", "judge"}
 _INPUT_ERRORS = (ChainInputError, InputTextError, ContextOverflowError)
 
 
@@ -52,7 +58,8 @@ def build_tools(source: Applications | Settings, *, stream: RecordedStream | Non
 
     Args:
         source: the applications, or the settings of a workspace whose chains are built here, which loads its models.
-        stream: posts recorded so far, in which `list_alerts` looks; from settings it is that of the workspace.
+        stream: posts recorded so far, in which `list_alerts` looks; from settings it is that of the workspace, whose
+            monitor is gone on with, so that no post is classified twice.
 
     Example:
         >>> from langchain_core.runnables import RunnableLambda
@@ -61,8 +68,10 @@ def build_tools(source: Applications | Settings, *, stream: RecordedStream | Non
         >>> tool.name, tool.invoke({"question": "Where is my money?"})["answer"]
         ('answer_customer_question', 'Refunds take five days.')
     """
+    kept: dict[str, Any] = {}
     if isinstance(source, Settings):
         stream = stream or RecordedStream.of(source)
+        kept = {"path": source.monitoring_file, "rules": outbox_rules(source)}
         source = build_applications(source)
     tools: list[BaseTool] = []
     if source.customer_service is not None:
@@ -70,9 +79,13 @@ def build_tools(source: Applications | Settings, *, stream: RecordedStream | Non
     if source.monitoring is not None:
         tools.append(_posts_tool(source.monitoring))
         if stream is not None:
-            tools.append(_alerts_tool(source.monitoring, stream))
+            tools.append(_alerts_tool(RecordedAlerts(source.monitoring, stream, **kept)))
     if source.recommendation is not None:
         tools.append(_recommend_tool(source.recommendation))
+        if isinstance(source.recommendation, SimilarFinder):
+            tools.append(_similar_tool(source.recommendation))
+        if source.events is not None:
+            tools.append(_event_tool(source.events))
     if source.classifiers:
         tools.append(_classify_tool(source.classifiers))
     return tools
@@ -118,18 +131,11 @@ def _posts_tool(chain: Runnable[MonitoringRequest, MonitoringReport]) -> BaseToo
     return _tool("read_posts", description, PostsArguments, read)
 
 
-def _alerts_tool(chain: Runnable[MonitoringRequest, MonitoringReport], stream: RecordedStream) -> BaseTool:
-    lock = threading.Lock()
-
-    @functools.lru_cache(maxsize=1)
-    def watch(_stamp: tuple[int, int] | None) -> MonitoringReport:
-        return chain.invoke(MonitoringRequest(posts=tuple(stream.read())))
-
+def _alerts_tool(recorded: RecordedAlerts) -> BaseTool:
     def show(state: str = "open", topic: str | None = None) -> Result:
-        with lock:  # a first call may take a while; a second one should wait for it and not do the same work
-            report = watch(stream.stamp())
-        wanted = [alert for alert in report.alerts if state in ("all", alert.state) and topic in (None, alert.topic)]
-        return {"num_alerts": len(wanted), "alerts": _newest(wanted), "num_posts": len(report.readings)}
+        alerts, num_posts = recorded.read()
+        wanted = [alert for alert in alerts if state in ("all", alert.state) and topic in (None, alert.topic)]
+        return {"num_alerts": len(wanted), "alerts": _newest(wanted), "num_posts": num_posts}
 
     description = (
         "List alerts about surges of negative opinion in the recorded stream of posts, newest first, at most ten: "
@@ -141,19 +147,54 @@ def _alerts_tool(chain: Runnable[MonitoringRequest, MonitoringReport], stream: R
 
 def _recommend_tool(chain: Runnable[RecommendationRequest, Recommendation]) -> BaseTool:
     def recommend(
-        user: str, config: RunnableConfig, k: int = 5, exclude: Sequence[str] = (), max_price: float | None = None
+        user: str,
+        config: RunnableConfig,
+        k: int = 5,
+        exclude: Sequence[str] = (),
+        max_price: float | None = None,
+        query: str | None = None,
     ) -> Result:
         check_text(user)
-        request = RecommendationRequest(user=user, k=k, exclude=tuple(exclude), max_price=max_price)
+        request = RecommendationRequest(user=user, k=k, exclude=tuple(exclude), max_price=max_price, query=query)
         listed = chain.invoke(request, config)
         items = [item.model_dump(include={"id", "title", "score", "reason"}) for item in listed.items]
         return {"user_is_new": listed.cold, "items": items, "unknown_items": list(listed.unknown_items)}
 
     description = (
         "List items to recommend to a user, best first, each with its reason. user_is_new = nothing is known of the "
-        "user, the items are what is popular and new. unknown_items = excluded ids that do not exist."
+        "user, the items are what is popular and new. With a query only what fits it comes, and a price in it is a "
+        "limit. unknown_items = excluded ids that do not exist."
     )
     return _tool("recommend_items", description, RecommendArguments, recommend)
+
+
+def _similar_tool(chain: SimilarFinder) -> BaseTool:
+    def find(item: str, k: int = 5) -> Result:
+        check_text(item)
+        found = chain.find_similar(SimilarRequest(item=item, k=k))
+        items = [similar.model_dump(include={"id", "title", "price", "score", "reason"}) for similar in found.items]
+        return {"item": found.item, "items": items}
+
+    description = "List the items most like one item, by their texts and by what people use together, best first."
+    return _tool("find_similar_items", description, SimilarArguments, find)
+
+
+def _event_tool(recorder: EventRecorder) -> BaseTool:
+    def record(user: str, item: str, event: EventKind, text: str = "") -> Result:
+        for value in (user, item):
+            check_text(value)
+        told = DatedEvent(user=user, item=item, event=event, time=recorder.clock(), text=text)
+        report = recorder.record(recorder.judge([told]))
+        if report.unknown_items:
+            msg = f"there is no item {item!r}; nothing was recorded"
+            raise ToolException(msg)
+        return {"recorded": report.num_recorded == 1}
+
+    description = (
+        "Record what a user just did with an item; it counts in the user's next list. dislike = the user does not like "
+        "it; hide = it must not be offered to the user again. recorded = false: the same was recorded this second."
+    )
+    return _tool("record_event", description, EventArguments, record, writes=True)
 
 
 def _classify_tool(classifiers: Mapping[str, Runnable[str, Classification]]) -> BaseTool:
@@ -173,12 +214,15 @@ def _classify_tool(classifiers: Mapping[str, Runnable[str, Classification]]) -> 
     return _tool("classify_texts", description, ClassifyArguments, classify)
 
 
-def _tool(name: str, description: str, arguments: type[BaseModel], work: Callable[..., Result]) -> BaseTool:
+def _tool(
+    name: str, description: str, arguments: type[BaseModel], work: Callable[..., Result], *, writes: bool = False
+) -> BaseTool:
     return StructuredTool.from_function(
         _explain_errors(work),
         name=name,
         description=description,
         args_schema=arguments,
+        metadata={"writes": writes},
         handle_tool_error=True,
         handle_validation_error=_explain_arguments,
     )
@@ -220,7 +264,7 @@ def _newest(alerts: Sequence[Alert]) -> list[Result]:
 
 
 def _shown_alert(alert: Alert) -> Result:
-    shown = alert.model_dump(mode="json", exclude={"id", "track", "causes"}, exclude_none=True)
+    shown = alert.model_dump(mode="json", exclude=_NOT_SHOWN, exclude_none=True)
     shown["causes"] = [
         {"source": _cut(cause.source, 100), "text": _cut(cause.text, _MAX_QUOTE_CHARS)} for cause in alert.causes
     ]

@@ -8,7 +8,7 @@ from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, Progress, make_store_hold, refresh_index
 from apps.review_entries import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
-from apps.wiring import INTEREST_NAME, open_item_embeddings, open_store, read_behaviour
+from apps.wiring import INTEREST_NAME, open_generations, open_item_embeddings, open_store, read_behaviour
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
 from llms import LocalClassifier, LocalEmbeddings, choose_device
 from llms.arrays import FloatArray
@@ -106,6 +106,7 @@ def train_interest(settings: Settings) -> InterestModel:
     path = settings.models_folder / INTEREST_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
+    open_generations(settings).forget()  # from now on lists are made with this one
     return model
 
 

@@ -4,7 +4,8 @@ import contextlib
 import functools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -22,13 +23,15 @@ from langgraph.store.base import BaseStore as ConversationStore
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
-from apps.behaviour import EVENTS_NAME, read_behaviour_log, read_opinions
+from apps.behaviour import EVENTS_NAME, LiveItems, read_behaviour_log, read_opinions
 from apps.errors import NotBuiltError, SettingsError, WorkspaceError
 from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord, RecordedEvents, judge_comments
-from apps.learnt import file_digest, load_or_learn
+from apps.generations import Generations, adapt_generation
+from apps.learnt import file_digest, file_stamp, load_or_learn
+from apps.live_recommendation import LiveRecommendation
 from apps.lookups import read_lookups
-from apps.readers import read_catalogue, read_events, read_known_questions, read_templates
+from apps.readers import read_entities, read_events, read_known_questions, read_templates
 from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
@@ -64,10 +67,10 @@ from chains.recommendation import (
     InterestModel,
     ItemModels,
     RankingOptions,
-    Recommendation,
+    RecommendationChain,
     RecommendationOptions,
-    RecommendationRequest,
     build_recommendation_chain,
+    follow_catalogue,
     learn_item_models,
 )
 from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
@@ -85,8 +88,8 @@ ITEM_MODELS_NAME = "item_models.safetensors"
 STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
-_KNOWN_QUESTIONS_VERSION = 1  # raised when the threshold is found or the texts are put together in another way
-_ITEM_MODELS_VERSION = 2  # raised when the models of items are learnt in another way
+_KNOWN_QUESTIONS_VERSION = 2  # raised when the threshold is found or the texts are put together in another way
+_ITEM_MODELS_VERSION = 3  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -271,7 +274,12 @@ def build_monitoring(settings: Settings) -> MonitoringChain:
         negative_label=_sentiment_label("negative", section.negative_label, sentiment.labels),
         positive_label=_sentiment_label("positive", section.positive_label, sentiment.labels),
     )
-    return build_monitoring_chain(topic=open_classifier(settings, "topic"), sentiment=sentiment, options=options)
+    return build_monitoring_chain(
+        topic=open_classifier(settings, "topic"),
+        sentiment=sentiment,
+        options=options,
+        entities=read_entities(settings.records_folder(section) / "entities.yaml"),
+    )
 
 
 def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels: Sequence[str]) -> str:
@@ -289,27 +297,47 @@ def _sentiment_label(meaning: Literal["negative", "positive"], name: str, labels
     raise WorkspaceError(msg)
 
 
-def build_recommendation(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now
-) -> Runnable[RecommendationRequest, Recommendation]:
+def build_recommendation(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> LiveRecommendation:
     """Return the recommendation chain of a workspace; a replay passes its own clock.
 
+    It follows items.csv and the generation in use: what is new there counts in the next lists.
+
     Raises:
-        NotBuiltError: if the interest model or the item index was not built yet.
+        NotBuiltError: if the interest model was not trained yet.
     """
     log = EventLog(settings.events_file)
+    items_file = settings.records_folder(settings.recommendation) / "items.csv"
+    interest_file = settings.models_folder / INTEREST_NAME
+    generations = open_generations(settings)
+
+    def stamp() -> Hashable:
+        return file_stamp(items_file), file_stamp(interest_file), generations.names()
+
+    return LiveRecommendation(functools.partial(_build_lists, settings, log, generations, clock), stamp)
+
+
+def open_generations(settings: Settings) -> Generations:
+    """Return the generations of what recommendation learnt."""
+    return Generations(settings.models_folder / "recommendation")
+
+
+def _build_lists(
+    settings: Settings,
+    log: EventLog,
+    generations: Generations,
+    clock: Callable[[], datetime],
+    before: RecommendationChain | None,
+) -> RecommendationChain:
+    """Return the chain as the files are now; what the one before knows is not learnt again."""
     catalogue, interactions, last = _read_log(settings, log)
-    path = settings.models_folder / INTEREST_NAME
-    if not path.exists():
-        raise NotBuiltError(_not_built(path, settings))
+    interest, item_models = _open_learnt(settings, generations, catalogue, interactions, before)
     section = settings.recommendation
-    interest = InterestModel.load(path)
     return build_recommendation_chain(
         catalogue=catalogue,
         embeddings=open_embeddings(settings),
         interactions=interactions,
         interest=interest,
-        item_models=_open_item_models(settings, catalogue, interactions, interest.feature_options),
+        item_models=item_models,
         options=RecommendationOptions(
             ranking=RankingOptions(diversity=section.diversity),
             filter_already_seen=section.filter_already_seen,
@@ -319,6 +347,31 @@ def build_recommendation(
         record=None if last is None else LiveRecord(log, interactions, last),
         clock=clock,
     )
+
+
+def _open_learnt(
+    settings: Settings,
+    generations: Generations,
+    catalogue: ItemCatalogue,
+    interactions: Interactions,
+    before: RecommendationChain | None,
+) -> tuple[InterestModel, ItemModels]:
+    """Return the models of the generation in use, or those of the quickstart, for the items there are now."""
+    embeddings = open_item_embeddings(settings)
+    # at a start the generation before is better than none; while one is served, a damaged one changes nothing
+    generation = generations.open_usable() if before is None else generations.open_current()
+    if generation is not None:
+        return generation.interest, adapt_generation(generation, catalogue, embeddings)
+    path = settings.models_folder / INTEREST_NAME
+    if not path.exists():
+        raise NotBuiltError(_not_built(path, settings))
+    interest = InterestModel.load(path)
+    if before is not None and interest == before.interest:
+        texts = {item.id: item.text for item in before.catalogue.values()}
+        models = follow_catalogue(before.item_models, texts=texts, catalogue=catalogue, embeddings=embeddings)
+    else:
+        models = _open_item_models(settings, catalogue, interactions, interest.feature_options)
+    return interest, models
 
 
 def _open_item_models(
@@ -415,6 +468,7 @@ def _open_chat_model_once(models: ModelSettings, cache_salt: str, adapter: str) 
         device=models.device,
         own_process=models.chat_process == "own",
         max_process_memory_mb=models.chat_memory_mb or None,
+        max_kv_cache_mb=models.chat_cache_mb,
         max_tokens=models.chat_max_tokens,
         temperature=models.chat_temperature,
         template_options=thinking,
@@ -433,14 +487,35 @@ def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissS
         NotBuiltError: if it does not exist and `create` is false.
         StoreMismatchError: if it was built with another encoder.
     """
-    folder = settings.index_folder / name
+    folder = store_folder(settings, name)
     if not create and not folder.exists():
         raise NotBuiltError(_not_built(folder, settings))
     try:
         return _open_store_once(folder, settings, keeps_vectors=create)
     except StoreMismatchError as error:
-        msg = f"{error}; for that, delete {folder} and run: tunechain quickstart {settings.workspace}"
+        encoder = shlex.quote(settings.models.encoder)
+        msg = f"{error}; for that, run: tunechain models use {encoder} -w {shlex.quote(str(settings.workspace))}"
         raise StoreMismatchError(msg) from error
+
+
+def store_folder(settings: Settings, name: str) -> Path:
+    """Return where the store called `name` lies: the one built with this encoder, if there are several."""
+    folder = settings.index_folder / name
+    if not any(settings.index_folder.glob(f"{name}-*")):
+        return folder
+    own = store_folder_of(settings, name, encoder=open_embeddings(settings))
+    return own if own.exists() else folder
+
+
+def close_store(settings: Settings, name: str) -> None:
+    """Release the files of a store that this program opened; whoever asks for it again opens it anew."""
+    open_store(settings, name).close()
+    _open_store_once.cache_clear()
+
+
+def store_folder_of(settings: Settings, name: str, *, encoder: LocalEmbeddings) -> Path:
+    """Return where a store lies that was built beside another one, with another encoder."""
+    return settings.index_folder / f"{name}-{encoder.fingerprint}"
 
 
 @functools.lru_cache(maxsize=8)
@@ -495,10 +570,9 @@ def build_event_recorder(
         sentiment: reads opinions off comments; without it they count like other comments.
         clock: returns the present time.
     """
-    catalogue, _ = read_catalogue(settings.records_folder(settings.recommendation) / "items.csv")
     return EventRecorder(
         log=EventLog(settings.events_file),
-        items=frozenset(catalogue),
+        items=LiveItems(settings.records_folder(settings.recommendation) / "items.csv"),
         judge_texts=None if sentiment is None else functools.partial(read_opinions, settings.monitoring, sentiment),
         clock=clock,
     )

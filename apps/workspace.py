@@ -6,6 +6,7 @@ from typing import Literal
 
 from apps.errors import WorkspaceError
 from apps.settings import SETTINGS_NAME
+from apps.settings_file import set_encoder
 
 Language = Literal["en", "zh"]
 _SAMPLES = Path(__file__).parent / "samples"
@@ -46,6 +47,12 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 false_alarms_per_topic_month = 0.1
 # time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
 
+# [alerts]                     # who is told of alerts, beside the log
+# file = "alerts.jsonl"
+# webhook_url = "https://hooks.example.org/x"
+# mail_to = ["press@example.org"]
+# smtp_host = "mail.example.org"
+
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
 # look_again_days = 7          # after which what was looked at and not bought comes again
@@ -77,9 +84,9 @@ method = "full"                # "head" 只训练最后一层：几秒钟即可�
 epochs = 6
 
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md
-min_relevance = 0.5            # 相关度低于此值的段落不用于回答，取值 0 到 1
+min_relevance = 0.42           # 相关度低于此值的段落不用于回答，取值 0 到 1
 # outside_intent = "other"     # intents.csv 中与所有意图都无关的消息所用的意图名
-word_weight = 0.5              # 词语相对语义的权重；默认编码器以英文为主，中文更依赖词语
+# word_weight = 0.25           # 词语相对语义的权重；编码器不熟悉的语言可以调高
 # clarify_probability = 0.8    # 两个最可能意图的概率之和达到此值时，反问客户是哪一个；1 表示从不反问
 # link_hosts = ["shop.example"]  # 知识库答案中允许出现的链接域名
 # false_hit_budget = 0.02      # known_questions.yaml：允许误配到其他问题的比例
@@ -93,6 +100,16 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 false_alarms_per_topic_month = 0.1
 # time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
 
+# [alerts]                     # 除日志外，还通知谁
+# file = "alerts.jsonl"
+# webhook_url = "https://hooks.example.org/x"
+# mail_to = ["press@example.org"]
+# smtp_host = "mail.example.org"
+
+[recommendation]               # items.csv、events.csv
+diversity = 0.5                # 0：只看兴趣；1：尽量多样
+# look_again_days = 7          # 看过但没买的商品，多少天后可以再次出现
+
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数
 
@@ -102,19 +119,34 @@ false_alarms_per_topic_month = 0.1
 }
 
 
-def create_workspace(folder: Path, *, language: Language = "en") -> list[str]:
-    """Write settings and sample records into `folder` and return the files' paths below it.
+def refuse_used_folder(folder: Path) -> None:
+    """Refuse a folder that already holds anything, since nothing is ever overwritten.
 
     Raises:
-        WorkspaceError: if the folder already holds anything, since nothing is ever overwritten, or cannot be written.
+        WorkspaceError: naming the folder.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         msg = f"{folder} is not empty; name a new folder, so that nothing is overwritten"
         raise WorkspaceError(msg)
+
+
+def create_workspace(folder: Path, *, language: Language = "en", encoder: str | None = None) -> list[str]:
+    """Write settings and sample records into `folder` and return the files' paths below it.
+
+    Args:
+        folder: a new or an empty one.
+        language: of the sample records.
+        encoder: the one to use; None takes the one that is installed with this library.
+
+    Raises:
+        WorkspaceError: if the folder already holds anything, or cannot be written.
+    """
+    refuse_used_folder(folder)
+    text = _SETTINGS_TEXT[language] if encoder is None else set_encoder(_SETTINGS_TEXT[language], encoder)
     try:
         shutil.copytree(_SAMPLES / language, folder, dirs_exist_ok=True)
         # the settings come last: where they are, the workspace is complete
-        (folder / SETTINGS_NAME).write_text(_SETTINGS_TEXT[language], encoding="utf-8")
+        (folder / SETTINGS_NAME).write_text(text, encoding="utf-8")
     except OSError as error:
         # a copy that fails for many files is one error with a list of them
         reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror

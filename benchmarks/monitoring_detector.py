@@ -328,7 +328,7 @@ def measure_budget(seed: int, rate: float, topics: int, name: str = "") -> str:
                 end_s = (FIRST_HOUR + index) * 3600 + (position + 1) * STEP_S
                 for score in scores:
                     monitor.add(_reading(score, end_s - STEP_S))
-                opened = [alert for alert in monitor.advance(end_s) if alert.state == "open"]
+                opened = [alert for alert in monitor.advance(end_s) if alert.state == "open" and not alert.escalations]
                 raised += len(opened) if index >= QUIET_H else 0
         alarms, silent = alarms + raised, silent + (raised == 0)
     budget = options.false_alarms_per_topic_month

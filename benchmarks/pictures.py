@@ -78,6 +78,7 @@ def take_alert(address: str, language: str, path: Path) -> None:
             for (const causes of document.querySelectorAll('#alerts details')) causes.open = true;
             document.activeElement.blur();
         }""")
+        expect(page.locator("#alerts blockquote").first).to_be_visible()
         page.set_viewport_size({"width": _WIDTH, "height": 1600})
         top = page.locator("#alerts").bounding_box()
         chart = page.locator("#trend").bounding_box()

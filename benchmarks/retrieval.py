@@ -147,7 +147,7 @@ def _store_of(task: Task, embeddings: Embeddings) -> FaissStore:
     return store
 
 
-def _by_tfidf(task: Task) -> Rank:
+def rank_by_tfidf(task: Task) -> Rank:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(analyzer=lambda text: list(keyword.keyword_terms(text)), sublinear_tf=True)
@@ -198,7 +198,7 @@ def _depth(task: Task) -> int:
 def _compare(task: Task, embeddings: Embeddings) -> dict[str, dict[str, float]]:
     store = _store_of(task, embeddings)
     methods = {
-        "TF-IDF (scikit-learn)": _by_tfidf(task),
+        "TF-IDF (scikit-learn)": rank_by_tfidf(task),
         "meaning alone": _by_meaning(task, store),
         "words alone (BM25)": _by_words(task, store),
         'plain rank fusion: `fusion="rank"`': _by_both(task, store, fusion="rank", group_by=None, k=_depth(task)),

@@ -36,6 +36,7 @@ from tests.serving.sockets import run_slow_sockets
 from tests.serving.tenants import build_tenants, run_tenants
 
 _PROMPT_TOKENS = 8_000
+_CACHE_MB = 64  # of prompts, in the soak
 _LONG_S = 1_800  # longer than any model takes to read them
 
 
@@ -61,9 +62,9 @@ class _Run:
         """Return how much of something is done."""
         return short if self.is_short else full
 
-    def shop(self, name: str) -> Path:
+    def shop(self, name: str, *, cache_mb: int = 1024) -> Path:
         """Return a new small workspace with tiny models of random weights."""
-        return build_shop(self.folder / name, self.chat(), self.encoder())
+        return build_shop(self.folder / name, self.chat(), self.encoder(), cache_mb=cache_mb)
 
     def chat(self) -> Path:
         """Return the folder of the tiny chat model."""
@@ -75,7 +76,13 @@ class _Run:
 
 
 def _soak(run: _Run) -> Part:
-    return run_soak(run.shop("soak"), minutes=0.15 if run.is_short else run.minutes, seed=run.seed)
+    # full before the second half, so that the slope shows what is lost and not what is kept
+    return run_soak(
+        run.shop("soak", cache_mb=_CACHE_MB),
+        cache_mb=_CACHE_MB,
+        minutes=0.15 if run.is_short else run.minutes,
+        seed=run.seed,
+    )
 
 
 def _overload(run: _Run) -> Part:

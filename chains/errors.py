@@ -4,7 +4,8 @@ The tree::
 
     TuneChainError
     ├── ChainInputError (ValueError)             an input or a component a chain cannot work with
-    │   └── MessageIdError                       an id that was used for another message
+    │   ├── MessageIdError                       an id that was used for another message
+    │   └── UnknownItemError                     no item of this id
     ├── UnknownConversationError (LookupError)   no such conversation, or another owner's
     ├── NoPersonAwaitedError (RuntimeError)      an answer of staff where none is asked for
     ├── ReplyAbandonedError (RuntimeError)       nobody wants the reply any more; sent again, the message is finished
@@ -22,6 +23,7 @@ __all__ = [
     "NoPersonAwaitedError",
     "ReplyAbandonedError",
     "UnknownConversationError",
+    "UnknownItemError",
 ]
 
 
@@ -51,3 +53,7 @@ class ConversationBusyError(TuneChainError, RuntimeError):
 
 class ConversationStorageError(TuneChainError, OSError):
     """A message or a question that the storage of conversations refused; what was acknowledged is intact."""
+
+
+class UnknownItemError(ChainInputError):
+    """There is no item of this id, or there is none any more."""

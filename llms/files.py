@@ -3,10 +3,11 @@
 import os
 import uuid
 from pathlib import Path
+from typing import BinaryIO
 
 from llms.errors import ModelNotFoundError
 
-__all__ = ["replace_text"]
+__all__ = ["end_of_whole_lines", "replace_text"]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -28,3 +29,9 @@ def replace_text(path: Path, text: str) -> None:
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
+
+
+def end_of_whole_lines(file: BinaryIO) -> int:
+    """Return the size of a file without a last line that a kill has cut."""
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llms.errors import ModelFolderError, OptionValueError, TrainingDataError
 from retrievers.interactions import Interactions
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Scores = NDArray[np.float32]
 MAX_DENSE_ITEMS = 2_000  # above, factors are found without a matrix of items by items, which grows with the square
@@ -111,6 +114,14 @@ class ItemItemRecommender:
         rows, strengths = history_arrays(history, self._positions)
         return strengths @ self.weights[rows]
 
+    def score_many(self, user_items: "csr_matrix") -> Scores:
+        """Return `(num_users, num_items)`: as `score_items`, for each row of strengths on the item axis.
+
+        A row is the same whatever other rows there are.
+        """
+        scores: Scores = user_items @ self.weights
+        return scores
+
     def weights_to(self, row: int, sources: Sequence[int]) -> Scores:
         """Return what having each of these items adds to the item of `row`."""
         weights: Scores = self.weights[list(sources), row]
@@ -169,6 +180,11 @@ class FactorRecommender:
         is_dense = user_items.shape[1] <= MAX_DENSE_ITEMS or min(user_items.shape) <= num_factors
         find = _find_factors if is_dense else _find_leading_factors
         return cls(interactions.items, find(user_items, num_factors))
+
+    def project(self, user_items: "csr_matrix") -> Scores:
+        """Return `(num_users, num_factors)`: where each row of strengths lies; a row does not depend on the others."""
+        projected: Scores = user_items @ self.factors
+        return projected
 
     def score_items(self, history: Mapping[str, float]) -> Scores:
         """Return the history as the factors see it: every item's strength after projection."""

@@ -18,7 +18,7 @@ from typing_extensions import override
 from llms import CallGatherer
 from llms.arrays import FloatArray, IntArray
 from llms.texts import check_text
-from retrievers.errors import StoreMismatchError, VectorError
+from retrievers.errors import StoreFolderError, StoreMismatchError, VectorError
 from retrievers.store.ann import Metric
 from retrievers.store.arguments import check_choice, check_k, checked_rows, refuse_unknown
 from retrievers.store.database import Database
@@ -179,6 +179,23 @@ class FaissStore(VectorStore):
     def namespaces(folder: str | Path) -> list[str]:
         """Return the namespaces that a folder holds."""
         return list_namespaces(Path(folder))
+
+    @staticmethod
+    def stored_documents(folder: str | Path) -> list[Document]:
+        """Return every document that a folder holds, oldest first, whatever embedding its vectors are of.
+
+        Raises:
+            StoreFolderError: if the folder holds no store, or cannot be read.
+        """
+        path = store_folder(Path(folder), None)
+        database = Database(path)
+        try:
+            if not database.exists():
+                msg = f"{folder} holds no store; name the folder that a FaissStore was made with"
+                raise StoreFolderError(msg)
+            return list(DocumentTable(database, new_manifest={}, has_words=False).documents())
+        finally:
+            database.close()
 
     # --- writing
 

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from llms.arrays import FloatArray
+from llms.encoder.cosine_floor import above_floor, find_cosine_floor
 from llms.errors import TuneChainError
 from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.fusion import fuse_rankings
@@ -55,6 +56,8 @@ class HybridRetriever(BaseRetriever):
         reranker: puts the first `rerank_k` candidates into its own order, such as `LocalReranker`; it may leave some
             out. The relevance stays what it was.
         min_relevance: documents below it are left out; in [0, 1].
+        cosine_floor: the cosine of unrelated texts, from which relevance counts, in [0, 1); None asks the embeddings,
+            of which `LocalEmbeddings` measures it in the script of the question. 0 takes cosines as they are.
 
     Example:
         >>> from llms.fakes import HashedEmbeddings
@@ -82,6 +85,7 @@ class HybridRetriever(BaseRetriever):
     reranker: BaseDocumentCompressor | None = None
     rerank_k: int = Field(default=20, ge=1)
     min_relevance: float | None = Field(default=None, ge=0, le=1)
+    cosine_floor: float | None = Field(default=None, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check(self) -> "HybridRetriever":
@@ -194,7 +198,7 @@ class HybridRetriever(BaseRetriever):
         known = {document.id for document, _ in by_meaning}
         scored = by_meaning + self.store.score_by_ids(vector, [id_ for id_ in by_words if id_ not in known])
         shares = self.store.word_shares(query, [document.page_content for document, _ in scored])
-        closeness = [self.store.relevance(score) for _, score in scored]
+        closeness = self._closeness(query, [score for _, score in scored])
         trust = _trust(closeness)
         values = [
             (trust * near + self.word_weight * share) / (trust + self.word_weight)
@@ -206,6 +210,16 @@ class HybridRetriever(BaseRetriever):
             ranking = fuse_rankings([[document.id or "" for document, _ in by_meaning], by_words])
             order = [indices[id_] for id_ in ranking if id_ in indices]
         return [_with_relevance(scored[index][0], min(1.0, values[index])) for index in order[:limit]]
+
+    def _closeness(self, query: str, scores: Sequence[float]) -> list[float]:
+        """Return how near each score is to the question, in [0, 1]; unrelated texts are near 0 with every encoder."""
+        values = [self.store.relevance(score) for score in scores]
+        if self.store.metric != "cosine":
+            return values
+        floor = self.cosine_floor
+        if floor is None:
+            floor = find_cosine_floor(self.store.embedding, query)
+        return [max(0.0, above_floor(value, floor)) for value in values]
 
     def _nearest(self, queries: Sequence[str], fetch: int, condition: Filter) -> _Nearest:
         vectors = self.store.embed_queries(queries)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from llms.arrays import DoubleArray
 from llms.errors import OptionValueError
 from retrievers.collaborative import Scores, history_arrays, scaled_user_items
 from retrievers.interactions import Interactions
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 _BLOCK = 256  # items whose cosines to all others are in memory at once
 
@@ -97,11 +100,19 @@ class NeighbourRecommender:
         np.add.at(scores, found.indices, found.data * np.repeat(strengths, np.diff(found.indptr)))
         return scores
 
+    def score_many(self, user_items: "csr_matrix") -> Scores:
+        """Return `(num_users, num_items)`: as `score_items`, for each row of strengths on the item axis.
+
+        A row is the same whatever other rows there are.
+        """
+        scores: Scores = (user_items @ self._from_item).toarray()
+        return scores
+
     def weights_to(self, row: int, sources: Sequence[int]) -> Scores:
         """Return what having each of these items adds to the item of `row`."""
-        is_there = self.weights[row] != 0
-        known = dict(zip(self.neighbours[row][is_there].tolist(), self.weights[row][is_there].tolist(), strict=True))
-        return np.array([known.get(source, 0.0) for source in sources], dtype=np.float32)
+        is_source = self.neighbours[row] == np.array(sources, dtype=np.int32)[:, np.newaxis]  # (sources, neighbours)
+        weights: Scores = (is_source * self.weights[row]).sum(axis=1, dtype=np.float32)
+        return weights
 
 
 def _nearest(user_items: Any, count: int) -> Iterator[tuple[int, NDArray[np.intp]]]:

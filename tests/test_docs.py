@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from apps.cli import app
 from apps.settings import Settings
@@ -164,6 +164,8 @@ def settings_of_the_model():
 
 
 def plain(value):
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 
 

@@ -171,14 +171,24 @@ def build_trained_chat_base(folder: Path, texts, *, seed: int = 0, hidden_size: 
     return folder
 
 
-def build_sentence_encoder(folder: Path, *, seed: int = 0) -> Path:
-    """Write a one-layer BERT with mean pooling in the form of sentence-transformers."""
+def build_sentence_encoder(folder: Path, *, seed: int = 0, shared: float = 0.0, prompts=None) -> Path:
+    """Write a one-layer BERT with mean pooling in the form of sentence-transformers.
+
+    Args:
+        shared: added to every number of every vector: with 2, all cosines lie close below 1.
+        prompts: such as {"query": "query: "}.
+    """
     import torch
     from transformers import BertModel
 
     torch.manual_seed(seed)
-    BertModel(_bert_config(), add_pooling_layer=False).save_pretrained(folder)
+    model = BertModel(_bert_config(), add_pooling_layer=False)
+    with torch.no_grad():
+        model.encoder.layer[-1].output.LayerNorm.bias.fill_(shared)
+    model.save_pretrained(folder)
     _build_word_tokenizer().save_pretrained(folder)
+    if prompts is not None:
+        _write_json(folder / "config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": None})
     modules = [("", "models.Transformer"), ("1_Pooling", "models.Pooling"), ("2_Normalize", "models.Normalize")]
     _write_json(
         folder / "modules.json",

@@ -117,16 +117,16 @@ def draw_attraction(created_day: npt.NDArray[np.int64], options: SimulationOptio
     return np.asarray(attraction, dtype=np.float64)
 
 
-def read_tastes(path: Path, tags: Sequence[str]) -> list[Taste]:
-    """Return the taste groups of `path`.
+def read_tastes(source: Path | dict[str, dict[str, Any]], tags: Sequence[str]) -> list[Taste]:
+    """Return the taste groups of a file, or of what stands in one.
 
     Raises:
         ValueError: if a group weighs a tag that no item has.
     """
-    groups: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    groups = yaml.safe_load(source.read_text(encoding="utf-8")) if isinstance(source, Path) else source
     for name, group in groups.items():
         if unknown := sorted(set(group["tags"]) - set(tags)):
-            msg = f"{path.name}: {name} weighs {', '.join(unknown)}, which no item has; correct the spelling"
+            msg = f"{name} weighs {', '.join(unknown)}, which no item has; correct the spelling"
             raise ValueError(msg)
     return [
         Taste(
@@ -289,11 +289,13 @@ def simulate_user(user: User, shop: Shop, options: SimulationOptions, rng: np.ra
     return events
 
 
-def simulate_events(items_path: Path, tastes_path: Path, options: SimulationOptions) -> list[Event]:
+def simulate_events(
+    items_path: Path, tastes: Path | dict[str, dict[str, Any]], options: SimulationOptions
+) -> list[Event]:
     """Return all events of all users, oldest first; ties keep the order of the users."""
     rng = np.random.default_rng(options.seed)
     shop = read_shop(items_path, options, rng)
-    users = draw_users(read_tastes(tastes_path, shop.tags), shop, options, rng)
+    users = draw_users(read_tastes(tastes, shop.tags), shop, options, rng)
     events = [event for user in users for event in simulate_user(user, shop, options, rng)]
     return sorted(events, key=lambda event: event[3])
 

@@ -9,7 +9,14 @@ from fastapi.security import HTTPBearer
 from apps.applications import Applications
 from apps.keys import KeyStore
 from apps.log_records import redact_logs
-from apps.server import conversation_routes, health, pages, routes
+from apps.server import (
+    conversation_routes,
+    health,
+    monitoring_routes,
+    pages,
+    recommendation_routes,
+    routes,
+)
 from apps.server.admission import Admission
 from apps.server.aliases import alias_router
 from apps.server.auth import AccessMiddleware
@@ -61,7 +68,13 @@ def create_app(
     )
     app.state.server = server
     app.state.turns = TurnMemory()
-    for router in (routes.router, openai_routes.router, conversation_routes.router):
+    for router in (
+        routes.router,
+        monitoring_routes.router,
+        recommendation_routes.router,
+        openai_routes.router,
+        conversation_routes.router,
+    ):
         app.include_router(router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(health.router)
     app.include_router(_ALIASES)

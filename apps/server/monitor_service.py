@@ -5,41 +5,32 @@ import logging
 import queue
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from filelock import Timeout
 
+from apps.alert_outbox import AlertOutbox, OutboxRules
+from apps.alert_sender import AlertSender
+from apps.alert_sinks import AlertSink
 from apps.errors import DiskFullError, MonitoringFileError
+from apps.monitoring_database import MonitoringDatabase
+from apps.monitoring_run import MonitoringRun
 from apps.monitoring_state import MonitoringStore
+from apps.monitoring_view import AlertFilter, MonitoringView
 from apps.server.problems import ProblemError
 from apps.server.schemas import AlertsReply
-from chains.monitoring import (
-    Alert,
-    MonitoringChain,
-    MonitoringReport,
-    MonitoringSession,
-    Post,
-    Trend,
-    cut_batches,
-    sort_posts,
-)
+from chains.monitoring import MonitoringChain, MonitoringReport, Post, sort_posts
 from llms.errors import TuneChainError
 
 _log = logging.getLogger(__name__)
 
 _KEPT_ALERTS = 200
-_KEPT_TREND = timedelta(weeks=8)
 _TICK_S = 20.0  # between two looks whether silence has brought an alert
 _TAKE_OVER_S = 1.0  # between two looks whether another server still has the file
-_POSTS_BETWEEN_STATES = 20_000  # a start takes so many again, which is a matter of seconds
 _SETTLING_S = 1.0  # to open the file, at most, before posts are refused
-_HISTORY = "recorded stream"
 _READING = "The recorded stream is still being read; try again later."
 _UNUSABLE = "Monitoring cannot be used; the log of the server says why."
 _ENDING = "The server is shutting down."
@@ -47,9 +38,9 @@ _ENDING = "The server is shutting down."
 
 @dataclass(slots=True)
 class _Job:
-    """Posts to be watched, and where their report is waited for."""
+    """Posts to be watched, and where their report is waited for; without any, dead ones are tried again."""
 
-    posts: Sequence[Post]
+    posts: Sequence[Post] | None
     done: Future[MonitoringReport] = field(default_factory=Future)
 
 
@@ -57,7 +48,8 @@ class LiveMonitor:
     """One endless run of opinion monitoring in a thread of its own; any thread may ask it.
 
     All posts go through one run, one request after the other. A request is answered once all that it brought is on
-    the disk; after a restart the run goes on where it was, without classifying a text again.
+    the disk; after a restart the run goes on where it was, without classifying a text again. Sinks are told of alerts
+    by another thread, which no post waits for.
 
     Args:
         chain: what watches.
@@ -66,6 +58,8 @@ class LiveMonitor:
         read_history: gives the posts recorded so far, which are watched before any other.
         stamp_history: gives what changes when these do, so that they are read only once; None reads them at each start.
         tick_s: seconds between two looks at the clock.
+        sinks: who is told of alerts, by the names in `rules`.
+        rules: which alerts they are told of.
     """
 
     def __init__(
@@ -76,23 +70,23 @@ class LiveMonitor:
         read_history: Callable[[], Sequence[Post]] = tuple,
         stamp_history: Callable[[], object] = lambda: None,
         tick_s: float = _TICK_S,
+        sinks: Mapping[str, AlertSink] | None = None,
+        rules: OutboxRules | None = None,
     ) -> None:
         self._chain = chain
         self._path = path
         self._read_history = read_history
         self._stamp_history = stamp_history
         self._tick_s = tick_s
+        self._sinks = sinks or {}
+        self._rules = rules or OutboxRules(sinks=tuple(self._sinks))
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._problem = _READING  # "" once posts are taken
         self._settled = threading.Event()  # once it is known whether posts have to wait for others
         self._stopping = threading.Event()
-        self._session: MonitoringSession | None = None  # None where memory and disk may differ
-        self._num_unlearnt = 0
         self._next_tick_s = 0.0
-        self._lock = threading.Lock()  # guards what `snapshot` reads
-        self._alerts: OrderedDict[str, Alert] = OrderedDict()
-        self._trend = Trend()
-        self._numbers: dict[str, int] = {}
+        self._view: MonitoringView | None = None
+        self._outbox: AlertOutbox | None = None
         self._thread = threading.Thread(target=self._work, name="live-monitor", daemon=True)
 
     def start(self) -> None:
@@ -114,10 +108,20 @@ class LiveMonitor:
                 it late.
             DiskFullError: if the disk is full; nothing of the request is stored.
         """
+        return self._ask(_Job(sort_posts(posts)))
+
+    def retry_dead_letters(self) -> MonitoringReport:
+        """Try texts again that no classifier could read, and return what they brought; the others stay where they are.
+
+        Raises:
+            ProblemError: with status 503, as `observe`.
+        """
+        return self._ask(_Job(None))
+
+    def _ask(self, job: _Job) -> MonitoringReport:
         self._settled.wait(_SETTLING_S)
         if problem := self._problem or (_ENDING if self._stopping.is_set() else ""):
             raise ProblemError(503, problem, headers={"Retry-After": "10"})
-        job = _Job(sort_posts(posts))
         self._inbox.put(job)
         while self._thread.is_alive():
             with contextlib.suppress(TimeoutError):
@@ -125,12 +129,69 @@ class LiveMonitor:
         self._refuse_waiting()  # what came when the thread looked for the last time
         return job.done.result()
 
-    def snapshot(self) -> AlertsReply:
-        """Return the alerts and the trend of all posts so far; never waits for a model."""
-        with self._lock:
-            alerts, trend, numbers = tuple(self._alerts.values()), self._trend.collect(), dict(self._numbers)
-        num_posts, loading = numbers.pop("counted", 0), self._problem not in ("", _UNUSABLE)
-        return AlertsReply(alerts=alerts, trend=trend, num_posts=num_posts, loading=loading, **numbers)
+    def snapshot(
+        self,
+        *,
+        most: int = _KEPT_ALERTS,
+        before: str | None = None,
+        judged: AlertFilter = "all",
+        with_trend: bool = True,
+    ) -> AlertsReply:
+        """Return the alerts and the trend of all posts so far; never waits for a model.
+
+        Args:
+            most: alerts at most.
+            before: id of the alert before which they were raised.
+            judged: which of them.
+            with_trend: whether the trend comes too.
+
+        Raises:
+            UnknownAlertError: if there is no alert `before`.
+        """
+        loading, view, outbox = self._problem not in ("", _UNUSABLE), self._view, self._outbox
+        if view is None or outbox is None:
+            return AlertsReply(alerts=(), trend=(), num_posts=0, loading=loading)
+        alerts, following = view.read_alerts(most=most, before=before, judged=judged)
+        numbers = view.read_numbers()
+        trend = view.read_trend() if with_trend else None
+        return AlertsReply(
+            alerts=tuple(alerts),
+            next=following,
+            trend=() if trend is None else trend.points,
+            trend_step_hours=1 if trend is None else trend.step_hours,
+            num_posts=numbers.pop("counted"),
+            loading=loading,
+            undelivered=outbox.count("dead"),
+            precision=view.read_precision(),
+            **numbers,
+        )
+
+    @property
+    def view(self) -> MonitoringView:
+        """What people may read.
+
+        Raises:
+            ProblemError: with status 503, while the file is not open.
+        """
+        if self._view is None:
+            raise ProblemError(503, self._problem or _ENDING, headers={"Retry-After": "10"})
+        return self._view
+
+    @property
+    def outbox(self) -> AlertOutbox:
+        """What sinks were told of alerts.
+
+        Raises:
+            ProblemError: with status 503, while the file is not open.
+        """
+        if self._outbox is None:
+            raise ProblemError(503, self._problem or _ENDING, headers={"Retry-After": "10"})
+        return self._outbox
+
+    @property
+    def num_undelivered(self) -> int:
+        """How many messages about alerts could not be delivered."""
+        return 0 if self._outbox is None else self._outbox.count("dead")
 
     # --- the thread
 
@@ -152,7 +213,7 @@ class LiveMonitor:
         """Return the store, or None if the monitor is stopped before another process lets go of the file."""
         while not self._stopping.is_set():
             try:
-                return MonitoringStore(self._path)
+                return MonitoringStore(self._path, rules=self._rules)
             except Timeout:
                 self._problem = "Another server has the monitoring of this workspace; it is taken over when that ends."
                 self._settled.set()
@@ -160,9 +221,24 @@ class LiveMonitor:
         return None
 
     def _run(self, store: MonitoringStore) -> None:
-        self._recall(store)
-        self._resume(store)
-        self._watch_history(store)
+        with contextlib.ExitStack() as stack:
+            reading = store.database
+            if self._path is not None:  # a connection of its own, so that no reader waits for what is written
+                reading = stack.enter_context(contextlib.closing(MonitoringDatabase(self._path, owns_format=False)))
+            self._outbox = AlertOutbox(store.database, clock=self._rules.clock, zone=self._rules.zone)
+            self._view = MonitoringView(reading)
+            sender = AlertSender(self._outbox, self._sinks)
+            sender.start()
+            stack.callback(sender.stop)
+            stack.callback(self._hide)
+            self._watch(MonitoringRun(self._chain, store, on_stored=sender.wake))
+
+    def _hide(self) -> None:
+        self._view = self._outbox = None
+
+    def _watch(self, run: MonitoringRun) -> None:
+        run.resume()
+        self._watch_history(run)
         self._problem = ""
         self._settled.set()
         while not self._stopping.is_set():
@@ -171,138 +247,47 @@ class LiveMonitor:
             except queue.Empty:
                 job = None
             if job is not None:
-                self._answer(store, job)
-            self._pass_time(store)
-        self._keep_learnt(store)
+                _answer(run, job)
+            self._pass_time(run)
+        run.keep_learnt()
 
-    def _answer(self, store: MonitoringStore, job: _Job) -> None:
+    def _watch_history(self, run: MonitoringRun) -> None:
         try:
-            job.done.set_result(self._take(store, job.posts))
-        except Exception as error:  # the client is told, and the next posts find everything as it was
-            job.done.set_exception(error)
-
-    def _recall(self, store: MonitoringStore) -> None:
-        """Show what earlier runs have found."""
-        alerts, trend, numbers = store.read_alerts(most=_KEPT_ALERTS), store.read_trend(), store.read_numbers()
-        with self._lock:
-            self._alerts = OrderedDict((alert.id, alert) for alert in alerts)
-            self._trend = Trend(trend)
-            self._numbers = numbers
-
-    def _resume(self, store: MonitoringStore) -> MonitoringSession:
-        """Return a run that has come to where the store is."""
-        if self._session is not None:
-            return self._session
-        for last_post, learnt in (store.read_learnt(), (0, None)):
-            try:
-                self._session = self._learn_again(store, learnt, after=last_post)
-            except (LookupError, TypeError, ValueError):
-                _log.exception("what was learnt of the stream does not fit the settings and models; it is learnt anew")
-                self._num_unlearnt = _POSTS_BETWEEN_STATES  # kept with the next posts, so that no start tries again
-            else:
-                return self._session
-        self._session = self._chain.open_session()
-        return self._session
-
-    def _learn_again(
-        self, store: MonitoringStore, learnt: Mapping[str, Any] | None, *, after: int
-    ) -> MonitoringSession:
-        session = self._chain.open_session()
-        if learnt is not None:
-            session.monitor.load(learnt)
-        for stretch in store.replay(after=after):
-            session.monitor.replay(stretch.posts, stretch.readings, watermark_s=stretch.watermark_s)
-        return session
-
-    def _watch_history(self, store: MonitoringStore) -> None:
-        try:
-            stamp = self._stamp_history()
-            if stamp is not None and store.was_read(_HISTORY, stamp):
-                return
-            history = sort_posts(self._read_history())
-            self._problem = _READING
-            if history:
-                self._settled.set()
-            for posts in cut_batches(history):
-                if self._stopping.is_set():
-                    return
-                self._take(store, posts, is_history=True)
-            if stamp is not None:
-                store.note_read(_HISTORY, stamp)
+            run.catch_up(
+                self._read_history,
+                stamp=self._stamp_history(),
+                on_begin=self._begin_history,
+                is_stopped=self._stopping.is_set,
+            )
         except (MonitoringFileError, DiskFullError):
             _log.exception("the recorded stream cannot be stored; monitoring goes on without the rest of it")
         except Exception:
             _log.exception("the recorded stream cannot be read; monitoring goes on without the rest of it")
 
-    def _take(self, store: MonitoringStore, posts: Sequence[Post], *, is_history: bool = False) -> MonitoringReport:
-        """Return what posts brought, once it is stored; where that fails, nothing has changed.
+    def _begin_history(self, num_posts: int) -> None:
+        self._problem = _READING
+        if num_posts:
+            self._settled.set()
 
-        Args:
-            store: where it is kept.
-            posts: to be taken in this order.
-            is_history: whether they come from a file that is read at each start; its repeats are no news.
-        """
-        session = self._resume(store)
-        known = store.find_known(posts)
-        dead = store.find_dead(posts)
-        # what could not be read is tried again, unless it is too late for that
-        known |= dead - {post.key for post in session.monitor.select(post for post in posts if post.key in dead)}
-        fresh = [post for post in posts if post.key not in known]
-        report = session.observe(fresh)
-        if not is_history:
-            num_known = len(posts) - len(fresh)
-            report = report.model_copy(update={"duplicates": report.duplicates + num_known})
-        self._store(lambda: store.add(fresh, report, watermark_s=session.monitor.watermark_s))
-        self._show(report)
-        self._num_unlearnt += len(fresh)
-        if self._num_unlearnt >= _POSTS_BETWEEN_STATES:
-            self._keep_learnt(store)
-        return report
-
-    def _pass_time(self, store: MonitoringStore) -> None:
+    def _pass_time(self, run: MonitoringRun) -> None:
         """Let the clock move a live stream that is silent."""
         if time.monotonic() < self._next_tick_s:
             return
         self._next_tick_s = time.monotonic() + self._tick_s
         try:
-            session = self._resume(store)
-            report = session.tick()
-            if report != MonitoringReport():
-                self._store(lambda: store.add_passed_time(report, watermark_s=session.monitor.watermark_s))
-                self._show(report)
+            run.pass_time()
         except TuneChainError as error:
             _log.error("what a silence brought cannot be stored: %s", error)
-
-    def _store(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except BaseException:
-            self._session = None  # it is ahead of the disk; the next posts find it as the disk has it
-            raise
-
-    def _keep_learnt(self, store: MonitoringStore) -> None:
-        if self._session is None or not self._num_unlearnt:
-            return
-        try:
-            store.keep_learnt(self._session.monitor.dump(), watermark_s=self._session.monitor.watermark_s)
-            self._num_unlearnt = 0
-        except TuneChainError as error:  # posts are stored; the next start only takes longer
-            _log.warning("what was learnt of the stream cannot be kept now: %s", error)
-
-    def _show(self, report: MonitoringReport) -> None:
-        """Add a report to what is shown, which never grows beyond its bounds."""
-        with self._lock:
-            for name in self._numbers:
-                self._numbers[name] += len(report.readings) if name == "counted" else getattr(report, name)
-            for alert in report.alerts:
-                self._alerts[alert.id] = alert
-                if len(self._alerts) > _KEPT_ALERTS:
-                    self._alerts.popitem(last=False)
-            self._trend.add(report.trend)
-            self._trend.keep_last(_KEPT_TREND)
 
     def _refuse_waiting(self) -> None:
         while not self._inbox.empty():
             job = self._inbox.get()
             if job is not None:
                 job.done.set_exception(ProblemError(503, _ENDING))
+
+
+def _answer(run: MonitoringRun, job: _Job) -> None:
+    try:
+        job.done.set_result(run.retry_dead() if job.posts is None else run.take(job.posts))
+    except Exception as error:  # the client is told, and the next posts find everything as it was
+        job.done.set_exception(error)

@@ -11,7 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from apps.server.problems import ProblemError
 
 _WEB = Path(__file__).parent.parent / "web"
-_SCRIPTS = ("app", "charts", "chat", "monitoring", "page", "recommendation", "server", "staff", "turns", "words")
+_SCRIPTS = (
+    *("app", "alerts", "charts", "chat", "feed", "monitoring", "page", "recommendation", "server", "staff", "trends"),
+    *("turns", "words"),
+)
 _STATIC = {f"{name}.js": "text/javascript" for name in _SCRIPTS} | {
     "words.en.json": "application/json",
     "words.zh.json": "application/json",

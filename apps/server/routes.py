@@ -3,11 +3,12 @@
 import asyncio
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from apps.event_recorder import RecordedEvents
+from apps.monitoring_view import AlertFilter, fit_alerts
 from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
 from apps.server.schemas import (
@@ -161,15 +162,29 @@ async def watch(body: PostsRequest, workspace: CurrentWorkspace) -> PostsReply:
     """
     monitor = workspace.monitor()
     report = await workspace.admission.run(functools.partial(monitor.observe, body.posts))
-    return PostsReply(posts=PostOutcome.of_all(body.posts, report), alerts=report.alerts)
+    return PostsReply(posts=PostOutcome.of_all(body.posts, report), alerts=fit_alerts(report.alerts))
 
 
 @router.get(
-    "/alerts", responses=describe_replies(only=[401, 403, 503]), dependencies=_STAFF, summary="Show alerts and trend"
+    "/alerts",
+    responses=describe_replies(only=[401, 403, 404, 422, 503]),
+    dependencies=_STAFF,
+    summary="Show alerts and trend",
 )
-def alerts(workspace: CurrentWorkspace) -> AlertsReply:
-    """Return the alerts and the hourly trend of the recorded stream and of all posts received since."""
-    return workspace.monitor().snapshot()
+def alerts(
+    workspace: CurrentWorkspace,
+    limit: Annotated[int, Query(ge=1, le=200, description="Alerts at most.")] = 200,
+    before: Annotated[str | None, Query(max_length=10_000, description="`next` of the page before.")] = None,
+    judged: Annotated[AlertFilter, Query(description="new: those that nobody has judged.")] = "all",
+    *,
+    trend: Annotated[bool, Query(description="Whether the trend comes too.")] = True,
+) -> AlertsReply:
+    """Return the latest alerts, and the trend of the recorded stream and of all posts received since.
+
+    A reply has less than a megabyte: there are at most 500 points of a topic, fewer where there are many topics, posts
+    in alerts are cut at 500 characters, and earlier alerts come page by page.
+    """
+    return workspace.monitor().snapshot(most=limit, before=before, judged=judged, with_trend=trend)
 
 
 @router.post("/recommend", responses=describe_replies(_RECOMMEND_EXAMPLE), summary="Recommend items")

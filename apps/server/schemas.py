@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from apps.applications import ClassifierName
+from apps.monitoring_view import DeadLetter, FeedPage, Precision, ShownAlert, Subject, TrendView, Verdict
 from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
 from llms.texts import Id
@@ -127,14 +128,86 @@ class AlertsReply(BaseModel):
 
     model_config = wire_config({"alerts": [], "trend": [], "num_posts": 0, "loading": False})
 
-    alerts: tuple[Alert, ...] = Field(description="The latest alerts, each in its last state, oldest first.")
-    trend: tuple[TrendPoint, ...] = Field(description="Posts by topic and hour, of the last eight weeks.")
+    alerts: tuple[ShownAlert, ...] = Field(description="The latest alerts, each in its last state, oldest first.")
+    next: str | None = Field(default=None, description="What to pass as `before` for earlier alerts; None if none is.")
+    trend: tuple[TrendPoint, ...] = Field(
+        description="Posts by topic and step, of the last eight weeks; /v1/trend shows single topics in narrower steps."
+    )
+    trend_step_hours: int = Field(default=1, description="So long is a step of the trend.")
     num_posts: int = Field(ge=0, description="Posts counted so far.")
     late: int = Field(default=0, ge=0, description="Posts that came too late for the stream and do not count.")
     future: int = Field(default=0, ge=0, description="Posts dated ahead of the clock, which do not count.")
     duplicates: int = Field(default=0, ge=0, description="Posts that came before.")
     failed: int = Field(default=0, ge=0, description="Posts whose text a classifier cannot read.")
     loading: bool = Field(description="True while the recorded stream of the workspace is still being read.")
+    undelivered: int = Field(default=0, ge=0, description="Messages about alerts that could not be delivered.")
+    precision: Precision = Field(default=Precision(), description="Of the alerts that staff has judged.")
+
+
+class DeliveryState(BaseModel):
+    """What became of one message about an alert."""
+
+    model_config = wire_config({"sink": "webhook", "state": "open", "status": "sent", "tries": 1, "reason": ""})
+
+    sink: str
+    state: str
+    status: str = Field(description="waiting, sending, sent, dead, held or digested (for the digest of the day).")
+    tries: int
+    reason: str = Field(description="Why the last try failed.")
+
+
+class AlertReply(BaseModel):
+    """One alert with its cause, what happened around it, and who was told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    alert: ShownAlert
+    chart: TrendView
+    deliveries: tuple[DeliveryState, ...]
+
+
+class VerdictRequest(BaseModel):
+    """What somebody thinks of an alert."""
+
+    model_config = wire_config({"alert": "fees@2026-03-19T06:10Z", "verdict": "confirmed"})
+
+    alert: str = Field(max_length=10_000, description="Its id.")
+    verdict: Verdict | None = Field(description="null takes an earlier verdict back.")
+
+
+class TrendReply(BaseModel):
+    """Trends of some topics, and which others there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subjects: tuple[Subject, ...] = Field(description="Topics and companies of this page, most posts first.")
+    num_subjects: int = Field(ge=0, description="On all pages.")
+    step_hours: int
+    points: tuple[TrendPoint, ...]
+
+
+class FeedReply(FeedPage):
+    """Posts that counted, the latest first, and what they can be filtered by."""
+
+    sources: tuple[str, ...] = Field(default=(), description="Of all posts; on the first page only.")
+    subjects: tuple[str, ...] = Field(default=(), description="Topics and companies; on the first page only.")
+
+
+class DeadLettersReply(BaseModel):
+    """Posts whose text a classifier cannot read."""
+
+    model_config = wire_config({"dead_letters": [{"source": "forum", "id": "p7", "reason": "...", "tries": 5}]})
+
+    dead_letters: tuple[DeadLetter, ...]
+
+
+class RetryReply(DeadLettersReply):
+    """What became of posts that could not be read."""
+
+    model_config = wire_config({"counted": 1, "late": 0, "dead_letters": []})
+
+    counted: int = Field(ge=0, description="Posts that can be read now.")
+    late: int = Field(ge=0, description="Posts whose time is over.")
 
 
 class WireEvent(Event):

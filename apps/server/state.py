@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from langchain_core.runnables import Runnable
 
+from apps.alert_sinks import open_sinks, outbox_rules
 from apps.applications import SCENARIOS, Applications, build_applications
 from apps.articles import Articles
 from apps.event_recorder import EventRecorder
@@ -174,6 +175,8 @@ class Workspace:
         has_service = self._applications is not None and self._applications.customer_service is not None
         if has_service and self._conversations is None:
             yield "The conversations are not open; another server may have them, else the log says why."
+        if self._monitor is not None and (number := self._monitor.num_undelivered):
+            yield f"{number} messages about alerts could not be delivered; tunechain monitor outbox says why."
 
     # --- building
 
@@ -213,6 +216,8 @@ class Workspace:
                 path=self.settings.monitoring_file,
                 read_history=stream.read,
                 stamp_history=stream.stamp,
+                sinks=open_sinks(self.settings.alerts, workspace=self.settings.workspace),
+                rules=outbox_rules(self.settings),
             )
             self._monitor.start()
         self._try_conversations(applications)

@@ -1,9 +1,9 @@
 // The frame of the page: tabs, language, health, and who sits before it.
 
 import { openChat } from "/static/chat.js";
-import { loadAlerts } from "/static/monitoring.js";
+import { loadMonitoring } from "/static/monitoring.js";
 import { find, icon, showNotice } from "/static/page.js";
-import "/static/recommendation.js";
+import { openShop } from "/static/recommendation.js";
 import { call } from "/static/server.js";
 import { openDesk } from "/static/staff.js";
 import { currentLanguage, onLanguage, say, speak, suggestLanguage, switchLanguage } from "/static/words.js";
@@ -19,7 +19,7 @@ function selectTab(tab) {
     other.tabIndex = chosen ? 0 : -1;
     find(other.getAttribute("aria-controls")).hidden = !chosen;
   }
-  if (tab.id === "tab-monitoring") loadAlerts();
+  if (tab.id === "tab-monitoring") loadMonitoring();
 }
 
 function moveTab(event) {
@@ -52,6 +52,7 @@ async function open() {
     const me = await call("/v1/me");
     suggestLanguage(me.language);
     find("tab-monitoring").hidden = !me.is_staff;
+    if (health.scenarios.recommendation.available) openShop(me).catch((error) => showNotice(find("items"), error.message));
     if (!health.scenarios.customer_service.available) return;
     if (me.is_staff) openDesk(me);
     await openChat(me.owner);

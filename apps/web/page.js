@@ -14,6 +14,12 @@ export const percent = (share) => `${Math.round(share * 100)} %`;
 export const moment = (time) => new Date(time).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
 export const name = (label) => label.replaceAll("_", " ");
 
+/** What a topic or company is called. */
+export function subject(topic) {
+  if (topic.startsWith("entity:")) return topic.slice("entity:".length);
+  return topic === "unknown" ? say("unknownTopic") : name(topic);
+}
+
 /** Text as it is shown: characters that are invisible or turn the writing direction are taken out. */
 export function plain(text) {
   return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|[\u{e0000}-\u{e007f}]/gu, "");

@@ -12,6 +12,15 @@ export async function call(path, body, method = body ? "POST" : "GET") {
   return response.status === 204 ? null : response.json();
 }
 
+/** Save what an address gives as a file of this name. */
+export async function download(path, fileName) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await (await request(path, undefined, "GET")).blob());
+  link.download = fileName;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 /** Send `body` and pass each event to its handler in `handlers`; ends with the reply, throws what an error event says. */
 export async function follow(path, body, handlers) {
   const response = await request(path, body, "POST");

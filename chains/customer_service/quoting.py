@@ -13,6 +13,7 @@ from langchain_core.embeddings import Embeddings
 from chains.customer_service.schema import Citation
 from llms import RecentVectors
 from llms.arrays import FloatArray
+from llms.encoder.cosine_floor import above_floor, find_cosine_floor
 from llms.texts import is_chinese, split_sentences
 from retrievers import keyword_terms
 
@@ -159,6 +160,11 @@ class SentenceVectors:
         """Return the vector of a question, (dimension,) float32; it is not kept."""
         return np.asarray(self._embeddings.embed_query(question), dtype=np.float32)
 
+    def closeness(self, texts: Sequence[str], question: str) -> FloatArray:
+        """Return how near each text is to the question: at most 1, and about 0 for what has nothing to do with it."""
+        cosines: FloatArray = self.of(texts) @ self.of_question(question)
+        return above_floor(cosines, find_cosine_floor(self._embeddings, question))
+
     def _make(self, texts: list[str]) -> FloatArray:
         return np.asarray(self._embeddings.embed_documents(texts), dtype=np.float32)
 
@@ -168,9 +174,9 @@ def best_sentences(
 ) -> list[Sentence]:
     """Return the sentences that answer best, in reading order, all from one article.
 
-    A sentence's score is its cosine to the question, half the share of the question's words in it, and the relevance
+    A sentence's score is its closeness to the question, half the share of the question's words in it, and the relevance
     of its passage; sentences are read together with their article's title, since many say "it" for what the title
-    names, and rows of tables together with the names of their columns. The cosine is asked for the five that lead by
+    names, and rows of tables together with the names of their columns. The closeness is asked for the five that lead by
     words and relevance.
     """
     sentences = _without_other_rows(question, [sentence for passage in passages for sentence in split_passage(passage)])
@@ -182,8 +188,8 @@ def best_sentences(
     relevance = np.array([float(sentence.passage.metadata.get("relevance", 0.0)) for sentence in sentences])
     leads = _WORD_WEIGHT * shares + relevance
     leading = np.argsort(-leads, kind="stable")[:_NUM_COMPARED]
-    cosines = vectors.of([texts[place] for place in leading]) @ vectors.of_question(question)
-    scores = dict(zip(leading.tolist(), (leads[leading] + cosines).tolist(), strict=True))
+    closeness = vectors.closeness([texts[place] for place in leading], question)
+    scores = dict(zip(leading.tolist(), (leads[leading] + closeness).tolist(), strict=True))
     best = max(scores, key=scores.__getitem__)
     near = [
         place

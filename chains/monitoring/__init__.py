@@ -12,6 +12,7 @@ from chains.monitoring.chain import (
     cut_batches,
     sort_posts,
 )
+from chains.monitoring.entities import ENTITY_PREFIX, Entity, EntityLinker
 from chains.monitoring.evaluation import AlertScores, KnownSurge, score_alerts
 from chains.monitoring.labels import find_sentiment
 from chains.monitoring.monitor import UNKNOWN_TOPIC, Admitted, OpinionMonitor, Progress
@@ -30,12 +31,15 @@ from chains.monitoring.schema import (
 from chains.monitoring.session import MonitoringSession
 
 __all__ = [
+    "ENTITY_PREFIX",
     "TEXTS_PER_BATCH",
     "UNKNOWN_TOPIC",
     "Admitted",
     "Alert",
     "AlertScores",
     "Cause",
+    "Entity",
+    "EntityLinker",
     "KnownSurge",
     "MonitoringChain",
     "MonitoringOptions",

@@ -2,7 +2,8 @@
 
 Both are regressions on the same terms: two daily harmonics and the weekend. Ridge penalties draw the terms
 to zero where a topic has few posts, so that a quiet topic gets a flat baseline instead of a wild one. The
-spread that is left beyond chance is estimated too, because the tests must not take it for news.
+number has a trend as well: it is that of the coming day, not of the middle of the history. The spread that is
+left beyond chance is estimated too, because the tests must not take it for news.
 """
 
 import math
@@ -31,6 +32,10 @@ USUAL_EXTRA_VARIANCE, EXTRA_VARIANCE_WEIGHT = 0.15, 90.0
 # What all hours of a day have in common: no more than this is believed before it is clearly seen
 DAY_VARIANCE_SD = 0.05
 MAX_DAY_VARIANCE = 0.5
+# The trend of the log rate, a day: its standard deviation that is plausible before any post is seen
+TREND_SD = 0.015
+USUAL_DAY_VARIANCE, DAY_VARIANCE_DAYS = 0.03, 5.0  # of what days have in common, and how many days outweigh it
+MIN_TREND_DAYS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +100,17 @@ def fit_baseline(counts: HourCounts, *, zone: tzinfo = UTC) -> SeasonalBaseline:
     low, high = _estimate_scores(counts)
     share, correlation, share_covariance = _fit_share(counts, cells, weight, (low, high))
     grain = min(1.0, max(0.05, _estimate_grain(counts, low, high)))
-    rate, extra, rate_covariance = _fit_rate(counts.negatives, cells, weight, grain)
-    posts_rate, _, _ = _fit_rate(counts.posts, cells, weight, 1.0)
+    fit = _fit_trending_rate(counts.negatives, cells, days, weight, grain)
+    rate, extra = fit.rate, fit.extra_variance
+    posts_rate = _fit_trending_rate(counts.posts, cells, days, weight, 1.0).rate
     emphasis = _sum_by_cell(cells, weight * counts.posts) + 1e-9
     share_day_sd = _find_share_day_sd(counts, days, share[cells], correlation, (low, high))
-    expected = rate[cells]
+    expected = rate[cells] * fit.exposure
     variance = grain * expected + extra * expected**2
     rate_day_sd = _find_day_sd(days, counts.negatives - expected, variance, expected)
     # days that differ say less of the usual level than as many hours would
     per_day = float(np.square(np.bincount(days, weight)).sum() / weight.sum() ** 2)
-    share_sd, rate_sd = _summarise_error(share_covariance, emphasis), _summarise_error(rate_covariance, rate)
+    share_sd, rate_sd = _summarise_error(share_covariance, emphasis), _summarise_error(fit.covariance, rate)
     return SeasonalBaseline(
         share=share,
         rate=rate,
@@ -115,7 +121,7 @@ def fit_baseline(counts: HourCounts, *, zone: tzinfo = UTC) -> SeasonalBaseline:
         low_score=low,
         high_score=high,
         share_sd=((share_sd[0] ** 2 + per_day * share_day_sd**2) ** 0.5, share_sd[1]),
-        rate_sd=((rate_sd[0] ** 2 + per_day * rate_day_sd**2) ** 0.5, rate_sd[1]),
+        rate_sd=((rate_sd[0] ** 2 + per_day * rate_day_sd**2 + fit.trend_sd**2) ** 0.5, rate_sd[1]),
         share_day_sd=share_day_sd,
         rate_day_sd=rate_day_sd,
     )
@@ -228,13 +234,94 @@ def _find_day_sd(days: NDArray[np.int64], residuals: DoubleArray, variances: Dou
     return math.sqrt(min(MAX_DAY_VARIANCE, max(0.0, believed)))
 
 
+@dataclass(frozen=True, slots=True)
+class _RateFit:
+    """Values per hour, as of the coming day.
+
+    Attributes:
+        rate: (48,) by cell.
+        extra_variance: of an hour, relative.
+        covariance: of the coefficients.
+        exposure: (hours,) by how much the level of each hour was lower or higher than the coming day's.
+        trend_sd: error of the log rate of the coming day that comes from the error of the trend.
+    """
+
+    rate: DoubleArray
+    extra_variance: float
+    covariance: DoubleArray
+    exposure: DoubleArray
+    trend_sd: float
+
+
+def _fit_trending_rate(
+    values: DoubleArray, cells: NDArray[np.int64], days: NDArray[np.int64], weight: DoubleArray, grain: float
+) -> _RateFit:
+    exposure = np.ones(len(values))
+    ages = days - days[-1] - 1.0  # in days, before the coming one
+    trend_sd = 0.0
+    rate, extra, covariance = _fit_rate(values, cells, weight, grain, exposure)
+    for _ in range(2):  # the trend needs the season and the season needs the trend; the second round settles it
+        slope, slope_sd, mean_age = _fit_trend(values, rate[cells], days, ages, weight, grain)
+        exposure = np.exp(np.clip(slope * ages, -5.0, 5.0))
+        trend_sd = slope_sd * mean_age
+        rate, extra, covariance = _fit_rate(values, cells, weight, grain, exposure)
+    return _RateFit(rate, extra, covariance, exposure, trend_sd)
+
+
+def _fit_trend(
+    values: DoubleArray,
+    season: DoubleArray,
+    days: NDArray[np.int64],
+    ages: DoubleArray,
+    weight: DoubleArray,
+    grain: float,
+) -> tuple[float, float, float]:
+    """Return the slope of the log level a day, its standard deviation, and the mean age of what it is read off.
+
+    A regression of the sums of days on the season and a line, whose slope is drawn to zero by as much as days differ.
+
+    Args:
+        values: (hours,) what was seen.
+        season: (hours,) what the season alone lets expect, at any level.
+        days: (hours,) number of the day.
+        ages: (hours,) in days, negative.
+        weight: (hours,) how much an hour counts.
+        grain: variance of a value over its mean.
+    """
+    numbers = np.flatnonzero(np.bincount(days))
+    if len(numbers) < MIN_TREND_DAYS:
+        return 0.0, 0.0, 0.0
+
+    def sum_by_day(column: DoubleArray) -> DoubleArray:
+        return np.bincount(days, column)[numbers].astype(np.float64)
+
+    seen, expected, count = sum_by_day(values), sum_by_day(season), sum_by_day(np.ones(len(values)))
+    age, heavy = sum_by_day(ages) / count, sum_by_day(weight) / count
+    line = np.column_stack([np.ones(len(numbers)), age - np.average(age, weights=heavy)])
+    coefficients = np.array([np.log((seen.sum() + 0.5) / (expected.sum() + 0.5)), 0.0])
+    dispersion = 1.0
+    for _ in range(15):
+        mean = expected * np.exp(np.clip(line @ coefficients, -5.0, 5.0))
+        spread = grain + USUAL_DAY_VARIANCE * mean  # over the mean
+        squares = float((heavy * (seen - mean) ** 2 / (mean * spread)).sum() / heavy.mean())
+        dispersion = (squares + DAY_VARIANCE_DAYS) / (len(numbers) - 2 + DAY_VARIANCE_DAYS)
+        penalty = np.diag([0.0, dispersion / TREND_SD**2])
+        curvature = (line.T * (heavy * mean / spread)) @ line + penalty
+        change = np.linalg.solve(curvature, line.T @ (heavy * (seen - mean) / spread) - penalty @ coefficients)
+        coefficients = coefficients + np.clip(change, -0.5, 0.5)
+        if np.abs(change).max() < 1e-6:
+            break
+    variance = dispersion * np.linalg.inv(curvature)[1, 1]
+    return float(coefficients[1]), float(variance) ** 0.5, float(-np.average(age, weights=heavy))
+
+
 def _fit_rate(
-    values: DoubleArray, cells: NDArray[np.int64], weight: DoubleArray, grain: float
+    values: DoubleArray, cells: NDArray[np.int64], weight: DoubleArray, grain: float, exposure: DoubleArray
 ) -> tuple[DoubleArray, float, DoubleArray]:
     """Return values per hour by cell, their extra variance, and the covariance of the coefficients."""
-    start = float(np.log((values.sum() + 0.5) / (len(values) + 1)))
+    start = float(np.log((values.sum() + 0.5) / (exposure.sum() + 1)))
     extra = USUAL_EXTRA_VARIANCE
-    hours = _sum_by_cell(cells, weight)
+    hours = _sum_by_cell(cells, weight * exposure)
     sums = _sum_by_cell(cells, weight * values)
     for _ in range(2):
 
@@ -245,7 +332,7 @@ def _fit_rate(
 
         coefficients, covariance = _solve(slopes, start=start)
         rate = np.exp(np.clip(TERMS @ coefficients, -12, 12))
-        expected = rate[cells]
+        expected = rate[cells] * exposure
         excess = float(((values - expected) ** 2 - grain * expected).sum())
         scale = float((expected**2).sum())
         extra = (excess + EXTRA_VARIANCE_WEIGHT * USUAL_EXTRA_VARIANCE) / (scale + EXTRA_VARIANCE_WEIGHT)

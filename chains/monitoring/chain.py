@@ -9,6 +9,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import run_in_executor
 from typing_extensions import override
 
+from chains.monitoring.entities import Entity, EntityLinker
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import MonitoringReport, MonitoringRequest, Post
 from chains.monitoring.session import Classifier, MonitoringSession
@@ -23,6 +24,7 @@ def build_monitoring_chain(
     topic: Classifier,
     sentiment: Classifier,
     options: MonitoringOptions | None = None,
+    entities: Iterable[Entity] = (),
     clock: Callable[[], datetime] = utc_now,
 ) -> "MonitoringChain":
     """Return the chain posts -> readings, alerts and trend; the classifiers are passed in.
@@ -38,6 +40,7 @@ def build_monitoring_chain(
         topic: text -> what the post is about.
         sentiment: text -> how it speaks; must give a probability of `options.negative_label`.
         options: how to watch; the defaults accept one false alarm per topic in two months.
+        entities: companies, each of which is watched like a topic.
         clock: the present time, which decides what is dated in the future.
 
     Raises:
@@ -55,7 +58,13 @@ def build_monitoring_chain(
         >>> report.readings[0].topic.label, report.trend[0].negative, report.duplicates
         ('app', 1, 1)
     """
-    return MonitoringChain(topic=topic, sentiment=sentiment, options=options or MonitoringOptions(), clock=clock)
+    return MonitoringChain(
+        topic=topic,
+        sentiment=sentiment,
+        options=options or MonitoringOptions(),
+        linker=EntityLinker(entities),
+        clock=clock,
+    )
 
 
 class MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
@@ -67,17 +76,30 @@ class MonitoringChain(Runnable[MonitoringRequest, MonitoringReport]):
         topic: Classifier,
         sentiment: Classifier,
         options: MonitoringOptions,
+        linker: EntityLinker,
         clock: Callable[[], datetime],
     ) -> None:
         self.name = "opinion_monitoring"
         self._topic = topic
         self._sentiment = sentiment
         self._options = options
+        self._linker = linker
         self._clock = clock
+
+    @property
+    def options(self) -> MonitoringOptions:
+        """How it watches."""
+        return self._options
 
     def open_session(self) -> MonitoringSession:
         """Return a new run, whose state can be kept and whose posts are taken in the order in which they come."""
-        return MonitoringSession(topic=self._topic, sentiment=self._sentiment, options=self._options, clock=self._clock)
+        return MonitoringSession(
+            topic=self._topic,
+            sentiment=self._sentiment,
+            options=self._options,
+            clock=self._clock,
+            linker=self._linker,
+        )
 
     @override
     def invoke(self, input: MonitoringRequest, config: RunnableConfig | None = None, **kwargs: Any) -> MonitoringReport:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chains.errors import ChainInputError
 from chains.monitoring.copies import CopyFinder
+from chains.monitoring.entities import ENTITY_PREFIX
 from chains.monitoring.event_time import PostIntake
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, Post, Reading, SetAside, Trend, TrendPoint
@@ -28,10 +29,17 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The alerts that a stretch of the stream opened or closed, by event time, and the counts it added."""
+    """What a stretch of the stream brought.
+
+    Attributes:
+        alerts: those that it opened, escalated or closed, by event time.
+        trend: the counts that it added.
+        copies: source and id of its posts that repeat the text of another one.
+    """
 
     alerts: tuple[Alert, ...]
     trend: tuple[TrendPoint, ...]
+    copies: tuple[tuple[str, str], ...] = ()
 
 
 class OpinionMonitor:
@@ -139,35 +147,41 @@ class OpinionMonitor:
 
     def _proceed(self) -> Progress:
         """Return what brings the stream up to the watermark."""
-        changed, trend = self._count(self._intake.release())
+        changed, trend, copies = self._count(self._intake.release())
         for topic in self._topics.values():
             changed += topic.advance(self._intake.watermark_s)
-        return Progress(_sort_by_time(changed), trend)
+        return Progress(_sort_by_time(changed), trend, copies)
 
     def finish(self) -> Progress:
         """Return what the waiting posts bring, because the stream has ended."""
-        changed, trend = self._count(self._intake.release(everything=True))
+        changed, trend, copies = self._count(self._intake.release(everything=True))
         for topic in self._topics.values():
             changed += topic.finish(self._intake.end_s)
-        return Progress(_sort_by_time(changed), trend)
+        return Progress(_sort_by_time(changed), trend, copies)
 
-    def _count(self, readings: Iterable[Reading]) -> tuple[list[Alert], tuple[TrendPoint, ...]]:
+    def _count(
+        self, readings: Iterable[Reading]
+    ) -> tuple[list[Alert], tuple[TrendPoint, ...], tuple[tuple[str, str], ...]]:
         changed: list[Alert] = []
         trend = Trend()
+        copies: list[tuple[str, str]] = []
         for reading in readings:
-            time_s = reading.post.time.timestamp()
-            is_copy = self._copies.is_copy(reading.post.text, time_s=time_s)
-            name, baseline_share = UNKNOWN_TOPIC, None
-            if reading.topic.accepted:
-                name = reading.topic.label
-                if name not in self._topics:
-                    self._topics[name] = TopicMonitor(name, self.options, start_s=time_s)
-                topic = self._topics[name]
+            is_copy = self._copies.is_copy(reading.post.text, time_s=reading.post.time.timestamp())
+            if is_copy:
+                copies.append(reading.post.key)
+            if not reading.topic.accepted:
+                trend.add([self._trend.count(reading, topic=UNKNOWN_TOPIC, baseline_share=None, is_copy=is_copy)])
+            for name in _name_subjects(reading):
+                topic = self._find_topic(name, reading)
                 changed += topic.add(reading, is_copy=is_copy)
-                baseline_share = topic.find_baseline_share()
-            point = self._trend.count(reading, topic=name, baseline_share=baseline_share, is_copy=is_copy)
-            trend.add([point])
-        return changed, trend.collect()
+                share = topic.find_baseline_share()
+                trend.add([self._trend.count(reading, topic=name, baseline_share=share, is_copy=is_copy)])
+        return changed, trend.collect(), tuple(copies)
+
+    def _find_topic(self, name: str, reading: Reading) -> TopicMonitor:
+        if name not in self._topics:
+            self._topics[name] = TopicMonitor(name, self.options, start_s=reading.post.time.timestamp())
+        return self._topics[name]
 
     def check_labels(self, readings: Iterable[Reading]) -> None:
         """Refuse readings that cannot be processed, before anything has changed.
@@ -186,5 +200,11 @@ class OpinionMonitor:
             raise ChainInputError(msg)
 
 
+def _name_subjects(reading: Reading) -> list[str]:
+    """Return what is watched that a post is about: its topic where that is sure, and the companies it names."""
+    topics = [reading.topic.label] if reading.topic.accepted else []
+    return topics + [f"{ENTITY_PREFIX}{name}" for name in reading.entities]
+
+
 def _sort_by_time(alerts: list[Alert]) -> tuple[Alert, ...]:
-    return tuple(sorted(alerts, key=lambda alert: (alert.closed_at or alert.raised_at, alert.id)))
+    return tuple(sorted(alerts, key=lambda alert: (alert.changed_at, alert.id)))

@@ -41,6 +41,7 @@ class Reading(_Frozen):
     post: Post
     topic: Classification
     sentiment: Classification
+    entities: tuple[str, ...] = Field(default=(), description="Companies that the text names.")
 
 
 class Cause(_Frozen):
@@ -171,6 +172,9 @@ class MonitoringReport(_Frozen):
     duplicates: int = Field(default=0, ge=0, description="Posts whose id had been seen before.")
     failed: int = Field(default=0, ge=0, description="Posts whose text a classifier cannot read.")
     set_aside: tuple[SetAside, ...] = Field(default=(), description="The late, the future and the failed posts.")
+    copies: tuple[tuple[str, str], ...] = Field(
+        default=(), description="Source and id of posts that turned out to repeat the text of another one."
+    )
 
     def __add__(self, other: "MonitoringReport") -> "MonitoringReport":
         """Return one report for both stretches; `other` is the later one."""
@@ -196,4 +200,5 @@ class MonitoringReport(_Frozen):
             duplicates=sum(part.duplicates for part in parts),
             failed=sum(part.failed for part in parts),
             set_aside=tuple(item for part in parts for item in part.set_aside),
+            copies=tuple(key for part in parts for key in part.copies),
         )

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
+from chains.monitoring.entities import EntityLinker
 from chains.monitoring.monitor import OpinionMonitor
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import Alert, MonitoringReport, Post, Reading, SetAside
@@ -28,16 +29,24 @@ class MonitoringSession:
         sentiment: text -> how it speaks.
         options: how to watch.
         clock: the present time.
+        linker: finds the companies that a text names.
 
     Attributes:
         monitor: what the stream has come to.
     """
 
     def __init__(
-        self, *, topic: Classifier, sentiment: Classifier, options: MonitoringOptions, clock: Callable[[], datetime]
+        self,
+        *,
+        topic: Classifier,
+        sentiment: Classifier,
+        options: MonitoringOptions,
+        clock: Callable[[], datetime],
+        linker: EntityLinker | None = None,
     ) -> None:
         self._topic = topic
         self._sentiment = sentiment
+        self._linker = linker or EntityLinker()
         self._clock = clock
         self._now = clock()
         # one time for a whole part: a post must not stop being in the future while it is classified
@@ -68,18 +77,19 @@ class MonitoringSession:
             duplicates=admitted.duplicates,
             failed=len(failed),
             set_aside=(*admitted.set_aside, *failed),
+            copies=progress.copies,
         )
 
     def tick(self) -> MonitoringReport:
         """Return what the silence since the last post brings, where the stream is live."""
         self._now = self._clock()
         progress = self.monitor.tick()
-        return MonitoringReport(alerts=keep_latest(progress.alerts), trend=progress.trend)
+        return MonitoringReport(alerts=keep_latest(progress.alerts), trend=progress.trend, copies=progress.copies)
 
     def finish(self) -> MonitoringReport:
         """Return what the waiting posts bring, because the stream has ended."""
         progress = self.monitor.finish()
-        return MonitoringReport(alerts=keep_latest(progress.alerts), trend=progress.trend)
+        return MonitoringReport(alerts=keep_latest(progress.alerts), trend=progress.trend, copies=progress.copies)
 
     def _classify(
         self, posts: Sequence[Post], config: RunnableConfig | None
@@ -98,7 +108,10 @@ class MonitoringSession:
         texts = [post.text for post in posts]
         try:
             kinds = zip(posts, self._topic.batch(texts, config), self._sentiment.batch(texts, config), strict=True)
-            return [Reading(post=post, topic=topic, sentiment=sentiment) for post, topic, sentiment in kinds]
+            return [
+                Reading(post=post, topic=topic, sentiment=sentiment, entities=self._linker.find(post.text))
+                for post, topic, sentiment in kinds
+            ]
         except Exception as error:
             if isinstance(error, TuneChainError) and not isinstance(error, _FAULTS_OF_TEXTS):
                 raise

@@ -1,15 +1,18 @@
 """Candidate generation: the items worth scoring for a user, from four sources."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from chains.recommendation.coarse_vectors import take_best
 from chains.recommendation.features import FeatureTable, UserScores
 
 
 def collect_candidates(
-    *, table: FeatureTable, user: UserScores, allowed: NDArray[np.bool_], num_per_source: int
-) -> NDArray[np.intp]:
-    """Return the rows of all items worth scoring, in catalogue order, each once.
+    *, table: FeatureTable, users: UserScores, allowed: NDArray[np.bool_], num_per_source: Sequence[int]
+) -> list[NDArray[np.intp]]:
+    """Return for each user the rows of all items worth scoring, in catalogue order, each once.
 
     Sources: what is close to the user's embedding, what the collaborative model expects, what is popular, and what is
     new. The first two have nothing to say about a user nobody knows. What is not allowed is left out before the best
@@ -17,15 +20,20 @@ def collect_candidates(
 
     Args:
         table: the items.
-        user: whom the list is for.
-        allowed: `(num_items,)`, False for items that must not be recommended.
-        num_per_source: how many allowed items to take from each source.
+        users: whom the lists are for.
+        allowed: `(num_users, num_items)`, False for items that must not be recommended.
+        num_per_source: for each user, how many allowed items to take from each source.
     """
-    rows = np.flatnonzero(allowed)
-    picked = [_take_first(order, allowed, num_per_source) for order in table.general_orders()]
-    if not user.profile.is_cold:
-        picked += [_take_best(scores, rows, num_per_source) for scores in (user.collaborative, user.cosines)]
-    return np.unique(np.concatenate(picked))
+    orders = table.general_orders()
+    nearness = table.coarse.score(users.embeddings)
+    candidates = []
+    for user, profile in enumerate(users.profiles):
+        may, count = allowed[user], num_per_source[user]
+        picked = [_take_first(order, may, count) for order in orders]
+        if not profile.is_cold:
+            picked += [take_best(scores[user], may, count) for scores in (users.collaborative, nearness)]
+        candidates.append(np.unique(np.concatenate(picked)))
+    return candidates
 
 
 def _take_first(order: NDArray[np.intp], allowed: NDArray[np.bool_], count: int) -> NDArray[np.intp]:
@@ -36,12 +44,3 @@ def _take_first(order: NDArray[np.intp], allowed: NDArray[np.bool_], count: int)
         if len(found) >= count or length >= len(order):
             return found[:count]
         length *= 8
-
-
-def _take_best(scores: NDArray[np.floating], rows: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """Return the `count` rows with the best scores; of equal ones the earlier."""
-    if len(rows) > count:
-        least = np.partition(scores[rows], len(rows) - count)[len(rows) - count]
-        rows = rows[scores[rows] >= least]
-    best: NDArray[np.intp] = rows[np.argsort(-scores[rows], kind="stable")[:count]]
-    return best

@@ -1,6 +1,6 @@
 """Reasons: one true sentence on why an item is in the list, and the facts it may rest on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -17,6 +17,7 @@ Language = Literal["en", "zh"]
 MIN_SIMILAR_COSINE = 0.35
 MIN_PRICE_MATCH = 0.6
 TRENDING_SHARE = 0.1  # of the catalogue
+_NEW = float(np.exp(-1.0))  # at most `newness_days` old
 MIN_COMPANION_USERS = 5  # of fewer people "often" is not true
 
 
@@ -54,6 +55,8 @@ class ReasonPhrases:
     popular: str = "popular over all time"
     new: str = "new"
     usual_price: str = "close to your usual price"
+    search: str = "fits what you look for"
+    similar_text: str = "like {title}"
     other: str = "a pick from the rest of the catalogue"
     both: str = "{first}, and {second}"
     full_stop: str = "."
@@ -76,6 +79,8 @@ PHRASES: Final[Mapping[Language, ReasonPhrases]] = {
         popular="一直很受欢迎",
         new="新上架",
         usual_price="接近您平时选择的价位",
+        search="符合您的搜索",
+        similar_text="与“{title}”相似",
         other="从其余商品中为您挑选",
         both="{first}，而且{second}",
         full_stop="。",
@@ -116,34 +121,50 @@ def explain_item(
     return f"{sentence[0].upper()}{sentence[1:]}{words.full_stop}"
 
 
-def collect_facts(table: FeatureTable, profile: UserProfile, row: int, features: NDArray[np.float32]) -> ReasonFacts:
-    """Return what is true of one item for one user.
+def explain_similar(title: str, *, is_together: bool, phrases: ReasonPhrases) -> str:
+    """Return a sentence on why an item stands beside another one."""
+    sentence = (phrases.companion if is_together else phrases.similar_text).format(title=title)
+    return f"{sentence[0].upper()}{sentence[1:]}{phrases.full_stop}"
+
+
+def collect_facts(
+    table: FeatureTable, profile: UserProfile, rows: NDArray[np.intp], features: NDArray[np.float32]
+) -> list[ReasonFacts]:
+    """Return what is true of each of some items for one user.
 
     Args:
         table: the items.
         profile: the user.
-        row: the item's row in the catalogue.
-        features: `(num_features,)`, the item's features.
+        rows: of the items in the catalogue.
+        features: `(num_rows, num_features)`, the items' features.
     """
-    value = dict(zip(FEATURE_NAMES, features.tolist(), strict=True))
     recent = profile.recent[: table.options.num_recent]
-    cosines, indices = table.closest_recent(recent, np.array([row]))
-    similar = recent[indices[0]] if recent and cosines[0] >= MIN_SIMILAR_COSINE else None
-    companion = table.find_companion(profile, row, min_users=MIN_COMPANION_USERS)
-    return ReasonFacts(
-        similar_title=table.catalogue[similar].title if similar else "",
-        similar_kind=profile.strongest[similar] if similar else EventKind.VIEW,
-        shared_tag=_find_shared_tag(table, profile, row),
-        companion_title=table.catalogue[companion].title if companion else "",
-        trending_days=table.trending_days(row, share=TRENDING_SHARE),
-        is_popular=table.is_popular(row, share=TRENDING_SHARE),
-        is_new=value["newness"] >= np.exp(-1.0),  # at most `newness_days` old
-        is_usual_price=value["price_match"] >= MIN_PRICE_MATCH,
-    )
+    cosines, indices = table.closest_recent(recent, rows)
+    weights = _weigh_tags(table, profile)
+    newness, price = (features[:, FEATURE_NAMES.index(name)].tolist() for name in ("newness", "price_match"))
+    found = []
+    for at, row in enumerate(rows.tolist()):
+        similar = recent[indices[at]] if recent and cosines[at] >= MIN_SIMILAR_COSINE else None
+        companion = table.find_companion(profile, row, min_users=MIN_COMPANION_USERS)
+        found.append(
+            ReasonFacts(
+                similar_title=table.catalogue[similar].title if similar else "",
+                similar_kind=profile.strongest[similar] if similar else EventKind.VIEW,
+                shared_tag=_heaviest(table.items[row].tags, weights),
+                companion_title=table.catalogue[companion].title if companion else "",
+                trending_days=table.trending_days(row, share=TRENDING_SHARE),
+                is_popular=table.is_popular(row, share=TRENDING_SHARE),
+                is_new=newness[at] >= _NEW,
+                is_usual_price=price[at] >= MIN_PRICE_MATCH,
+            )
+        )
+    return found
 
 
 def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
     """Return the phrase for one part, or nothing where no fact backs it."""
+    if part == "search":
+        return words.search
     if part == "taste":
         if facts.similar_title:
             return words.similar[facts.similar_kind].format(title=facts.similar_title)
@@ -159,12 +180,16 @@ def _phrase(part: str, facts: ReasonFacts, words: ReasonPhrases) -> str:
     return words.usual_price if part == "price" and facts.is_usual_price else ""
 
 
-def _find_shared_tag(table: FeatureTable, profile: UserProfile, row: int) -> str:
-    """Return the item's tag that weighs most in the history; nothing if they share none."""
-    weight = dict.fromkeys(table.items[row].tags, 0.0)
+def _weigh_tags(table: FeatureTable, profile: UserProfile) -> dict[str, float]:
+    """Return how much each tag weighs in the history."""
+    weights: dict[str, float] = {}
     for item, strength in profile.likes.items():
-        for tag in table.catalogue[item].tags:
-            if tag in weight:
-                weight[tag] += strength
-    best = max(weight, key=weight.__getitem__, default="")
-    return best if weight.get(best, 0.0) > 0 else ""
+        for tag in dict.fromkeys(table.catalogue[item].tags):
+            weights[tag] = weights.get(tag, 0.0) + strength
+    return weights
+
+
+def _heaviest(tags: Sequence[str], weights: Mapping[str, float]) -> str:
+    """Return the tag that weighs most, of equal ones the first; nothing if none weighs anything."""
+    best = max(tags, key=lambda tag: weights.get(tag, 0.0), default="")
+    return best if weights.get(best, 0.0) > 0 else ""

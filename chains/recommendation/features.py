@@ -1,6 +1,8 @@
 """Features of the interest model: one row of numbers per user and item, all from before one moment."""
 
 import copy
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +11,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from chains.recommendation.user_profile import UserProfile, embed_user
+from chains.recommendation.coarse_vectors import CoarseVectors
+from chains.recommendation.queries import ItemWords
+from chains.recommendation.user_profile import UserProfile, embed_users
 from llms.arrays import BoolArray, FloatArray
 from llms.errors import OptionValueError
 from retrievers import (
@@ -107,12 +111,22 @@ class BehaviourModels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserScores:
-    """A user against all items; computed once per list, since candidates and features need it alike."""
+    """Some users against all items; computed once, since candidates and features need it alike."""
 
-    profile: UserProfile
-    embedding: FloatArray  # (dim,)
-    cosines: FloatArray  # (num_items,) of the embedding and every item
-    collaborative: FloatArray  # (num_items,) what users with such a history went on to use
+    profiles: tuple[UserProfile, ...]
+    embeddings: FloatArray  # (num_users, dim)
+    collaborative: FloatArray  # (num_users, num_items) what users with such a history went on to use
+    collaborative_recent: FloatArray  # (num_users, num_items) the same, from the latest items only
+    projected: FloatArray  # (num_users, num_factors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Likes:
+    """What users like, as arrays: one row for each user and item."""
+
+    users: NDArray[np.intp]
+    items: NDArray[np.intp]
+    weights: NDArray[np.float64]
 
 
 class FeatureTable:
@@ -156,6 +170,7 @@ class FeatureTable:
     def _see(self, record: BehaviourRecord) -> None:
         """Take up what depends on the moment."""
         self.record = record
+        self._thresholds: dict[tuple[float, float], float] = {}
         today = self.now.astimezone(UTC).date()
         self.has_begun: BoolArray = np.array([item.has_begun(today) for item in self.items])
         self.is_available: BoolArray = self.has_begun & self._is_in_stock
@@ -163,6 +178,9 @@ class FeatureTable:
         self._trend = self._count_users(record, self.options.trend_days)
         self._latest = self._count_users(record, self.options.latest_days)
         self._newness = _measure_newness(self.items, self.now, self.options.newness_days)
+        self._popularity_share = _squash_counts(self._popularity)
+        self._trend_share = _squash_counts(self._trend)
+        self._latest_share = _squash_counts(self._latest)
         general = (self._popularity, self._trend, self._latest, self._newness)
         self._orders = tuple(np.argsort(-scores, kind="stable") for scores in general)
 
@@ -181,14 +199,56 @@ class FeatureTable:
         return table
 
     def score_user(self, profile: UserProfile) -> UserScores:
-        """Return a user's embedding, and what the collaborative model expects of them."""
-        embedding = embed_user(self.vectors, self.catalogue.positions, profile.strengths)
+        """Return what is known of one user and all items."""
+        return self.score_users((profile,))
+
+    def score_users(self, profiles: Sequence[UserProfile]) -> UserScores:
+        """Return what is known of some users and all items; none depends on which others are among them."""
+        strengths = self._on_axis([profile.strengths for profile in profiles])
+        recent = self._on_axis([dict.fromkeys(profile.recent[: self.options.num_recent], 1.0) for profile in profiles])
+        item_item = self._behaviour.item_item
         return UserScores(
-            profile=profile,
-            embedding=embedding,
-            cosines=self.vectors @ embedding,
-            collaborative=self._behaviour.item_item.score_items(profile.strengths),
+            profiles=tuple(profiles),
+            embeddings=embed_users(self.vectors, strengths),
+            collaborative=item_item.score_many(strengths),
+            collaborative_recent=item_item.score_many(recent),
+            projected=self._behaviour.factors.project(strengths),
         )
+
+    def _on_axis(self, histories: Sequence[Mapping[str, float]]) -> Any:
+        """Return a sparse `(num_histories, num_items)` float32."""
+        from scipy.sparse import csr_matrix
+
+        positions = self.catalogue.positions
+        items = np.array([positions[item] for history in histories for item in history], dtype=np.int32)
+        weights = np.array([weight for history in histories for weight in history.values()], dtype=np.float32)
+        starts = np.cumsum([0, *(len(history) for history in histories)])
+        return csr_matrix((weights, items, starts), shape=(len(histories), len(self.items)))
+
+    @functools.cached_property
+    def coarse(self) -> CoarseVectors:
+        """The vectors of the items, as the search for candidates has them."""
+        return CoarseVectors(self.vectors)
+
+    @functools.cached_property
+    def words(self) -> ItemWords:
+        """The words of the items, for searches; made with the first of them."""
+        return ItemWords([item.text for item in self.items])
+
+    @functools.cached_property
+    def rows_of_tags(self) -> Mapping[str, NDArray[np.intp]]:
+        """Tag -> rows of the items that have it."""
+        found: dict[str, list[int]] = {}
+        for row, item in enumerate(self.items):
+            for tag in dict.fromkeys(item.tags):
+                found.setdefault(tag, []).append(row)
+        return {tag: np.array(rows, dtype=np.intp) for tag, rows in found.items()}
+
+    def compare_with(self, row: int) -> tuple[FloatArray, FloatArray]:
+        """Return `(num_items,)` each: the cosines to an item, and from 0 to 1 how much having it speaks for others."""
+        cosines: FloatArray = self.vectors @ self.vectors[row]
+        together = self._behaviour.item_item.score_many(self._on_axis([{self.items[row].id: 1.0}]))[0].clip(0)
+        return cosines, together / max(float(together.max()), 1e-6)
 
     def general_orders(self) -> tuple[NDArray[np.intp], ...]:
         """Return the rows of all items, best first, by what speaks for them whoever asks.
@@ -197,45 +257,67 @@ class FeatureTable:
         """
         return self._orders
 
-    def compute(self, user: UserScores, positions: NDArray[np.intp] | None = None) -> FloatArray:
-        """Return the features of one user and many items.
+    def compute(
+        self,
+        users: UserScores,
+        rows: NDArray[np.intp] | None = None,
+        owners: NDArray[np.intp] | None = None,
+    ) -> FloatArray:
+        """Return the features of users and items, one row for each pair.
 
         Args:
-            user: at this table's moment or later.
-            positions: rows of the catalogue; by default all, in order.
+            users: at this table's moment or later.
+            rows: of the catalogue; by default all, in order.
+            owners: for each of `rows` the number of the user in `users`, in ascending order; by default the first.
 
         Returns:
-            `(num_positions, num_features)` float32 in the order of `FEATURE_NAMES`, without NaN. For a user of whom
+            `(num_rows, num_features)` float32 in the order of `FEATURE_NAMES`, without NaN. For a user of whom
             nothing is known all features about their taste are 0.
         """
-        rows = np.arange(len(self.catalogue)) if positions is None else positions
-        strengths, collaborative = user.profile.strengths, user.collaborative
-        recent = user.profile.recent[: self.options.num_recent]
-        behaviour = self._behaviour
-        cold = 1.0 / (1.0 + len(user.profile.recent))
-        likes = user.profile.likes
-        popularity = _squash_counts(self._popularity)[rows]
-        columns: dict[str, NDArray[np.floating] | float] = {
-            "taste_cosine": user.cosines[rows],
-            "recent_cosine": self.closest_recent(recent, rows)[0],
-            "collaborative": _squash_scores(collaborative[rows]),
-            "collaborative_share": (collaborative / max(float(collaborative.max()), 1e-6)).clip(-1, 1)[rows],
-            "collaborative_recent": _squash_scores(behaviour.item_item.score_items(dict.fromkeys(recent, 1.0))[rows]),
-            "factors": _squash_scores(behaviour.factors.score_items(strengths)[rows]),
+        rows = np.arange(len(self.catalogue)) if rows is None else rows
+        owners = np.zeros(len(rows), dtype=np.intp) if owners is None else owners
+        collaborative = users.collaborative[owners, rows]
+        most = users.collaborative.max(axis=1).clip(1e-6)
+        num_recent = np.array([len(profile.recent) for profile in users.profiles])
+        cold = (1.0 / (1.0 + num_recent))[owners]
+        likes = self._collect_likes(users.profiles)
+        taste, recent = self._compare_vectors(users, rows, owners)
+        popularity, newness = self._popularity_share[rows], self._newness[rows]
+        columns: dict[str, NDArray[np.floating]] = {
+            "taste_cosine": taste,
+            "recent_cosine": recent,
+            "collaborative": _squash_scores(collaborative),
+            "collaborative_share": (collaborative / most[owners]).clip(-1, 1),
+            "collaborative_recent": _squash_scores(users.collaborative_recent[owners, rows]),
+            "factors": _squash_scores(self._score_factors(users, rows, owners)),
             "popularity": popularity,
-            "trend": _squash_counts(self._trend)[rows],
-            "trend_latest": _squash_counts(self._latest)[rows],
-            "newness": self._newness[rows],
-            "price_match": self._match_prices(likes, rows),
-            "tag_affinity": self._match_tags(likes, rows),
+            "trend": self._trend_share[rows],
+            "trend_latest": self._latest_share[rows],
+            "newness": newness,
+            "price_match": self._match_prices(likes, rows, owners, len(users.profiles)),
+            "tag_affinity": self._match_tags(likes, rows, owners, len(users.profiles)),
             "popularity_if_cold": popularity * cold,
-            "newness_if_cold": self._newness[rows] * cold,
-            "history_size": float(np.log1p(len(user.profile.recent))),
+            "newness_if_cold": newness * cold,
+            "history_size": np.log1p(num_recent)[owners],
         }
         table = np.empty((len(rows), len(FEATURE_NAMES)), dtype=np.float32)
         for column, name in enumerate(FEATURE_NAMES):
             table[:, column] = columns[name]
         return table
+
+    def _compare_vectors(
+        self, users: UserScores, rows: NDArray[np.intp], owners: NDArray[np.intp]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return, per pair, the cosine to the user's embedding, and the best one to the user's recent items."""
+        taste = np.zeros(len(rows), dtype=np.float32)
+        recent = np.zeros(len(rows), dtype=np.float32)
+        bounds = np.searchsorted(owners, np.arange(len(users.profiles) + 1))
+        for user, profile in enumerate(users.profiles):
+            part = slice(bounds[user], bounds[user + 1])
+            if profile.strengths:  # one product for each user: its last bits depend on its shape
+                taste[part] = np.einsum("ij,j->i", self.vectors[rows[part]], users.embeddings[user])
+                recent[part] = self.closest_recent(profile.recent[: self.options.num_recent], rows[part])[0]
+        return taste, recent
 
     def closest_recent(self, recent: tuple[str, ...], rows: NDArray[np.intp]) -> tuple[FloatArray, NDArray[np.intp]]:
         """Return, per row, the best cosine to the recent items and which of them it is (0 if there are none).
@@ -244,21 +326,27 @@ class FeatureTable:
         """
         if not recent:
             return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.intp)
-        indices = [self.catalogue.positions[item] for item in recent]
+        indices = np.array([self.catalogue.positions[item] for item in recent])
         cosines = self.vectors[rows] @ self.vectors[indices].T  # (rows, recent)
-        cosines = np.where(rows[:, np.newaxis] == np.array(indices), 0.0, cosines).astype(np.float32)
+        cosines[rows[:, np.newaxis] == indices] = 0.0
         return cosines.max(axis=1), cosines.argmax(axis=1)
 
     def trending_days(self, row: int, *, share: float) -> float | None:
         """Return the shorter window over which an item is among this share of the most used, if there is one."""
         for counts, days in ((self._latest, self.options.latest_days), (self._trend, self.options.trend_days)):
-            if _is_among_most(counts, row, share=share):
+            if counts[row] >= self._least_of_most(days, counts, share):
                 return days
         return None
 
     def is_popular(self, row: int, *, share: float) -> bool:
         """Return whether an item is among this share of those most used over all time."""
-        return _is_among_most(self._popularity, row, share=share)
+        return bool(self._popularity[row] >= self._least_of_most(math.inf, self._popularity, share))
+
+    def _least_of_most(self, days: float, counts: FloatArray, share: float) -> float:
+        """Return how many users an item needs to be among the most used, which is asked for each item of a list."""
+        if (days, share) not in self._thresholds:
+            self._thresholds[days, share] = _least_among_most(counts, share)
+        return self._thresholds[days, share]
 
     def find_companion(self, profile: UserProfile, row: int, *, min_users: int = 1) -> str | None:
         """Return the item of the history that adds most to an item's collaborative score, if any adds.
@@ -274,42 +362,82 @@ class FeatureTable:
         for at in np.argsort(-added, kind="stable").tolist():
             if not added[at] > 0:
                 break
-            if self._count_common_users(row, sources[at]) >= min_users:
+            if self.count_common_users(row, sources[at]) >= min_users:
                 return str(list(likes)[at])
         return None
 
-    def _count_common_users(self, row: int, other: int) -> int:
+    def count_common_users(self, row: int, other: int) -> int:
+        """Return how many people showed interest in both of two items, by what the models were learnt from."""
         starts, users = self._users.indptr, self._users.indices
-        of_row, of_other = (users[starts[at] : starts[at + 1]] for at in (row, other))
-        return len(np.intersect1d(of_row, of_other, assume_unique=True))
+        fewer, more = sorted((users[starts[at] : starts[at + 1]] for at in (row, other)), key=len)
+        places = np.searchsorted(more, fewer)  # both are sorted
+        is_within = places < len(more)
+        return int((more[places[is_within]] == fewer[is_within]).sum())
 
-    def _match_prices(self, likes: Mapping[str, float], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def _score_factors(self, users: UserScores, rows: NDArray[np.intp], owners: NDArray[np.intp]) -> FloatArray:
+        """Return, per pair, the user's strength for the item as the factors see it."""
+        factors = self._behaviour.factors.factors
+        scores: FloatArray = np.einsum("ij,ij->i", factors[rows], users.projected[owners])
+        totals = np.array([sum(map(abs, profile.strengths.values())) for profile in users.profiles])
+        rounding = 1e-5 * totals  # of float32; with as many factors as items nothing else is left
+        scores[np.abs(scores) < rounding[owners]] = 0.0
+        return scores
+
+    def _collect_likes(self, profiles: Sequence[UserProfile]) -> _Likes:
+        likes = [profile.likes for profile in profiles]
+        positions = self.catalogue.positions
+        return _Likes(
+            users=np.repeat(np.arange(len(likes)), [len(of_user) for of_user in likes]),
+            items=np.array([positions[item] for of_user in likes for item in of_user], dtype=np.intp),
+            weights=np.array([weight for of_user in likes for weight in of_user.values()], dtype=np.float64),
+        )
+
+    def _match_prices(
+        self, likes: _Likes, rows: NDArray[np.intp], owners: NDArray[np.intp], num_users: int
+    ) -> NDArray[np.float64]:
         """Return 1 for an item at the user's usual price, falling towards 0; 0 where a price is unknown."""
-        indices = [self.catalogue.positions[item] for item in likes]
-        known = self._log_prices[indices]
+        known = self._log_prices[likes.items]
         priced = ~np.isnan(known)
-        if not priced.any():
-            return np.zeros(len(rows))
-        weights = np.array(list(likes.values()))[priced]
-        usual = np.average(known[priced], weights=weights)
-        spread = np.sqrt(np.average((known[priced] - usual) ** 2, weights=weights))
+        known, users, weights = known[priced], likes.users[priced], likes.weights[priced]
+        totals = np.bincount(users, weights, num_users)
+        scale = np.divide(1.0, totals, where=totals > 0, out=np.full(num_users, np.nan))
+        usual = np.bincount(users, weights * known, num_users) * scale
+        spread = np.sqrt(np.bincount(users, weights * (known - usual[users]) ** 2, num_users) * scale)
         # half the log unit at least: a single purchase says little about how wide a price band is
-        match: NDArray[np.float64] = np.exp(-np.abs(self._log_prices[rows] - usual) / max(float(spread), 0.5))
+        match: NDArray[np.float64] = np.exp(
+            -np.abs(self._log_prices[rows] - usual[owners]) / np.maximum(spread, 0.5)[owners]
+        )
         return np.nan_to_num(match, nan=0.0)
 
-    def _match_tags(self, likes: Mapping[str, float], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def _match_tags(
+        self, likes: _Likes, rows: NDArray[np.intp], owners: NDArray[np.intp], num_users: int
+    ) -> NDArray[np.float64]:
         """Return how much of the user's history shares the item's tags, 0 to 1."""
-        if not likes:
-            return np.zeros(len(rows))
-        indices = [self.catalogue.positions[item] for item in likes]
-        weights = np.array(list(likes.values()))
-        wanted = (self._tags[indices] > 0).T @ weights / weights.sum()  # (num_tags,)
-        affinity: NDArray[np.float64] = self._tags[rows] @ wanted
-        return affinity
+        tags = self._tags
+        wanted = np.zeros((num_users, tags.shape[1]))
+        pairs, cells = _cells_of(tags, likes.items)
+        np.add.at(wanted, (likes.users[pairs], tags.indices[cells]), likes.weights[pairs])
+        totals = np.bincount(likes.users, likes.weights, num_users)
+        wanted /= np.where(totals > 0, totals, 1.0)[:, np.newaxis]
+        pairs, cells = _cells_of(tags, rows)
+        shares = tags.data[cells] * wanted[owners[pairs], tags.indices[cells]]
+        return np.asarray(np.bincount(pairs, shares, len(rows)), dtype=np.float64)
 
 
-def _is_among_most(counts: FloatArray, row: int, *, share: float) -> bool:
-    return bool(counts[row] >= 1 and (counts > counts[row]).sum() < share * len(counts))
+def _cells_of(matrix: Any, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return of all cells of these rows of a sparse matrix: which of `rows` they belong to, and where they lie."""
+    starts, ends = matrix.indptr[rows], matrix.indptr[rows + 1]
+    lengths = ends - starts
+    which = np.repeat(np.arange(len(rows)), lengths)
+    first = np.cumsum(lengths) - lengths
+    return which, np.arange(int(lengths.sum())) - first[which] + starts[which]
+
+
+def _least_among_most(counts: FloatArray, share: float) -> float:
+    """Return how many users an item needs to be among this share of the most used; one at least."""
+    # fewer than so many items are used more than it
+    rank = min(len(counts), max(1, math.ceil(share * len(counts))))
+    return max(1.0, float(np.partition(counts, len(counts) - rank)[len(counts) - rank]))
 
 
 def _squash_counts(counts: FloatArray) -> FloatArray:

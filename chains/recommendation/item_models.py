@@ -1,6 +1,6 @@
 """All that is learnt about the items before anybody asks: vectors of their texts, and models of who used what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from chains.recommendation.features import BehaviourModels, FeatureOptions, FeatureTable
 from llms.arrays import FloatArray
+from llms.encoder.cosine_floor import find_cosine_floor, remove_shared_part
 from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender, NeighbourRecommender
 from retrievers.errors import VectorError
+
+_NUM_READ = 20  # items whose texts tell the script of a catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,56 @@ class ItemModels:
         )
 
 
+def follow_catalogue(
+    models: ItemModels, *, texts: Mapping[str, str], catalogue: ItemCatalogue, embeddings: Embeddings
+) -> ItemModels:
+    """Return models for another catalogue than they were learnt from; only new or changed texts are encoded.
+
+    Nothing is known yet of who uses an item that is new, so it comes up by its text, its date, and by what people do.
+
+    Args:
+        models: as they were learnt.
+        texts: item id -> text, of the items they were learnt from, in the order of the arrays.
+        catalogue: the items now.
+        embeddings: the encoder of the vectors in `models`.
+
+    Raises:
+        VectorError: if the new vectors are not one finite vector per item, of the length of the others.
+    """
+    if list(texts.items()) == [(item.id, item.text) for item in catalogue.values()]:
+        return models
+    old = {item: at for at, item in enumerate(texts)}
+    origin = np.array([old.get(item, -1) for item in catalogue], dtype=np.intp)  # row before, or -1
+    known = np.flatnonzero(origin >= 0)
+    vectors = np.zeros((len(catalogue), models.vectors.shape[1]), dtype=np.float32)
+    vectors[known] = models.vectors[origin[known]]
+    changed = [at for at, item in enumerate(catalogue.values()) if texts.get(item.id) != item.text]
+    if changed:
+        items = list(catalogue.values())
+        fresh = embed_catalogue(ItemCatalogue(items[at] for at in changed), embeddings)
+        if fresh.shape[1] != vectors.shape[1]:
+            msg = (
+                f"the models have vectors of {vectors.shape[1]} numbers, the encoder makes {fresh.shape[1]}; learn anew"
+            )
+            raise VectorError(msg)
+        vectors[changed] = fresh
+    factors = np.zeros((len(models.factors), len(catalogue)), dtype=np.float32)
+    factors[:, known] = models.factors[:, origin[known]]
+    if models.item_item is not None:
+        item_item = np.zeros((len(catalogue), len(catalogue)), dtype=np.float32)
+        item_item[np.ix_(known, known)] = models.item_item[np.ix_(origin[known], origin[known])]
+        return ItemModels(vectors=vectors, factors=factors, item_item=item_item)
+    assert models.neighbours is not None and models.neighbour_weights is not None  # noqa: S101, PT018  # one is there
+    now_at = np.full(len(texts), -1, dtype=np.int32)
+    now_at[origin[known]] = known
+    neighbours = np.zeros((len(catalogue), models.neighbours.shape[1]), dtype=np.int32)
+    weights = np.zeros(neighbours.shape, dtype=np.float32)
+    moved = now_at[models.neighbours[origin[known]]]
+    neighbours[known] = np.maximum(moved, 0)
+    weights[known] = np.where(moved >= 0, models.neighbour_weights[origin[known]], 0.0)
+    return ItemModels(vectors=vectors, factors=factors, neighbours=neighbours, neighbour_weights=weights)
+
+
 def learn_item_models(
     *, catalogue: ItemCatalogue, embeddings: Embeddings, interactions: Interactions, options: FeatureOptions
 ) -> ItemModels:
@@ -93,6 +146,8 @@ def learn_item_models(
 def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray[np.float32]:
     """Return `(num_items, dim)` float32 unit vectors of the items' texts, in catalogue order, from one call.
 
+    What an encoder gives to all texts alike is taken out, so that items with nothing in common have a cosine near 0.
+
     Raises:
         VectorError: if the catalogue is empty, or the vectors are not one finite, non-zero vector per item.
     """
@@ -105,4 +160,5 @@ def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray
         msg = "the embeddings hold zeros only, NaN or infinity for some item; check the model"
         raise VectorError(msg)
     unit: NDArray[np.float32] = vectors / lengths
-    return unit
+    texts = " ".join(item.text for item, _ in zip(catalogue.values(), range(_NUM_READ), strict=False))
+    return remove_shared_part(unit, find_cosine_floor(embeddings, texts))

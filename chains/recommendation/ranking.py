@@ -1,7 +1,10 @@
-"""Ranking: explicit extra weights on scores, and diversity by marginal relevance."""
+"""Ranking: explicit extra weights on scores, and diversity within a list."""
 
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,8 @@ PART_FEATURES: Mapping[str, tuple[str, ...]] = {
     "newness": ("newness", "newness_if_cold"),
     "price": ("price_match",),
 }
+
+DiversityMethod = Literal["mmr", "dpp"]
 
 FULL_DIVERSITY_RANK = 5  # counted from 0
 
@@ -36,7 +41,10 @@ class RankingOptions:
     price_weight: float = 0.0
     newness_weight: float = 0.0
     popularity_weight: float = 0.0
+    popularity_discount: float = 0.0  # log-odds taken from the most popular item, and less from others: more coverage
     diversity: float = 0.5  # 0: by score alone; 1: from the sixth place on by difference alone
+    method: DiversityMethod = "mmr"
+    max_per_tag: int | None = None  # of the items of a list that share a tag, as long as others are left
     pool_size: int = 50  # only the best of this many compete for places, so that variety cannot bring up the worst
 
     def __post_init__(self) -> None:
@@ -44,8 +52,14 @@ class RankingOptions:
         if not 0 <= self.diversity <= 1:
             msg = f"diversity must lie between 0 and 1, got {self.diversity}"
             raise OptionValueError(msg)
-        if self.pool_size < 1:
-            msg = f"pool_size must be at least 1, got {self.pool_size}"
+        if self.pool_size < 1 or (self.max_per_tag or 1) < 1:
+            msg = f"pool_size and max_per_tag must be at least 1, got {self.pool_size} and {self.max_per_tag}"
+            raise OptionValueError(msg)
+        if self.method not in get_args(DiversityMethod):
+            msg = f"method must be one of {', '.join(get_args(DiversityMethod))}, got {self.method!r}"
+            raise OptionValueError(msg)
+        if not 0 <= self.popularity_discount < math.inf:
+            msg = f"popularity_discount must be finite and at least 0, got {self.popularity_discount}"
             raise OptionValueError(msg)
 
 
@@ -69,6 +83,7 @@ def group_parts(
         parts[part] = weighed[:, [columns[name] for name in names]].sum(axis=1)
         if part in extra:
             parts[part] = parts[part] + extra[part] * features[:, columns[_WEIGHTED_FEATURES[part]]]
+    parts["popularity"] = parts["popularity"] - options.popularity_discount * features[:, columns["popularity"]]
     return parts
 
 
@@ -87,22 +102,37 @@ def combine_scores(log_odds: DoubleArray, features: NDArray[np.floating], option
         + options.price_weight * columns["price"]
         + options.newness_weight * columns["newness"]
         + options.popularity_weight * columns["popularity"]
+        - options.popularity_discount * features[:, FEATURE_NAMES.index("popularity")]
     )
     return combined
 
 
-def select_diverse(scores: DoubleArray, vectors: NDArray[np.floating], *, k: int, diversity: float) -> list[int]:
+def select_diverse(
+    scores: DoubleArray,
+    vectors: NDArray[np.floating],
+    *,
+    k: int,
+    diversity: float,
+    method: DiversityMethod = "mmr",
+    tags: Sequence[Sequence[str]] = (),
+    max_per_tag: int | None = None,
+) -> list[int]:
     """Return up to `k` rows, each place going to the best mix of score and difference from the places before.
 
-    The share of difference grows from 0 at the first place to `diversity` at the sixth and stays there, because the
-    first places earn most by being right; a shorter list is the beginning of a longer one. Difference is measured
-    from all places before, not only from the closest one: what a reader sees is how varied the list is as a whole.
+    With "mmr" the share of difference grows from 0 at the first place to `diversity` at the sixth and stays there,
+    because the first places earn most by being right. Difference is measured from all places before, not only from
+    the closest one: what a reader sees is how varied the list is as a whole. With "dpp" each place goes to what adds
+    most to the volume that the list spans, each item as long as it is good (greedy, for a determinantal point process).
+    Either way a shorter list is the beginning of a longer one.
 
     Args:
         scores: `(rows,)`, any scale; they are stretched to 0..1 over the rows given.
         vectors: `(rows, dim)`, unit length.
         k: how many rows to choose; more than there are gives all.
         diversity: 0 orders by score; 1 orders all from the sixth place on by difference alone.
+        method: how difference is weighed.
+        tags: of each row; needed for `max_per_tag`.
+        max_per_tag: how many rows may share a tag; where no other row is left, the best ones go on.
 
     Returns:
         Each row at most once. The first is always the best score; ties go to the earlier row.
@@ -113,21 +143,87 @@ def select_diverse(scores: DoubleArray, vectors: NDArray[np.floating], *, k: int
         >>> vectors = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
         >>> select_diverse(np.array([3.0, 2.2, 2.0]), vectors, k=3, diversity=1.0)
         [0, 2, 1]
+        >>> select_diverse(np.array([3.0, 2.2, 2.0]), vectors, k=3, diversity=0.9, method="dpp")
+        [0, 2, 1]
+        >>> select_diverse(
+        ...     np.array([3.0, 2.2, 2.0]), vectors, k=3, diversity=0.0, tags=[["a"], ["a"], ["b"]], max_per_tag=1
+        ... )
+        [0, 2, 1]
 
     References:
         After Carbonell and Goldstein, "The use of MMR, diversity-based reranking", SIGIR 1998, who weigh every place
-        alike and take the largest cosine.
+        alike and take the largest cosine. Chen, Zhang and Zhou, "Fast greedy MAP inference for determinantal point
+        process to improve recommendation diversity", NeurIPS 2018.
     """
     spread = float(np.ptp(scores)) if len(scores) else 0.0
     relevance = (scores - scores.min()) / spread if spread > 0 else np.zeros(len(scores))
-    cosine_sums = np.zeros(len(scores))  # to the rows chosen so far
+    gains: _Gains = (
+        _MarginalRelevance(relevance, vectors, diversity)
+        if method == "mmr" or diversity == 0
+        else _Determinant(relevance, vectors, diversity)
+    )
     free = np.ones(len(scores), dtype=bool)
+    used: Counter[str] = Counter()
     chosen: list[int] = []
     for rank in range(min(k, len(scores))):
-        share = diversity * min(1.0, rank / FULL_DIVERSITY_RANK)
-        gain = (1 - share) * relevance - share * cosine_sums / max(rank, 1)
-        best = int(np.argmax(np.where(free, gain, -np.inf)))
-        cosine_sums += vectors @ vectors[best]
+        may = free
+        if max_per_tag is not None:
+            within = np.array([all(used[tag] < max_per_tag for tag in of_row) for of_row in tags])
+            may = free & within if (free & within).any() else free
+        best = int(np.argmax(np.where(may, gains.at(rank), -np.inf)))
+        gains.choose(best)
         free[best] = False
+        if max_per_tag is not None:
+            used.update(dict.fromkeys(tags[best], 1))
         chosen.append(best)
     return chosen
+
+
+class _Gains(Protocol):
+    """What each row would add to the rows chosen so far."""
+
+    def at(self, rank: int) -> DoubleArray: ...
+
+    def choose(self, row: int) -> None: ...
+
+
+class _MarginalRelevance:
+    def __init__(self, relevance: DoubleArray, vectors: NDArray[np.floating], diversity: float) -> None:
+        self._relevance = relevance
+        self._vectors = vectors
+        self._diversity = diversity
+        self._cosine_sums = np.zeros(len(relevance))  # to the rows chosen so far
+
+    def at(self, rank: int) -> DoubleArray:
+        share = self._diversity * min(1.0, rank / FULL_DIVERSITY_RANK)
+        gains: DoubleArray = (1 - share) * self._relevance - share * self._cosine_sums / max(rank, 1)
+        return gains
+
+    def choose(self, row: int) -> None:
+        if self._diversity:
+            self._cosine_sums += self._vectors @ self._vectors[row]
+
+
+class _Determinant:
+    """Greedy choice for the kernel `quality x cosine x quality`, by an incremental Cholesky factorisation."""
+
+    def __init__(self, relevance: DoubleArray, vectors: NDArray[np.floating], diversity: float) -> None:
+        # the logarithm of a determinant is a sum: this much relevance against that much volume
+        self._quality = relevance * (1 - diversity) / diversity
+        self._vectors = np.asarray(vectors, dtype=np.float64)
+        self._left = np.ones(len(relevance))  # squared length of what the chosen rows do not span
+        self._columns: list[DoubleArray] = []
+
+    def at(self, rank: int) -> DoubleArray:
+        if rank == 0:
+            return self._quality
+        gains: DoubleArray = self._quality + np.log(np.maximum(self._left, 1e-9))
+        return gains
+
+    def choose(self, row: int) -> None:
+        column = self._vectors @ self._vectors[row]
+        for earlier in self._columns:
+            column = column - earlier * earlier[row]
+        column = column / math.sqrt(max(float(self._left[row]), 1e-9))
+        self._columns.append(column)
+        self._left = np.maximum(self._left - column**2, 0.0)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,16 @@ def embed_user(
     length = float(np.linalg.norm(embedding))
     least = 1e-9 * sum(abs(strength) for strength in strengths.values())  # old strengths are small and still count
     unit: NDArray[np.float32] = (embedding / length if length > least else embedding * 0.0).astype(np.float32)
+    return unit
+
+
+def embed_users(vectors: NDArray[np.float32], user_items: Any) -> NDArray[np.float32]:
+    """Return `(num_users, dim)`: as `embed_user`, for each row of a sparse `(num_users, num_items)` of strengths."""
+    embeddings: NDArray[np.float32] = user_items @ vectors
+    lengths = np.linalg.norm(embeddings, axis=1)
+    least = 1e-6 * np.asarray(abs(user_items).sum(axis=1)).ravel()  # what float32 leaves of strengths that cancel out
+    scale = np.divide(1.0, lengths, where=lengths > least, out=np.zeros_like(lengths))
+    unit: NDArray[np.float32] = embeddings * scale[:, np.newaxis]
     return unit
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from llms.catalogue.e5_file import convert_e5
-from llms.catalogue.entries import CatalogueEntry, ModelTask, find_entry, unknown_model
+from llms.catalogue.entries import CatalogueEntry, ModelTask, find_entry, read_catalogue, unknown_model
 from llms.catalogue.gguf_file import convert_gguf
 from llms.catalogue.packages import Progress, fetch_joined
 from llms.errors import ModelFetchError, ModelFileError, ModelFolderError, ModelNotFoundError, OptionValueError
@@ -85,17 +85,35 @@ def add_model(
     existing = find_added(chosen)
     if existing is not None:
         return existing
-    partial = added_models_folder() / _PARTIAL / chosen
+
+    def make(folder: Path) -> str:
+        source = _make_folder(reference, entry, folder, allow_hub=allow_hub, progress=progress, report=report)
+        report("checking")
+        return source
+
+    return add_folder(chosen, make, entry=entry)
+
+
+def add_folder(name: str, make: Callable[[Path], str], *, entry: CatalogueEntry | None = None) -> AddedModel:
+    """Add the model that `make` writes, which returns where it came from; it appears by one rename, whole.
+
+    Raises:
+        OptionValueError: if nothing can have this name.
+        ModelFetchError: if another process is adding it.
+        ModelFolderError, UnsafeModelError: if what was written is no complete model, or holds code.
+    """
+    if not is_model_name(name):
+        msg = f"a model's name has letters, digits, '.', '_' and '-', got {name!r}; give another with --name"
+        raise OptionValueError(msg)
+    partial = added_models_folder() / _PARTIAL / name
     partial.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(partial.with_suffix(".lock"), timeout=0):
             fresh = partial / "model"
             shutil.rmtree(fresh, ignore_errors=True)
-            source = _make_folder(reference, entry, fresh, allow_hub=allow_hub, progress=progress, report=report)
-            report("checking")
-            return _put_in_place(chosen, fresh, source, entry)
+            return _put_in_place(name, fresh, make(fresh), entry)
     except Timeout as error:
-        msg = f"{chosen} is being added by another process; wait for it"
+        msg = f"{name} is being added by another process; wait for it"
         raise ModelFetchError(msg) from error
 
 
@@ -123,6 +141,13 @@ def find_added(name: str) -> AddedModel | None:
     except (OSError, ValueError, TypeError) as error:
         msg = f"{folder / MODEL_RECORD} cannot be read ({error}); remove the model and add it again"
         raise ModelFolderError(msg) from error
+
+
+def find_missing(reference: str) -> CatalogueEntry | None:
+    """Return the entry of a model of the catalogue that is not on this machine; None for every other reference."""
+    entry = None if Path(reference).exists() else read_catalogue().get(reference.lower())
+    is_here = entry is None or not entry.packages or find_added(entry.name) is not None
+    return None if is_here else entry
 
 
 def check_added(name: str) -> list[str]:
@@ -169,11 +194,7 @@ def _name_for(reference: str | Path, entry: CatalogueEntry | None, name: str) ->
     if entry is not None and not name:
         return entry.name
     path = Path(reference)
-    chosen = (name or (path.stem if path.suffix == ".gguf" else path.name)).lower()
-    if not is_model_name(chosen):
-        msg = f"a model's name has letters, digits, '.', '_' and '-', got {chosen!r}; give another with --name"
-        raise OptionValueError(msg)
-    return chosen
+    return (name or (path.stem if path.suffix == ".gguf" else path.name)).lower()
 
 
 def _make_folder(

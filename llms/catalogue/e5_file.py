@@ -189,7 +189,7 @@ def _write_tokenizer(header: _Header, folder: Path) -> None:
         sep_token=names["eos"],
         pad_token=names["pad"],
         unk_token=names["unk"],
-        model_max_length=_MAX_TOKENS,
+        model_max_length=min(_MAX_TOKENS, header.positions),
     ).save_pretrained(folder)
 
 
@@ -208,7 +208,7 @@ def _write_pipeline(header: _Header, folder: Path) -> None:
     settings = {"prompts": {"query": "query: ", "document": "passage: "}, "default_prompt_name": None}
     for name, content in {
         "modules.json": modules,
-        "sentence_bert_config.json": {"max_seq_length": _MAX_TOKENS, "do_lower_case": False},
+        "sentence_bert_config.json": {"max_seq_length": min(_MAX_TOKENS, header.positions), "do_lower_case": False},
         "config_sentence_transformers.json": settings,
         "1_Pooling/config.json": pooling,
     }.items():

@@ -76,6 +76,21 @@ def find_entry(reference: str) -> CatalogueEntry | None:
     return None
 
 
+def suggest_encoder(language: str) -> CatalogueEntry | None:
+    """Return the encoder to take for texts of a language; None where the one installed here reads it.
+
+    Example:
+        >>> suggest_encoder("zh").name, suggest_encoder("en")
+        ('multilingual-e5-small', None)
+    """
+    fitting = [
+        entry for entry in read_catalogue().values() if entry.task == "embeddings" and language in entry.languages
+    ]
+    if any(entry.file_format == "installed" for entry in fitting):
+        return None
+    return fitting[0] if fitting else None
+
+
 def unknown_model(reference: str) -> ModelNotFoundError:
     """Return the error for a reference that is neither here nor in the catalogue."""
     return ModelNotFoundError(

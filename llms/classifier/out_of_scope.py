@@ -44,7 +44,9 @@ class ScopeModel:
         centers = signs.mean(axis=0)
         # the spread of a few rows says little: a constant one must not make every other text a stranger
         shrinkage = max(0.0, 1.0 - len(signs) / _FEW_ROWS)
-        spreads = np.maximum(signs.std(axis=0), 1e-3) + shrinkage * np.abs(centers) / 10
+        assumed = np.abs(centers) / 10
+        assumed[0] = (1 - centers[0]) / 4  # a cosine has room up to 1, of some encoders little
+        spreads = np.maximum(signs.std(axis=0), 1e-3) + shrinkage * assumed
         combined = ((signs - centers) / spreads).mean(axis=1)
         return cls(
             tuple(float(value) for value in centers),

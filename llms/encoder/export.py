@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llms.device import has_integer_products
+from llms.encoder.cosine_floor import vector_spread
 from llms.encoder.openvino import OpenVinoEncoder, tokenizer_settings
 from llms.encoder.sentence_encoder import SentenceEncoder, open_sentence_transformer
 from llms.encoder.sentences import CALIBRATION, PROBES
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _RECIPE = "1"
 _MIN_MEAN_COSINE: dict[ExportPrecision, float] = {"float32": 0.9999, "bfloat16": 0.999, "int8": 0.995}
+_USUAL_SPREAD = 0.8  # of the vectors of the probes; where they lie closer together, less may be lost of a cosine
 _NUM_ALONE = 4
 
 
@@ -63,7 +65,8 @@ def _load(export: GraphExport) -> TraceableModel:
 
     def verify(work: Path) -> tuple[dict[str, Any], str | None]:
         verified = _compare(reference, OpenVinoEncoder(work, settings=settings, precision=export.precision))
-        least = _MIN_MEAN_COSINE[export.precision]
+        closeness = min(1.0, vector_spread(reference.encode(PROBES)) / _USUAL_SPREAD)
+        least = round(1 - (1 - _MIN_MEAN_COSINE[export.precision]) * closeness, 6)
         if verified["not_numbers"]:
             return verified, f"{verified['not_numbers']} of {verified['texts']} of its vectors are no numbers"
         if verified["mean_cosine"] >= least:

@@ -19,6 +19,7 @@ from llms.encoder.backend import (
     choose_encoder,
     refuse_adapter,
 )
+from llms.encoder.cosine_floor import is_probed_in_chinese, measure_cosine_floor
 from llms.encoder.text_encoder import TextEncoder
 from llms.encoder.trained_folders import adapter_choice, check_vectors, open_trained_encoder, resolve_encoder
 from llms.encoder.vector_cache import RecentVectors, VectorCache
@@ -104,6 +105,7 @@ class LocalEmbeddings(Embeddings):
         self.cache = cache
         self.dimensions = dimensions
         self._questions = RecentVectors(max_texts=_RECENT_QUESTIONS)
+        self._cosine_floors: dict[bool, float] = {}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -117,6 +119,22 @@ class LocalEmbeddings(Embeddings):
     def dimension(self) -> int:
         """Length of every vector."""
         return self._encoder.dimension if self.dimensions is None else self.dimensions
+
+    def cosine_floor(self, text: str) -> float:
+        """Return the cosine that this encoder gives to texts with nothing in common, in the script of `text`.
+
+        It is measured once, on built-in texts; see `llms.encoder.cosine_floor`. For many encoders it is 0 for the
+        languages they read; for multilingual-e5-small it is about 0.7.
+        """
+        return self._cosine_floor(is_probed_in_chinese(text))
+
+    def _cosine_floor(self, chinese: bool) -> float:  # noqa: FBT001  # the key of a memory, for this class alone
+        if chinese not in self._cosine_floors:
+            # past the cache: what lies there are texts of documents
+            self._cosine_floors[chinese] = measure_cosine_floor(
+                lambda texts, role: self._encoder.encode(texts, role=role), chinese=chinese
+            )
+        return self._cosine_floors[chinese]
 
     @property
     def engine_reason(self) -> str:

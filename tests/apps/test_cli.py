@@ -17,6 +17,7 @@ from apps import console
 from apps.cli import app, main
 from apps.errors import WorkspaceError
 from apps.indexing import IndexReport
+from apps.retraining import roll_back_recommendation
 from apps.settings import SETTINGS_NAME, load_settings
 from apps.training import export_encoders
 from apps.wiring import build_monitoring
@@ -28,7 +29,7 @@ from llms.classifier.results import Classification
 from tests.apps.workspaces import LABELS, build_workspace, posts, surge_posts, write_csv, write_jsonl, write_workspace
 
 COMMANDS = ["ask", "backup", "classify", "evaluate", "finetune", "import-faiss", "index", "init", "mcp"]
-COMMANDS += ["quickstart", "recommend", "restore", "serve", "watch"]
+COMMANDS += ["quickstart", "recommend", "restore", "retrain", "rollback", "serve", "watch"]
 WATCH_WITH_FAKES = """
 import sys
 from apps import wiring
@@ -174,7 +175,9 @@ def test_a_chat_remembers_what_was_asked_back(built):
     assert (told["route"], told["text"]) == ("template", "Order VT-12 is on its way.")
 
 
-def test_a_chat_understands_a_follow_up_as_the_page_does(built):
+def test_a_chat_understands_a_follow_up_as_the_page_does(built, monkeypatch):
+    # the tiny encoder tells unrelated texts from others by nothing else than large cosines
+    monkeypatch.setattr("retrievers.hybrid.find_cosine_floor", lambda _embeddings, _text: 0.0)
     question, follow_up = "How full should the battery be?", "and never what?"
     first, second = read_json(run("ask", "-w", built, "--json", text=f"{question}\n{follow_up}\n"))
     (alone,) = read_json(run("ask", follow_up, "-w", built, "--json"))
@@ -352,6 +355,24 @@ def test_events_of_a_file_are_imported_once(built, tmp_path):
     (listed,) = read_json(run("recommend", "new", "-k", 16, "-w", folder, "--json"))
     assert not listed["cold"]
     assert not {"i1", "i2"} & {item["id"] for item in listed["items"]}
+
+
+def test_recommendation_is_retrained_and_rolled_back(built, tmp_path):
+    folder = shutil.copytree(built, tmp_path / "copy")
+    (report,) = read_json(run("retrain", "recommendation", "-w", folder, "--json"))
+    assert (report["promoted"], report["generation"]) == (True, "g000001")
+    said = run("retrain", "recommendation", "-w", folder).stdout
+    assert "not promoted: no events came since" in said
+    late = "2026-05-01T00:00:00Z"
+    path = write_csv(tmp_path / "more.csv", ("user", "item", "event", "time"), [("new", "i1", "buy", late)])
+    run("events", "import", path, "-w", folder)
+    assert "promoted as g000002: only 1 people" in run("retrain", "recommendation", "-w", folder).stdout
+    assert run("rollback", "recommendation", "-w", folder).stdout == "g000001 is in use again\n"
+    run("events", "import", path, "-w", folder)
+    assert run("retrain", "recommendation", "-w", folder).exit_code == 0
+    assert read_json(run("rollback", "recommendation", "-w", folder, "--json")) == [{"generation": "g000001"}]
+    with pytest.raises(WorkspaceError, match="no earlier generation"):
+        roll_back_recommendation(load_settings(folder))
 
 
 @pytest.mark.parametrize("what", ["intent", "customer-service", "monitoring", "recommendation"])

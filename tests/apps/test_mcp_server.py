@@ -134,7 +134,8 @@ async def test_the_command_serves_a_workspace(tmp_path_factory, tmp_path, encode
     built = build_workspace(tmp_path_factory, encoder_folder)
     folder = shutil.copytree(built, tmp_path / "recommending", ignore=shutil.ignore_patterns(*others))
     async with open_session("-c", "from apps.cli import main; main()", "mcp", "-w", str(folder)) as session:
-        assert [tool.name for tool in (await session.list_tools()).tools] == ["recommend_items"]
+        tools = {tool.name: tool.annotations.readOnlyHint for tool in (await session.list_tools()).tools}
+        assert tools == {"recommend_items": True, "find_similar_items": True, "record_event": False}
         result = await session.call_tool("recommend_items", {"user": "u1"})
         assert not result.isError, result.content
         assert result.structuredContent["items"]

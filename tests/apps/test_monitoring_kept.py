@@ -15,6 +15,7 @@ from apps.applications import Applications
 from apps.backup import back_up, restore
 from apps.errors import DiskFullError, MonitoringFileError, WorkspaceError
 from apps.monitoring_state import MonitoringStore
+from apps.monitoring_view import MonitoringView
 from apps.recorded_stream import RecordedStream
 from apps.server.app import create_app
 from apps.server.monitor_service import LiveMonitor
@@ -57,6 +58,11 @@ def live_monitor(path, *, topic=None, clock=None, **options):
         monitor.stop()
 
 
+def dead_letters(store):
+    letters = MonitoringView(store.database).read_dead_letters()
+    return [(letter.source, letter.id, letter.reason, letter.tries) for letter in letters]
+
+
 def send(monitor, posts, size=100):
     return [monitor.observe(posts[at : at + size]) for at in range(0, len(posts), size)]
 
@@ -95,7 +101,7 @@ def test_a_restart_shows_the_alert_at_once(tmp_path, unbroken):
 
 
 def test_what_was_learnt_is_kept_now_and_then(tmp_path, unbroken, monkeypatch):
-    monkeypatch.setattr("apps.server.monitor_service._POSTS_BETWEEN_STATES", 700)
+    monkeypatch.setattr("apps.monitoring_run._POSTS_BETWEEN_STATES", 700)
     with live_monitor(tmp_path / "m.sqlite") as monitor:
         send(monitor, SURGE[:2000])
         with contextlib.closing(sqlite3.connect(tmp_path / "m.sqlite")) as database:
@@ -132,11 +138,11 @@ def test_a_text_that_cannot_be_read_is_kept_apart_until_it_can(tmp_path):
         assert [len(report.readings) for report in reports] == [7, 0]
         assert monitor.snapshot().failed == 2
     with contextlib.closing(MonitoringStore(tmp_path / "m.sqlite")) as store:
-        assert store.read_dead_letters() == [("forum", "p7", "ValueError: cannot be read", 2)]
+        assert dead_letters(store) == [("forum", "p7", "ValueError: cannot be read", 2)]
     with live_monitor(tmp_path / "m.sqlite", topic=TOPIC.invoke) as monitor:
         assert len(monitor.observe(posts[7:]).readings) == 1
     with contextlib.closing(MonitoringStore(tmp_path / "m.sqlite")) as store:
-        assert store.read_dead_letters() == []
+        assert dead_letters(store) == []
 
 
 def test_a_text_that_cannot_be_read_and_comes_again_too_late_is_a_repeat(tmp_path):
@@ -147,7 +153,7 @@ def test_a_text_that_cannot_be_read_and_comes_again_too_late_is_a_repeat(tmp_pat
         report = monitor.observe([poison])
         assert (report.duplicates, report.late, report.failed) == (1, 0, 0)
     with contextlib.closing(MonitoringStore(tmp_path / "m.sqlite")) as store:
-        assert [name for _, name, _, _ in store.read_dead_letters()] == ["p3"]
+        assert [name for _, name, _, _ in dead_letters(store)] == ["p3"]
 
 
 def test_posts_are_sent_again_after_a_failure_of_the_model(tmp_path, unbroken):
@@ -170,7 +176,7 @@ def limit_pages(monkeypatch, limit):
 
     def open_limited(self):
         original(self)
-        seen.append(self._database)
+        seen.append(self.database.connection)
 
     monkeypatch.setattr(MonitoringStore, "_open", open_limited)
 
@@ -323,5 +329,5 @@ def test_posts_older_than_eight_weeks_are_forgotten(tmp_path):
     with contextlib.closing(MonitoringStore(tmp_path / "m.sqlite")) as store:
         kept = sum(len(stretch.posts) for stretch in store.replay(after=0))
         assert 56 <= kept <= 60
-        assert len(store.read_trend()) <= 57
-        assert store.read_dead_letters() == []
+        assert len(MonitoringView(store.database).read_trend(["app"]).points) <= 57
+        assert dead_letters(store) == []

@@ -54,18 +54,25 @@ def start_server(tmp_path_factory):
     """Start a server of its own and return its address and keys."""
     running = []
 
-    def start(language="en", *holders):
-        folder = tmp_path_factory.mktemp("workspace")
+    def start(language="en", *holders, folder=None):
+        folder = folder or tmp_path_factory.mktemp("workspace")
         command = [sys.executable, "-m", "tests.apps.browser_server", str(folder), language, *holders]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY)
         running.append(process)
-        return json.loads(process.stdout.readline())
+        told = json.loads(process.stdout.readline())
+        return {**told, "folder": folder, "stop": lambda: end(process)}
 
     yield start
     for process in running:
-        process.stdin.close()
-        process.wait(60)
-        process.stdout.close()
+        end(process)
+
+
+def end(process):
+    if process.stdin.closed:
+        return
+    process.stdin.close()
+    process.wait(60)
+    process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +312,7 @@ def test_every_button_and_field_has_a_name(visit, english):
     customer = visit(english)
     customer.say("How full should the battery be?")
     nameless = customer.page.evaluate(
-        "[...document.querySelectorAll('button, input, textarea')].filter(e =>"
+        "[...document.querySelectorAll('button, input, textarea, select')].filter(e =>"
         " !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML)"
     )
     assert nameless == []
@@ -322,8 +329,220 @@ def test_the_other_parts_of_the_page_work(visit, english):
     visitor.page.click("#tab-recommendation")
     visitor.page.fill("#user", "u1")
     visitor.page.click("#recommend-form button")
-    visitor.page.wait_for_selector("#items article")
+    visitor.page.wait_for_selector("#items .card")
     visitor.picture("desktop-recommendation")
+
+
+# --- monitoring
+
+
+def open_monitoring(visitor):
+    visitor.page.wait_for_selector("#status.ready")
+    visitor.page.click("#tab-monitoring")
+    visitor.page.wait_for_selector("#alerts article", timeout=120_000)
+
+
+def test_a_surge_is_opened_and_confirmed_and_stays_so_after_a_restart(visit, start_server):
+    server = start_server()
+    staff = visit(server["address"])
+    open_monitoring(staff)
+    page = staff.page
+    staff.expect("#alerts article", "app")
+    page.locator("#alerts summary").first.click()
+    staff.expect("#alerts blockquote", "The app is down")
+    page.wait_for_selector("#alerts svg.chart rect.surge")
+    staff.picture("desktop-alert")
+    page.get_by_role("button", name="Confirm", exact=True).click()
+    staff.expect("#alerts .verdict", "confirmed by local")
+    staff.expect("#precision", "100 % of the 1 alerts judged")
+    page.reload()
+    page.wait_for_selector("#status.ready")
+    page.click("#tab-monitoring")
+    staff.expect("#alerts", "No alerts here.")
+    page.click("#judged [value=confirmed]")
+    staff.expect("#alerts .verdict", "confirmed by local")
+
+    page.close()
+    server["stop"]()
+    again = start_server(folder=server["folder"])
+    staff = visit(again["address"])
+    staff.page.wait_for_selector("#status.ready")
+    staff.page.click("#tab-monitoring")
+    staff.page.click("#judged [value=all]")
+    staff.expect("#alerts .verdict", "confirmed by local")
+    staff.page.get_by_role("button", name="Reject", exact=True).click()
+    staff.expect("#alerts .verdict", "rejected by local")
+    assert staff.page.evaluate("document.activeElement.value") == "rejected"  # focus stays with what was pressed
+
+
+def test_posts_are_read_page_by_page_filtered_and_exported(visit, english, tmp_path):
+    staff = visit(english)
+    open_monitoring(staff)
+    page = staff.page
+    sync_api.expect(page.locator("#feed .post")).to_have_count(50)
+    first = page.locator("#feed .post").first.inner_text()
+    page.click("#feed-next")
+    sync_api.expect(page.locator("#feed .post").first).not_to_have_text(first)
+    page.click("#feed-back")
+    sync_api.expect(page.locator("#feed .post").first).to_contain_text("negative")
+    page.fill("#feed-since", "2026-03-02T00:00")
+    page.fill("#feed-until", "2026-03-03T00:00")
+    page.select_option("#feed-source", "forum")
+    page.click("#feed-form [type=submit]")
+    staff.expect("#feed .post .meta", "Mar 2, 2026")
+    sync_api.expect(page.locator("#feed-back")).to_be_hidden()
+    staff.picture("desktop-feed")
+    with page.expect_download() as download:
+        page.click("#feed-export")
+    lines = Path(download.value.path()).read_text("utf-8-sig").splitlines()
+    assert lines[0].startswith("time,source,id,topic")
+    assert 20 < len(lines) < 100
+    page.fill("#trend-words", "nothing of this name")
+    page.press("#trend-words", "Enter")
+    sync_api.expect(page.locator("#trend svg")).to_have_count(0)
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_monitoring_fits_a_phone_and_stands_out(visit, english, is_dark):
+    staff = visit(english, size=PHONE, is_dark=is_dark)
+    open_monitoring(staff)
+    staff.page.locator("#alerts summary").first.click()
+    staff.page.wait_for_selector("#alerts svg.chart")
+    assert staff.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert staff.page.evaluate((Path(__file__).parent / "contrast.js").read_text("utf-8")) == []
+    staff.picture(f"phone-alert-{'dark' if is_dark else 'light'}")
+
+
+def test_monitoring_speaks_chinese(visit, chinese):
+    staff = visit(chinese)
+    staff.page.wait_for_selector("#status.ready")
+    staff.page.click("#tab-monitoring")
+    staff.page.wait_for_selector("#alerts article", timeout=120_000)
+    staff.page.locator("#alerts summary").first.click()
+    staff.page.wait_for_selector("#alerts svg.chart")
+    staff.page.get_by_role("button", name="驳回", exact=True).click()
+    staff.expect("#alerts .verdict", "由 local 驳回")
+    staff.picture("chinese-alert")
+
+
+# --- the shop
+
+
+def open_shop(visitor, user="u1"):
+    visitor.page.wait_for_selector("#status.ready")
+    visitor.page.click("#tab-recommendation")
+    visitor.page.fill("#user", user)
+    visitor.page.click("#recommend-form button")
+    visitor.page.wait_for_selector("#items .card")
+
+
+def shown_items(visitor):
+    return visitor.page.locator("#items .card").evaluate_all("cards => cards.map(card => card.dataset.item)")
+
+
+def wait_for_other_items(visitor, before):
+    visitor.page.wait_for_function(
+        "before => JSON.stringify([...document.querySelectorAll('#items .card')].map(c => c.dataset.item)) !== before",
+        arg=json.dumps(before, separators=(",", ":")),
+    )
+
+
+def test_people_of_different_taste_see_different_shops(visit, english):
+    visitor = visit(english)
+    lists = []
+    for user in ("u0", "u1", "u2", "u30x", "u4"):
+        open_shop(visitor, user)
+        visitor.page.locator("#diversity").fill("0")
+        visitor.page.click("#recommend-form button")
+        visitor.page.wait_for_load_state("networkidle")
+        lists.append(set(shown_items(visitor)[:6]))
+    overlaps = [len(lists[first] & lists[second]) for first in range(3) for second in range(first)]
+    assert sum(overlaps) / len(overlaps) <= 3
+
+
+def test_what_is_not_wanted_never_returns_and_a_click_changes_the_shop(visit, english):
+    visitor = visit(english)
+    open_shop(visitor, "shopper1")
+    before = shown_items(visitor)
+    visitor.page.locator("#items .card .actions button").first.click()
+    wait_for_other_items(visitor, before)
+    assert before[0] not in shown_items(visitor)
+    before = shown_items(visitor)
+    visitor.page.locator("#items .card .title").first.click()
+    visitor.page.wait_for_selector("#item-similar .card")
+    visitor.picture("desktop-similar")
+    visitor.page.keyboard.press("Escape")
+    wait_for_other_items(visitor, before)
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#people button", state="attached")
+    visitor.page.click("#tab-recommendation")
+    visitor.page.locator("#people button", has_text="shopper1").click()
+    visitor.page.wait_for_selector("#items .card")
+    assert before[0] not in shown_items(visitor)
+
+
+def test_the_slider_changes_how_different_the_shown_items_are(visit, english):
+    visitor = visit(english)
+    open_shop(visitor, "u4")
+    distances = []
+    for share in ("0", "100"):
+        with visitor.page.expect_response("**/v1/recommend"):
+            visitor.page.locator("#diversity").fill(share)
+        visitor.page.wait_for_timeout(300)
+        distances.append(float(visitor.page.inner_text("#diversity-value").split()[-1]))
+    assert distances[0] < distances[1]
+
+
+def test_a_search_of_the_shop_holds_its_price(visit, english):
+    visitor = visit(english)
+    open_shop(visitor, "u1")
+    visitor.page.fill("#query", "garden thing under 25")
+    visitor.page.press("#query", "Enter")
+    visitor.expect("#items", "up to 25")
+    prices = [float(text) for text in visitor.page.locator("#items .price").all_inner_texts()]
+    assert prices
+    assert max(prices) <= 25
+    visitor.picture("desktop-search")
+    visitor.page.click("#clear-query")
+    sync_api.expect(visitor.page.locator("#items")).not_to_contain_text("up to 25")
+
+
+def test_the_shop_is_used_by_keyboard_alone(visit, english):
+    visitor = visit(english)
+    page = visitor.page
+    page.wait_for_selector("#status.ready")
+    page.click("#tab-recommendation")
+    page.focus("#user")
+    page.keyboard.type("keyboarder")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#items .card")
+    before = shown_items(visitor)
+    page.locator("#items .card .title").first.focus()
+    page.keyboard.press("Tab")
+    assert "Not interested" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.keyboard.press("Enter")
+    wait_for_other_items(visitor, before)
+    page.wait_for_function("document.activeElement.className === 'title'")
+
+
+def test_markup_in_an_item_is_shown_as_it_is_written(visit, english):
+    visitor = visit(english)
+    open_shop(visitor, "u1")
+    visitor.page.fill("#query", "hostile")
+    visitor.page.press("#query", "Enter")
+    for attack in ATTACKS[:2]:
+        sync_api.expect(visitor.page.locator("#items .card .title", has_text=attack)).to_be_visible()
+    assert visitor.page.locator("#items img, #items script, #items a").count() == 0
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_chinese_shop_fits_and_speaks_chinese(visit, chinese, size):
+    visitor = visit(chinese, size=size, locale="zh-CN")
+    open_shop(visitor, "u1")
+    visitor.expect("#items .card", "不感兴趣")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert all(text.endswith("。") for text in visitor.page.locator("#items .reason").all_inner_texts())
+    visitor.picture(f"{'desktop' if size is DESKTOP else 'phone'}-shop-zh")
 
 
 # --- keys

@@ -2,13 +2,14 @@
 
 import csv
 import json
+import re
 from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from apps.readers import read_catalogue, read_events, read_known_surges, read_posts, read_templates
-from apps.samples import make_events, make_stream
+from apps.samples import make_events, make_shop_zh, make_stream
 from apps.workspace import create_workspace
 from llms.finetuning.data.duplicates import NearTextIndex
 from llms.finetuning.data.labelled_files import read_labelled_texts
@@ -174,3 +175,20 @@ def test_the_script_writes_the_events_byte_for_byte(tmp_path):
     events = make_events.simulate_events(shop / "items.csv", SAMPLES / "tastes.yaml", options)
     make_events.write_events(events, tmp_path / "events.csv")
     assert (tmp_path / "events.csv").read_bytes() == (shop / "events.csv").read_bytes()
+
+
+def test_the_chinese_shop_is_as_large_as_promised_and_in_chinese():
+    catalogue, rejected = read_catalogue(ZH / "recommendation" / "items.csv")
+    events, rejected_events = read_events(ZH / "recommendation" / "events.csv", catalogue)
+    assert rejected == rejected_events == []
+    assert (len(catalogue), len(events)) == (200, 5_000)
+    assert len({item.title for item in catalogue.values()}) == 200
+    assert all(item.price and item.created and item.tags and item.description for item in catalogue.values())
+    assert not any(re.search("[A-Za-z]", item.text) for item in catalogue.values())
+    assert all(catalogue[event.item].created <= event.time.date() for event in events)
+
+
+def test_the_script_writes_the_chinese_shop_byte_for_byte(tmp_path):
+    make_shop_zh.make_shop(SAMPLES / "shop_zh.yaml", tmp_path)
+    for name in ("items.csv", "events.csv"):
+        assert (tmp_path / name).read_bytes() == (ZH / "recommendation" / name).read_bytes()

@@ -1,6 +1,7 @@
 """The applications as tools: LangChain's standard suites, an agent, short results and errors that help."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from langchain.agents import create_agent
@@ -10,6 +11,8 @@ from langchain_tests.integration_tests import ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
 
 from apps.applications import Applications
+from apps.event_log import EventLog
+from apps.event_recorder import EventRecorder
 from apps.recorded_stream import RecordedStream
 from apps.tools import build_tools
 from chains.customer_service import Citation, OpenQuestion, ServiceReply
@@ -19,12 +22,14 @@ from llms.errors import ModelFolderError
 from llms.fakes import ScriptedChatModel
 from tests.apps.conftest import SENTIMENT, TOPIC, make_post
 from tests.apps.workspaces import load_built
+from tests.chains.recommendation.worlds import NOW
 
 EXAMPLES = {
     "answer_customer_question": {"question": "Where is my refund?"},
     "read_posts": {"posts": [make_post(1, "the app is down")]},
     "list_alerts": {"state": "all"},
     "recommend_items": {"user": "u1", "k": 3},
+    "find_similar_items": {"item": "music1", "k": 3},
     "classify_texts": {"model": "topic", "texts": ["a fee"]},
 }
 CONTEXT_CHARS = 20_000  # about 5,000 tokens
@@ -121,6 +126,9 @@ def test_an_excluded_item_that_does_not_exist_is_named(tools):
         ("list_alerts", {"state": "closed"}, "state: must be 'open' or 'all'"),
         ("recommend_items", {"user": "u1", "k": 21}, "at most 20"),
         ("recommend_items", {"user": "u\x00"}, "NUL character"),
+        ("recommend_items", {"user": "u1", "query": ""}, "query"),
+        ("find_similar_items", {"item": "gone"}, "no item 'gone'"),
+        ("find_similar_items", {"item": "music1", "k": 0}, "at least 1"),
         ("recommend_items", {"user": "\ud800"}, "user: holds half a character"),
         ("classify_texts", {"model": "mood", "texts": ["a"]}, "model: must be 'intent'"),
         ("classify_texts", {"model": "topic", "texts": ["a"] * 33}, "at most 32"),
@@ -212,6 +220,29 @@ def test_alerts_follow_the_file_and_an_unchanged_file_is_read_once(tmp_path):
 
 def test_the_settings_of_a_workspace_are_enough(tmp_path_factory, encoder_folder):
     tools = {tool.name: tool for tool in build_tools(load_built(tmp_path_factory, encoder_folder))}
-    assert set(tools) == set(EXAMPLES)
+    assert set(tools) == {*EXAMPLES, "record_event"}
     assert tools["answer_customer_question"].invoke({"question": "where is my parcel 3"})["answer"] == "Which order?"
     assert tools["list_alerts"].invoke({"state": "all"})["num_posts"] == 80
+
+
+def test_a_search_of_an_agent_holds_its_price(tools):
+    found = tools["recommend_items"].invoke({"user": "u1", "query": "music thing under 30", "k": 20})
+    assert {item["id"] for item in found["items"]} == {"music0", "music1", "music2", "music3", "music4", "music5"} | {
+        f"music{number}" for number in range(6, 10)
+    }
+    assert not tools["recommend_items"].invoke({"user": "u1", "query": "music thing under 3"})["items"]
+
+
+def test_an_agent_records_what_a_user_did_and_only_that_tool_writes(tmp_path, chains):
+    recorder = EventRecorder(log=EventLog(tmp_path / "events.sqlite"), items={"music1"}, clock=lambda: NOW)
+    applications = replace(chains, events=recorder)
+    tools = {tool.name: tool for tool in build_tools(applications)}
+    assert [name for name, tool in tools.items() if tool.metadata["writes"]] == ["record_event"]
+    event = {"user": "anna", "item": "music1", "event": "dislike"}
+    assert tools["record_event"].invoke(event) == {"recorded": True}
+    assert tools["record_event"].invoke(event) == {"recorded": False}
+    assert [(e.item, e.event) for e in recorder.log.history("anna")] == [("music1", "dislike")]
+    message = call(tools["record_event"], **event | {"item": "gone"})
+    assert (message.status, "no item 'gone'" in message.content) == ("error", True)
+    assert "must be" in call(tools["record_event"], **event | {"event": "stare"}).content
+    recorder.log.close()

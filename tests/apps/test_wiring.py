@@ -167,7 +167,7 @@ def test_an_index_of_another_encoder_is_refused_with_both_names(copied, tmp_path
         message = str(caught.value)
         assert before in message
         assert str(other) in message
-        assert f"delete {copied / 'index' / 'knowledge'} and run: tunechain quickstart {copied}" in message
+        assert f"run: tunechain models use {other} -w {copied}" in message
 
 
 @pytest.mark.parametrize(
@@ -247,6 +247,15 @@ def test_tenants_with_the_same_chat_model_share_its_weights_and_no_prompt(tmp_pa
     assert min(num_cached(acme), num_cached(beta)) > 40
     in_chinese = open_for("acme-zh", tenant=load_settings(tmp_path / "acme").workspace)
     assert num_cached(in_chinese) > 40  # another language of the same tenant
+
+
+def test_what_a_chat_model_keeps_of_prompts_is_bounded_by_the_workspace(tmp_path, chat_folder):
+    text = f"[models]\nchat = '{chat_folder}'\nchat_engine = 'torch'\nchat_cache_mb = {{}}\n"
+    (tmp_path / SETTINGS_NAME).write_text(text.format(1), "utf-8")
+    assert open_chat_model(load_settings(tmp_path)).max_kv_cache_mb == 1
+    (tmp_path / SETTINGS_NAME).write_text(text.format(0), "utf-8")
+    with pytest.raises(SettingsError, match="chat_cache_mb"):
+        load_settings(tmp_path)
 
 
 def test_use_cases_without_records_are_left_out(raw):

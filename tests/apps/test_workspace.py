@@ -19,7 +19,10 @@ def test_a_new_workspace_has_valid_settings_and_returns_every_file(tmp_path, lan
     assert {SETTINGS_NAME, "customer_service/intents.csv", "monitoring/stream.jsonl"} <= set(files)
     assert not [name for name in files if name.endswith((".py", ".pyc"))]
     settings = load_settings(tmp_path / "a" / "b")
-    wanted = {"en": ["customer_service", "monitoring", "recommendation"], "zh": ["customer_service", "monitoring"]}
+    wanted = {
+        "en": ["customer_service", "monitoring", "recommendation"],
+        "zh": ["customer_service", "monitoring", "recommendation"],
+    }
     assert scenarios(settings) == wanted[language]
     assert settings.customer_service.handover_text.isascii() == (language == "en")
 

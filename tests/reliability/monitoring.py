@@ -4,6 +4,8 @@ Every round runs in a process forked from this one; it acknowledges each request
 """
 
 import dataclasses
+import json
+import math
 import os
 import random
 import signal
@@ -12,14 +14,18 @@ import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from unittest import mock
 
 from langchain_core.runnables import RunnableLambda
 
+from apps import monitoring_run
+from apps.alert_outbox import OutboxRules, message_key
+from apps.alert_sinks import FileSink, WebhookSink
 from apps.monitoring_state import MonitoringStore
 from apps.server.monitor_service import LiveMonitor
 from apps.server.schemas import AlertsReply
 from chains.monitoring import MonitoringChain, Post, build_monitoring_chain
-from tests.chains.monitoring.streams import SENTIMENT, TOPIC, make_posts
+from tests.chains.monitoring.streams import MONDAY, SENTIMENT, TOPIC, make_posts
 from tests.waiting import wait_until
 
 POST_BATCH = 40
@@ -89,6 +95,88 @@ def run_kills(folder: Path, *, count: int, seed: int) -> KillReport:
         report.acknowledged, report.lost = len(sent), len(set(map(_key, sent)) - store.find_known(sent))
     report.is_equal = _watch(path, requests[done:]) == _watch(folder / "unbroken.sqlite", requests)
     return report
+
+
+@dataclasses.dataclass
+class AlertKillReport:
+    """What was told of alerts although a monitor was killed.
+
+    Attributes:
+        states: each alert in each of its states.
+        keys: of the messages on them.
+        lines: keys in the file of alerts.
+    """
+
+    kills: int = 0
+    states: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    keys: list[str] = dataclasses.field(default_factory=list)
+    lines: list[str] = dataclasses.field(default_factory=list)
+
+
+def run_alert_kills(folder: Path, *, address: str, count: int, seed: int) -> AlertKillReport:
+    """Kill a monitor `count` times while it tells a webhook and a file of its alerts, then let it finish."""
+    with mock.patch.object(monitoring_run, "_POSTS_BETWEEN_STATES", 200):  # else each start learns all days again
+        return _run_alert_kills(folder, address=address, count=count, seed=seed)
+
+
+def _run_alert_kills(folder: Path, *, address: str, count: int, seed: int) -> AlertKillReport:
+    chance, report = random.Random(seed), AlertKillReport()
+    requests, done = make_surges(seed), 0
+    share = -(-len(requests) // count)  # each round works through some of them, so that alerts come in all rounds
+    while report.kills < count:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(reading)
+            monitor = _start_telling(folder, address)
+            for request in requests[done : done + 3 * share]:
+                monitor.observe(request)
+                os.write(writing, b".")
+            os.close(writing)
+            time.sleep(60)
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb", buffering=0) as acknowledged:
+            heard = 0
+            while heard < share and (more := acknowledged.read(1)):
+                heard += len(more)
+            time.sleep(chance.uniform(0.0, 0.05))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            done += heard + len(acknowledged.readall())
+        report.kills += 1
+    monitor = _start_telling(folder, address)
+    for request in requests[done:]:
+        monitor.observe(request)
+    wait_until(lambda: math.isinf(monitor.outbox.next_wait_s(["webhook", "file"])))
+    report.states = [(one.alert, one.state) for one in monitor.outbox.deliveries() if one.sink == "file"]
+    monitor.stop()
+    report.keys = [message_key(*state) for state in report.states]
+    rows = (folder / "alerts.jsonl").read_text("utf-8").splitlines()
+    report.lines = [json.loads(row)["key"] for row in rows]
+    return report
+
+
+def make_surges(seed: int) -> list[list[Post]]:
+    """Return requests of a stream of three topics, on each of which opinion surges twice."""
+    posts: list[Post] = []
+    for word in ("app", "fee", "loan"):
+        for start, days in ((0, 13), (13, 6)):
+            begin = MONDAY + timedelta(days=start)
+            options = {"surge_at_h": (10 if start == 0 else 2) * 24, "surge_h": 12, "surge_share": 0.9}
+            part = make_posts(word=word, days=days, per_hour=4, seed=seed + start, start=begin, **options)
+            posts += [post.model_copy(update={"id": f"{start} {post.id}"}) for post in part]
+    posts.sort(key=lambda post: post.time)
+    return [posts[at : at + POST_BATCH] for at in range(0, len(posts), POST_BATCH)]
+
+
+def _start_telling(folder: Path, address: str) -> LiveMonitor:
+    sinks = {"webhook": WebhookSink(address), "file": FileSink(folder / "alerts.jsonl")}
+    rules = OutboxRules(sinks=tuple(sinks), max_age=None, max_per_day=1_000)
+    monitor = LiveMonitor(make_chain(), path=folder / "monitoring.sqlite", sinks=sinks, rules=rules)
+    monitor.start()
+    wait_until(lambda: not monitor.snapshot().loading)
+    return monitor
 
 
 def _key(post: Post) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore, HybridRetriever, split_documents
 from retrievers.errors import FilterError, SearchArgumentError
 from retrievers.fusion import fuse_rankings
+from tests.lifted import LiftedEmbeddings
 
 
 class BlindEmbeddings(HashedEmbeddings):
@@ -468,3 +469,33 @@ def test_a_row_of_a_long_table_is_found_by_its_words_with_those_of_the_header(he
         assert row in text[found.metadata["start"] : found.metadata["end"]]
         assert found.page_content[found.metadata["body_start"] :].startswith(text[found.metadata["start"] :][:20])
     store.close()
+
+
+@pytest.mark.parametrize("lift", [0.6, 0.9])
+def test_relevance_does_not_depend_on_where_an_encoders_cosines_begin(lift):
+    texts = ["wash the red shoe in cold water", "charge the phone at night", "the shop opens at nine", "鞋子怎么洗"]
+    questions = ["how to wash a shoe", "charge my phone", "who wrote this opera"]
+    found = []
+    for embedding in (LiftedEmbeddings(lift=0.0), LiftedEmbeddings(lift=lift)):
+        store = FaissStore(embedding=embedding)
+        store.add_texts(texts, ids=["shoe", "phone", "shop", "鞋"])
+        found.append(HybridRetriever(store=store, k=4).batch(questions))
+    for plain, lifted in zip(*found, strict=True):
+        assert [document.id for document in plain][:1] == [document.id for document in lifted][:1]
+        assert _relevances(lifted) == pytest.approx(_relevances(plain), abs=0.06)
+
+
+def test_a_floor_that_is_given_is_taken():
+    store = FaissStore(embedding=LiftedEmbeddings(lift=0.6))
+    store.add_texts(["wash the shoe", "charge it"], ids=["shoe", "phone"])
+    as_they_are, higher = (
+        HybridRetriever(store=store, cosine_floor=floor).invoke("wash a shoe")[0].metadata["relevance"]
+        for floor in (0.0, 0.9)
+    )
+    assert higher < HybridRetriever(store=store).invoke("wash a shoe")[0].metadata["relevance"] < as_they_are
+    with pytest.raises(ValidationError):
+        HybridRetriever(store=store, cosine_floor=1.0)
+
+
+def _relevances(documents):
+    return [document.metadata["relevance"] for document in sorted(documents, key=lambda document: document.id)]

@@ -118,7 +118,9 @@ def num_descriptors(pid: int | None) -> int:
         return 0
 
 
-def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "", deadline_s: float | None = None) -> Path:
+def build_shop(
+    folder: Path, chat: Path, encoder: Path, *, mark: str = "", deadline_s: float | None = None, cache_mb: int = 1024
+) -> Path:
     """Return a trained workspace of a few rows in a new folder.
 
     Args:
@@ -127,11 +129,12 @@ def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "", deadl
         encoder: the folder of its sentence encoder.
         mark: a word that stands in its articles, approved answers and items.
         deadline_s: of a request, unless it is the usual one.
+        cache_mb: of what the chat model keeps of prompts, at most.
     """
     from apps.quickstart import run_quickstart
     from tests.apps.workspaces import write_workspace
 
-    add_chat(write_workspace(folder, encoder), chat, deadline_s=deadline_s)
+    add_chat(write_workspace(folder, encoder), chat, deadline_s=deadline_s, cache_mb=cache_mb)
     if mark:
         _replace(folder / "customer_service/knowledge/battery.md", "Keep the battery", f"Keep the {mark} battery")
         _replace(folder / "customer_service/templates.yaml", "Refunds take", f"{mark}: refunds take")
@@ -140,11 +143,11 @@ def build_shop(folder: Path, chat: Path, encoder: Path, *, mark: str = "", deadl
     return folder
 
 
-def add_chat(folder: Path, chat: Path, *, deadline_s: float | None = None) -> Path:
+def add_chat(folder: Path, chat: Path, *, deadline_s: float | None = None, cache_mb: int = 1024) -> Path:
     """Return the workspace after giving it a chat model and limits of requests that nobody reaches."""
     file = folder / "tunechain.toml"
     deadline = "" if deadline_s is None else f"deadline_s = {deadline_s}\n"
-    _replace(file, "[models]\n", f"[models]\nchat = '{chat}'\n")
+    _replace(file, "[models]\n", f"[models]\nchat = '{chat}'\nchat_cache_mb = {cache_mb}\n")
     _replace(file, "[finetuning]\n", f"[server]\n{_GENEROUS}{deadline}[finetuning]\n")
     return folder
 

@@ -29,13 +29,27 @@ _ROUTES = (
 )
 
 
-def run_soak(workspace: Path, *, minutes: float, num_clients: int = 64, seed: int = 0) -> Part:
-    """Let clients use the server for so many minutes, then compare what it stored with what it acknowledged."""
+def run_soak(workspace: Path, *, minutes: float, cache_mb: int = 1024, num_clients: int = 64, seed: int = 0) -> Part:
+    """Let clients use the server for so many minutes, then compare what it stored with what it acknowledged.
+
+    Args:
+        workspace: to be served.
+        minutes: that the clients write.
+        cache_mb: what the workspace lets its chat model keep of prompts, as the page tells it.
+        num_clients: at once.
+        seed: of what they do.
+    """
     with serve(workspace) as served:
-        return asyncio.run(_soak(served, minutes=minutes, num_clients=num_clients, seed=seed))
+        figures = asyncio.run(_soak(served, minutes=minutes, num_clients=num_clients, seed=seed))
+    about = (
+        f"{num_clients} clients for {minutes:g} minutes: messages of conversations, streams that are read, "
+        "left half-way or read slowly, the chat model, the other routes. A refused client comes back when "
+        f"`Retry-After` says so. The chat model may keep {cache_mb} MiB of prompts (`models.chat_cache_mb`)."
+    )
+    return Part(title="Soak", about=about, figures=tuple(figures))
 
 
-async def _soak(served: Served, *, minutes: float, num_clients: int, seed: int) -> Part:
+async def _soak(served: Served, *, minutes: float, num_clients: int, seed: int) -> list[Figure]:
     customers = [Customer(number, seed=seed) for number in range(num_clients)]
     await _use_once(served.port)
     descriptors = _descriptors(served)
@@ -43,17 +57,11 @@ async def _soak(served: Served, *, minutes: float, num_clients: int, seed: int) 
     memory: list[tuple[float, float, float]] = []
     await asyncio.gather(_note_memory(served, memory, ends_at), *(_client(served, one, ends_at) for one in customers))
     await asyncio.sleep(_SETTLE_S)
-    figures = [
+    return [
         *_counted(await compare(served.port, customers), customers),
         *_memory_figures(memory, minutes),
         _descriptor_figure(descriptors, _descriptors(served)),
     ]
-    about = (
-        f"{num_clients} clients for {minutes:g} minutes: messages of conversations, streams that are read, "
-        "left half-way or read slowly, the chat model, the other routes. A refused client comes back when "
-        "`Retry-After` says so."
-    )
-    return Part(title="Soak", about=about, figures=tuple(figures))
 
 
 async def _client(served: Served, customer: Customer, ends_at: float) -> None:

@@ -14,8 +14,8 @@ from llms.classifier.out_of_scope import ScopeModel
 from llms.metrics import classification_metrics, clopper_pearson_lower_bound, micro_f1
 
 _SCOPE_LOSS_SHARE = 0.02  # of in-scope texts that may be taken for out of scope
-# few held-out rows must not lead to absurd certainty; cosines of examples differ by tenths, hence their scale
-_PRIOR_LOG_SCALES = np.log([1.0, 1.0, 5.0])
+# few held-out rows must not lead to absurd certainty; a cosine counts by how much of the way to 1 it goes
+_PRIOR_NEIGHBOUR_SCALE = 3.0
 _PRIOR_SPREAD = 1.5  # of the log scales: a factor of about 4.5 either way is nothing special
 
 
@@ -98,13 +98,15 @@ def fit_calibration(
 def _fit_scales(parts: ScoreParts, targets: npt.NDArray[Any]) -> tuple[float, float, float]:
     from scipy.optimize import minimize
 
+    room = max(1e-3, 1.0 - float(parts.neighbours.mean()))
+    prior = np.log([1.0, 1.0, _PRIOR_NEIGHBOUR_SCALE / room])
     likelihood = _likelihood_of_several if targets.ndim == 2 else _likelihood_of_one
 
     def loss(log_scales: npt.NDArray[np.float64]) -> float:
-        distance = (log_scales - _PRIOR_LOG_SCALES) / _PRIOR_SPREAD
+        distance = (log_scales - prior) / _PRIOR_SPREAD
         return float(-likelihood(parts.combine(np.exp(log_scales)), targets) + 0.5 * (distance**2).sum())
 
-    best = minimize(loss, _PRIOR_LOG_SCALES, method="Nelder-Mead", options={"maxiter": 600})
+    best = minimize(loss, prior, method="Nelder-Mead", options={"maxiter": 600})
     first, second, third = (float(value) for value in np.exp(best.x))
     return first, second, third
 

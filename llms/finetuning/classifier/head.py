@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _NUM_FOLDS = 5
 _EXAMPLES_PER_LABEL = 50  # so that the folder stays small
+# five to eighty do as well, also for vectors that lie close together: the scale of the logits is fitted afterwards
+_INVERSE_PENALTY = 20.0
 _NEVER = -8.0  # the bias of a label without an example: a fold may lack one
 
 
@@ -136,7 +138,7 @@ def fit_linear_layer(vectors: FloatArray, targets: npt.NDArray[Any], num_labels:
         raise ModelFolderError(msg)
     if targets.ndim == 2:
         return _fit_several(vectors, targets, num_labels)
-    model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, targets)
+    model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300).fit(vectors, targets)
     found, bias = model.coef_, model.intercept_
     if found.shape[0] == 1:  # scikit-learn keeps one row for two labels
         found, bias = np.vstack([-found, found]) / 2, np.concatenate([-bias, bias]) / 2
@@ -155,7 +157,7 @@ def _fit_several(vectors: FloatArray, targets: npt.NDArray[Any], num_labels: int
         if column.min() == column.max():  # always or never there: nothing to tell it by
             bias[label] = 4.0 if column.max() else -4.0
             continue
-        model = LogisticRegression(C=20.0, max_iter=300).fit(vectors, column)
+        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300).fit(vectors, column)
         weight[label], bias[label] = model.coef_[0], model.intercept_[0]
     return weight, bias
 

@@ -26,7 +26,8 @@ def nearest_negatives(
 
     Args:
         embed: (texts, "query" or "document") -> unit vectors (texts, dimension).
-        max_similarity: a negative's cosine is at most this share of that of the pair's own document.
+        max_similarity: a negative's cosine is at most this share of that of the pair's own document, both counted
+            from the mean over all documents.
 
     References:
         Moreira et al., "NV-Retriever: improving text embedding models with effective hard-negative mining", 2024,
@@ -39,7 +40,8 @@ def nearest_negatives(
     found: list[tuple[str, ...]] = []
     for pair, vector in zip(pairs, query_vectors, strict=True):
         cosines = document_vectors @ vector  # (documents,)
-        most = max_similarity * float(cosines[index_of[same_text(pair.document)]])
+        usual = float(cosines.mean())  # of some encoders far above 0
+        most = usual + max_similarity * (float(cosines[index_of[same_text(pair.document)]]) - usual)
         nearest = np.argsort(-cosines, kind="stable")
         allowed = nearest[cosines[nearest] <= most][: count + _LOOKED_AT]
         negatives = [documents[index] for index in allowed if not known.covers(pair.query, documents[index])]

@@ -12,6 +12,7 @@ from llms.arrays import FloatArray
 from llms.classifier.head import ClassifierHead
 from llms.classifier.lexical import LexicalModel
 from llms.classifier.out_of_scope import leave_one_out_similarity
+from llms.encoder.cosine_floor import vector_spread
 from llms.encoder.text_encoder import PreparedText, Role, TextEncoder
 from llms.errors import OptionValueError
 from llms.finetuning.classifier.data import LabelledRows, to_rows
@@ -102,7 +103,8 @@ def suggest_rows(
         return []
     texts = [unlabelled[index] for index in indices]
     vectors = encoder.encode(texts)
-    batch = _Batch(texts, vectors, num_rows, ChosenRows([row.text for row in labelled], known))
+    chosen = ChosenRows([row.text for row in labelled], known, spread=vector_spread(vectors))
+    batch = _Batch(texts, vectors, num_rows, chosen)
     missing = sorted(set(labels) - {row.label for row in labelled})
     head = fit_draft_head(labelled, encoder=encoder, options=ClassifierOptions(seed=seed), labels=missing)
     batch.take(_nearest_to_names(missing, vectors, encoder), limit=(num_rows + 1) // 2)

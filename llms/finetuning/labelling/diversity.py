@@ -10,7 +10,8 @@ import numpy.typing as npt
 from llms.arrays import FloatArray, IntArray
 from llms.finetuning.data.duplicates import text_key
 
-_NEAR_COSINE = 0.95  # "my card is lost" and "my card was lost" lie at about 0.97
+# of the mean distance between texts: "my card is lost" and "my card was lost" have a thirtieth of it between them
+_NEAR_SHARE = 0.06
 _NUM_NEIGHBOURS = 20  # whose closeness says how typical a row is, as in the paper
 _MAX_CLUSTERS = 1_000  # more take minutes and, beside so many covered rows, find little
 _FEW_DISTANCES = 20_000
@@ -23,6 +24,7 @@ class ChosenRows:
     Args:
         texts: that are known, such as labelled ones.
         vectors: (texts, dimension) of length 1.
+        spread: of all texts that may be taken; see `llms.encoder.cosine_floor.vector_spread`.
 
     Example:
         >>> chosen = ChosenRows(["It is lost"], np.array([[1.0, 0.0]], dtype=np.float32))
@@ -32,7 +34,8 @@ class ChosenRows:
         True
     """
 
-    def __init__(self, texts: Sequence[str], vectors: FloatArray) -> None:
+    def __init__(self, texts: Sequence[str], vectors: FloatArray, *, spread: float = 1.0) -> None:
+        self._near_cosine = 1 - 1e-6 - _NEAR_SHARE * spread
         self._keys = {text_key(text) for text in texts}
         self._vectors = np.array(vectors, dtype=np.float32)
         self._num_chosen = len(vectors)
@@ -42,7 +45,7 @@ class ChosenRows:
         if text_key(text) in self._keys:
             return False
         known = self._vectors[: self._num_chosen]
-        if len(known) and float((known @ vector).max()) >= _NEAR_COSINE:
+        if len(known) and float((known @ vector).max()) >= self._near_cosine:
             return False
         self._keys.add(text_key(text))
         self._add(vector)

@@ -11,6 +11,8 @@ from llms.finetuning.trainer.options import TrainingOptions
 from llms.loading import quiet_loading
 from llms.manifest import ADAPTER_FOLDER
 
+_MOST_WORDS = 2 / 3  # of the weights of a body; see `TrainingOptions.train_word_vectors`
+
 
 def apply_to_body(model: Any, options: TrainingOptions, *, num_steps: int) -> Any:
     """Return `model` with the method of `options` applied to its body; what lies above the body stays trainable.
@@ -20,7 +22,16 @@ def apply_to_body(model: Any, options: TrainingOptions, *, num_steps: int) -> An
         num_steps: steps of the whole training.
     """
     body = apply_method(body_of(model), options.method, rank=options.rank, num_steps=num_steps)
+    if options.method == "full" and not _trains_word_vectors(body, options.train_word_vectors):
+        body.get_input_embeddings().weight.requires_grad_(requires_grad=False)
     return with_body(model, body)
+
+
+def _trains_word_vectors(body: Any, chosen: bool | None) -> bool:  # noqa: FBT001  # an option as it was given
+    if chosen is not None:
+        return chosen
+    num_words = body.get_input_embeddings().weight.numel()
+    return bool(num_words <= _MOST_WORDS * sum(parameter.numel() for parameter in body.parameters()))
 
 
 def keeps_adapter(options: TrainingOptions) -> bool:

@@ -24,6 +24,9 @@ class TrainingOptions:
         keep_adapter: save what was learnt beside the base instead of merged into it: the folder is small, and the
             base is needed at run time. Methods that cannot be merged are always kept so.
         rank: size of what lora, dora, adalora and adapter add, or tokens of prefix; None is the method's default.
+        train_word_vectors: whether full training of an encoder changes the vectors of its words, too. None leaves them
+            as they are where they are more than two thirds of the weights, as with a vocabulary for a hundred
+            languages: the rows hold few of the words, and those would move away from all others.
         epochs: passes over the rows at most; training stops earlier when the held-out rows stop improving.
         batch_size: examples per step of the optimizer, over all processes and accumulated passes.
         gradient_accumulation: passes a batch is cut into, so that a large batch fits into memory.
@@ -46,6 +49,7 @@ class TrainingOptions:
     method: Method = "full"
     keep_adapter: bool = False
     rank: int | None = None
+    train_word_vectors: bool | None = None
     epochs: int = 6
     batch_size: int = 32
     gradient_accumulation: int = 1

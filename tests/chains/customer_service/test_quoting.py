@@ -10,6 +10,7 @@ from chains.customer_service.quoting import SentenceVectors, best_sentences, spl
 from llms.fakes import HashedEmbeddings
 from retrievers import read_documents, split_documents
 from tests.chains.customer_service.shops import ARTICLES, FixedRetriever, make_chain
+from tests.lifted import LiftedEmbeddings
 
 QUESTIONS = [
     "Which is the largest card the Halden One camera supports?",
@@ -203,3 +204,14 @@ def test_the_header_of_a_table_is_no_answer():
 def test_a_number_that_names_a_row_is_no_part_of_another_number():
     page = Document(LAMPS + "| type 13 | 40 | 2.10 |\n| type 40 | 13.20 | 13.50 |")
     assert _best("height of lamp type 13", page, max_sentences=1) == ["| type 13 | 40 | 2.10 |"]
+
+
+def test_the_sentences_do_not_depend_on_where_an_encoders_cosines_begin():
+    text = "Wash the blue kettle in cold water. The kettle is blue. We open at nine. Our chief likes poems and tea."
+    passages = [Document(text, metadata={"source": "a.md", "title": "Kettles", "relevance": 0.6})]
+    plain, lifted = (
+        best_sentences("wash the kettle", passages, vectors=SentenceVectors(LiftedEmbeddings(lift=lift)))
+        for lift in (0.0, 0.9)
+    )
+    assert [sentence.text for sentence in lifted] == [sentence.text for sentence in plain]
+    assert len(plain) < 4

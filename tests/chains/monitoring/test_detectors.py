@@ -32,6 +32,38 @@ def draw_counts(*, weeks=4, per_hour=10.0, correlation=0.0, seed=0, share_day_sd
     return HourCounts(hours, posts.astype(float), negatives, negatives, negatives)
 
 
+def grow(counts, a_day):
+    """Counts of a topic whose level rises by this share a day, up to what it was in the end."""
+    random = np.random.default_rng(9)
+    level = (1 + a_day) ** ((counts.hours - counts.hours[-1]) / 24)
+    posts, negatives = (
+        random.binomial(values.astype(int), level).astype(float) for values in (counts.posts, counts.negatives)
+    )
+    return HourCounts(counts.hours, posts, negatives, negatives, negatives)
+
+
+@pytest.mark.parametrize("weeks", [4, 8])
+def test_the_usual_number_follows_a_trend(weeks):
+    steady = draw_counts(weeks=weeks, per_hour=15)
+    growing = fit_baseline(grow(steady, 0.03))
+    last = fit_baseline(steady)
+    assert growing.rate.mean() == pytest.approx(last.rate.mean(), rel=0.15)
+    assert growing.posts_rate.mean() == pytest.approx(last.posts_rate.mean(), rel=0.1)
+    assert growing.rate_day_sd < 0.2  # days that follow a trend do not vary
+    without = grow(steady, 0.03).negatives.mean()
+    assert without < 0.75 * growing.rate.mean()
+
+
+def test_a_topic_without_a_trend_gets_none():
+    ratios = [
+        fit_baseline(draw_counts(weeks=6, per_hour=15, seed=seed, rate_day_sd=0.2)).rate.mean()
+        / draw_counts(weeks=6, per_hour=15, seed=seed, rate_day_sd=0.2).negatives.mean()
+        for seed in range(8)
+    ]
+    assert all(0.75 < ratio < 1.3 for ratio in ratios)
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
+
+
 def make_flat(share=0.15, posts_rate=10.0):
     flat = np.full(48, share)
     return SeasonalBaseline(

@@ -231,8 +231,8 @@ def test_an_open_alert_looks_at_no_earlier_step_again(surge_readings, monkeypatc
 def test_a_surge_that_doubles_escalates_its_alert_once():
     options = {"per_hour": 12, "surge_at_h": 0, "start": MONDAY + timedelta(hours=SURGE_AT_H)}
     quiet = make_posts(days=SURGE_AT_H / 24, per_hour=4)
-    posts = [*quiet, *make_posts(days=0.5, seed=1, **{**options, "per_hour": 5})]
-    later = make_posts(days=0.5, seed=2, **{**options, "per_hour": 25, "start": posts[-1].time})
+    posts = [*quiet, *make_posts(days=0.5, seed=1, **options)]
+    later = make_posts(days=0.5, seed=2, **{**options, "per_hour": 32, "start": posts[-1].time})
     renamed = [post.model_copy(update={"id": f"{at} {post.id}"}) for at, post in enumerate([*posts, *later])]
     _, events = run(read_posts(renamed))
     assert [(alert.state, alert.escalations) for alert in events] == [("open", 0), ("open", 1)]

@@ -107,7 +107,8 @@ def test_a_companion_needs_people_who_used_both(num_users, is_said):
     table = make_table([*pairs, make_event("u0", "garden0", day=2)])
     profile = make_profile([make_event("u0", "garden0", day=2)], 3)
     row = CATALOGUE.positions["music0"]
-    assert (collect_facts(table, profile, row, compute(table, profile)[row]).companion_title != "") == is_said
+    (facts,) = collect_facts(table, profile, np.array([row]), compute(table, profile)[[row]])
+    assert (facts.companion_title != "") == is_said
     assert table.find_companion(profile, row) == "garden0"
 
 
