@@ -376,21 +376,23 @@ def watch(
 def recommend(
     user: Annotated[str, typer.Argument(help="User id; an unknown one gets a list for newcomers.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Length of the list.")] = 10,
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", help="What the user looks for, such as: a quiet kettle under 50.")
+    ] = None,
     workspace: Workspace = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Print a list of items for a user, with a reason for each."""
+    """Print a list of items for a user, with a reason for each; with a query, of those that fit it."""
     from apps.console import print_json, print_recommendation
     from apps.wiring import build_recommendation
-    from chains.recommendation import RecommendationRequest
     from llms.texts import check_text
 
     if not check_text(user):
         msg = "a user id has at least one character"
         raise typer.BadParameter(msg)
     chain = build_recommendation(_settings(workspace))
-    result = chain.invoke(RecommendationRequest(user=user, k=k))
+    result = chain.invoke({"user": user, "k": k, "query": query})
     if as_json:
         print_json(result)
     else:

@@ -1,6 +1,7 @@
 """Change of a workspace's encoder: all that depends on it is built beside the old, then put in its place."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from apps.errors import WorkspaceError
 from apps.indexing import Progress
 from apps.learnt import file_digest
 from apps.ledger import FileEntry, FileLedger
+from apps.review_entries import Reviews
 from apps.settings import SETTINGS_NAME, Settings, read_settings_text, refuse_encoder_from_environment
 from apps.settings_file import set_encoder
 from apps.training import CLASSIFIERS, export_encoders, train_interest, train_workspace_classifier
@@ -24,6 +26,7 @@ from apps.wiring import (
     build_recommendation,
     close_store,
     open_embeddings,
+    open_generations,
     open_item_embeddings,
     store_folder,
     store_folder_of,
@@ -34,7 +37,6 @@ from llms.manifest import ClassifierManifest, find_manifest_of
 from retrievers import FaissStore
 from retrievers.errors import StoreMismatchError
 
-_FOLDER = ".encoder-change"
 _PLAN_NAME = "plan.json"
 _STORES = ("knowledge", "items")
 _MODELS = (*CLASSIFIERS, INTEREST_NAME)
@@ -88,7 +90,7 @@ def change_encoder(
     refuse_encoder_from_environment()
     reference = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
     text = set_encoder(read_settings_text(settings.workspace), reference)
-    lock = settings.workspace / f"{_FOLDER}.lock"
+    lock = settings.encoder_change_folder.with_name(f"{settings.encoder_change_folder.name}.lock")
     try:
         with FileLock(lock, timeout=0):
             change = _Change(settings, reference, report, on_progress)
@@ -105,7 +107,7 @@ class _Change:
 
     def __init__(self, settings: Settings, encoder: str, report: Report, on_progress: Progress) -> None:
         self._old = settings
-        self._folder = settings.workspace / _FOLDER
+        self._folder = settings.encoder_change_folder
         self._report = report
         self._on_progress = on_progress
         self._new = settings.with_encoder(encoder, built_in=self._folder)
@@ -141,6 +143,8 @@ class _Change:
         for staged in sorted(self._new.models_folder.iterdir()):
             if staged.name in _MODELS or staged.suffix == ".safetensors":  # else logs of trainings
                 self._put_in_place(staged, self._old.models_folder / staged.name)
+        if INTEREST_NAME in self._plan["models"]:
+            open_generations(self._old).forget()  # their interests were learnt with vectors of the encoder of before
         # the settings come last: where they name the encoder, all was built with it
         replace_text(self._old.workspace / SETTINGS_NAME, settings_text)
         shutil.rmtree(self._folder)
@@ -153,13 +157,19 @@ class _Change:
 
     def _train_classifiers(self) -> Iterator[str]:
         for name in self._trained():
-            section, train_file, _, _ = CLASSIFIERS[name]
-            records = self._old.records_folder(getattr(self._old, section)) / train_file
-            inputs = f"{file_digest(records)} {self._new.finetuning.model_dump_json()}"
-            with self._step(name, f"fine-tuning the {name} classifier", inputs) as is_needed:
+            with self._step(name, f"fine-tuning the {name} classifier", self._inputs_of(name)) as is_needed:
                 if is_needed:
                     train_workspace_classifier(self._new, name, show_progress=False)
             yield name
+
+    def _inputs_of(self, name: str) -> str:
+        """Return what changes with the rows and options that a classifier is trained on."""
+        section, train_file, _, _ = CLASSIFIERS[name]
+        folder = self._old.records_folder(getattr(self._old, section))
+        inputs = [file_digest(folder / train_file), self._new.finetuning.model_dump_json()]
+        if name == "intent":  # a message that was deleted meanwhile must not stay in the model
+            inputs += [entry.model_dump_json() for entry in Reviews(folder).in_use()]
+        return hashlib.sha256("\n".join(inputs).encode()).hexdigest()
 
     def _fill_stores(self) -> Iterator[str]:
         for name in _STORES:

@@ -82,7 +82,7 @@ class Generations:
     def names(self) -> tuple[str, ...]:
         """Return the name of the generation in use and that of the one before, as far as there are any."""
         try:
-            return tuple((self.folder / CURRENT_NAME).read_text(encoding="utf-8").split())
+            return tuple((self.folder / CURRENT_NAME).read_text(encoding="utf-8", errors="replace").split())
         except OSError:
             return ()
 

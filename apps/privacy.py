@@ -253,7 +253,8 @@ def _expire_conversations(storage: "ConversationStorage", feedback: FeedbackStor
 def _files_with(settings: Settings, texts: Sequence[str]) -> tuple[str, ...]:
     """Return the files of trained models that hold one of these texts, as text or within JSON."""
     wanted = {form.encode() for text in texts for form in (text, json.dumps(text)[1:-1])}
-    files = sorted(path for path in settings.models_folder.rglob("*") if path.is_file()) if wanted else []
+    folders = (settings.models_folder, settings.encoder_change_folder) if wanted else ()
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
     return tuple(path.relative_to(settings.workspace).as_posix() for path in files if _holds(path, wanted))
 
 

@@ -261,6 +261,11 @@ class Settings(BaseSettings):
         return self.workspace / "index" / "vectors.sqlite"
 
     @property
+    def encoder_change_folder(self) -> Path:
+        """Where everything is built for another encoder, as long as that is not finished."""
+        return self.workspace / ".encoder-change"
+
+    @property
     def conversations_file(self) -> Path:
         """Where conversations are kept, unless a database is set."""
         return self.workspace / "conversations.sqlite"

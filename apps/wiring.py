@@ -89,7 +89,7 @@ STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
 _VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
 _KNOWN_QUESTIONS_VERSION = 2  # raised when the threshold is found or the texts are put together in another way
-_ITEM_MODELS_VERSION = 3  # raised when the models of items are learnt in another way
+_ITEM_MODELS_VERSION = 4  # raised when the models of items are learnt in another way
 
 
 def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
@@ -366,6 +366,9 @@ def _open_learnt(
     if not path.exists():
         raise NotBuiltError(_not_built(path, settings))
     interest = InterestModel.load(path)
+    if before is not None and load_settings(settings.workspace).models.encoder != settings.models.encoder:
+        msg = f"the encoder of {settings.workspace} was changed; start the server anew"
+        raise WorkspaceError(msg)
     if before is not None and interest == before.interest:
         texts = {item.id: item.text for item in before.catalogue.values()}
         models = follow_catalogue(before.item_models, texts=texts, catalogue=catalogue, embeddings=embeddings)

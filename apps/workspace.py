@@ -84,7 +84,7 @@ method = "full"                # "head" 只训练最后一层：几秒钟即可�
 epochs = 6
 
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md
-min_relevance = 0.42           # 相关度低于此值的段落不用于回答，取值 0 到 1
+# min_relevance = 0.35          # 相关度低于此值的段落不用于回答，取值 0 到 1
 # outside_intent = "other"     # intents.csv 中与所有意图都无关的消息所用的意图名
 # word_weight = 0.25           # 词语相对语义的权重；编码器不熟悉的语言可以调高
 # clarify_probability = 0.8    # 两个最可能意图的概率之和达到此值时，反问客户是哪一个；1 表示从不反问

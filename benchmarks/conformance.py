@@ -58,7 +58,7 @@ def _report() -> str:
         "Each column names its model. LangChain's suites run on a two-layer Qwen3 that the tests train on the prompts "
         "of these suites (`tests/trained_chat.py`); the checks they leave out run on random weights and on a published "
         "model (`make real`; dashes where it is not on the machine). They show what the class does, not how well a "
-        "model answers: for that see [tool calls](benchmarks/chat_tools.md).",
+        "model answers: for that run `python -m benchmarks.chat_tools`.",
         "",
         "ChatHuggingFace runs over a HuggingFacePipeline with the same weights. It is set up as well as it can be: "
         "greedy, with `return_full_text=False` (by default it repeats the prompt), and with the limit of tokens set "

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llms.classifier.local_classifier import LocalClassifier
     from llms.classifier.results import Classification, Explanation
     from llms.device import choose_device
+    from llms.encoder.cosine_floor import above_floor, find_cosine_floor, remove_shared_part
     from llms.encoder.local_embeddings import LocalEmbeddings
     from llms.encoder.vector_cache import RecentVectors
     from llms.errors import TuneChainError
@@ -47,7 +48,10 @@ __all__ = [
     "SqliteByteStore",
     "Tagging",
     "TuneChainError",
+    "above_floor",
     "choose_device",
+    "find_cosine_floor",
+    "remove_shared_part",
     "resolve_model",
 ]
 
@@ -63,6 +67,7 @@ __getattr__ = lazy_names(
         "classifier.local_classifier": ["LocalClassifier"],
         "classifier.results": ["Classification", "Explanation"],
         "device": ["choose_device"],
+        "encoder.cosine_floor": ["above_floor", "find_cosine_floor", "remove_shared_part"],
         "encoder.local_embeddings": ["LocalEmbeddings"],
         "encoder.vector_cache": ["RecentVectors"],
         "errors": ["TuneChainError"],

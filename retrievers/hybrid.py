@@ -10,9 +10,10 @@ from langchain_core.runnables import RunnableConfig, run_in_executor
 from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import override
 
+from llms import above_floor, find_cosine_floor
 from llms.arrays import FloatArray
-from llms.encoder.cosine_floor import above_floor, find_cosine_floor
 from llms.errors import TuneChainError
+from llms.texts import is_chinese, is_han
 from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.fusion import fuse_rankings
 from retrievers.parents import assemble_parents, parent_key
@@ -28,6 +29,9 @@ _FEW = 10  # fewer candidates are compared with as many, as if the others had no
 _GROUP_FETCH = 10  # times as many candidates for groups: 1 lost a point on StackFAQ
 # The relevance weighs every word; for being a candidate, the rarer ones are enough, and are found in half the time.
 _MAX_WORD_SHARE = 0.1
+_CHINESE_SHARE = 0.3  # of letters: "我的 iPhone 14 Pro 坏了" is Chinese
+_MOSTLY = 0.5  # of letters; rows of a table may have a header in another language
+_SCRIPT_CHARS = 300  # of a document, which tell its script
 _Nearest = Mapping[str, tuple[FloatArray, Scored]]  # question -> its vector and what is near it
 
 
@@ -35,8 +39,9 @@ class HybridRetriever(BaseRetriever):
     """Candidates by meaning (the store) and by words (BM25), in the order of one relevance.
 
     Each document found has the metadata `relevance`, in [0, 1]: the weighted mean of its cosine to the question and
-    of how much of the question's words stand in it, cut at 1. Unlike a rank it can be compared with a threshold, also
-    across questions; see `retrievers.threshold.fit_min_relevance`. Cosines count less where none stands out.
+    of how much of the question's words stand in it, cut at 1; at least the cosine across Chinese and other scripts,
+    whose texts share few words. Unlike a rank it can be compared with a threshold, also across questions; see
+    `retrievers.threshold.fit_min_relevance`. Cosines count less where none stands out.
 
     `batch` and `abatch` look all questions up in one search by meaning.
 
@@ -204,6 +209,11 @@ class HybridRetriever(BaseRetriever):
             (trust * near + self.word_weight * share) / (trust + self.word_weight)
             for near, share in zip(closeness, shares, strict=True)
         ]
+        is_foreign = _lacks_han if is_chinese(query, min_share=_CHINESE_SHARE) else _is_mostly_han
+        for index, (document, _) in enumerate(scored):
+            # a text in another script shares names and numbers at most, and is not to be blamed for it
+            if values[index] < closeness[index] and is_foreign(document.page_content[:_SCRIPT_CHARS]):
+                values[index] = closeness[index]
         order = sorted(range(len(values)), key=lambda index: -values[index])
         if self.fusion == "rank":
             indices = {document.id or "": index for index, (document, _) in enumerate(scored)}
@@ -240,6 +250,14 @@ class HybridRetriever(BaseRetriever):
             return parent_key(document)
         value = document.metadata.get(self.group_by)
         return ("id", document.id) if value is None else ("group", repr(value))
+
+
+def _lacks_han(text: str) -> bool:
+    return not any(map(is_han, text))
+
+
+def _is_mostly_han(text: str) -> bool:
+    return is_chinese(text, min_share=_MOSTLY)
 
 
 def _trust(closeness: Sequence[float]) -> float:

@@ -50,7 +50,9 @@ class NeighbourRecommender:
         self._positions = {item: at for at, item in enumerate(self.items)}
         starts = np.arange(len(self.items) + 1) * self.neighbours.shape[1]
         shape = (len(self.items), len(self.items))
-        to_item: Any = csr_matrix((self.weights.ravel(), self.neighbours.ravel(), starts), shape=shape)
+        # a copy, because taking the zeros out moves what is left within the arrays themselves
+        cells = (self.weights.ravel(), self.neighbours.ravel(), starts)
+        to_item: Any = csr_matrix(cells, shape=shape, copy=True)
         to_item.eliminate_zeros()
         self._from_item: Any = to_item.T.tocsr()  # row i says what having item i adds to others
 

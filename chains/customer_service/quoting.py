@@ -11,9 +11,8 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from chains.customer_service.schema import Citation
-from llms import RecentVectors
+from llms import RecentVectors, above_floor, find_cosine_floor
 from llms.arrays import FloatArray
-from llms.encoder.cosine_floor import above_floor, find_cosine_floor
 from llms.texts import is_chinese, split_sentences
 from retrievers import keyword_terms
 

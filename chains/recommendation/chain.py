@@ -26,7 +26,7 @@ from chains.recommendation.explanation import (
     explain_similar,
 )
 from chains.recommendation.features import BehaviourRecord, FeatureTable, UserScores
-from chains.recommendation.item_models import ItemModels, learn_item_models
+from chains.recommendation.item_models import ItemModels, compare_query, learn_item_models
 from chains.recommendation.queries import LEAST_SHARE, TASTE_WEIGHT, ReadQuery, measure_fit, read_query
 from chains.recommendation.ranking import RankingOptions, combine_scores, group_parts, select_diverse
 from chains.recommendation.schema import (
@@ -304,9 +304,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         return replace(asked, query=query, fit=self._measure_fit(query, table))
 
     def _measure_fit(self, query: ReadQuery, table: FeatureTable) -> NDArray[np.float64]:
-        vector = np.array(self._embeddings.embed_query(query.text or " "), dtype=np.float32)
-        length = float(np.linalg.norm(vector))
-        cosines = table.vectors @ (vector / length if np.isfinite(length) and length > 0 else vector * 0.0)
+        cosines = compare_query(table.vectors, self._embeddings, query.text)
         return measure_fit(query, cosines=cosines, words=table.words, tags_of=table.rows_of_tags)
 
     def find_similar(self, request: SimilarRequest | dict[str, Any]) -> SimilarItems:

@@ -143,9 +143,9 @@ def collect_facts(
     weights = _weigh_tags(table, profile)
     newness, price = (features[:, FEATURE_NAMES.index(name)].tolist() for name in ("newness", "price_match"))
     found = []
-    for at, row in enumerate(rows.tolist()):
+    companions = table.find_companions(profile, rows.tolist(), min_users=MIN_COMPANION_USERS)
+    for at, (row, companion) in enumerate(zip(rows.tolist(), companions, strict=True)):
         similar = recent[indices[at]] if recent and cosines[at] >= MIN_SIMILAR_COSINE else None
-        companion = table.find_companion(profile, row, min_users=MIN_COMPANION_USERS)
         found.append(
             ReasonFacts(
                 similar_title=table.catalogue[similar].title if similar else "",

@@ -356,15 +356,20 @@ class FeatureTable:
             row: of the item.
             min_users: how many people must have used both.
         """
-        likes = profile.likes
-        sources = [self.catalogue.positions[item] for item in likes]
-        added = self._behaviour.item_item.weights_to(row, sources) * np.array(list(likes.values()), dtype=np.float32)
-        for at in np.argsort(-added, kind="stable").tolist():
-            if not added[at] > 0:
-                break
-            if self.count_common_users(row, sources[at]) >= min_users:
-                return str(list(likes)[at])
-        return None
+        return self.find_companions(profile, [row], min_users=min_users)[0]
+
+    def find_companions(self, profile: UserProfile, rows: Sequence[int], *, min_users: int = 1) -> list[str | None]:
+        """Return for each of some items what `find_companion` returns."""
+        items, weights = list(profile.likes), np.array(list(profile.likes.values()), dtype=np.float32)
+        sources = [self.catalogue.positions[item] for item in items]
+        found: list[str | None] = []
+        for row in rows:
+            added = self._behaviour.item_item.weights_to(row, sources) * weights
+            ranked = np.argsort(-added, kind="stable")[: np.count_nonzero(added > 0)]
+            often = (at for at in ranked.tolist() if self.count_common_users(row, sources[at]) >= min_users)
+            at = next(often, None)
+            found.append(None if at is None else items[at])
+        return found
 
     def count_common_users(self, row: int, other: int) -> int:
         """Return how many people showed interest in both of two items, by what the models were learnt from."""

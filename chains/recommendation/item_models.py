@@ -10,8 +10,8 @@ from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
 from chains.recommendation.features import BehaviourModels, FeatureOptions, FeatureTable
+from llms import find_cosine_floor, remove_shared_part
 from llms.arrays import FloatArray
-from llms.encoder.cosine_floor import find_cosine_floor, remove_shared_part
 from retrievers import FactorRecommender, Interactions, ItemCatalogue, ItemItemRecommender, NeighbourRecommender
 from retrievers.errors import VectorError
 
@@ -94,18 +94,7 @@ def follow_catalogue(
     old = {item: at for at, item in enumerate(texts)}
     origin = np.array([old.get(item, -1) for item in catalogue], dtype=np.intp)  # row before, or -1
     known = np.flatnonzero(origin >= 0)
-    vectors = np.zeros((len(catalogue), models.vectors.shape[1]), dtype=np.float32)
-    vectors[known] = models.vectors[origin[known]]
-    changed = [at for at, item in enumerate(catalogue.values()) if texts.get(item.id) != item.text]
-    if changed:
-        items = list(catalogue.values())
-        fresh = embed_catalogue(ItemCatalogue(items[at] for at in changed), embeddings)
-        if fresh.shape[1] != vectors.shape[1]:
-            msg = (
-                f"the models have vectors of {vectors.shape[1]} numbers, the encoder makes {fresh.shape[1]}; learn anew"
-            )
-            raise VectorError(msg)
-        vectors[changed] = fresh
+    vectors = _follow_vectors(models.vectors, origin, texts=texts, catalogue=catalogue, embeddings=embeddings)
     factors = np.zeros((len(models.factors), len(catalogue)), dtype=np.float32)
     factors[:, known] = models.factors[:, origin[known]]
     if models.item_item is not None:
@@ -121,6 +110,59 @@ def follow_catalogue(
     neighbours[known] = np.maximum(moved, 0)
     weights[known] = np.where(moved >= 0, models.neighbour_weights[origin[known]], 0.0)
     return ItemModels(vectors=vectors, factors=factors, neighbours=neighbours, neighbour_weights=weights)
+
+
+def _follow_vectors(
+    before: NDArray[np.float32],
+    origin: NDArray[np.intp],
+    *,
+    texts: Mapping[str, str],
+    catalogue: ItemCatalogue,
+    embeddings: Embeddings,
+) -> NDArray[np.float32]:
+    changed = [at for at, item in enumerate(catalogue.values()) if texts.get(item.id) != item.text]
+    if changed and _find_floor(catalogue, embeddings) > 0:
+        # what all texts share has to be taken out of all of them; embeddings with a cache encode the changed ones only
+        vectors = embed_catalogue(catalogue, embeddings)
+        _refuse_other_length(before, vectors)
+        return vectors
+    vectors = before[np.maximum(origin, 0)]
+    if changed:
+        items = list(catalogue.values())
+        fresh = embed_catalogue(ItemCatalogue(items[at] for at in changed), embeddings)
+        _refuse_other_length(before, fresh)
+        vectors[changed] = fresh
+    return vectors
+
+
+def _refuse_other_length(before: NDArray[np.float32], fresh: NDArray[np.float32]) -> None:
+    if fresh.shape[1] != before.shape[1]:
+        msg = f"the models have vectors of {before.shape[1]} numbers, the encoder makes {fresh.shape[1]}; learn anew"
+        raise VectorError(msg)
+
+
+def _find_floor(catalogue: ItemCatalogue, embeddings: Embeddings) -> float:
+    """Return the floor of the encoder's cosines for texts like those of the items."""
+    texts = " ".join(item.text for item, _ in zip(catalogue.values(), range(_NUM_READ), strict=False))
+    return find_cosine_floor(embeddings, texts)
+
+
+def compare_query(vectors: NDArray[np.float32], embeddings: Embeddings, text: str) -> NDArray[np.float32]:
+    """Return `(num_items,)`: the cosines of a text and the items, from whose vectors the shared part was taken out.
+
+    Args:
+        vectors: as from `embed_catalogue`.
+        embeddings: those that made them.
+        text: what somebody looks for; without any, or without a vector, all cosines are 0.
+    """
+    query = np.array(embeddings.embed_query(text), dtype=np.float32) if text else np.zeros(vectors.shape[1], np.float32)
+    length = float(np.linalg.norm(query))
+    if not np.isfinite(length) or length == 0:
+        return np.zeros(len(vectors), dtype=np.float32)
+    # the items are at right angles to what all texts share, so what the query has of it only makes the cosines smaller
+    own_part = np.float32(length * np.sqrt(1 - find_cosine_floor(embeddings, text)))
+    cosines: NDArray[np.float32] = vectors @ query / own_part
+    return cosines
 
 
 def learn_item_models(
@@ -160,5 +202,4 @@ def embed_catalogue(catalogue: ItemCatalogue, embeddings: Embeddings) -> NDArray
         msg = "the embeddings hold zeros only, NaN or infinity for some item; check the model"
         raise VectorError(msg)
     unit: NDArray[np.float32] = vectors / lengths
-    texts = " ".join(item.text for item, _ in zip(catalogue.values(), range(_NUM_READ), strict=False))
-    return remove_shared_part(unit, find_cosine_floor(embeddings, texts))
+    return remove_shared_part(unit, _find_floor(catalogue, embeddings))

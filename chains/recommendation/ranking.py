@@ -52,7 +52,7 @@ class RankingOptions:
         if not 0 <= self.diversity <= 1:
             msg = f"diversity must lie between 0 and 1, got {self.diversity}"
             raise OptionValueError(msg)
-        if self.pool_size < 1 or (self.max_per_tag or 1) < 1:
+        if self.pool_size < 1 or (self.max_per_tag is not None and self.max_per_tag < 1):
             msg = f"pool_size and max_per_tag must be at least 1, got {self.pool_size} and {self.max_per_tag}"
             raise OptionValueError(msg)
         if self.method not in get_args(DiversityMethod):
@@ -205,7 +205,7 @@ class _MarginalRelevance:
 
 
 class _Determinant:
-    """Greedy choice for the kernel `quality x cosine x quality`, by an incremental Cholesky factorisation."""
+    """Greedy choice for the kernel `quality x likeness x quality`, by an incremental Cholesky factorisation."""
 
     def __init__(self, relevance: DoubleArray, vectors: NDArray[np.floating], diversity: float) -> None:
         # the logarithm of a determinant is a sum: this much relevance against that much volume
@@ -221,7 +221,8 @@ class _Determinant:
         return gains
 
     def choose(self, row: int) -> None:
-        column = self._vectors @ self._vectors[row]
+        # from 0 for opposite directions to 1 for the same: with bare cosines opposite ones would count as alike
+        column = (1 + self._vectors @ self._vectors[row]) / 2
         for earlier in self._columns:
             column = column - earlier * earlier[row]
         column = column / math.sqrt(max(float(self._left[row]), 1e-9))

@@ -1,12 +1,13 @@
 """An agent of a shop on a local model: it looks orders up and searches the refund policy.
 
-Run: python docs/examples/shop_agent.py MODEL_FOLDER ["Where is my order A1001?"]
+Run: python docs/examples/shop_agent.py qwen2.5-coder-1.5b-instruct ["Where is my order A1001?"]
 """
 
 import asyncio
 import sys
 
 from langchain.agents import create_agent
+from langchain.agents.middleware import ModelRequest, dynamic_prompt
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
@@ -31,10 +32,31 @@ def search_refund_policy(question: str) -> str:
     return next((text for word, text in POLICY.items() if word in question), "the policy says nothing about that")
 
 
-def build_agent(model_folder: str, **options):
+# small models look up nothing, or the same thing again and again, unless each turn says what comes next
+LOOK_UP = (
+    "You are the assistant of a shop. For an order call get_order_status, for returns and refunds call "
+    "search_refund_policy, each only if its result is not there yet. Once a tool response is there, do not call it "
+    "again: tell the customer what it says, in the customer's language."
+)
+TELL = (
+    LOOK_UP.replace(
+        "again: tell the customer",
+        "again and do not apologise: it answers the question, so tell the customer",
+    )
+    + " 工具返回结果后，请用客户的语言转述结果。"
+)
+
+
+@dynamic_prompt
+def instructions(request: ModelRequest) -> str:
+    """Return what the model is told: to look up first, and to answer once a result is there."""
+    return TELL if request.messages[-1].type == "tool" else LOOK_UP
+
+
+def build_agent(model_folder: str, *, middleware=(instructions,), **options):
     """Return the agent; `options` are those of `LocalChatModel`."""
     model = LocalChatModel(model=model_folder, max_tokens=200, **options)
-    return create_agent(model, tools=[get_order_status, search_refund_policy])
+    return create_agent(model, tools=[get_order_status, search_refund_policy], middleware=middleware)
 
 
 def ask(agent, question: str) -> str:

@@ -54,9 +54,10 @@ def test_from_a_new_workspace_to_its_applications(tmp_path, monkeypatch):
     assert embeddings.embed_query("hello") != embeddings.embed_documents(["hello"])[0]  # the prompts of the model
     assert 0 < embeddings.cosine_floor("退货") < 1
     applications = build_applications(settings)
-    assert set(applications.available) == {"customer_service", "monitoring"}
+    assert set(applications.available) == {"customer_service", "monitoring", "recommendation"}
     assert applications.customer_service.invoke(ServiceRequest(text="怎么退货？")).text
     assert applications.monitoring.invoke(MonitoringRequest(posts=())).alerts == ()
     reply = json.loads(_run("ask", "退貨要多久？ refund please", "-w", folder, "--json").stdout)
     assert reply["route"] in ("template", "answer", "clarify", "handover")
     _run("watch", folder / "monitoring" / "stream.jsonl", "-w", folder, "--json")
+    assert json.loads(_run("recommend", "somebody", "-w", folder, "--json").stdout)["items"]

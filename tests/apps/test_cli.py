@@ -342,6 +342,12 @@ def test_recommend_gives_a_list(built, user):
     assert f"For {user}" in run("recommend", user, "-w", built).stdout
 
 
+def test_recommend_searches(built):
+    (result,) = read_json(run("recommend", "u1", "-q", "a red card under 10", "-w", built, "--json"))
+    assert "red card" in result["items"][0]["title"]  # the encoder of the tests knows no meaning
+    assert all(item["price"] <= 10 for item in result["items"])
+
+
 def test_events_of_a_file_are_imported_once(built, tmp_path):
     folder = shutil.copytree(built, tmp_path / "shop")
     rows = [("new", "i1", "buy", "2026-02-01T00:00:00Z"), ("new", "gone", "buy", "2026-02-01T00:00:00Z")]

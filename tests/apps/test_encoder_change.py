@@ -11,10 +11,18 @@ from apps.applications import build_applications
 from apps.cli import app
 from apps.encoder_change import change_encoder
 from apps.errors import SettingsError
+from apps.retraining import retrain_recommendation
 from apps.settings import SETTINGS_NAME, load_settings
 from apps.settings_file import set_encoder
 from apps.training import index_knowledge
-from apps.wiring import build_customer_service, build_monitoring, build_recommendation, open_embeddings, open_store
+from apps.wiring import (
+    build_customer_service,
+    build_monitoring,
+    build_recommendation,
+    open_embeddings,
+    open_generations,
+    open_store,
+)
 from chains.customer_service import ServiceRequest
 from chains.recommendation import RecommendationRequest
 from llms.errors import ModelNotFoundError
@@ -147,6 +155,34 @@ def test_a_change_that_was_killed_goes_on_where_it_was(folder, encoder_folder, o
     change_encoder(interrupted, str(other_encoder))
     assert again == (["topic", "sentiment"] if step == "train" else [])
     _check_changed(folder, other_encoder)
+
+
+def test_a_generation_of_recommendation_gives_way_to_what_the_new_encoder_learnt(folder, other_encoder, caplog):
+    settings = load_settings(folder)
+    retrain_recommendation(settings)
+    running = build_recommendation(settings)
+    before = [item.id for item in running.invoke({"user": "u1", "k": 5}).items]
+    change_encoder(settings, str(other_encoder))
+    assert open_generations(load_settings(folder)).names() == ()
+    running.settle()
+    assert [item.id for item in running.invoke({"user": "u1", "k": 5}).items] == before  # until it is started anew
+    assert "start the server anew" in caplog.text
+    assert build_recommendation(load_settings(folder)).invoke({"user": "u1", "k": 5}).items
+
+
+def test_what_was_built_from_other_rows_is_built_again(folder, other_encoder, monkeypatch):
+    def stop(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder_change, "train_interest", stop)
+        with pytest.raises(KeyboardInterrupt):
+            change_encoder(load_settings(folder), str(other_encoder))
+    rows = folder / "customer_service" / "intents.csv"
+    rows.write_text(rows.read_text(encoding="utf-8").replace("my money back 3", "money, at last"), encoding="utf-8")
+    change_encoder(load_settings(folder), str(other_encoder))
+    _check_changed(folder, other_encoder)
+    assert "my money back 3" not in (folder / "models" / "intent" / "examples.json").read_text(encoding="utf-8")
 
 
 def test_changing_back_is_possible_and_fast(folder, encoder_folder, other_encoder, monkeypatch):

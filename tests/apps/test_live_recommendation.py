@@ -18,6 +18,7 @@ from apps.settings import load_settings
 from apps.training import train_interest
 from apps.wiring import build_event_recorder, build_recommendation, open_generations
 from llms import LocalEmbeddings
+from llms.encoder.cosine_floor import PROBE_TEXTS
 from retrievers import Event
 from tests.apps.workspaces import START, build_workspace
 
@@ -84,10 +85,13 @@ def test_an_item_that_is_added_is_listed_without_a_restart(settings):
 def test_only_changed_texts_are_encoded(settings, monkeypatch):
     chain = build_recommendation(settings, clock=now)
     encoded = []
-    inner = LocalEmbeddings.embed_documents
-    monkeypatch.setattr(
-        LocalEmbeddings, "embed_documents", lambda self, texts: encoded.extend(texts) or inner(self, texts)
-    )
+    inner = LocalEmbeddings._encode
+
+    def encode(self, texts, role):
+        encoded.extend(text for text in texts if text not in PROBE_TEXTS["en"])
+        return inner(self, texts, role)
+
+    monkeypatch.setattr(LocalEmbeddings, "_encode", encode)
     rows = read_rows(settings)
     rows[3]["title"] = "an entirely different thing"
     rows[4]["price"] = "77.5"
@@ -199,6 +203,21 @@ def test_a_damaged_generation_is_refused_and_the_old_one_stays(settings, file, c
     with pytest.raises(GenerationError, match="g000002 cannot be used"):
         generations.open_current()
     assert listed(build_recommendation(settings, clock=now)) == before  # after a restart, too
+
+
+@pytest.mark.parametrize("content", [b"g000009\n", b"\xff\xfe\x00", b"../../interest\n"])
+def test_a_current_that_names_no_generation_is_refused(settings, content, caplog):
+    retrain_recommendation(settings)
+    chain = build_recommendation(settings, clock=now)
+    before = listed(chain)
+    generations = open_generations(settings)
+    (generations.folder / CURRENT_NAME).write_bytes(content)
+    chain.settle()
+    assert listed(chain) == before
+    assert "lists go on as before" in caplog.text
+    with pytest.raises(GenerationError, match="cannot be used"):
+        generations.open_current()
+    assert listed(build_recommendation(settings, clock=now))  # with what the quickstart trained
 
 
 def test_a_full_disk_leaves_the_generation_in_use(settings, monkeypatch):

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from llms.errors import ModelFolderError, TrainingDataError
 from retrievers.collaborative import FactorRecommender, ItemItemRecommender, PopularityRecommender, Recommender
@@ -65,16 +66,43 @@ class RecommenderContract:
             assert max(scores, key=scores.__getitem__) == f"i{int(user[1:]) % 10}"
 
 
-class TestItemItem(RecommenderContract):
+class ItemItemContract(RecommenderContract):
+    """What both item-item models do besides, so that lists can be made with either."""
+
+    def test_many_histories_score_as_one_by_one_whoever_else_is_there(self, recommender):
+        rng = np.random.default_rng(0)
+        strengths = csr_matrix(rng.random((6, 10)) * (rng.random((6, 10)) < 0.4), dtype=np.float32)
+        together = recommender.score_many(strengths)
+        assert together.dtype == np.float32
+        for row in range(6):
+            np.testing.assert_array_equal(recommender.score_many(strengths[row])[0], together[row])
+            history = {f"i{item}": strengths[row, item] for item in strengths[row].indices}
+            np.testing.assert_allclose(recommender.score_items(history), together[row], atol=1e-6)
+
+    def test_what_items_add_sums_up_to_the_score(self, recommender):
+        sources = [0, 3, 4]
+        scores = recommender.score_items({f"i{source}": 1.0 for source in sources})
+        for row in range(10):
+            assert recommender.weights_to(row, sources).sum() == pytest.approx(scores[row], abs=1e-6)
+        assert recommender.weights_to(1, []).shape == (0,)
+
+
+class TestItemItem(ItemItemContract):
     @pytest.fixture
     def recommender(self):
         return ItemItemRecommender.train(make_checkerboard(), ridge=1.0)
 
 
-class TestNeighbours(RecommenderContract):
+class TestNeighbours(ItemItemContract):
     @pytest.fixture
     def recommender(self):
         return NeighbourRecommender.train(make_checkerboard(), ridge=1.0, num_neighbours=6)
+
+    def test_its_arrays_make_the_same_model_again(self, recommender):
+        again = NeighbourRecommender(recommender.items, recommender.neighbours, recommender.weights)
+        for item in recommender.items:
+            np.testing.assert_array_equal(again.score_items({item: 1.0}), recommender.score_items({item: 1.0}))
+        np.testing.assert_array_equal(again.neighbours, recommender.neighbours)
 
 
 class TestFactors(RecommenderContract):

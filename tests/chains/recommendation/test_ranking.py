@@ -54,6 +54,58 @@ def test_diversity_spreads_lists_over_many_draws():
     assert mean_distance(0.0) < mean_distance(0.3) < mean_distance(0.9)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 20), st.integers(1, 25), st.floats(0, 1), st.integers(0, 50))
+def test_a_determinant_keeps_each_row_at_most_once_starts_with_the_best_and_begins_longer_lists(rows, k, share, seed):
+    scores, vectors = np.random.default_rng(seed).standard_normal(rows), make_unit(rows, seed)
+    chosen = select_diverse(scores, vectors, k=k, diversity=share, method="dpp")
+    assert len(chosen) == len(set(chosen)) == min(k, rows)
+    longer = select_diverse(scores, vectors, k=rows + 1, diversity=share, method="dpp")
+    assert chosen == longer[: len(chosen)]
+    if rows and share < 1:
+        assert chosen[0] == int(np.argmax(scores))
+
+
+def test_a_determinant_of_many_equal_vectors_falls_back_to_the_scores():
+    scores, vectors = np.array([1.0, 3.0, 2.0]), np.ones((3, 1))
+    assert select_diverse(scores, vectors, k=3, diversity=0.5, method="dpp") == [1, 2, 0]
+
+
+def test_a_determinant_spreads_lists_too():
+    def mean_distance(share: float) -> float:
+        distances = []
+        for seed in range(20):
+            vectors, scores = make_unit(30, seed), np.random.default_rng(seed).standard_normal(30)
+            chosen = select_diverse(scores, vectors, k=5, diversity=share, method="dpp")
+            distances.append(intra_list_distance(vectors[chosen]))
+        return float(np.mean(distances))
+
+    assert mean_distance(0.0) < mean_distance(0.1) < mean_distance(0.5)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 4), st.integers(1, 4), st.integers(0, 50))
+def test_a_quota_holds_as_long_as_other_tags_are_left(rows, k, num_tags, most, seed):
+    rng = np.random.default_rng(seed)
+    tags = [[f"t{tag}"] for tag in rng.integers(num_tags, size=rows)]
+    chosen = select_diverse(
+        rng.standard_normal(rows), make_unit(rows, seed), k=k, diversity=0.5, tags=tags, max_per_tag=most
+    )
+    assert len(chosen) == min(k, rows)
+    there = {tag: sum([tag] == of_row for of_row in tags) for (tag,) in tags}
+    within = sum(min(count, most) for count in there.values())  # places that can be given without breaking the quota
+    taken = [tags[row][0] for row in chosen[:within]]
+    assert all(taken.count(tag) <= most for tag in there)
+
+
+def test_a_discount_takes_most_from_the_most_popular():
+    features = np.zeros((2, len(FEATURE_NAMES)))
+    features[1, FEATURE_NAMES.index("popularity")] = 1.0
+    options = RankingOptions(popularity_discount=0.5)
+    assert combine_scores(np.zeros(2), features, options).tolist() == [0.0, -0.5]
+    assert group_parts(np.zeros_like(features), features, options)["popularity"].tolist() == [0.0, -0.5]
+
+
 def test_every_feature_that_tells_items_apart_has_one_part():
     grouped = [name for names in PART_FEATURES.values() for name in names]
     assert sorted([*grouped, "history_size"]) == sorted(FEATURE_NAMES)
@@ -76,7 +128,18 @@ def test_a_weight_moves_its_own_feature_only(option, feature, part):
     assert {name: values.tolist() for name, values in parts.items() if values.any()} == {part: [0.0, 2.0]}
 
 
-@pytest.mark.parametrize("wrong", [{"diversity": -0.1}, {"diversity": 1.1}, {"pool_size": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"diversity": -0.1},
+        {"diversity": 1.1},
+        {"pool_size": 0},
+        {"max_per_tag": 0},
+        {"method": "best"},
+        {"popularity_discount": -1.0},
+        {"popularity_discount": float("nan")},
+    ],
+)
 def test_ranking_options_without_meaning_are_refused(wrong):
     with pytest.raises(ValueError, match="must"):
         RankingOptions(**wrong)

@@ -131,7 +131,7 @@ def test_what_cannot_be_trimmed_is_said(folder, encoder_folder, tmp_path):
         write_trimmed(folder, tmp_path / "out", ["en"])
 
 
-@pytest.mark.slow
+@pytest.mark.real
 def test_the_real_encoder_is_half_as_large_and_reads_chinese_and_english_as_before(monkeypatch, tmp_path):
     from safetensors import safe_open
 
