@@ -24,8 +24,8 @@ class EmbeddingsOptions(TrainingOptions):
         temperature: what cosines are divided by; the smaller, the more the nearest wrong document counts.
         hard_negatives: nearest documents that are no answers, mined once with the base, for each pair; only for the
             loss "ranking".
-        max_negative_similarity: a mined document nearer to the query than this share of its answer's cosine is taken
-            for an answer that nobody marked.
+        max_negative_similarity: a mined document nearer to the query than this share of its answer's cosine, both
+            counted from the mean over all documents, is taken for an answer that nobody marked.
     """
 
     full_learning_rate: ClassVar[float] = 5e-5
