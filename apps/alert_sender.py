@@ -72,6 +72,9 @@ class AlertSender:
             except DeliveryError as error:
                 _log.warning("%s could not be told of an alert: %s", message.sink, error)
                 self._outbox.note_failed(message, str(error))
+            except Exception as error:  # else this one message would stand before all others for ever
+                _log.exception("%s could not be told of an alert", message.sink)
+                self._outbox.note_failed(message, type(error).__name__)
             else:
                 self._outbox.note_sent(message)
                 count += 1

@@ -1,6 +1,7 @@
 """Sinks of alerts: the log, a file, a webhook, and mail."""
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import http.client
@@ -28,6 +29,8 @@ from llms.files import end_of_whole_lines
 
 _log = logging.getLogger("apps.alerts")
 _TIMEOUT_S = 10.0  # of one connection, from its beginning to its end
+_MAIL_S = 30.0  # of a mail, once there is a connection: several replies are waited for
+_AGAIN_S = 0.2
 _MAX_REASON_CHARS = 200
 
 
@@ -92,6 +95,9 @@ class FileSink:
         line = json.dumps({"key": message.key, **message.body}, ensure_ascii=False)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.exists() and not (self._path.is_file() or self._path.is_dir()):
+                msg = "the file is a device or pipe, which cannot be read back"
+                raise DeliveryError(msg)
             with self._path.open("a+b") as file:
                 file.truncate(end_of_whole_lines(file))  # a kill may have cut the last one
                 if message.may_be_repeat and self._holds(message.key):
@@ -99,8 +105,8 @@ class FileSink:
                 file.write(line.encode("utf-8", "backslashreplace") + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError as error:
-            msg = f"the file cannot be written: {error.strerror}"
+        except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+            msg = f"the file cannot be written: {getattr(error, 'strerror', None) or type(error).__name__}"
             raise DeliveryError(msg) from error
 
     def _holds(self, key: str) -> bool:
@@ -137,9 +143,9 @@ class WebhookSink:
         }
         parts = self._parts
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = make(parts.hostname or "", parts.port, timeout=self._timeout_s)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
+            connection = make(parts.hostname or "", parts.port, timeout=self._timeout_s)
             with _deadline(self._timeout_s, lambda: _close(connection)), contextlib.closing(connection):
                 connection.request("POST", path, body=body, headers=headers)
                 status = connection.getresponse().status
@@ -171,11 +177,15 @@ class MailSink:
     def send(self, message: Message) -> None:
         """Send an alert to all who are to be told."""
         settings = self._settings
-        make = smtplib.SMTP_SSL if settings.smtp_security == "tls" else smtplib.SMTP
+        context = ssl.create_default_context()  # smtplib's own checks no certificate
+        make = functools.partial(smtplib.SMTP_SSL, context=context) if settings.smtp_security == "tls" else smtplib.SMTP
         try:
-            with make(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_S) as smtp:
+            with (
+                make(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_S) as smtp,
+                _deadline(_MAIL_S, lambda: _close(smtp)),
+            ):
                 if settings.smtp_security == "starttls":
-                    smtp.starttls(context=ssl.create_default_context())
+                    smtp.starttls(context=context)
                 if settings.smtp_user:
                     smtp.login(settings.smtp_user, settings.smtp_password.get_secret_value())
                 smtp.send_message(self._compose(message))
@@ -188,7 +198,7 @@ class MailSink:
         mail["To"] = ", ".join(self._settings.mail_to)
         mail["Date"] = datetime.now(UTC)
         mail["Message-ID"] = f"<{message.key}@tunechain.invalid>"
-        mail["Subject"] = _one_line(_subject(message.body))
+        mail["Subject"] = _unencoded(_one_line(_subject(message.body)))
         mail.set_content(_text(message.body).encode("utf-8", "backslashreplace").decode())
         return mail
 
@@ -211,6 +221,11 @@ def _one_line(text: str) -> str:
     return shown.encode("utf-8", "backslashreplace").decode()
 
 
+def _unencoded(text: str) -> str:
+    """Return a header's text without the mark of encoded words: decoded, they may hold line breaks and so headers."""
+    return text.replace("=?", "= ?")
+
+
 def _explain(error: Exception) -> str:
     """Return what went wrong without the address, which may hold a secret."""
     if isinstance(error, smtplib.SMTPResponseException):
@@ -225,15 +240,21 @@ def _explain(error: Exception) -> str:
 @contextlib.contextmanager
 def _deadline(seconds: float, stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` from another thread if this takes longer: time-outs of sockets begin anew at each byte."""
-    timer = threading.Timer(seconds, stop)
-    timer.daemon = True
-    timer.start()
+    is_done = threading.Event()
+
+    def watch() -> None:
+        wait_s = seconds
+        while not is_done.wait(wait_s):
+            stop()
+            wait_s = _AGAIN_S  # there may have been no connection to close yet
+
+    threading.Thread(target=watch, name="deadline", daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        is_done.set()
 
 
-def _close(connection: http.client.HTTPConnection) -> None:
+def _close(connection: http.client.HTTPConnection | smtplib.SMTP) -> None:
     with contextlib.suppress(OSError, AttributeError):
         connection.sock.shutdown(2)

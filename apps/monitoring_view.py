@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ _STEPS_H = (1, 3, 6, 12, 24, 48, 96, 192, 384, 768, 1536)  # each divides the ne
 _PRECISION_DAYS = 90
 _MAX_REVIEWED = 50  # posts of one rejected alert
 _MAX_SUBJECTS = 1_000
+_END_OF_SEQ = 2**63  # SQLite counts no further
 MAX_CHOICES = 300  # of sources, and of topics, to filter posts by
 
 Verdict = Literal["confirmed", "rejected"]
@@ -467,7 +469,11 @@ def _feed_query(wanted: FeedFilter, after: str | None) -> tuple[str, list[Any]]:
         conditions.append((f"{time} < ?", (wanted.until.timestamp(),)))
     if after is not None:
         at_s, _, seq = after.partition("_")
-        conditions.append((f"({time}, seq) < (?, ?)", (float(at_s), int(seq))))
+        place = float(at_s), int(seq)
+        if not (math.isfinite(place[0]) and 0 <= place[1] < _END_OF_SEQ):
+            msg = f"no place between posts: {after!r}"
+            raise ValueError(msg)
+        conditions.append((f"({time}, seq) < (?, ?)", place))
     where = " AND ".join(condition for condition, _ in conditions)
     query = (
         f"SELECT seq, {time} AS time, source, id, post, topic_name, sentiment_name, is_copy, entities "  # noqa: S608

@@ -1,5 +1,6 @@
 """What somebody looks for in their own words: prices and tags read by rules, and how well items fit the rest."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,22 +18,32 @@ TAG_WEIGHT = 0.2  # of the tags that a query names
 TASTE_WEIGHT = 0.1  # of interest: between items that fit alike, taste decides
 LEAST_SHARE = 0.5  # of the best fit; what fits less is not shown
 
-_DIGITS = "零一二三四五六七八九"
-_ZH_NUMBER = rf"[\d,.]+|[{_DIGITS}两十百千万]+"
+_DIGITS = {sign: value for value, signs in enumerate(("零〇", "一", "二两", "三", *"四五六七八九")) for sign in signs}
+_FACTORS = {"十": 10, "百": 100, "千": 1_000, "万": 10_000, "亿": 100_000_000}
+_ZH_SIGNS = f"{''.join(_DIGITS)}{''.join(_FACTORS)}"
+# from its first sign to its last: "3万元" must not be read as "万元"
+_ZH_NUMBER = rf"(?<![\d{_ZH_SIGNS}])(?<!\d[.,])(?:\d[\d,]*(?:\.\d+)?(?![\d,])|[{_ZH_SIGNS}])+"
+_ZH_PART = re.compile(r"\d[\d,]*(?:\.\d+)?|.", re.DOTALL)
 # "within 2 days" and "under 30 cm" are no prices
 _NO_MEASURE = (
-    r"(?![\d.,]*\s*(?:%|[cmk]?m\b|k?g\b|ml\b|l\b|litres?|inch|days?|hours?|min|weeks?|months?|years?|people|pieces))"
+    r"(?![\d.,]*\s*(?:%|[cmk]?m\b|k?g\b|ml\b|l\b|litres?|inch|days?|hours?|min|weeks?|months?|years?|people|pieces|"
+    r"persons?|players?|stars?|pages?|watts?|w\b|[mgt]b\b))"
+)
+_ZH_NO_MEASURE = (
+    rf"(?![\d.,{_ZH_SIGNS}]|\s*(?:%|个|种|件|人|位|名|天|日|周|月|年|岁|小时|分钟|秒|[厘毫]?米|公斤|克|斤|毫?升|英?寸|款|色|"
+    r"片|条|只|张|本|次|层|瓦|星|[cm]m\b|k?g\b|m?l\b))"
 )
 _NUMBER = (
-    rf"(?:[$€£¥]\s*)?(\d[\d,]*(?:\.\d+)?){_NO_MEASURE}"
-    r"(?:\s*(?:[$€£¥]|dollars?|euros?|pounds?|yuan|usd|eur|cny)(?!\w))?"
+    rf"(?:[$€£¥]\s*)?(\d[\d,]*(?:\.\d+)?(?:k\b)?){_NO_MEASURE}"
+    r"(?:\s*(?:[$€£¥]|dollars?|euros?|pounds?|yuan|usd|eur|cny)(?!\w)|(?![a-z\d_]))"
 )
 _YUAN = r"\s*(?:元|块钱|块)"
+_DASH = "[-\u2013\u2014~]"
 # the most first: "between 10 and 20" must not be read as "20"
 _RANGES = (
-    re.compile(rf"\b(?:between|from)\s+{_NUMBER}\s+(?:and|to|-)\s+{_NUMBER}", re.IGNORECASE),
-    re.compile(r"[$€£¥]\s*(\d[\d,]*(?:\.\d+)?)\s*-\s*[$€£¥]?\s*(\d[\d,]*(?:\.\d+)?)"),
-    re.compile(rf"({_ZH_NUMBER})(?:{_YUAN})?\s*(?:到|至|-|~)\s*({_ZH_NUMBER}){_YUAN}"),
+    re.compile(rf"\b(?:between|from)\s+{_NUMBER}\s+(?:and|to|{_DASH})\s+{_NUMBER}", re.IGNORECASE),
+    re.compile(rf"[$€£¥]\s*(\d[\d,]*(?:\.\d+)?)\s*{_DASH}\s*[$€£¥]?\s*(\d[\d,]*(?:\.\d+)?)"),
+    re.compile(rf"({_ZH_NUMBER})(?:{_YUAN})?\s*(?:到|至|{_DASH})\s*({_ZH_NUMBER}){_YUAN}"),
 )
 _MOST = (
     re.compile(
@@ -40,12 +51,12 @@ _MOST = (
         + _NUMBER,
         re.IGNORECASE,
     ),
-    re.compile(rf"(?:不超过|不高于|低于|少于|不到|最多|最高)\s*({_ZH_NUMBER})(?:{_YUAN})?"),
+    re.compile(rf"(?:不超过|不高于|低于|少于|不到|最多|最高)\s*({_ZH_NUMBER})(?:{_YUAN}|{_ZH_NO_MEASURE})"),
     re.compile(rf"({_ZH_NUMBER}){_YUAN}\s*(?:以下|以内|之内|内)"),
 )
 _LEAST = (
     re.compile(r"\b(?:over|above|more than|at least|min(?:imum)?)\s+" + _NUMBER, re.IGNORECASE),
-    re.compile(rf"(?:高于|超过|多于|至少|最低)\s*({_ZH_NUMBER})(?:{_YUAN})?"),
+    re.compile(rf"(?:高于|超过|多于|至少|最低)\s*({_ZH_NUMBER})(?:{_YUAN}|{_ZH_NO_MEASURE})"),
     re.compile(rf"({_ZH_NUMBER}){_YUAN}\s*(?:以上|起)"),
 )
 
@@ -95,26 +106,37 @@ def read_query(query: str, tags: Iterable[str] = ()) -> ReadQuery:
 
 def _number(text: str) -> float | None:
     """Return the number that digits or Chinese numerals mean, if they mean one."""
-    plain = text.replace(",", "").strip(".")
+    plain = text.replace(",", "").lower()
     try:
-        return float(plain)
+        number = float(plain.removesuffix("k")) * (1_000 if plain.endswith("k") else 1)
     except ValueError:
-        return _chinese_number(text)
+        number = _chinese_number(text)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _chinese_number(text: str) -> float | None:
-    total, section, digit = 0, 0, 0
-    for sign in text:
-        if sign in _DIGITS or sign == "两":
-            digit = 2 if sign == "两" else _DIGITS.index(sign)
-        elif sign in "十百千":
-            section += max(digit, 1) * 10 ** ("十百千".index(sign) + 1)
-            digit = 0
-        elif sign == "万":
-            total, section, digit = total + (section + digit) * 10_000, 0, 0
+    """Return what Chinese numerals mean, digits among them too: "三百五" is 350, "1.5万" 15,000."""
+    if all(sign in _DIGITS for sign in text):
+        return float("".join(str(_DIGITS[sign]) for sign in text))
+    total, section = 0.0, 0.0  # what is counted in 万 and 亿, and what follows it
+    pending: float | None = None  # a digit before its factor
+    next_factor = 1.0  # of a last digit: in "三百五" tens, after a 零 ones
+    for part in _ZH_PART.findall(text):
+        factor = _FACTORS.get(part)
+        if factor is None:
+            if pending:  # "两三百" is no number
+                return None
+            pending = float(_DIGITS[part]) if part in _DIGITS else float(part.replace(",", ""))
+            next_factor = next_factor if pending else 1.0
+            continue
+        if factor < 10_000:
+            section += (1.0 if pending is None else pending) * factor
+        elif factor == 10_000:
+            total, section = total + (section + (pending or 0.0) or 1.0) * factor, 0.0
         else:
-            return None
-    return float(total + section + digit)
+            total, section = (total + section + (pending or 0.0) or 1.0) * factor, 0.0
+        pending, next_factor = None, factor / 10
+    return total + section + (pending or 0.0) * next_factor
 
 
 class ItemWords:

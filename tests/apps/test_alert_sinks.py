@@ -6,10 +6,14 @@ import hashlib
 import hmac
 import json
 import logging
+import smtplib
 import socket
+import ssl
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -115,6 +119,21 @@ def test_a_message_waits_longer_after_each_failure_and_is_dead_after_the_fifth(d
     assert [state for _, state in sink.told] == ["closed", "open"]
 
 
+def test_a_message_that_breaks_its_sink_stands_in_nobodys_way(desk, caplog):
+    store, outbox, sink, _ = desk
+
+    class Odd:
+        def send(self, message):
+            if message.body["id"] == make_alert(1).id:
+                raise UnicodeError
+            sink.send(message)
+
+    put(store, opened(1), opened(2))
+    assert AlertSender(outbox, {"sink": Odd()}).send_due() == 1
+    assert [one.status for one in outbox.deliveries(alert=make_alert(1).id)] == ["waiting"]
+    assert [one.reason for one in outbox.deliveries(alert=make_alert(1).id)] == ["UnicodeError"]
+
+
 def test_a_later_state_never_overtakes_an_earlier_one(desk, clock):
     store, _, sink, sender = desk
     sink.is_closed = True
@@ -204,6 +223,13 @@ def test_a_webhook_that_trickles_is_given_up_in_time():
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("address", ["http://localhost\0secret:1/", "http://localhost:1/sec ret", "http://a..secret/"])
+def test_an_address_that_cannot_be_called_is_told_without_it(address):
+    with pytest.raises(DeliveryError) as caught:
+        WebhookSink(address).send(MESSAGE)
+    assert "sec" not in str(caught.value)
+
+
 def test_a_webhook_that_is_not_there_is_told_without_its_address():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -232,6 +258,43 @@ def test_mail_says_what_happened_and_has_one_id():
     assert "> bad  Bcc: all@example.org" in first.get_content()
 
 
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "=?utf-8?q?a=0d=0aBcc:_x@example.org?=",
+        "=?utf-8?b?DQpCY2M6IHhAZXhhbXBsZS5vcmc=?=",
+        "=?unicode_escape?q?=5Cud800?=",
+        "fees\r\nBcc: x@example.org",
+        "fees\u2028Bcc: x@example.org",
+    ],
+)
+def test_no_topic_adds_a_header_to_mail(topic):
+    with receive_mail() as server:
+        sink = MailSink(AlertSettings(mail_to=("a@example.org",), smtp_host="127.0.0.1", smtp_port=server.port))
+        sink.send(replace(MESSAGE, body={**MESSAGE.body, "topic": topic}))
+    head = server.mails[0].partition(b"\r\n\r\n")[0].splitlines()
+    names = {line.partition(b":")[0].lower() for line in head if not line.startswith((b" ", b"\t"))}
+    assert names <= {
+        *(b"from", b"to", b"date", b"message-id", b"subject", b"mime-version"),
+        *(b"content-type", b"content-transfer-encoding"),
+    }
+
+
+def test_mail_over_tls_checks_the_certificate(monkeypatch):
+    contexts = []
+
+    class Refusing(smtplib.SMTP):
+        def __init__(self, host, port, *, timeout, context=None):
+            contexts.append(context)
+            raise ConnectionRefusedError(111, "refused")
+
+    monkeypatch.setattr(smtplib, "SMTP_SSL", Refusing)
+    with pytest.raises(DeliveryError):
+        MailSink(AlertSettings(mail_to=("a@example.org",), smtp_security="tls")).send(MESSAGE)
+    assert [context.verify_mode for context in contexts] == [ssl.CERT_REQUIRED]
+    assert contexts[0].check_hostname
+
+
 def test_mail_that_is_not_taken_is_told():
     with receive_mail(answer="550 no such mailbox password") as server:
         settings = AlertSettings(mail_to=("ann@example.org",), smtp_host="127.0.0.1", smtp_port=server.port)
@@ -252,6 +315,12 @@ def test_a_line_of_a_file_is_written_once_and_a_cut_line_goes(tmp_path):
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [row["key"] for row in rows] == ["key-1", "key-2"]
     assert rows[0]["topic"] == "费用"
+
+
+def test_a_file_that_is_none_is_told(tmp_path):
+    for path in (tmp_path, Path("/dev/full"), tmp_path / "a\0b", tmp_path / ("x" * 5_000)):
+        with pytest.raises(DeliveryError, match="file"):
+            FileSink(path).send(MESSAGE)
 
 
 def test_the_log_tells_of_an_alert_and_not_what_posts_say(caplog):

@@ -296,3 +296,8 @@ def test_a_reader_sees_nothing_half_written(tmp_path):
     ):
         writing.execute("DELETE FROM hours")
         assert len(MonitoringView(database).read_subjects()) == 1
+
+
+@pytest.mark.parametrize("after", ["nan_1", "inf_1", "1e400_1", f"1_{'9' * 30}", f"1_-{'9' * 30}", "1", "_", "x_y"])
+def test_what_is_no_place_between_posts_is_refused(big, after):
+    assert big.get("/v1/posts", params={"after": after}).status_code == 422

@@ -17,6 +17,7 @@ from tests.chains.recommendation.worlds import (
     make_events,
     train_model,
 )
+from tests.waiting import cpu_seconds
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,28 @@ def chain(interest):
         ("５０元以内", None, 50),
         ("不超过 80 的台灯", None, 80),
         ("一万元以下", None, 10_000),
+        ("3万元以内的相机", None, 30_000),
+        ("1.5万元以下", None, 15_000),
+        ("5千元以下", None, 5_000),
+        ("3万5千元以内", None, 35_000),
+        ("万元以内", None, 10_000),
+        ("两亿元以下", None, 200_000_000),
+        ("三百五元以内", None, 350),
+        ("一百零五元以下", None, 105),
+        ("一千二百三十元以上", 1_230, None),
+        ("二〇二元以下", None, 202),
+        ("两三百元以内", None, None),
+        ("100–200元", 100, 200),
+        ("under 1.5k", None, 1_500),
+        ("under 50usd", None, 50),
+        ("under 1e309", None, None),
+        ("under " + "9" * 400, None, None),
+        ("over " + "9" * 400, None, None),
+        ("under -5", None, None),
+        ("最多三十个", None, None),
+        ("至少三种颜色", None, None),
+        ("games for more than 2 players", None, None),
+        ("at least 5 stars", None, None),
         ("delivered within 2 days", None, None),
         ("a table under 120 cm", None, None),
         ("toys for children over 3 years", None, None),
@@ -63,6 +86,11 @@ def test_prices_are_read_in_english_and_chinese(query, low, high):
 @given(st.text(max_size=60))
 def test_any_text_can_be_looked_for(query):
     read_query(query, ["garden", "元", ""])
+
+
+@pytest.mark.parametrize("part", ["9", "9,", "9.", "一", "一到", "1万", "under ", "between 1 and ", "元", "\u0661"])
+def test_no_query_takes_long(part):
+    assert cpu_seconds(lambda: read_query(f"under {part * 5_000}元")) < 1.0
 
 
 def test_a_tag_is_named_by_all_its_words():
