@@ -1,6 +1,7 @@
 """Probabilities of choices fitted on labelled rows: a temperature, and biases of choices where rows bear them out."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ class FittedChoices:
         """Return the corrected probabilities of the same choices, summing to 1.
 
         Raises:
-            OptionValueError: if they are of other choices.
+            OptionValueError: if they are of other choices, or none.
         """
         if set(probabilities) != set(self.choices):
             odd = sorted(set(probabilities) ^ set(self.choices))
@@ -90,10 +91,14 @@ class FittedChoices:
                 raise ValueError(msg)
             choices = tuple(map(str, content["choices"]))
             biases = tuple(map(float, content["biases"]))
-            if len(choices) != len(biases) or not choices:
-                msg = f"{len(choices)} choices and {len(biases)} biases"
+            if len(choices) != len(biases) or not choices or len(set(choices)) != len(choices):
+                msg = f"{len(set(choices))} different choices of {len(choices)}, and {len(biases)} biases"
                 raise ValueError(msg)
-            return cls(choices, float(content["scale"]), biases, ChoicesReport(**content["report"]))
+            scale = float(content["scale"])
+            if scale <= 0 or not all(map(math.isfinite, (scale, *biases))):
+                msg = f"a scale of {scale} and biases {biases}"
+                raise ValueError(msg)
+            return cls(choices, scale, biases, ChoicesReport(**content["report"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             msg = f"{path} holds no fit of choices ({error}); write one with FittedChoices.save"
             raise DataFileError(msg) from error
@@ -114,7 +119,7 @@ def fit_choices(
         seed: of the order in which rows go into folds.
 
     Raises:
-        OptionValueError: for fewer rows than folds, or less than two folds.
+        OptionValueError: for fewer rows than folds, less than two folds, or what is no probability.
         ConstraintError: if a label is none of the choices, or rows differ in their choices.
 
     Example:
@@ -131,7 +136,7 @@ def fit_choices(
         raise OptionValueError(msg)
     choices = tuple(probabilities[0])
     choices_constraint(choices)
-    if unknown := sorted(set(labels) - set(choices)):
+    if unknown := [label for label in labels if label not in choices]:
         msg = f"the label {unknown[0]!r} is none of the choices {', '.join(map(repr, choices[:10]))}"
         raise ConstraintError(msg)
     if any(set(row) != set(choices) for row in probabilities):
@@ -155,7 +160,16 @@ def fit_choices(
 
 
 def _logs(rows: Any) -> DoubleArray:
-    logs: DoubleArray = log_softmax(np.log(np.maximum(np.asarray(rows, dtype=np.float64), _SMALLEST)), axis=1)
+    try:
+        values = np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"probabilities must be numbers; {error}"
+        raise OptionValueError(msg) from error
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        odd = values[~(np.isfinite(values) & (values >= 0))][0]
+        msg = f"probabilities must be finite and not negative, got {odd}"
+        raise OptionValueError(msg)
+    logs: DoubleArray = log_softmax(np.log(np.maximum(values, _SMALLEST)), axis=1)
     return logs
 
 

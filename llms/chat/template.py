@@ -183,19 +183,26 @@ def _with_instructions(turns: Sequence[Turn], instructions: str) -> list[Turn]:
 def _one_call_a_turn(turns: Sequence[Turn]) -> list[Turn]:
     """Return turns in which each call has one of its own, with its result behind it."""
     separated: list[Turn] = []
-    results = {turn["tool_call_id"]: turn for turn in turns if turn["role"] == "tool"}
-    placed: set[str] = set()
-    for turn in turns:
+    for turn, results in _with_results(turns):
         calls = turn.get("tool_calls", ())
-        if len(calls) > 1:
-            for position, call in enumerate(calls):
-                separated.append({**turn, "content": turn["content"] if not position else "", "tool_calls": [call]})
-                if call["id"] in results and call["id"] not in placed:
-                    separated.append(results[call["id"]])
-                    placed.add(call["id"])
-        elif turn.get("tool_call_id") not in placed:
-            separated.append(turn)
+        for position, call in enumerate(calls if len(calls) > 1 else ()):
+            separated.append({**turn, "content": turn["content"] if not position else "", "tool_calls": [call]})
+            own = [result for result in results if result.get("tool_call_id") == call["id"]]
+            separated += own
+            results = [result for result in results if result not in own]
+        separated += results if len(calls) > 1 else [turn, *results]
     return separated
+
+
+def _with_results(turns: Sequence[Turn]) -> list[tuple[Turn, list[Turn]]]:
+    """Return each turn with the results right behind it; later calls may have the same ids again."""
+    grouped: list[tuple[Turn, list[Turn]]] = []
+    for turn in turns:
+        if turn["role"] == "tool" and grouped:
+            grouped[-1][1].append(turn)
+        else:
+            grouped.append((turn, []))
+    return grouped
 
 
 def _with_short_ids(turn: Turn) -> Turn:

@@ -101,6 +101,21 @@ def test_two_results_in_a_row_are_a_prompt_too(family):
     assert prompt.index("result call_1") < prompt.index("result call_2")
 
 
+@every_family
+def test_calls_of_later_turns_may_have_the_ids_of_earlier_ones(family):
+    tokenizer = build_tokenizer(family)
+    messages = [HumanMessage("look")]
+    for turn in ("first", "second"):
+        calls = [{"name": "look_up", "args": {"a": number}, "id": f"call_{number}"} for number in range(2)]
+        messages.append(AIMessage("", tool_calls=calls))
+        messages += [ToolMessage(f"{turn} {call['id']}", tool_call_id=call["id"], name="look_up") for call in calls]
+    messages += [AIMessage("", tool_calls=[{"name": "look_up", "args": {"a": 0}, "id": "call_0"}])]
+    messages += [ToolMessage("third call_0", tool_call_id="call_0", name="look_up")]
+    prompt = tokenizer.decode(ChatTemplate(tokenizer).render(messages, tools=TOOLS))
+    told = re.findall(r"(?:first|second|third) call_\d", prompt)
+    assert told == ["first call_0", "first call_1", "second call_0", "second call_1", "third call_0"]
+
+
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @every_family
 def test_its_call_is_read_whole_and_streamed(family, size):

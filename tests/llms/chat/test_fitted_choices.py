@@ -95,3 +95,28 @@ def test_a_chat_model_fits_and_uses_its_own_probabilities(chat_folder):
     assert fitted.report.num_rows == 12
     with pytest.raises(ConstraintError, match="'maybe' is none of the 2 choices"):
         model.fit_choices([("a", "maybe")], ["yes", "no"])
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -0.1, "x", None])
+def test_what_is_no_probability_is_refused(odd):
+    rows, labels = [{"yes": 0.6, "no": 0.4}] * 6, ["yes", "no"] * 3
+    with pytest.raises(OptionValueError, match="probabilities"):
+        fit_choices([*rows[1:], {"yes": odd, "no": 0.4}], labels)
+    with pytest.raises(OptionValueError, match="probabilities"):
+        fit_choices(rows, labels).apply({"yes": odd, "no": 0.4})
+
+
+def test_labels_of_several_kinds_are_refused_by_name():
+    with pytest.raises(ConstraintError, match="label 1 "):
+        fit_choices([{"yes": 0.6, "no": 0.4}] * 5, [1, "x", None, "yes", "no"])
+
+
+@pytest.mark.parametrize(
+    "change", [{"choices": ["yes", "yes"]}, {"scale": -1}, {"scale": "inf"}, {"biases": [0, "1e400"]}]
+)
+def test_a_fit_that_makes_no_probabilities_is_not_loaded(tmp_path, change):
+    path = tmp_path / "fit.json"
+    fit_choices([{"yes": 0.6, "no": 0.4}] * 6, ["yes", "no"] * 3).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | change), "utf-8")
+    with pytest.raises(DataFileError):
+        FittedChoices.load(path)
