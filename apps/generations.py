@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ _INTEREST_NAME = "interest.json"
 _ITEMS_NAME = "items.json"
 _FILES = (_ARRAYS_NAME, _INTEREST_NAME, _ITEMS_NAME)
 _WORK_NAME = "work"
+_NAME = re.compile(r"g\d{6,}")
 
 _log = logging.getLogger(__name__)
 
@@ -111,8 +113,12 @@ class Generations:
             GenerationError: if it is not there, or damaged.
         """
         folder = self.folder / name
+        if not _NAME.fullmatch(name):
+            _refuse(folder, f"{name!r} is no name of a generation")
         try:
             manifest = GenerationManifest.model_validate_json((folder / _MANIFEST_NAME).read_bytes())
+            if manifest.name != name or set(manifest.files) != set(_FILES):
+                _refuse(folder, f"{_MANIFEST_NAME} is that of another folder")
             for file, digest in manifest.files.items():
                 if file_digest(folder / file) != digest:
                     _refuse(folder, f"{file} is not what was written")
@@ -120,15 +126,18 @@ class Generations:
             if arrays is None:
                 _refuse(folder, f"{_ARRAYS_NAME} cannot be read")
             texts: dict[str, str] = dict(json.loads((folder / _ITEMS_NAME).read_text(encoding="utf-8")))
+            item_models = ItemModels(**arrays)
+            if not _is_of(item_models, num_items=len(texts)):
+                _refuse(folder, f"{_ARRAYS_NAME} is not of the {len(texts)} items in {_ITEMS_NAME}")
             return Generation(
                 manifest=manifest,
-                item_models=ItemModels(**arrays),
+                item_models=item_models,
                 interest=InterestModel.load(folder / _INTEREST_NAME),
                 texts=texts,
             )
         except ValidationError as error:
             _refuse(folder, describe_errors(error))
-        except (OSError, ValueError, TypeError, ModelFolderError) as error:
+        except (OSError, ValueError, TypeError, LookupError, RecursionError, ModelFolderError) as error:
             _refuse(folder, str(error))
 
     def write(
@@ -240,6 +249,20 @@ def adapt_generation(generation: Generation, catalogue: ItemCatalogue, embedding
         models = replace(models, vectors=np.zeros((len(texts), embeddings.dimension), dtype=np.float32))
         texts = dict.fromkeys(texts, "")
     return follow_catalogue(models, texts=texts, catalogue=catalogue, embeddings=embeddings)
+
+
+def _is_of(models: ItemModels, *, num_items: int) -> bool:
+    """Return whether arrays have a row or column for each of so many items, and name no other."""
+    if models.vectors.ndim != 2 or models.factors.ndim != 2:
+        return False
+    if len(models.vectors) != num_items or models.factors.shape[1] != num_items:
+        return False
+    if models.item_item is not None:
+        return models.item_item.shape == (num_items, num_items)
+    if models.neighbours is None or models.neighbour_weights is None or models.neighbours.ndim != 2:
+        return False
+    is_whole = len(models.neighbours) == num_items and models.neighbours.shape == models.neighbour_weights.shape
+    return is_whole and bool(((models.neighbours >= 0) & (models.neighbours < num_items)).all())
 
 
 def _refuse(folder: Path, reason: str) -> NoReturn:

@@ -87,10 +87,13 @@ def write_trimmed(folder: Path, target: Path, languages: Sequence[str]) -> None:
     Raises:
         ModelFileError: if its tokenizer is no Unigram model, or its word vectors are not found.
     """
-    content = json.loads((folder / _TOKENIZER).read_text("utf-8"))
-    if content["model"].get("type") != "Unigram":
-        kind = content["model"].get("type")
+    content = _read_tokenizer(folder)
+    if (kind := content["model"].get("type")) != "Unigram":
         msg = f"{folder} has a {kind} tokenizer; only a Unigram one, which cuts by score, can do with fewer pieces"
+        raise ModelFileError(msg)
+    pieces = [piece for piece, _ in content["model"]["vocab"]]
+    if content["model"].get("unk_id") is None or any(token["id"] >= len(pieces) for token in content["added_tokens"]):
+        msg = f"{folder / _TOKENIZER} has tokens beyond its pieces, or none for unknown ones; it cannot be trimmed"
         raise ModelFileError(msg)
     kept = _kept_ids(content, languages, prompts=_prompts(folder))
     shutil.copytree(folder, target, ignore=shutil.ignore_patterns(_WEIGHTS, *_OTHER_TOKENIZERS))
@@ -101,6 +104,16 @@ def write_trimmed(folder: Path, target: Path, languages: Sequence[str]) -> None:
     ids = {key: new_id[value] for key, value in config.items() if key.endswith("_token_id") and value in new_id}
     config |= {"vocab_size": len(kept), **ids}
     (target / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
+
+
+def _read_tokenizer(folder: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads((folder / _TOKENIZER).read_text("utf-8"))
+        content["model"].get("type"), content["added_tokens"], content["model"]["vocab"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        msg = f"{folder} has no usable {_TOKENIZER} ({error}); only an encoder with one can be trimmed"
+        raise ModelFileError(msg) from error
+    return content
 
 
 def _kept_ids(content: dict[str, Any], languages: Sequence[str], *, prompts: str) -> list[int]:

@@ -9,20 +9,24 @@ import signal
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from apps.errors import GenerationError, WorkspaceError
 from apps.generations import CURRENT_NAME
+from apps.learnt import file_digest
 from apps.retraining import retrain_recommendation, roll_back_recommendation
 from apps.settings import load_settings
 from apps.training import train_interest
 from apps.wiring import build_event_recorder, build_recommendation, open_generations
 from llms import LocalEmbeddings
+from llms.arrays import load_arrays, save_arrays
 from llms.encoder.cosine_floor import PROBE_TEXTS
 from retrievers import Event
 from tests.apps.workspaces import START, build_workspace
 
 NOW = START + timedelta(days=52)
+ARRAYS_NAME = "item_models.safetensors"
 
 
 def now():
@@ -205,7 +209,37 @@ def test_a_damaged_generation_is_refused_and_the_old_one_stays(settings, file, c
     assert listed(build_recommendation(settings, clock=now)) == before  # after a restart, too
 
 
-@pytest.mark.parametrize("content", [b"g000009\n", b"\xff\xfe\x00", b"../../interest\n"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": {}},
+        {"files": {"../g000001/interest.json": "x"}},
+        {"name": "g000009"},
+        {"vectors": np.zeros((1, 4), np.float32)},
+        {"vectors": np.zeros(4, np.float32)},
+        {"factors": np.zeros((4, 1), np.float32)},
+        {"item_item": np.zeros((1, 1), np.float32)},
+    ],
+)
+def test_a_foreign_generation_is_refused_and_the_one_before_is_used(settings, change):
+    retrain_recommendation(settings)
+    generations = open_generations(settings)
+    good, name = "g000001", "g000002"
+    folder = shutil.copytree(generations.folder / good, generations.folder / name)
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    arrays = load_arrays(folder / ARRAYS_NAME, fingerprint=good)
+    arrays |= {key: value for key, value in change.items() if key not in manifest}
+    save_arrays(folder / ARRAYS_NAME, arrays, fingerprint=name)  # only what they hold is wrong
+    manifest["files"][ARRAYS_NAME] = file_digest(folder / ARRAYS_NAME)
+    manifest |= {"name": name} | {key: value for key, value in change.items() if key in manifest}
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    (generations.folder / CURRENT_NAME).write_text(f"{name}\n{good}\n")
+    with pytest.raises(GenerationError, match=name):
+        generations.open_current()
+    assert generations.open_usable().manifest.name == good
+
+
+@pytest.mark.parametrize("content", [b"g000009\n", b"\xff\xfe\x00", b"../../interest\n", b"/etc\n", b"work\n"])
 def test_a_current_that_names_no_generation_is_refused(settings, content, caplog):
     retrain_recommendation(settings)
     chain = build_recommendation(settings, clock=now)

@@ -131,6 +131,26 @@ def test_what_cannot_be_trimmed_is_said(folder, encoder_folder, tmp_path):
         write_trimmed(folder, tmp_path / "out", ["en"])
 
 
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"model": []}', '{"model": {"type": "Unigram"}}', "\xff"])
+def test_a_tokenizer_that_is_missing_or_damaged_is_said(folder, tmp_path, content):
+    path = folder / "tokenizer.json"
+    path.unlink() if content is None else path.write_text(content, "latin-1")
+    with pytest.raises(ModelFileError, match=r"tokenizer\.json"):
+        write_trimmed(folder, tmp_path / "out", ["en"])
+
+
+@pytest.mark.parametrize("change", ["unk_id", "added_tokens"])
+def test_a_tokenizer_with_tokens_beyond_its_pieces_is_refused(folder, tmp_path, change):
+    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    if change == "unk_id":
+        content["model"]["unk_id"] = None
+    else:
+        content["added_tokens"].append({**content["added_tokens"][0], "content": "<extra>", "id": 10_000})
+    (folder / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ModelFileError, match="tokens beyond"):
+        write_trimmed(folder, tmp_path / "out", ["en"])
+
+
 @pytest.mark.real
 def test_the_real_encoder_is_half_as_large_and_reads_chinese_and_english_as_before(monkeypatch, tmp_path):
     from safetensors import safe_open
