@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical line"}  # of those that fit alike, the first
 _NUM_LOOKED_AT = 20  # rows, to tell the delimiter where the header holds several
 _DELIMITER_LINE = re.compile(r'"?sep=([^"\r\n])"?(\r\n|\r|\n)', re.IGNORECASE)  # Excel's, above the header
-_FORMULA = re.compile("'*[=+\\-@\t\r\n]")
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # full-width ones, too
 _UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 _NAMELESS = re.compile(r"(Unnamed: \d+)?")  # as pandas calls a column without a name when it reads one
 
@@ -131,7 +131,8 @@ def guarded_row(cells: Iterable[str]) -> list[str]:
     """Return cells that no spreadsheet takes for formulas; `CsvTable` reads them back as they were.
 
     References:
-        OWASP, "CSV Injection": a single quote before cells that begin with `=`, `+`, `-`, `@`, a tab or a line end.
+        OWASP, "CSV Injection": a single quote before cells that begin with `=`, `+`, `-`, `@`, a tab or a line end; of
+        full width too, which spreadsheets in East Asian languages read alike.
 
     Example:
         >>> guarded_row(["=HYPERLINK(1)", "plain"])

@@ -105,6 +105,43 @@ def test_a_customer_may_not_use_what_is_for_staff(guarded, method, address, body
     assert client.request(method, prefix + address, json=body, headers=staff).status_code in {200, 503}
 
 
+OF_CUSTOMERS = {
+    "DELETE /v1/conversations/{conversation}",
+    "GET /v1/conversations",
+    "GET /v1/conversations/{conversation}",
+    "GET /v1/conversations/{conversation}/turns/{turn}/citations/{number}",
+    "GET /v1/items/{item}/similar",
+    "GET /v1/me",
+    "GET /v1/models",
+    "GET /v1/models/{name}",
+    "POST /ask",
+    "POST /recommend",
+    "POST /v1/ask",
+    "POST /v1/ask/stream",
+    "POST /v1/chat/completions",
+    "POST /v1/conversations",
+    "POST /v1/conversations/{conversation}/messages",
+    "POST /v1/conversations/{conversation}/messages/stream",
+    "POST /v1/conversations/{conversation}/turns/{turn}/feedback",
+    "POST /v1/embeddings",
+    "POST /v1/events",
+    "POST /v1/recommend",
+}
+
+
+def test_every_documented_address_wants_a_key_and_most_want_one_of_staff(guarded):
+    client, customer, _ = guarded
+    of_customers = set()
+    for address, operations in client.get("/openapi.json").json()["paths"].items():
+        for method in set(operations) if address not in {"/livez", "/readyz", "/health"} else ():
+            body = {"json": {}} if method != "get" else {}
+            path = address.replace("{", "").replace("}", "")
+            assert client.request(method, path, **body).status_code == 401, address
+            if client.request(method, path, headers=customer, **body).status_code != 403:
+                of_customers.add(f"{method.upper()} {address}")
+    assert of_customers == OF_CUSTOMERS
+
+
 def test_a_customer_asks_and_sees_recommendations_of_its_own(guarded):
     client, customer, staff = guarded
     assert client.post("/v1/ask", json=QUESTION, headers=customer).json()["route"] == "template"
