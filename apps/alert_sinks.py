@@ -256,5 +256,6 @@ def _deadline(seconds: float, stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _close(connection: http.client.HTTPConnection | smtplib.SMTP) -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        connection.sock.shutdown(2)
+    if (connected := connection.sock) is not None:
+        with contextlib.suppress(OSError):
+            connected.shutdown(2)

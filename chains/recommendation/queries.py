@@ -107,6 +107,7 @@ def read_query(query: str, tags: Iterable[str] = ()) -> ReadQuery:
 def _number(text: str) -> float | None:
     """Return the number that digits or Chinese numerals mean, if they mean one."""
     plain = text.replace(",", "").lower()
+    number: float | None
     try:
         number = float(plain.removesuffix("k")) * (1_000 if plain.endswith("k") else 1)
     except ValueError:
