@@ -12,16 +12,8 @@ from langchain_core.runnables import Runnable
 
 from apps.event_recorder import EventRecorder
 from apps.settings import Settings
-from apps.wiring import (
-    build_customer_service,
-    build_event_recorder,
-    build_monitoring,
-    build_recommendation,
-    open_chat_model,
-    open_classifier,
-    open_embeddings,
-    scenarios,
-)
+from apps.wiring import build_customer_service, build_event_recorder, build_monitoring, build_recommendation, scenarios
+from apps.workspace_models import open_chat_model, open_classifier, open_embeddings
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.monitoring import MonitoringChain
 from chains.recommendation import Recommendation, RecommendationRequest

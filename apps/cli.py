@@ -283,7 +283,7 @@ def index(
     from apps.console import output, print_json, print_left_out, progress_bar
     from apps.indexing import refresh_index
     from apps.training import index_knowledge
-    from apps.wiring import open_store
+    from apps.workspace_models import open_store
 
     settings = _settings(workspace)
     with progress_bar("indexing") as on_progress:

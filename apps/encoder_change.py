@@ -20,17 +20,8 @@ from apps.review_entries import Reviews
 from apps.settings import SETTINGS_NAME, Settings, read_settings_text, refuse_encoder_from_environment
 from apps.settings_file import set_encoder
 from apps.training import CLASSIFIERS, export_encoders, train_interest, train_workspace_classifier
-from apps.wiring import (
-    INTEREST_NAME,
-    build_customer_service,
-    build_recommendation,
-    close_store,
-    open_embeddings,
-    open_generations,
-    open_item_embeddings,
-    store_folder,
-    store_folder_of,
-)
+from apps.wiring import INTEREST_NAME, build_customer_service, build_recommendation, open_generations
+from apps.workspace_models import close_store, open_embeddings, open_item_embeddings, store_folder, store_folder_of
 from llms.errors import TuneChainError
 from llms.files import replace_text
 from llms.manifest import ClassifierManifest, find_manifest_of

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from apps.readers import read_known_surges, read_posts, warn_of_rejected
 from apps.settings import Settings
 from apps.training import CLASSIFIERS, fit_interest, labelled_rows
-from apps.wiring import build_customer_service, build_monitoring, open_classifier, open_embeddings, read_behaviour
+from apps.wiring import build_customer_service, build_monitoring, read_behaviour
+from apps.workspace_models import open_classifier, open_embeddings
 from chains.customer_service import ServiceQuestion, ServiceScores, evaluate_service
 from chains.monitoring import AlertScores, MonitoringReport, MonitoringRequest, score_alerts
 from chains.recommendation import (

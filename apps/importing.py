@@ -7,7 +7,7 @@ from typing import Literal
 
 from apps.errors import WorkspaceError
 from apps.settings import load_settings
-from apps.wiring import open_embeddings
+from apps.workspace_models import open_embeddings
 from llms import LocalEmbeddings
 from retrievers import FaissStore, ImportReport, read_langchain_faiss
 

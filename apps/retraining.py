@@ -20,7 +20,8 @@ from apps.generations import Generation, Generations, adapt_generation
 from apps.learnt import load_or_learn
 from apps.settings import Settings
 from apps.training import fit_interest
-from apps.wiring import open_generations, open_item_embeddings, read_behaviour
+from apps.wiring import open_generations, read_behaviour
+from apps.workspace_models import open_item_embeddings
 from chains.errors import ChainInputError
 from chains.recommendation import (
     EvaluationOptions,

@@ -8,7 +8,8 @@ from apps.errors import WorkspaceError
 from apps.indexing import IndexReport, Progress, make_store_hold, refresh_index
 from apps.review_entries import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
-from apps.wiring import INTEREST_NAME, open_generations, open_item_embeddings, open_store, read_behaviour
+from apps.wiring import INTEREST_NAME, open_generations, read_behaviour
+from apps.workspace_models import open_item_embeddings, open_store
 from chains.recommendation import InterestModel, InterestOptions, embed_catalogue, train_interest_model
 from llms import LocalClassifier, LocalEmbeddings, choose_device
 from llms.arrays import FloatArray

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import math
 import random
-import shlex
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -14,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
-from langchain_core.stores import BaseStore
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore as ConversationStore
@@ -36,11 +33,18 @@ from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
 from apps.settings import (
     STARTER_NAME,
     CustomerServiceSettings,
-    ModelSettings,
     MonitoringSettings,
     RecommendationSettings,
     Settings,
     load_settings,
+)
+from apps.workspace_models import (
+    open_chat_model,
+    open_classifier,
+    open_embeddings,
+    open_item_embeddings,
+    open_store,
+    say_not_built,
 )
 from chains.customer_service import (
     Conversations,
@@ -73,11 +77,10 @@ from chains.recommendation import (
     follow_catalogue,
     learn_item_models,
 )
-from llms import Classification, LocalChatModel, LocalClassifier, LocalEmbeddings, SqliteByteStore
+from llms import Classification
 from llms.finetuning import read_labelled_texts
 from llms.finetuning.data import RejectedRow
-from retrievers import DatedEvent, FaissStore, HybridRetriever, Interactions, ItemCatalogue, utc_now
-from retrievers.errors import StoreMismatchError
+from retrievers import DatedEvent, HybridRetriever, Interactions, ItemCatalogue, utc_now
 
 if TYPE_CHECKING:
     from apps.conversation_storage import ConversationStorage
@@ -85,8 +88,6 @@ if TYPE_CHECKING:
 INTEREST_NAME = "interest.json"
 KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
 ITEM_MODELS_NAME = "item_models.safetensors"
-STARTER_FOLDER = Path(__file__).parent / "samples" / "starter_model"
-_VECTOR_CACHE_BYTES = 2**30
 _NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
 _KNOWN_QUESTIONS_VERSION = 2  # raised when the threshold is found or the texts are put together in another way
 _ITEM_MODELS_VERSION = 4  # raised when the models of items are learnt in another way
@@ -364,7 +365,7 @@ def _open_learnt(
         return generation.interest, adapt_generation(generation, catalogue, embeddings)
     path = settings.models_folder / INTEREST_NAME
     if not path.exists():
-        raise NotBuiltError(_not_built(path, settings))
+        raise NotBuiltError(say_not_built(path, settings))
     interest = InterestModel.load(path)
     if before is not None and load_settings(settings.workspace).models.encoder != settings.models.encoder:
         msg = f"the encoder of {settings.workspace} was changed; start the server anew"
@@ -400,132 +401,9 @@ def _open_item_models(
     return ItemModels(**load_or_learn(settings.models_folder / ITEM_MODELS_NAME, origin, learn))
 
 
-def open_item_embeddings(settings: Settings) -> LocalEmbeddings:
-    """Return the encoder for the texts of items, which encodes only those that it has not encoded before."""
-    return _open_embeddings(settings, cache=_open_vector_cache(settings))
-
-
-def _open_vector_cache(settings: Settings) -> SqliteByteStore:
-    return SqliteByteStore(settings.vector_cache, max_bytes=_VECTOR_CACHE_BYTES)
-
-
 def _size_class(num_events: int) -> int:
     """Return a number that changes when a record has grown by a tenth: then its models are learnt anew."""
     return int(math.log(max(num_events, 1)) / math.log(1.1))
-
-
-def open_embeddings(settings: Settings) -> LocalEmbeddings:
-    """Return the encoder of a workspace."""
-    return _open_embeddings(settings, cache=None)
-
-
-def _open_embeddings(settings: Settings, *, cache: BaseStore[str, bytes] | None) -> LocalEmbeddings:
-    models = settings.models
-    return LocalEmbeddings(
-        models.encoder,
-        engine=models.encoder_engine,
-        precision=models.encoder_precision,
-        device=models.device,
-        allow_download=models.allow_download,
-        cache=cache,
-    )
-
-
-def open_classifier(settings: Settings, name: str) -> LocalClassifier:
-    """Return the classifier trained under `name`, or say how to train it."""
-    folder = settings.models_folder / name
-    if not folder.exists():
-        raise NotBuiltError(_not_built(folder, settings))
-    return LocalClassifier(folder, device=settings.models.device)
-
-
-def open_chat_model(settings: Settings, *, tenant: Path | None = None) -> BaseChatModel | None:
-    """Return the chat model of a workspace, or None where none is set; all parts of one program share it.
-
-    Tenants with the same model share its weights, but no prompt: how fast it answers one tells nothing of the others.
-
-    Args:
-        tenant: the main workspace of the tenant; default: this one.
-    """
-    if not settings.models.chat:
-        return None
-    adapter = str(settings.workspace / settings.models.chat_adapter) if settings.models.chat_adapter else ""
-    return _open_chat_model_once(settings.models, str(tenant or settings.workspace), adapter)
-
-
-_ADAPTER = "workspace"
-
-
-@functools.lru_cache(maxsize=64)
-def _open_chat_model_once(models: ModelSettings, cache_salt: str, adapter: str) -> BaseChatModel:
-    """Return a chat model; "starter" is the one in this package."""
-    thinking = {} if models.chat_thinking == "auto" else {"enable_thinking": models.chat_thinking == "on"}
-    is_starter = models.chat == STARTER_NAME
-    # no engine is faster for so small a model, and OpenVINO would export it into the package's folder
-    engine = "torch" if is_starter and models.chat_engine == "auto" else models.chat_engine
-    return LocalChatModel(
-        model=str(STARTER_FOLDER) if is_starter else models.chat,
-        engine=engine,
-        precision=models.chat_precision,
-        cache_salt=cache_salt,
-        device=models.device,
-        own_process=models.chat_process == "own",
-        max_process_memory_mb=models.chat_memory_mb or None,
-        max_kv_cache_mb=models.chat_cache_mb,
-        max_tokens=models.chat_max_tokens,
-        temperature=models.chat_temperature,
-        template_options=thinking,
-        adapters={_ADAPTER: adapter} if adapter else {},
-        adapter=_ADAPTER if adapter else None,
-        allow_download=models.allow_download,
-    )
-
-
-def open_store(settings: Settings, name: str, *, create: bool = False) -> FaissStore:
-    """Return the store called `name`; all parts of one program that only read it share it.
-
-    With `create` it is made if it is not there, and keeps the vectors of its texts for the next time.
-
-    Raises:
-        NotBuiltError: if it does not exist and `create` is false.
-        StoreMismatchError: if it was built with another encoder.
-    """
-    folder = store_folder(settings, name)
-    if not create and not folder.exists():
-        raise NotBuiltError(_not_built(folder, settings))
-    try:
-        return _open_store_once(folder, settings, keeps_vectors=create)
-    except StoreMismatchError as error:
-        encoder = shlex.quote(settings.models.encoder)
-        msg = f"{error}; for that, run: tunechain models use {encoder} -w {shlex.quote(str(settings.workspace))}"
-        raise StoreMismatchError(msg) from error
-
-
-def store_folder(settings: Settings, name: str) -> Path:
-    """Return where the store called `name` lies: the one built with this encoder, if there are several."""
-    folder = settings.index_folder / name
-    if not any(settings.index_folder.glob(f"{name}-*")):
-        return folder
-    own = store_folder_of(settings, name, encoder=open_embeddings(settings))
-    return own if own.exists() else folder
-
-
-def close_store(settings: Settings, name: str) -> None:
-    """Release the files of a store that this program opened; whoever asks for it again opens it anew."""
-    open_store(settings, name).close()
-    _open_store_once.cache_clear()
-
-
-def store_folder_of(settings: Settings, name: str, *, encoder: LocalEmbeddings) -> Path:
-    """Return where a store lies that was built beside another one, with another encoder."""
-    return settings.index_folder / f"{name}-{encoder.fingerprint}"
-
-
-@functools.lru_cache(maxsize=8)
-def _open_store_once(folder: Path, settings: Settings, *, keeps_vectors: bool) -> FaissStore:
-    # for documents only: the vectors of people's questions are not for keeping
-    cache = _open_vector_cache(settings) if keeps_vectors else None
-    return FaissStore(folder, embedding=_open_embeddings(settings, cache=cache))
 
 
 def read_behaviour(settings: Settings) -> tuple[ItemCatalogue, Interactions]:
@@ -579,10 +457,6 @@ def build_event_recorder(
         judge_texts=None if sentiment is None else functools.partial(read_opinions, settings.monitoring, sentiment),
         clock=clock,
     )
-
-
-def _not_built(path: Path, settings: Settings) -> str:
-    return f"there is no {path} yet; build it with: tunechain quickstart {settings.workspace}"
 
 
 def scenarios(settings: Settings) -> Sequence[str]:

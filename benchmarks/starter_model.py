@@ -15,8 +15,8 @@ from apps.evaluate import service_questions
 from apps.readers import read_templates
 from apps.settings import SETTINGS_NAME, Settings, load_settings
 from apps.training import index_knowledge, train_workspace_classifier
-from apps.wiring import STARTER_FOLDER, open_classifier, open_embeddings, open_store
 from apps.workspace import create_workspace
+from apps.workspace_models import STARTER_FOLDER, open_classifier, open_embeddings, open_store
 from benchmarks.machine import processor
 from chains.customer_service import ServiceReply, ServiceRequest, build_customer_service_chain
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service

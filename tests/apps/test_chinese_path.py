@@ -9,7 +9,7 @@ from apps import model_offer
 from apps.applications import build_applications
 from apps.cli import app
 from apps.settings import SETTINGS_NAME, load_settings
-from apps.wiring import open_embeddings
+from apps.workspace_models import open_embeddings
 from chains.customer_service import ServiceRequest
 from chains.monitoring import MonitoringRequest
 from llms.catalogue import adding, entries, read_catalogue

@@ -15,14 +15,8 @@ from apps.retraining import retrain_recommendation
 from apps.settings import SETTINGS_NAME, load_settings
 from apps.settings_file import set_encoder
 from apps.training import index_knowledge
-from apps.wiring import (
-    build_customer_service,
-    build_monitoring,
-    build_recommendation,
-    open_embeddings,
-    open_generations,
-    open_store,
-)
+from apps.wiring import build_customer_service, build_monitoring, build_recommendation, open_generations
+from apps.workspace_models import open_embeddings, open_store
 from chains.customer_service import ServiceRequest
 from chains.recommendation import RecommendationRequest
 from llms.errors import ModelNotFoundError

@@ -14,7 +14,7 @@ from apps.evaluate import (
     service_questions,
 )
 from apps.settings import load_settings
-from apps.wiring import open_classifier
+from apps.workspace_models import open_classifier
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores
 from chains.monitoring import Alert, AlertScores, MonitoringReport, Post, Reading
 from llms import Classification

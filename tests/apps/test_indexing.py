@@ -22,7 +22,7 @@ from apps.indexing import IndexReport, make_store_hold, refresh_index
 from apps.ledger import FileEntry, FileLedger
 from apps.settings import load_settings
 from apps.training import index_items, index_knowledge
-from apps.wiring import open_store
+from apps.workspace_models import open_store
 from llms.fakes import HashedEmbeddings
 from retrievers import FaissStore, ParserLimits, ParserProcess, PassedOverFile, split_documents
 from retrievers.documents import parse_file

@@ -9,7 +9,8 @@ from apps.errors import WorkspaceError
 from apps.promotion import retrain_service, roll_back_service
 from apps.review_entries import ReviewedAnswer, ReviewedIntent, ReviewedWording, Reviews, training_rows, with_reviewed
 from apps.settings import load_settings
-from apps.wiring import build_customer_service, open_classifier
+from apps.wiring import build_customer_service
+from apps.workspace_models import open_classifier
 from chains.customer_service import KnownQuestion
 from chains.customer_service.evaluation import ServiceScores
 from tests.apps.workspaces import build_workspace

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
 
 import apps.applications
-import apps.wiring
+import apps.workspace_models
 from apps.applications import Applications, build_applications
 from apps.server.aliases import ALIASES
 from apps.server.app import create_app
@@ -277,7 +277,7 @@ def test_every_chat_model_of_a_server_runs_in_a_process_of_its_own(
         opened.append(options)
         return LocalChatModel(**options)
 
-    monkeypatch.setattr(apps.wiring, "LocalChatModel", note)
+    monkeypatch.setattr(apps.workspace_models, "LocalChatModel", note)
     with TestClient(create_app(load_settings(shop))) as client:
         wait_until(lambda: client.get("/readyz").json()["status"] != "starting")
         assert client.get("/readyz").json()["status"] == "ready"

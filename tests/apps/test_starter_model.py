@@ -6,7 +6,7 @@ import pytest
 from langchain_core.documents import Document
 
 from apps.settings import load_settings
-from apps.wiring import STARTER_FOLDER, open_chat_model
+from apps.workspace_models import STARTER_FOLDER, open_chat_model
 from chains.customer_service import TemplateBook, build_customer_service_chain
 from chains.customer_service.grounding import find_unsupported
 from chains.prompts import load_prompt

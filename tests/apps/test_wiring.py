@@ -15,14 +15,11 @@ from apps.wiring import (
     build_event_recorder,
     build_monitoring,
     build_recommendation,
-    open_chat_model,
-    open_classifier,
     open_conversations,
-    open_embeddings,
-    open_store,
     read_behaviour,
     scenarios,
 )
+from apps.workspace_models import open_chat_model, open_classifier, open_embeddings, open_store
 from chains.customer_service import ServiceReply
 from chains.monitoring import MonitoringReport, MonitoringRequest, Post
 from chains.recommendation import Recommendation

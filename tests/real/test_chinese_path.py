@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from apps.cli import app
 from apps.evaluate import service_questions
 from apps.settings import SETTINGS_NAME, load_settings
-from apps.wiring import build_customer_service, open_store
+from apps.wiring import build_customer_service
+from apps.workspace_models import open_store
 from chains.customer_service import ServiceReply, ServiceRequest
 from llms.catalogue import find_missing
 from retrievers import HybridRetriever
