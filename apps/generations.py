@@ -196,7 +196,11 @@ class Generations:
         """
         names = self.names()
         if len(names) < 2:
-            msg = f"there is no earlier generation in {self.folder}; `tunechain retrain recommendation` keeps one"
+            state = f"{names[0]} is the only one" if names else "none was learnt yet"
+            msg = (
+                f"there is no earlier generation in {self.folder}: {state}. When "
+                "`tunechain retrain` promotes another, the one before is kept; what quickstart made is none"
+            )
             raise WorkspaceError(msg)
         self.open(names[1])
         self._point_to([names[1]])

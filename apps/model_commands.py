@@ -84,8 +84,9 @@ def info(
         print_json(row)
         return
     for key, value in row.items():
-        shown = ", ".join(value) if isinstance(value, list | tuple) else value
-        output.print(f"{key.replace('_', ' '):<12} {shown}", markup=False, highlight=False, soft_wrap=True)
+        if shown := _show_value(key, value):
+            title = key.removesuffix("_mb").replace("_", " ")
+            output.print(f"{title:<12} {shown}", markup=False, highlight=False, soft_wrap=True)
 
 
 @model_commands.command()
@@ -213,7 +214,7 @@ def _row(
     return {
         "name": name,
         "task": entry.task if entry else added.task if added else "",
-        "languages": list(entry.languages) if entry else [],
+        "languages": list(entry.languages if entry else added.languages if added else ()),
         "parameters": entry.parameters if entry else None,
         "licence": entry.licence if entry else added.licence if added else "",
         "download_mb": entry.download_mb if entry else None,
@@ -224,16 +225,27 @@ def _row(
     }
 
 
+def _show_value(key: str, value: Any) -> str:
+    """Return a value of `info` for people; an empty text where nothing is known."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(value)
+    if key == "parameters":
+        return _count(value)
+    if key.endswith("_mb"):
+        return f"{value:,} MiB" if value else ""
+    return str(value or "")
+
+
 def _table(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1, 0, 0))  # 80 columns hold it, for pipes and small terminals
-    titles = ["name", "task", "language", "size", "fetch", "disk", "memory", "here"]
-    if any(row["used_as"] for row in rows):
-        titles.append("used as")
+    titles = ["name", "task", "language", "size", "fetch", "disk", "memory", "here/use"]
     for title in titles:
         is_figure = title in ("size", "fetch", "disk", "memory")
-        table.add_column(title, justify="right" if is_figure else "left", no_wrap=title != "used as")
+        table.add_column(title, justify="right" if is_figure else "left", no_wrap=title != "here/use")
     for row in rows:
         table.add_row(
             row["name"],
@@ -241,10 +253,17 @@ def _table(rows: list[dict[str, Any]]) -> Any:
             " ".join(row["languages"]),
             _count(row["parameters"]),
             *(f"{row[key] / 1024:.1f}G" if row[key] else "" for key in ("download_mb", "disk_mb", "memory_mb")),
-            "yes" if row["here"] else "",
-            *([", ".join(row["used_as"])] if "used as" in titles else []),
+            _show_use(row),
         )
     return table
+
+
+def _show_use(row: dict[str, Any]) -> str:
+    """Return whether the model is here, or what the workspace uses it for; short, for a narrow table."""
+    uses = [key.removeprefix("models.") for key in row["used_as"]]
+    if not row["here"]:
+        return " ".join([*uses, "missing"]) if uses else ""
+    return " ".join(uses) or "yes"
 
 
 def _count(parameters: int | None) -> str:

@@ -44,11 +44,17 @@ def alerts(
             continue
         print_alert(alert)
         output.print(f"{alert.id} · {alert.verdict or 'not judged'}", markup=False, highlight=False, soft_wrap=True)
+    if not found and not as_json:
+        which = "no alerts yet" if judged == "all" else f"no alerts that are {judged}"
+        errors.print(f"{which}; `tunechain serve` reads posts and raises them", highlight=False, soft_wrap=True)
     if not as_json and precision.precision is not None:
         share = f"{precision.precision:.0%}".replace("%", " %")
+        num_judged = precision.confirmed + precision.rejected
         errors.print(
-            f"{share} of {precision.confirmed + precision.rejected} alerts judged in {precision.days} days were right",
+            f"{share} of the alerts judged in {precision.days} days were right "
+            f"({precision.confirmed:,} of {num_judged:,})",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -119,7 +125,7 @@ def dead_letters(
                 Text(f"{letter.source} · {letter.id} · {letter.tries} tries · {letter.reason}"), soft_wrap=True
             )
     if not letters and not as_json:
-        output.print("no posts")
+        output.print("no posts that cannot be read")
 
 
 @monitor.command()
@@ -147,6 +153,13 @@ def outbox(
             print_json(asdict(one))
         else:
             output.print(Text(_describe(one)), soft_wrap=True)
+    if not deliveries and not as_json:
+        errors.print(
+            "no messages; alerts are told to those named under [alerts] in tunechain.toml, while the server runs",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _describe(one: "Delivery") -> str:

@@ -24,7 +24,7 @@ def check_content_type(value: str) -> None:
         >>> check_content_type("application/json; charset=utf-8")
     """
     if value.partition(";")[0].strip().lower() != "application/json":
-        raise ProblemError(415, "Send the body as application/json.")
+        raise ProblemError(415, "Send the header Content-Type: application/json, also with an empty body.")
 
 
 def check_length(stated: str) -> None:

@@ -43,7 +43,7 @@ _DASH = "[-\u2013\u2014~]"
 _RANGES = (
     re.compile(rf"\b(?:between|from)\s+{_NUMBER}\s+(?:and|to|{_DASH})\s+{_NUMBER}", re.IGNORECASE),
     re.compile(rf"[$€£¥]\s*(\d[\d,]*(?:\.\d+)?)\s*{_DASH}\s*[$€£¥]?\s*(\d[\d,]*(?:\.\d+)?)"),
-    re.compile(rf"({_ZH_NUMBER})(?:{_YUAN})?\s*(?:到|至|{_DASH})\s*({_ZH_NUMBER}){_YUAN}"),
+    re.compile(rf"({_ZH_NUMBER})(?:{_YUAN})?\s*(?:到|至|{_DASH})\s*({_ZH_NUMBER}){_YUAN}(?:之间)?"),
 )
 _MOST = (
     re.compile(
@@ -53,12 +53,15 @@ _MOST = (
     ),
     re.compile(rf"(?:不超过|不高于|低于|少于|不到|最多|最高)\s*({_ZH_NUMBER})(?:{_YUAN}|{_ZH_NO_MEASURE})"),
     re.compile(rf"({_ZH_NUMBER}){_YUAN}\s*(?:以下|以内|之内|内)"),
+    re.compile(rf"({_ZH_NUMBER})\s*(?:以下|以内)"),  # with a measure, as in "3天以内", another word stands between
 )
 _LEAST = (
     re.compile(r"\b(?:over|above|more than|at least|min(?:imum)?)\s+" + _NUMBER, re.IGNORECASE),
     re.compile(rf"(?:高于|超过|多于|至少|最低)\s*({_ZH_NUMBER})(?:{_YUAN}|{_ZH_NO_MEASURE})"),
     re.compile(rf"({_ZH_NUMBER}){_YUAN}\s*(?:以上|起)"),
+    re.compile(rf"({_ZH_NUMBER})\s*以上"),
 )
+_LEFT_MARKS = " ,;:、。，；："  # what stood between a price and the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +104,8 @@ def read_query(query: str, tags: Iterable[str] = ()) -> ReadQuery:
                 break
     terms = set(keyword_terms(text))
     named = tuple(tag for tag in sorted(set(tags)) if (of_tag := set(keyword_terms(tag))) and of_tag <= terms)
-    return ReadQuery(text=" ".join(text.split()), min_price=low, max_price=high, tags=named)
+    rest = " ".join(text.split()).strip(_LEFT_MARKS)
+    return ReadQuery(text=rest, min_price=low, max_price=high, tags=named)
 
 
 def _number(text: str) -> float | None:

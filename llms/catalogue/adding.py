@@ -3,7 +3,7 @@
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class AddedModel:
     Attributes:
         source: where it came from: "index NAME==VERSION", "hub ID", "folder PATH" or "file PATH".
         sha256: of every file, by its name in the folder.
+        languages: codes of those it reads; empty where nobody said so.
     """
 
     name: str
@@ -45,6 +46,7 @@ class AddedModel:
     source: str
     licence: str
     sha256: dict[str, str]
+    languages: tuple[str, ...] = ()
 
     @property
     def disk_bytes(self) -> int:
@@ -94,8 +96,22 @@ def add_model(
     return add_folder(chosen, make, entry=entry)
 
 
-def add_folder(name: str, make: Callable[[Path], str], *, entry: CatalogueEntry | None = None) -> AddedModel:
+def add_folder(
+    name: str,
+    make: Callable[[Path], str],
+    *,
+    entry: CatalogueEntry | None = None,
+    licence: str = "",
+    languages: Sequence[str] = (),
+) -> AddedModel:
     """Add the model that `make` writes, which returns where it came from; it appears by one rename, whole.
+
+    Args:
+        name: what it is called here.
+        make: writes the model into the folder it is given.
+        entry: that of the catalogue, which says task, licence and languages.
+        licence: of a model that is not in the catalogue, if it is known.
+        languages: codes of those it reads, likewise.
 
     Raises:
         OptionValueError: if nothing can have this name.
@@ -111,7 +127,18 @@ def add_folder(name: str, make: Callable[[Path], str], *, entry: CatalogueEntry 
         with FileLock(partial.with_suffix(".lock"), timeout=0):
             fresh = partial / "model"
             shutil.rmtree(fresh, ignore_errors=True)
-            return _put_in_place(name, fresh, make(fresh), entry)
+            source = make(fresh)
+            check_model_folder(fresh)
+            model = AddedModel(
+                name=name,
+                folder=added_models_folder() / name,
+                source=source,
+                task=entry.task if entry else _task_of(fresh),
+                licence=entry.licence if entry else licence or _UNKNOWN,
+                sha256=_sums(fresh),
+                languages=entry.languages if entry else tuple(languages),
+            )
+            return _put_in_place(model, fresh)
     except Timeout as error:
         msg = f"{name} is being added by another process; wait for it"
         raise ModelFetchError(msg) from error
@@ -137,8 +164,9 @@ def find_added(name: str) -> AddedModel | None:
         return None
     try:
         record = json.loads((folder / MODEL_RECORD).read_text("utf-8"))
-        return AddedModel(folder=folder, **record)
-    except (OSError, ValueError, TypeError) as error:
+        languages = tuple(record.pop("languages", ()))  # a record of an earlier version has none
+        return AddedModel(folder=folder, languages=languages, **record)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         msg = f"{folder / MODEL_RECORD} cannot be read ({error}); remove the model and add it again"
         raise ModelFolderError(msg) from error
 
@@ -288,21 +316,12 @@ def _unpack(file: Path, folder: Path) -> None:
         raise ModelFileError(msg) from error
 
 
-def _put_in_place(name: str, fresh: Path, source: str, entry: CatalogueEntry | None) -> AddedModel:
-    check_model_folder(fresh)
-    model = AddedModel(
-        name=name,
-        folder=added_models_folder() / name,
-        task=entry.task if entry else _task_of(fresh),
-        source=source,
-        licence=entry.licence if entry else _UNKNOWN,
-        sha256=_sums(fresh),
-    )
+def _put_in_place(model: AddedModel, fresh: Path) -> AddedModel:
     record = asdict(model)
     record.pop("folder")
     (fresh / MODEL_RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False), "utf-8")
     fresh.rename(model.folder)
-    shutil.rmtree(added_models_folder() / _PARTIAL / name)
+    shutil.rmtree(added_models_folder() / _PARTIAL / model.name)
     return model
 
 

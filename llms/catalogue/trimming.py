@@ -78,7 +78,8 @@ def trim_model(reference: str | Path, languages: Sequence[str], *, name: str = "
         _compare(folder, target, languages)
         return source
 
-    return add_folder(chosen, make)
+    whole = find_added(str(reference).lower())
+    return add_folder(chosen, make, licence=whole.licence if whole else "", languages=languages)
 
 
 def write_trimmed(folder: Path, target: Path, languages: Sequence[str]) -> None:

@@ -115,7 +115,7 @@ def test_the_command_line_judges_beside_a_server(surge, chain, tmp_path):
         assert client.get("/v1/alerts").json()["precision"]["precision"] == 0.0
     result = call("alerts", "--judged", "rejected", *at)
     assert f"{name} · rejected" in result.stdout
-    assert "0 % of 1 alerts judged in 90 days were right" in result.stderr
+    assert "0 % of the alerts judged in 90 days were right (0 of 1)" in result.stderr
     out = tmp_path / "review.csv"
     call("review", "--out", out, *at)
     with out.open(encoding="utf-8") as file:
@@ -123,6 +123,15 @@ def test_the_command_line_judges_beside_a_server(surge, chain, tmp_path):
     with pytest.raises(WorkspaceError, match="is there already"):
         call("review", "--out", out, *at)
     assert json.loads(call("confirm", name, *at, "--json").stdout)["verdict"] == "confirmed"
+
+
+def test_an_empty_list_says_so(settings):
+    at = ("-w", settings.workspace)
+    assert "no alerts yet" in call("alerts", *at).stderr
+    assert "no alerts that are rejected" in call("alerts", "--judged", "rejected", *at).stderr
+    assert "[alerts] in tunechain.toml" in call("outbox", *at).stderr
+    assert call("alerts", *at, "--json").output == ""
+    assert call("outbox", *at, "--json").output == ""
 
 
 def test_what_cannot_be_read_is_shown_and_tried_again(settings, chain, monkeypatch):
@@ -148,7 +157,7 @@ def test_what_cannot_be_read_is_shown_and_tried_again(settings, chain, monkeypat
     ):
         call("dead-letters", "--retry", *at)
     result = call("dead-letters", "--retry", *at)
-    assert ("1 posts can be read now" in result.stderr, result.stdout.strip()) == (True, "no posts")
+    assert ("1 posts can be read now" in result.stderr, result.stdout.strip()) == (True, "no posts that cannot be read")
 
 
 def test_what_cannot_be_read_is_tried_again_over_http(settings):

@@ -155,6 +155,8 @@ def test_a_running_server_takes_a_new_generation_and_goes_back(settings):
     chain = build_recommendation(settings, clock=now)
     first = retrain_recommendation(settings)
     assert (first.promoted, first.generation) == (True, "g000001")
+    with pytest.raises(WorkspaceError, match=r"g000001 is the only one.*quickstart made is none"):
+        roll_back_recommendation(settings)
     chain.settle()
     before = listed(chain)
     add_events(settings)

@@ -74,3 +74,23 @@ def test_the_list_is_whole_in_eighty_columns(monkeypatch):
     assert "qwen2.5-coder-1.5b-instruct chat" in shown
     assert "1.5B" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_list_says_in_eighty_columns_what_the_workspace_uses(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "tunechain.toml").write_text('[models]\nchat = "smollm2-135m-instruct"\n')
+    lines = run("list", "-w", tmp_path).stdout.splitlines()
+    [installed] = [line for line in lines if line.startswith("all-minilm-l6-v2")]
+    assert installed.split()[-1] == "encoder"
+    assert "…" not in "".join(lines).replace("en …", "")
+    assert any(line.split()[-1:] == ["missing"] for line in lines)  # named in the settings, and not here
+
+
+def test_info_shows_only_what_is_known_and_with_units(encoder_folder):
+    run("add", encoder_folder, "--name", "mine")
+    shown = run("info", "mine").stdout
+    assert "None" not in shown
+    assert "True" not in shown
+    assert "memory" in run("info", "smollm2-135m-instruct").stdout
+    assert "93 MiB" in run("info", "smollm2-135m-instruct").stdout
+    assert rows("info", "mine")[0]["parameters"] is None

@@ -72,6 +72,11 @@ def chain(interest):
         ("至少三种颜色", None, None),
         ("games for more than 2 players", None, None),
         ("at least 5 stars", None, None),
+        ("100以内的耳机", None, 100),
+        ("五百以下的相机", None, 500),
+        ("两千以上的相机", 2000, None),
+        ("三天以内送到", None, None),
+        ("3岁以上的玩具", None, None),
         ("delivered within 2 days", None, None),
         ("a table under 120 cm", None, None),
         ("toys for children over 3 years", None, None),
@@ -80,6 +85,19 @@ def chain(interest):
 def test_prices_are_read_in_english_and_chinese(query, low, high):
     found = read_query(query)
     assert (found.min_price, found.max_price) == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("五十元以内、适合小厨房的物件", "适合小厨房的物件"),
+        ("50到100元之间的耳机", "的耳机"),
+        ("quiet kettle, under 50", "quiet kettle"),
+        ("安静，100以内", "安静"),
+    ],
+)
+def test_no_mark_of_a_price_is_left_in_the_text(query, text):
+    assert read_query(query).text == text
 
 
 @settings(deadline=None, max_examples=200)

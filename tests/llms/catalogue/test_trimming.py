@@ -112,6 +112,23 @@ def test_texts_of_the_languages_keep_their_vectors_and_the_rest_is_gone(folder):
     assert {model.name for model in list_added()} == {"many", "many-zh-en"}
 
 
+def test_a_copy_has_the_licence_of_the_whole_one_and_says_its_languages(folder):
+    record = folder / "tunechain_model.json"
+    record.write_text(json.dumps({**json.loads(record.read_text("utf-8")), "licence": "MIT"}), "utf-8")
+    trim_model("many", ["zh", "en"])
+    found = {model.name: model for model in list_added()}
+    assert found["many-zh-en"].licence == "MIT"
+    assert found["many-zh-en"].languages == ("zh", "en")
+
+
+def test_a_record_that_names_no_languages_is_read(folder):
+    record = folder / "tunechain_model.json"
+    content = json.loads(record.read_text("utf-8"))
+    content.pop("languages")
+    record.write_text(json.dumps(content), "utf-8")
+    assert [model.languages for model in list_added()] == [()]
+
+
 def test_trimming_again_gives_the_same_and_another_of_that_name_is_refused(folder):
     first = trim_model("many", ["zh", "en"])
     assert trim_model("many", ["zh", "en"]) == first
