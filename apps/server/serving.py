@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import select
 import signal
 import socket
 import time
@@ -22,6 +23,8 @@ _SPARE_FILES = 128  # descriptors for models, stores and logs
 # that finds no descriptor is a traceback in the log
 _ACCEPTS_AT_ONCE = 16
 _MAX_PENDING = 2_048
+_TURNS_TO_BEGIN = 3  # of the event loop, from accepting a connection to its protocol
+_LAST_HEAD_S = 0.5  # at the end: for the first request of a client that got in
 
 
 def run_server(app: FastAPI, *, host: str, port: int, settings: ServerSettings) -> None:
@@ -35,6 +38,7 @@ class LimitedConfig(uvicorn.Config):
 
     Attributes:
         waiting: those connections, oldest first.
+        is_ending: whether each connection is closed after the request that runs on it.
     """
 
     def __init__(self, app: FastAPI, *, host: str, port: int, settings: ServerSettings, **others: Any) -> None:
@@ -53,6 +57,7 @@ class LimitedConfig(uvicorn.Config):
         self.max_connections = _bounded_by_files(settings.max_connections)
         self.head_timeout_s = settings.head_timeout_s
         self.waiting: dict[LimitedProtocol, None] = {}
+        self.is_ending = False
 
 
 def _bounded_by_files(wanted: int) -> int:
@@ -82,10 +87,23 @@ class LimitedProtocol(H11Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.config.is_ending and self.cycle is not None:
+            self.cycle.keep_alive = False
         if self.cycle is None or self.cycle.response_complete:
             self._await_head()
         else:
             self._stop_waiting()
+
+    @override
+    def shutdown(self) -> None:
+        if self.cycle is None:  # its request may be on the way, and who got in is answered
+            self.loop.call_later(_LAST_HEAD_S, self._end_unless_asked)
+        else:
+            super().shutdown()
+
+    def _end_unless_asked(self) -> None:
+        if self.cycle is None:
+            super().shutdown()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -112,6 +130,8 @@ class LimitedServer(uvicorn.Server):
         drain_s: how long requests are still taken after that; a second signal ends it at once.
     """
 
+    config: LimitedConfig
+
     def __init__(self, config: LimitedConfig, *, on_drain: Callable[[], None], drain_s: float) -> None:
         super().__init__(config)
         self._on_drain = on_drain
@@ -133,6 +153,19 @@ class LimitedServer(uvicorn.Server):
             self._captured_signals.append(sig)
         else:
             super().handle_exit(sig, frame)
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # closing would reset those that wait here, who were told that they are connected
+        listening = [one.fileno() for server in self.servers for one in server.sockets]
+        self.config.is_ending = True
+        for _ in range(_MAX_PENDING // _ACCEPTS_AT_ONCE):
+            if not select.select(listening, [], [], 0)[0]:
+                break
+            await asyncio.sleep(0)
+        for _ in range(_TURNS_TO_BEGIN):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
     @override
     async def on_tick(self, counter: int) -> bool:

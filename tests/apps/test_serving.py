@@ -188,6 +188,30 @@ def _end_while_answering(serve):
         return [_read_all(client) for client in clients]
 
 
+async def test_who_is_connected_when_a_server_ends_is_answered(tmp_path):
+    (tmp_path / SETTINGS_NAME).write_text("")
+    app = create_app(load_settings(tmp_path), applications=Applications())
+    config = LimitedConfig(app, host="127.0.0.1", port=0, settings=ServerSettings(), log_level="warning")
+    config.load()
+    server = LimitedServer(config, on_drain=app.state.server.drain, drain_s=0)
+    server.lifespan = config.lifespan_class(config)
+    await server.lifespan.startup()
+    await server.startup()
+    port = server.servers[0].sockets[0].getsockname()[1]
+    asks = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(_connect(port))
+        await wait_for(lambda: server.server_state.connections)
+        # the server has no turn in which it could accept them before it ends
+        waiting = [stack.enter_context(_connect(port, asks)) for _ in range(40)]
+        ending = asyncio.create_task(server.shutdown())
+        await wait_for(lambda: not server.servers[0].is_serving())
+        silent.sendall(asks)
+        answers = await asyncio.gather(*(asyncio.to_thread(_read_all, client) for client in (silent, *waiting)))
+        await ending
+    assert {answer.partition(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
+
+
 @pytest.mark.parametrize("count", [30, pytest.param(1_000, marks=pytest.mark.nightly)])
 def test_clients_that_leave_lose_no_place(serve, count):
     port, server = serve(wait=lambda: time.sleep(0.001))
