@@ -17,6 +17,8 @@ _ROOT = Path(__file__).parents[2]
 _START_S = 600.0  # a large model is exported the first time
 _MODEL = "process_backend.worker"
 
+# random weights tell texts too little apart to find any relevant, and then no chat model is asked
+_ANY_PASSAGE = "[customer_service]\nmin_relevance = 0.0\n"
 # of [server]: no key asks too often, since what is measured is something else
 _GENEROUS = "requests_per_minute = 1e9\nburst = 1000000000\n"
 
@@ -148,7 +150,7 @@ def add_chat(folder: Path, chat: Path, *, deadline_s: float | None = None, cache
     file = folder / "tunechain.toml"
     deadline = "" if deadline_s is None else f"deadline_s = {deadline_s}\n"
     _replace(file, "[models]\n", f"[models]\nchat = '{chat}'\nchat_cache_mb = {cache_mb}\n")
-    _replace(file, "[finetuning]\n", f"[server]\n{_GENEROUS}{deadline}[finetuning]\n")
+    _replace(file, "[finetuning]\n", f"{_ANY_PASSAGE}[server]\n{_GENEROUS}{deadline}[finetuning]\n")
     return folder
 
 
