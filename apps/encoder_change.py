@@ -18,9 +18,9 @@ from apps.learnt import file_digest
 from apps.ledger import FileEntry, FileLedger
 from apps.review_entries import Reviews
 from apps.settings import SETTINGS_NAME, Settings, read_settings_text, refuse_encoder_from_environment
-from apps.settings_file import set_encoder
 from apps.training import CLASSIFIERS, export_encoders, train_interest, train_workspace_classifier
 from apps.wiring import INTEREST_NAME, build_customer_service, build_recommendation, open_generations
+from apps.workspace import with_encoder
 from apps.workspace_models import close_store, open_embeddings, open_item_embeddings, store_folder, store_folder_of
 from llms.errors import TuneChainError
 from llms.files import replace_text
@@ -80,7 +80,7 @@ def change_encoder(
     """
     refuse_encoder_from_environment()
     reference = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
-    text = set_encoder(read_settings_text(settings.workspace), reference)
+    text = with_encoder(read_settings_text(settings.workspace), reference)
     lock = settings.encoder_change_folder.with_name(f"{settings.encoder_change_folder.name}.lock")
     try:
         with FileLock(lock, timeout=0):

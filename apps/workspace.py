@@ -1,5 +1,6 @@
 """Creation of a workspace: a folder of records and settings that its owner replaces by their own."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from apps.settings_file import set_encoder
 
 Language = Literal["en", "zh"]
 _SAMPLES = Path(__file__).parent / "samples"
+# in Chinese settings: relevance by words, for the encoder that is installed here
+_WITHOUT_CHINESE = ("min_relevance = 0.3            # 相", "word_weight = 1.0              # 词")
 _SETTINGS_TEXT = {
     "en": """\
 # Settings of this workspace. Everything here is optional; an unknown name is an error.
@@ -84,9 +87,9 @@ method = "full"                # "head" 只训练最后一层：几秒钟即可�
 epochs = 6
 
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md
-# min_relevance = 0.35          # 相关度低于此值的段落不用于回答，取值 0 到 1
+min_relevance = 0.3            # 相关度低于此值的段落不用于回答，取值 0 到 1；懂中文的编码器：0.35
 # outside_intent = "other"     # intents.csv 中与所有意图都无关的消息所用的意图名
-# word_weight = 0.25           # 词语相对语义的权重；编码器不熟悉的语言可以调高
+word_weight = 1.0              # 词语相对语义的权重；默认编码器只懂英文，所以靠词语；懂中文的编码器：0.25
 # clarify_probability = 0.8    # 两个最可能意图的概率之和达到此值时，反问客户是哪一个；1 表示从不反问
 # link_hosts = ["shop.example"]  # 知识库答案中允许出现的链接域名
 # false_hit_budget = 0.02      # known_questions.yaml：允许误配到其他问题的比例
@@ -119,6 +122,13 @@ diversity = 0.5                # 0：只看兴趣；1：尽量多样
 }
 
 
+def with_encoder(text: str, encoder: str) -> str:
+    """Return settings with another encoder, and without what they say for one that reads English only."""
+    for line in _WITHOUT_CHINESE:
+        text = re.sub(f"^{re.escape(line)}", f"# {line}", text, flags=re.MULTILINE)
+    return set_encoder(text, encoder)
+
+
 def refuse_used_folder(folder: Path) -> None:
     """Refuse a folder that already holds anything, since nothing is ever overwritten.
 
@@ -142,7 +152,7 @@ def create_workspace(folder: Path, *, language: Language = "en", encoder: str | 
         WorkspaceError: if the folder already holds anything, or cannot be written.
     """
     refuse_used_folder(folder)
-    text = _SETTINGS_TEXT[language] if encoder is None else set_encoder(_SETTINGS_TEXT[language], encoder)
+    text = _SETTINGS_TEXT[language] if encoder is None else with_encoder(_SETTINGS_TEXT[language], encoder)
     try:
         shutil.copytree(_SAMPLES / language, folder, dirs_exist_ok=True)
         # the settings come last: where they are, the workspace is complete

@@ -3,9 +3,9 @@
 import pytest
 
 from apps.errors import WorkspaceError
-from apps.settings import SETTINGS_NAME, load_settings
+from apps.settings import SETTINGS_NAME, CustomerServiceSettings, load_settings
 from apps.wiring import scenarios
-from apps.workspace import create_workspace
+from apps.workspace import create_workspace, with_encoder
 
 
 def _files(folder):
@@ -65,3 +65,17 @@ def test_a_copy_that_broke_off_is_no_workspace(tmp_path, monkeypatch):
     with pytest.raises(WorkspaceError, match="cannot be written: No space left"):
         create_workspace(tmp_path / "w")
     assert _files(tmp_path / "w") == ["half"]
+
+
+def test_a_chinese_workspace_goes_by_words_until_its_encoder_reads_chinese(tmp_path):
+    create_workspace(tmp_path / "words", language="zh")
+    create_workspace(tmp_path / "meaning", language="zh", encoder="multilingual-e5-small")
+    words, meaning = (load_settings(tmp_path / name).customer_service for name in ("words", "meaning"))
+    usual = CustomerServiceSettings()
+    assert words.word_weight > usual.word_weight
+    assert words.min_relevance < usual.min_relevance
+    assert (meaning.word_weight, meaning.min_relevance) == (usual.word_weight, usual.min_relevance)
+    text = (tmp_path / "words" / SETTINGS_NAME).read_text("utf-8")
+    assert with_encoder(with_encoder(text, "a"), "multilingual-e5-small") == (
+        tmp_path / "meaning" / SETTINGS_NAME
+    ).read_text("utf-8")
