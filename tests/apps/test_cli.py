@@ -344,7 +344,8 @@ def test_recommend_gives_a_list(built, user):
 
 def test_recommend_searches(built):
     (result,) = read_json(run("recommend", "u1", "-q", "a red card under 10", "-w", built, "--json"))
-    assert "red card" in result["items"][0]["title"]  # the encoder of the tests knows no meaning
+    # the encoder of the tests has random weights, so which one comes first means nothing
+    assert any("red card" in item["title"] for item in result["items"])
     assert all(item["price"] <= 10 for item in result["items"])
 
 

@@ -17,8 +17,8 @@ _ROOT = Path(__file__).parents[2]
 _START_S = 600.0  # a large model is exported the first time
 _MODEL = "process_backend.worker"
 
-# random weights tell texts too little apart to find any relevant, and then no chat model is asked
-_ANY_PASSAGE = "[customer_service]\nmin_relevance = 0.0\n"
+# random weights tell texts too little apart to find any relevant, and then no chat model is asked: words do
+_ANY_PASSAGE = "[customer_service]\nmin_relevance = 0.0\nword_weight = 4.0\n"
 # of [server]: no key asks too often, since what is measured is something else
 _GENEROUS = "requests_per_minute = 1e9\nburst = 1000000000\n"
 
