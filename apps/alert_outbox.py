@@ -18,6 +18,10 @@ _WAITS_S = (10.0, 60.0, 300.0, 1800.0)  # after each try but the last
 _MAX_TEXT_CHARS = 500  # of a post in a message
 _DIGEST = "digest"
 _MAX_IN_DIGEST = 200
+_PUT = (
+    "INSERT OR IGNORE INTO outbox (sink, alert, state, day, message, status, tries, next_try, changed, reason) "
+    "VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, '')"
+)
 # of one alert the messages are sent in their order
 _IN_TURN = (
     "status IN ('waiting', 'sending') AND NOT EXISTS (SELECT 1 FROM outbox WHERE sink = one.sink "
@@ -90,11 +94,7 @@ def put_messages(database: sqlite3.Connection, alerts: Iterable[Alert], rules: O
         body = json.dumps(_describe(alert, state), ensure_ascii=False)
         for sink in rules.sinks:
             status = "held" if _is_held(database, sink, alert, day, rules.max_per_day) else "waiting"
-            database.execute(
-                "INSERT OR IGNORE INTO outbox (sink, alert, state, day, message, status, tries, next_try, changed, "
-                "reason) VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, '')",
-                (sink, alert.id, state, day, body, status, now.timestamp()),
-            )
+            database.execute(_PUT, (sink, alert.id, state, day, body, status, now.timestamp()))
 
 
 def _name_state(alert: Alert) -> str:
@@ -170,11 +170,8 @@ class AlertOutbox:
                     "num_alerts": len(held),
                     "alerts": short,
                 }
-                database.execute(
-                    "INSERT OR IGNORE INTO outbox (sink, alert, state, day, message, status, tries, next_try, changed, "
-                    "reason) VALUES (?, ?, ?, ?, ?, 'waiting', 0, 0, ?, '')",
-                    (sink, _DIGEST, day, today, json.dumps(body, ensure_ascii=False), self._now_s()),
-                )
+                text = json.dumps(body, ensure_ascii=False)
+                database.execute(_PUT, (sink, _DIGEST, day, today, text, "waiting", self._now_s()))
                 database.execute(
                     "UPDATE outbox SET status = 'digested' WHERE status = 'held' AND sink = ? AND day = ?", (sink, day)
                 )

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from apps.errors import BackupError, WorkspaceError
 from apps.settings import SETTINGS_NAME, Settings
+from llms.files import sync_files, sync_folder
 
 MANIFEST_NAME = "backup.json"
 
@@ -221,24 +222,14 @@ def _whole_folder(target: Path, size: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         folder.mkdir(mode=0o700)
         yield folder
-        _write_through(folder)
+        sync_files(folder)
         folder.rename(target)
-        _write_through(target.parent, deep=False)
+        sync_folder(target.parent)
     except OSError as error:
         msg = f"{target} cannot be written: {error.strerror}"
         raise BackupError(msg) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_through(folder: Path, *, deep: bool = True) -> None:
-    """Let files and folders reach the disk."""
-    for path in (*(folder.rglob("*") if deep else ()), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _describe(path: Path, *, mode: int | None = None) -> _File:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from llms import LocalEmbeddings
 from llms.arrays import load_arrays, save_arrays
 from llms.errors import ModelFolderError
 from llms.field_errors import describe_errors
-from llms.files import replace_text
+from llms.files import replace_text, sync_files, sync_folder
 from retrievers import ItemCatalogue
 
 CURRENT_NAME = "CURRENT"
@@ -174,9 +173,9 @@ class Generations:
                 files={file: file_digest(work / file) for file in _FILES},
             )
             replace_text(work / _MANIFEST_NAME, manifest.model_dump_json(indent=2) + "\n")
-            _sync(work)
+            sync_files(work)
             work.rename(self.folder / name)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
@@ -232,7 +231,7 @@ class Generations:
 
     def _point_to(self, names: Sequence[str]) -> None:
         replace_text(self.folder / CURRENT_NAME, "\n".join(names) + "\n")
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     def _next_name(self) -> str:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -272,20 +271,3 @@ def _is_of(models: ItemModels, *, num_items: int) -> bool:
 def _refuse(folder: Path, reason: str) -> NoReturn:
     msg = f"the generation in {folder} cannot be used: {reason}; run: tunechain retrain recommendation, or roll back"
     raise GenerationError(msg)
-
-
-def _sync(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # there a folder cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,7 +24,7 @@ _REPLAYED_AT_ONCE = 2_000
 MAX_TRIES = 5  # of a text that cannot be read, before it is only tried again where somebody asks for it
 
 _Row = tuple[str, str, float, str, str | None, str | None, str | None, str | None, str | None]
-_NUMBERS = ("counted", "late", "future", "duplicates", "failed")
+NUMBERS = ("counted", "late", "future", "duplicates", "failed")  # of posts, that are added up
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,10 @@ class MonitoringStore:
             self._lock = FileLock(f"{path}.lock", blocking=False, thread_local=False)
             self._lock.acquire()
         try:
-            self._open()
+            self.database = MonitoringDatabase(path)
         except BaseException:
             self._release()
             raise
-
-    def _open(self) -> None:
-        self.database = MonitoringDatabase(self._path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -99,7 +96,7 @@ class MonitoringStore:
         """
         rows = _find_rows(posts, report)
         failed = [_to_dead_letter(item) for item in report.set_aside if item.reason == "failed"]
-        numbers = {"counted": len(report.readings)} | {name: getattr(report, name) for name in _NUMBERS[1:]}
+        numbers = {"counted": len(report.readings)} | {name: getattr(report, name) for name in NUMBERS[1:]}
         with self.database.transaction() as database:
             database.executemany(
                 "INSERT INTO posts (source, id, time, post, topic, sentiment, topic_name, sentiment_name, entities) "

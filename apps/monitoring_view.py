@@ -14,11 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.errors import UnknownAlertError
 from apps.monitoring_database import KEPT_S, MonitoringDatabase
-from apps.monitoring_state import MonitoringStore
+from apps.monitoring_state import NUMBERS, MonitoringStore
 from chains.monitoring import ENTITY_PREFIX, Alert, Cause, Post, TrendPoint
 from retrievers import utc_now
 
-NUMBERS = ("counted", "late", "future", "duplicates", "failed")
 MAX_POINTS = 500  # of the trend of one topic
 _MAX_ALL_POINTS = 4_000  # of one reply
 _MAX_TREND_BYTES = 650_000
@@ -128,11 +127,6 @@ class MonitoringView:
 
     def __init__(self, database: MonitoringDatabase) -> None:
         self._database = database
-
-    @classmethod
-    def of_file(cls, path: Path) -> "MonitoringView":
-        """Return the view of a file; see `open_beside`."""
-        return cls(open_beside(path))
 
     def close(self) -> None:
         """Let go of the file."""

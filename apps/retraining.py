@@ -245,15 +245,12 @@ def _learn_interest(job: _Job, name: str, interactions: Interactions) -> Interes
 
 
 def _learn_models(job: _Job, name: str, interactions: Interactions, interest: InterestModel) -> ItemModels:
-    learn = functools.partial(
-        learn_item_models,
-        catalogue=job.catalogue,
-        embeddings=job.embeddings,
-        interactions=interactions,
-        options=interest.feature_options,
-    )
+    def learn() -> Mapping[str, NDArray[Any]]:
+        return learn_item_models(
+            catalogue=job.catalogue,
+            embeddings=job.embeddings,
+            interactions=interactions,
+            options=interest.feature_options,
+        ).arrays()
 
-    def learn_arrays() -> Mapping[str, NDArray[Any]]:
-        return learn().arrays()
-
-    return ItemModels(**load_or_learn(job.work / f"{name}.safetensors", {"plan": job.fingerprint}, learn_arrays))
+    return ItemModels(**load_or_learn(job.work / f"{name}.safetensors", {"plan": job.fingerprint}, learn))

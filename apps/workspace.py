@@ -11,8 +11,8 @@ from apps.settings_file import set_encoder
 
 Language = Literal["en", "zh"]
 _SAMPLES = Path(__file__).parent / "samples"
-# in Chinese settings: relevance by words, for the encoder that is installed here
-_WITHOUT_CHINESE = ("min_relevance = 0.3            # 相", "word_weight = 1.0              # 词")
+# lines of Chinese settings for an encoder that does not read Chinese, which say what holds for another one
+_WITHOUT_CHINESE = re.compile(r"^(?=(?:min_relevance|word_weight) = .*；懂中文的编码器：)", re.MULTILINE)
 _SETTINGS_TEXT = {
     "en": """\
 # Settings of this workspace. Everything here is optional; an unknown name is an error.
@@ -124,9 +124,7 @@ diversity = 0.5                # 0：只看兴趣；1：尽量多样
 
 def with_encoder(text: str, encoder: str) -> str:
     """Return settings with another encoder, and without what they say for one that reads English only."""
-    for line in _WITHOUT_CHINESE:
-        text = re.sub(f"^{re.escape(line)}", f"# {line}", text, flags=re.MULTILINE)
-    return set_encoder(text, encoder)
+    return set_encoder(_WITHOUT_CHINESE.sub("# ", text), encoder)
 
 
 def refuse_used_folder(folder: Path) -> None:

@@ -247,46 +247,50 @@ _TRIED = (
     ".989, 0.43; .961 / .991, 0.43.",
 )
 E5, MPNET = "multilingual-e5-small", "all-mpnet-base-v2"
-_INTENTS, _TOPICS = _sample("customer_service/intents", "intent"), _sample("monitoring/labelled", "topic")
-_SENTIMENTS = _sample("monitoring/labelled", "sentiment")
+_SAMPLES = (  # part, title, what is learnt and asked, its rows, and the accuracy aimed at
+    (
+        "intents",
+        "Intents of the Chinese sample shop",
+        "480 messages learnt, 300 asked, 12 intents",
+        _sample("customer_service/intents", "intent"),
+        0.92,
+    ),
+    (
+        "topics",
+        "Topics of the Chinese sample headlines",
+        "150 headlines learnt, 288 asked, 3 topics",
+        _sample("monitoring/labelled", "topic"),
+        0.90,
+    ),
+    (
+        "sentiment",
+        "Sentiment of the Chinese sample headlines",
+        "150 headlines learnt, 288 asked, 3 sentiments",
+        _sample("monitoring/labelled", "sentiment"),
+        0.94,
+    ),
+)
 PARTS: dict[str, Part] = {
-    "intents": Part(
-        title="Intents of the Chinese sample shop",
-        about="480 messages learnt, 300 asked, 12 intents; `--method head`.",
-        languages="zh",
-        measure=_classify(_INTENTS),
-        baseline=_by_letters(_INTENTS),
-        targets={"accuracy": (E5, 0.92)},
-    ),
-    "topics": Part(
-        title="Topics of the Chinese sample headlines",
-        about="150 headlines learnt, 288 asked, 3 topics; `--method head`.",
-        languages="zh",
-        measure=_classify(_TOPICS),
-        baseline=_by_letters(_TOPICS),
-        targets={"accuracy": (E5, 0.90)},
-    ),
-    "sentiment": Part(
-        title="Sentiment of the Chinese sample headlines",
-        about="150 headlines learnt, 288 asked, 3 sentiments; `--method head`.",
-        languages="zh",
-        measure=_classify(_SENTIMENTS),
-        baseline=_by_letters(_SENTIMENTS),
-        targets={"accuracy": (E5, 0.94)},
-    ),
+    **{
+        name: Part(
+            title=title,
+            about=f"{about}; `--method head`.",
+            languages="zh",
+            measure=_classify(rows),
+            baseline=_by_letters(rows),
+            targets={"accuracy": (E5, least)},
+        )
+        for name, title, about, rows, least in _SAMPLES
+    },
     **{
         f"{name}-full": Part(
             title=f"{title}, trained in full",
             about="As above, with `--method full`: six epochs; the word vectors of e5 stay as they are.",
             languages="zh",
-            measure=_classify(read, method="full"),
+            measure=_classify(rows, method="full"),
             targets={"accuracy": (E5, least)},
         )
-        for name, title, read, least in (
-            ("intents", "Intents of the Chinese sample shop", _INTENTS, 0.92),
-            ("topics", "Topics of the Chinese sample headlines", _TOPICS, 0.90),
-            ("sentiment", "Sentiment of the Chinese sample headlines", _SENTIMENTS, 0.94),
-        )
+        for name, title, _, rows, least in _SAMPLES
     },
     "thucnews": Part(
         title="Topics of THUCNews headlines",

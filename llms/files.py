@@ -1,4 +1,4 @@
-"""Text files that appear whole."""
+"""Files that appear whole, and reach the disk."""
 
 import os
 import uuid
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from llms.errors import ModelNotFoundError
 
-__all__ = ["end_of_whole_lines", "replace_text"]
+__all__ = ["end_of_whole_lines", "replace_text", "sync_file", "sync_files", "sync_folder"]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -35,3 +35,32 @@ def end_of_whole_lines(file: BinaryIO) -> int:
     """Return the size of a file without a last line that a kill has cut."""
     file.seek(0)
     return file.read().rfind(b"\n") + 1
+
+
+def sync_files(folder: Path) -> None:
+    """Return when every file in `folder` and the folder itself are on the disk, so that a power cut spares them."""
+    paths = sorted(folder.rglob("*"))
+    for path in paths:
+        if path.is_file():
+            sync_file(path)
+    for path in (*filter(Path.is_dir, paths), folder, folder.parent):
+        sync_folder(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that were added to or removed from a folder durable."""
+    if os.name != "nt":  # there a folder cannot be opened, and renames are durable without it
+        _sync(folder, os.O_RDONLY)
+
+
+def sync_file(path: Path) -> None:
+    """Return when what was written into a file is on the disk."""
+    _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # files may be read-only, which only Windows minds
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from llms import above_floor, find_cosine_floor
 from llms.arrays import FloatArray
 from llms.errors import TuneChainError
-from llms.texts import is_chinese, is_han
+from llms.texts import CHINESE_SHARE, is_chinese, is_han
 from retrievers.faiss_store import FaissStore, Filter, Scored
 from retrievers.fusion import fuse_rankings
 from retrievers.parents import assemble_parents, parent_key
@@ -29,7 +29,6 @@ _FEW = 10  # fewer candidates are compared with as many, as if the others had no
 _GROUP_FETCH = 10  # times as many candidates for groups: 1 lost a point on StackFAQ
 # The relevance weighs every word; for being a candidate, the rarer ones are enough, and are found in half the time.
 _MAX_WORD_SHARE = 0.1
-_CHINESE_SHARE = 0.3  # of letters: "我的 iPhone 14 Pro 坏了" is Chinese
 _MOSTLY = 0.5  # of letters; rows of a table may have a header in another language
 _SCRIPT_CHARS = 300  # of a document, which tell its script
 _Nearest = Mapping[str, tuple[FloatArray, Scored]]  # question -> its vector and what is near it
@@ -209,7 +208,7 @@ class HybridRetriever(BaseRetriever):
             (trust * near + self.word_weight * share) / (trust + self.word_weight)
             for near, share in zip(closeness, shares, strict=True)
         ]
-        is_foreign = _lacks_han if is_chinese(query, min_share=_CHINESE_SHARE) else _is_mostly_han
+        is_foreign = _lacks_han if is_chinese(query, min_share=CHINESE_SHARE) else _is_mostly_han
         for index, (document, _) in enumerate(scored):
             # a text in another script shares names and numbers at most, and is not to be blamed for it
             if values[index] < closeness[index] and is_foreign(document.page_content[:_SCRIPT_CHARS]):

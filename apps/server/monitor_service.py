@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import Timeout
 
@@ -26,6 +27,8 @@ from chains.monitoring import MonitoringChain, MonitoringReport, Post, sort_post
 from llms.errors import TuneChainError
 
 _log = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
 
 _KEPT_ALERTS = 200
 _TICK_S = 20.0  # between two looks whether silence has brought an alert
@@ -148,8 +151,8 @@ class LiveMonitor:
         Raises:
             UnknownAlertError: if there is no alert `before`.
         """
-        loading, view, outbox = self._problem not in ("", _UNUSABLE), self._view, self._outbox
-        if view is None or outbox is None:
+        loading, view = self._problem not in ("", _UNUSABLE), self._view
+        if view is None:
             return AlertsReply(alerts=(), trend=(), num_posts=0, loading=loading)
         alerts, following = view.read_alerts(most=most, before=before, judged=judged)
         numbers = view.read_numbers()
@@ -161,7 +164,7 @@ class LiveMonitor:
             trend_step_hours=1 if trend is None else trend.step_hours,
             num_posts=numbers.pop("counted"),
             loading=loading,
-            undelivered=outbox.count("dead"),
+            undelivered=self.num_undelivered,
             precision=view.read_precision(),
             **numbers,
         )
@@ -173,9 +176,7 @@ class LiveMonitor:
         Raises:
             ProblemError: with status 503, while the file is not open.
         """
-        if self._view is None:
-            raise ProblemError(503, self._problem or _ENDING, headers={"Retry-After": "10"})
-        return self._view
+        return self._opened(self._view)
 
     @property
     def outbox(self) -> AlertOutbox:
@@ -184,9 +185,12 @@ class LiveMonitor:
         Raises:
             ProblemError: with status 503, while the file is not open.
         """
-        if self._outbox is None:
+        return self._opened(self._outbox)
+
+    def _opened(self, part: Part | None) -> Part:
+        if part is None:
             raise ProblemError(503, self._problem or _ENDING, headers={"Retry-After": "10"})
-        return self._outbox
+        return part
 
     @property
     def num_undelivered(self) -> int:

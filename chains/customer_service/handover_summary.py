@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
-StaffLanguage: TypeAlias = Literal["en", "zh"]
+from chains.languages import Language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class StaffWords:
     known: str
 
 
-STAFF_WORDS: Final[Mapping[StaffLanguage, StaffWords]] = {
+STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
     "en": StaffWords(
         about_intent="the message is about {intent}",
         lacks_slot="the message does not hold {slot}",

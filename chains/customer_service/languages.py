@@ -6,10 +6,9 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from chains.customer_service.schema import ServiceReply, ServiceRequest
 from chains.errors import ChainInputError
-from llms.texts import is_chinese
+from llms.texts import CHINESE_SHARE, is_chinese
 
 _CHINESE = "zh"
-_MIN_HAN_SHARE = 0.3  # of letters: "我的 iPhone 14 Pro 坏了" is Chinese
 
 
 def build_language_router(
@@ -40,7 +39,7 @@ def build_language_router(
 
     def reply(message: object, config: RunnableConfig) -> ServiceReply:
         chain = chains[
-            _CHINESE if _CHINESE in chains and is_chinese(_text(message), min_share=_MIN_HAN_SHARE) else default
+            _CHINESE if _CHINESE in chains and is_chinese(_text(message), min_share=CHINESE_SHARE) else default
         ]
         return chain.invoke(message, config)  # type: ignore[arg-type]  # the chain refuses what is no request
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from chains.customer_service.handover_summary import STAFF_WORDS, StaffLanguage, StaffWords
+from chains.customer_service.handover_summary import STAFF_WORDS, StaffWords
+from chains.languages import Language
 from llms.errors import OptionValueError
 
 
@@ -33,7 +34,7 @@ class ServiceOptions:
     link_hosts: tuple[str, ...] = ()
     clarify_text: str = "What is it about: 1. {first}, or 2. {second}?"
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
-    staff_language: StaffLanguage = "en"
+    staff_language: Language = "en"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""

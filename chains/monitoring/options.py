@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from chains.monitoring.wording import WORDS, Language
+from chains.languages import Language
+from chains.monitoring.wording import WORDS
 from llms.errors import OptionValueError
 
 HISTORY = timedelta(weeks=8)  # what a baseline is learnt from, and what a monitor remembers

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from types import MappingProxyType
-from typing import Literal
 
+from chains.languages import Language
 from chains.monitoring.change_points import StepRecord, Track
 
-Language = Literal["en", "zh"]
 _Words = Mapping[str, str]
 
 _ENGLISH: _Words = MappingProxyType(

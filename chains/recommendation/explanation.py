@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chains.languages import Language
 from chains.recommendation.features import FEATURE_NAMES, FeatureTable
 from chains.recommendation.user_profile import UserProfile
 from retrievers import EventKind
-
-Language = Literal["en", "zh"]
 
 # A reason must hold when a reader checks it, so each fact has a floor of its own.
 MIN_SIMILAR_COSINE = 0.35

@@ -348,18 +348,14 @@ class FeatureTable:
             self._thresholds[days, share] = _least_among_most(counts, share)
         return self._thresholds[days, share]
 
-    def find_companion(self, profile: UserProfile, row: int, *, min_users: int = 1) -> str | None:
-        """Return the item of the history that adds most to an item's collaborative score, if any adds.
+    def find_companions(self, profile: UserProfile, rows: Sequence[int], *, min_users: int = 1) -> list[str | None]:
+        """Return for each of some items the one of the history that adds most to its collaborative score, if any does.
 
         Args:
             profile: the user.
-            row: of the item.
+            rows: of the items.
             min_users: how many people must have used both.
         """
-        return self.find_companions(profile, [row], min_users=min_users)[0]
-
-    def find_companions(self, profile: UserProfile, rows: Sequence[int], *, min_users: int = 1) -> list[str | None]:
-        """Return for each of some items what `find_companion` returns."""
         items, weights = list(profile.likes), np.array(list(profile.likes.values()), dtype=np.float32)
         sources = [self.catalogue.positions[item] for item in items]
         found: list[str | None] = []

@@ -11,13 +11,12 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from llms.arrays import FloatArray
-from llms.texts.scripts import is_chinese
+from llms.texts.scripts import CHINESE_SHARE, is_chinese
 
 Numbers = TypeVar("Numbers", float, FloatArray)
 Embed = Callable[[Sequence[str], Literal["query", "document"]], FloatArray]
 
 _FEW_SPREADS = 2.0  # a mean within so many standard deviations of 0 is none
-_CHINESE_SHARE = 0.3  # of letters: "我的 iPhone 14 Pro 坏了" is Chinese
 # no question is answered by any of the passages, nor speaks of the same things
 _QUESTIONS = (
     "How do I reset my password?",
@@ -84,7 +83,7 @@ def find_cosine_floor(embeddings: Embeddings, text: str) -> float:
 
 def is_probed_in_chinese(text: str) -> bool:
     """Return whether the floor for a text is that of Chinese; all other scripts share one."""
-    return is_chinese(text, min_share=_CHINESE_SHARE)
+    return is_chinese(text, min_share=CHINESE_SHARE)
 
 
 def measure_cosine_floor(embed: Embed, *, chinese: bool) -> float:

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from llms.texts.folding import fold_text
     from llms.texts.ids import Id, fold_id
     from llms.texts.records import JsonRecord, json_records, parse_record
-    from llms.texts.scripts import HAN, KANA, is_chinese, is_han
+    from llms.texts.scripts import CHINESE_SHARE, HAN, KANA, is_chinese, is_han
     from llms.texts.sentences import TextSpan, split_at, split_sentences
     from llms.texts.strict_json import parse_json
     from llms.texts.visible import visible_text
     from llms.texts.words import token_spans
 
 __all__ = [
+    "CHINESE_SHARE",
     "HAN",
     "KANA",
     "MAX_TEXT_CHARS",
@@ -53,7 +54,7 @@ __getattr__ = lazy_names(
         "folding": ["fold_text"],
         "ids": ["Id", "fold_id"],
         "records": ["JsonRecord", "json_records", "parse_record"],
-        "scripts": ["HAN", "KANA", "is_chinese", "is_han"],
+        "scripts": ["CHINESE_SHARE", "HAN", "KANA", "is_chinese", "is_han"],
         "sentences": ["TextSpan", "split_at", "split_sentences"],
         "strict_json": ["parse_json"],
         "visible": ["visible_text"],

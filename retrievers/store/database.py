@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from llms.files import sync_folder
 from retrievers.errors import StoreBusyError, StoreDamagedError, StoreFolderError, StoreFullError
 
 DATABASE_NAME = "store.sqlite"
@@ -337,17 +338,6 @@ def replace_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     side.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names that were added to or removed from a folder durable."""
-    if os.name == "nt":
-        return  # there a folder cannot be opened, and renames are durable without it
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _prepare_folder(folder: Path) -> None:

@@ -8,8 +8,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from llms.files import sync_folder
 from retrievers.store.ann import AnnKind, Metric
-from retrievers.store.database import replace_file, sync_folder
+from retrievers.store.database import replace_file
 
 _FOLDER = "generations"
 _POINTER = "CURRENT"

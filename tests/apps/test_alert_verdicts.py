@@ -16,7 +16,7 @@ from apps.cli import app
 from apps.errors import MonitoringFileError, UnknownAlertError, WorkspaceError
 from apps.monitoring_run import MonitoringRun
 from apps.monitoring_state import MAX_TRIES, MonitoringStore
-from apps.monitoring_view import MonitoringView
+from apps.monitoring_view import MonitoringView, open_beside
 from apps.readers import read_entities
 from apps.server.app import create_app
 from apps.settings import SETTINGS_NAME, load_settings
@@ -90,7 +90,7 @@ def test_an_alert_is_shown_with_its_cause_and_the_trend_around_it(surge, chain):
 
 def test_posts_of_a_rejected_alert_are_rows_to_look_at_again(surge):
     settings, name = surge
-    with contextlib.closing(MonitoringView.of_file(settings.monitoring_file)) as view:
+    with contextlib.closing(MonitoringView(open_beside(settings.monitoring_file))) as view:
         alert = view.judge(name, "rejected", judge="ann")
         rows = view.read_review()
         assert {cause.text for cause in alert.causes} <= {row["text"] for row in rows}
@@ -260,7 +260,7 @@ def test_a_company_is_watched_like_a_topic_also_after_a_restart(tmp_path):
             run = MonitoringRun(chain, store)
             for start in range(at, min(at + 1_000, len(named)), 100):
                 run.take(named[start : min(start + 100, at + 1_000)])
-    with contextlib.closing(MonitoringView.of_file(path)) as view:
+    with contextlib.closing(MonitoringView(open_beside(path))) as view:
         kept, _ = view.read_alerts()
         assert {alert.id for alert in kept} == {alert.id for alert in whole.alerts}
         view.judge(company.id, "rejected", judge="ann")

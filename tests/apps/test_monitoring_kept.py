@@ -11,9 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 from langchain_core.runnables import RunnableLambda
 
+import apps.monitoring_state
 from apps.applications import Applications
 from apps.backup import back_up, restore
 from apps.errors import DiskFullError, MonitoringFileError, WorkspaceError
+from apps.monitoring_database import MonitoringDatabase
 from apps.monitoring_state import MonitoringStore
 from apps.monitoring_view import MonitoringView
 from apps.recorded_stream import RecordedStream
@@ -172,13 +174,13 @@ def test_posts_are_sent_again_after_a_failure_of_the_model(tmp_path, unbroken):
 def limit_pages(monkeypatch, limit):
     """Let the file of each store have so many pages at most, as on a disk that is full; None lets it grow."""
     seen = []
-    original = MonitoringStore._open
 
-    def open_limited(self):
-        original(self)
-        seen.append(self.database.connection)
+    def open_noted(path):
+        database = MonitoringDatabase(path)
+        seen.append(database.connection)
+        return database
 
-    monkeypatch.setattr(MonitoringStore, "_open", open_limited)
+    monkeypatch.setattr(apps.monitoring_state, "MonitoringDatabase", open_noted)
 
     def set_limit(pages):
         used = seen[-1].execute("PRAGMA page_count").fetchone()[0]

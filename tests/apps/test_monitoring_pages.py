@@ -15,7 +15,7 @@ from apps.applications import Applications
 from apps.keys import KeyStore
 from apps.monitoring_database import MonitoringDatabase
 from apps.monitoring_state import MonitoringStore
-from apps.monitoring_view import FeedFilter, MonitoringView, fit_alerts
+from apps.monitoring_view import FeedFilter, MonitoringView, fit_alerts, open_beside
 from apps.recorded_alerts import RecordedAlerts
 from apps.recorded_stream import RecordedStream
 from apps.server.app import create_app
@@ -245,7 +245,7 @@ def test_a_file_of_the_format_before_is_read_on(tmp_path):
             database.execute("INSERT INTO posts VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
         values = json.dumps({**point, "copies": 3, "baseline_share": 0.25})
         database.execute("INSERT INTO trend VALUES ('app', ?, ?)", (MONDAY.timestamp(), values))
-    with contextlib.closing(MonitoringView.of_file(path)) as view:
+    with contextlib.closing(MonitoringView(open_beside(path))) as view:
         feed = view.read_feed(FeedFilter())
         assert [(post.id, post.topic) for post in feed.posts] == [("p2", UNKNOWN_TOPIC), ("p1", "app")]
         [kept] = view.read_trend().points

@@ -432,10 +432,19 @@ def open_shop(visitor, user="u1"):
     visitor.page.wait_for_selector("#status.ready")
     visitor.page.click("#tab-recommendation")
     visitor.page.fill("#user", user)
-    with visitor.page.expect_response("**/v1/recommend"):
-        visitor.page.click("#recommend-form button")
-    visitor.page.wait_for_timeout(200)  # until it is drawn
-    visitor.page.wait_for_selector("#items .card")
+    ask_for_list(visitor, lambda: visitor.page.click("#recommend-form button"))
+
+
+def ask_for_list(visitor, act):
+    """Do what asks for a list, and return the list once it is drawn."""
+    with visitor.page.expect_response("**/v1/recommend") as reply:
+        act()
+    listed = reply.value.json()
+    visitor.page.wait_for_function(
+        "wanted => JSON.stringify([...document.querySelectorAll('#items .card')].map(c => c.dataset.item)) === wanted",
+        arg=json.dumps([item["id"] for item in listed["items"]], separators=(",", ":")),
+    )
+    return listed
 
 
 def shown_items(visitor):
@@ -486,9 +495,8 @@ def test_the_slider_changes_how_different_the_shown_items_are(visit, english):
     open_shop(visitor, "u4")
     distances = []
     for share in ("0", "100"):
-        with visitor.page.expect_response("**/v1/recommend"):
-            visitor.page.locator("#diversity").fill(share)
-        visitor.page.wait_for_timeout(300)
+        listed = ask_for_list(visitor, lambda share=share: visitor.page.locator("#diversity").fill(share))
+        visitor.expect("#diversity-value", f"{listed['distance']:.2f}")
         distances.append(float(visitor.page.inner_text("#diversity-value").split()[-1]))
     assert distances[0] < distances[1]
 

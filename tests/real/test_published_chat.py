@@ -1,14 +1,12 @@
 """Published chat models call tools and answer from their results; what a small one begins is whole or an error."""
 
-import importlib.util
-
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
 from llms import LocalChatModel, resolve_model
 from llms.errors import ModelNotFoundError
-from tests.llms.chat.test_agent_example import EXAMPLE
+from tests.llms.chat.test_agent_example import load_example
 
 pytestmark = pytest.mark.real
 QWEN, SMOL = "qwen2.5-coder-1.5b-instruct", "smollm2-135m-instruct"
@@ -34,10 +32,7 @@ def order_status(order_id: str, reason: str) -> str:
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("shop_agent", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_example()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import json
 import shutil
 from pathlib import Path
 
-from llms.finetuning.trainer.files import is_main_process, sync_files, write_text
+from llms.files import sync_files
+from llms.finetuning.trainer.files import is_main_process, write_text
 
 _SEAL_NAME = "sealed.json"
 _STATE_NAME = "trainer_state.json"

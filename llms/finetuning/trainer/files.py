@@ -1,12 +1,12 @@
 """Durable files and the processes that write them: synced to disk, one error for a failed write."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from llms.errors import TrainingSaveError, TuneChainError
+from llms.files import sync_file
 
 # how torch (C++) and tokenizers (Rust) tell that the operating system refused a write: no OSError, just a text
 _SIGNS_OF_A_FAILED_WRITE = ("os error", "PytorchStreamWriter", "unexpected pos", "iostream", "cannot be opened")
@@ -41,27 +41,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a file in one step: after a kill there is the old one or the new one, and no half of either."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(text, encoding="utf-8")
-    _sync(new)
+    sync_file(new)
     new.replace(path)
-
-
-def sync_files(folder: Path) -> None:
-    """Return when every file in `folder` and the folder itself are on the disk, so that a power cut spares them."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            _sync(path)
-    if os.name == "nt":  # there a folder cannot be opened
-        return
-    for path in (*(path for path in folder.rglob("*") if path.is_dir()), folder, folder.parent):
-        _sync(path, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int = os.O_RDWR) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_failed_write(error: Exception) -> bool:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast
 from filelock import FileLock, Timeout
 
 from llms.errors import ModelFolderError, TrainingSaveError
-from llms.finetuning.trainer.files import is_main_process, main_process_first, sync_files, wait_for_all, writing
+from llms.files import sync_files
+from llms.finetuning.trainer.files import is_main_process, main_process_first, wait_for_all, writing
 from llms.manifest import MANIFEST_NAME
 
 Training = TypeVar("Training", bound=Callable[..., Any])

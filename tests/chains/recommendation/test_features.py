@@ -109,7 +109,7 @@ def test_a_companion_needs_people_who_used_both(num_users, is_said):
     row = CATALOGUE.positions["music0"]
     (facts,) = collect_facts(table, profile, np.array([row]), compute(table, profile)[[row]])
     assert (facts.companion_title != "") == is_said
-    assert table.find_companion(profile, row) == "garden0"
+    assert table.find_companions(profile, [row]) == ["garden0"]
 
 
 def test_what_is_new_is_told_by_the_moment_not_by_the_events():

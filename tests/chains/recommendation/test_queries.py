@@ -15,19 +15,8 @@ from tests.chains.recommendation.worlds import (
     make_chain,
     make_event,
     make_events,
-    train_model,
 )
 from tests.waiting import cpu_seconds
-
-
-@pytest.fixture(scope="module")
-def interest():
-    return train_model()
-
-
-@pytest.fixture(scope="module")
-def chain(interest):
-    return make_chain(interest)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,17 @@ ANSWERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def example():
+def load_example():
+    """Return the module of the example."""
     spec = importlib.util.spec_from_file_location("shop_agent", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def example():
+    return load_example()
 
 
 @pytest.fixture(scope="module", params=["torch", "openvino"])

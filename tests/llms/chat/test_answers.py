@@ -44,11 +44,8 @@ def dialect(name):
     return dialect_of(tokenizer)
 
 
-def read(name, text, *, size=3, tools=TOOLS, prefix=""):
-    """Return the answer, and the message that its streamed parts add up to."""
-    reader = AnswerReader(dialect(name), tools=tools, prefix=prefix)
-    parts = [reader.feed(text[place : place + size]) for place in range(0, len(text), size)]
-    parts.append(reader.finish())
+def add_parts(parts):
+    """Return the message that the streamed parts of an answer add up to."""
     chunks = [
         AIMessageChunk(
             content=part.content,
@@ -57,7 +54,15 @@ def read(name, text, *, size=3, tools=TOOLS, prefix=""):
         )
         for part in parts
     ]
-    return reader.answer, sum(chunks[1:], chunks[0])
+    return sum(chunks[1:], chunks[0])
+
+
+def read(name, text, *, size=3, tools=TOOLS, prefix=""):
+    """Return the answer, and the message that its streamed parts add up to."""
+    reader = AnswerReader(dialect(name), tools=tools, prefix=prefix)
+    parts = [reader.feed(text[place : place + size]) for place in range(0, len(text), size)]
+    parts.append(reader.finish())
+    return reader.answer, add_parts(parts)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from llms.chat.answers import AnswerReader
 from llms.chat.streaming import Detokenizer
 from llms.chat.template import ChatTemplate
 from tests.llms.chat.families import FAMILIES, build_tokenizer, every_family
+from tests.llms.chat.test_answers import add_parts
 
 TOOLS = [
     {
@@ -47,15 +48,7 @@ def read(family, text, *, size=5, quoted=()):
     reader = AnswerReader(template.dialect, tools=TOOLS, prefix=template.answer_prefix, quoted=quoted)
     parts = [reader.feed(detokenizer.push(ids[at : at + size])) for at in range(0, len(ids), size)]
     parts += [reader.feed(detokenizer.finish()), reader.finish()]
-    chunks = [
-        AIMessageChunk(
-            content=part.content,
-            additional_kwargs={"reasoning_content": part.reasoning} if part.reasoning else {},
-            tool_call_chunks=part.call_chunks,
-        )
-        for part in parts
-    ]
-    return reader.answer, sum(chunks[1:], chunks[0])
+    return reader.answer, add_parts(parts)
 
 
 @every_family
