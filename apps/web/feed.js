@@ -1,10 +1,9 @@
 // Posts that were counted, fifty a page, by topic, company, source and time, and their export.
 
-import { find, make, moment, name, onSubmit, showNotice, subject } from "/static/page.js";
+import { companyOf, find, make, moment, name, onSubmit, showNotice, subject } from "/static/page.js";
 import { call, download } from "/static/server.js";
 import { knows, onLanguage, say } from "/static/words.js";
 
-const PREFIX = "entity:";
 let page = null; // the reply that is shown
 let starts = [null]; // where each page up to the shown one begins
 let numAsked = 0;
@@ -40,8 +39,8 @@ function query() {
 
 function fillChoices({ sources, subjects }) {
   choices = { sources, subjects };
-  const companies = subjects.filter((topic) => topic.startsWith(PREFIX)).map((topic) => topic.slice(PREFIX.length));
-  fill(find("feed-topic"), subjects.filter((topic) => !topic.startsWith(PREFIX)), subject);
+  const companies = subjects.map(companyOf).filter((company) => company !== null);
+  fill(find("feed-topic"), subjects.filter((topic) => companyOf(topic) === null), subject);
   fill(find("feed-entity"), companies, (company) => company);
   fill(find("feed-source"), sources, (source) => source);
   find("feed-entity").closest("label").hidden = !companies.length;

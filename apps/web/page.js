@@ -14,10 +14,14 @@ export const percent = (share) => `${Math.round(share * 100)} %`;
 export const moment = (time) => new Date(time).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
 export const name = (label) => label.replaceAll("_", " ");
 
+const COMPANY = "entity:"; // before its name, where a company is watched like a topic
+
+/** The name of the company that is watched under this topic; null for every other topic. */
+export const companyOf = (topic) => (topic.startsWith(COMPANY) ? topic.slice(COMPANY.length) : null);
+
 /** What a topic or company is called. */
 export function subject(topic) {
-  if (topic.startsWith("entity:")) return topic.slice("entity:".length);
-  return topic === "unknown" ? say("unknownTopic") : name(topic);
+  return companyOf(topic) ?? (topic === "unknown" ? say("unknownTopic") : name(topic));
 }
 
 /** Text as it is shown: characters that are invisible or turn the writing direction are taken out. */
