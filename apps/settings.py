@@ -79,7 +79,7 @@ class ModelSettings(_Section):
 class FinetuningSettings(_Section):
     """How the classifiers of the workspace are trained."""
 
-    method: Literal["full", "head"] = "full"
+    method: Literal["full", "head", "auto"] = "full"
     epochs: int = Field(default=6, ge=1)
     seed: int = 0
 

@@ -31,7 +31,7 @@ chat = ""                      # folder or hub id of a chat model; empty: answer
 # chat_thinking = "auto"       # "off" switches the reasoning of models that can do without
 
 [finetuning]
-method = "full"                # "head" trains the last layer only: seconds instead of minutes
+method = "full"                # "head" trains the last layer only, in seconds; "auto" asks held-out rows what pays
 epochs = 6
 
 [customer_service]             # intents.csv, templates.yaml, knowledge/*.md
@@ -83,7 +83,7 @@ chat = ""                      # 对话模型：文件夹或模型仓库名；�
 # chat_thinking = "auto"       # "off" 关闭可不推理的模型的推理
 
 [finetuning]
-method = "full"                # "head" 只训练最后一层：几秒钟即可完成
+method = "full"                # "head" 只训练最后一层，几秒钟即可完成；"auto" 由留出数据决定是否值得训练全部
 epochs = 6
 
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md

@@ -88,7 +88,7 @@ def show_trend(
     return TrendReply(subjects=tuple(page), num_subjects=len(found), step_hours=trend.step_hours, points=trend.points)
 
 
-def _wanted(
+async def _wanted(
     topic: Annotated[str | None, _NAME] = None,
     entity: Annotated[str | None, _NAME] = None,
     source: Annotated[str | None, _NAME] = None,

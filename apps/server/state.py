@@ -311,10 +311,10 @@ def _how_to_build(part: str) -> str:
     )
 
 
-# --- for the routes
+# --- for the routes; coroutines, as in `auth`
 
 
-def _find_server(request: Request) -> Server:
+async def _find_server(request: Request) -> Server:
     server: Server = request.app.state.server
     return server
 
@@ -322,7 +322,7 @@ def _find_server(request: Request) -> Server:
 CurrentServer = Annotated[Server, Depends(_find_server)]
 
 
-def _find_workspace(request: Request, server: CurrentServer) -> Workspace:
+async def _find_workspace(request: Request, server: CurrentServer) -> Workspace:
     return server.workspace_of(getattr(request.state, "owner", None))
 
 
