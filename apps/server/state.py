@@ -11,15 +11,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from langchain_core.runnables import Runnable
 
-from apps.alert_sinks import open_sinks, outbox_rules
 from apps.applications import SCENARIOS, Applications, build_applications
 from apps.articles import Articles
 from apps.event_recorder import EventRecorder
 from apps.feedback import FeedbackStore
 from apps.readers import read_templates
-from apps.recorded_stream import RecordedStream
 from apps.server.admission import Admission
 from apps.server.auth import Owner
+from apps.server.live_monitoring import open_monitor
 from apps.server.monitor_service import LiveMonitor
 from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
@@ -210,15 +209,7 @@ class Workspace:
 
     def _open_parts(self, applications: Applications) -> None:
         if applications.monitoring is not None:
-            stream = RecordedStream.of(self.settings)
-            self._monitor = LiveMonitor(
-                applications.monitoring,
-                path=self.settings.monitoring_file,
-                read_history=stream.read,
-                stamp_history=stream.stamp,
-                sinks=open_sinks(self.settings.alerts, workspace=self.settings.workspace),
-                rules=outbox_rules(self.settings),
-            )
+            self._monitor = open_monitor(self.settings, applications.monitoring)
             self._monitor.start()
         self._try_conversations(applications)
 
