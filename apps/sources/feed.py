@@ -81,7 +81,9 @@ class FeedSource:
         known: Mapping[str, str] = json.loads(read_position(key) or "{}")
         while not stopping.is_set():
             document = self._fetch(known)
-            if document is not None:
+            if document is None:
+                yield PostBatch()
+            else:
                 now = utc_now()
                 posts, is_whole = self._read(document, now)
                 ready = tuple(post for post in posts if post.time <= now + _MAX_AHEAD)

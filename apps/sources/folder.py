@@ -49,6 +49,7 @@ class FolderSource:
                 position = Position(f"file {path}", stamp)
                 if read_position(position.name) != stamp:
                     yield from _read_file(path, position)
+            yield PostBatch()
             stopping.wait(self._poll_s)
 
     def commit(self, batch: PostBatch) -> None:

@@ -55,8 +55,9 @@ class SourceReader:
         while not self._stopping.is_set():
             try:
                 for batch in self._source.batches(self._read_position, self._stopping):
-                    self._take(batch)
-                    self._source.commit(batch)
+                    if not batch.is_empty:
+                        self._take(batch)
+                        self._source.commit(batch)
                     self._recover()
                     if self._stopping.is_set():
                         return

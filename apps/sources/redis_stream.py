@@ -73,6 +73,8 @@ class RedisSource:
                     yield self._to_batch(entries, may_repeat=True)
                 elif entries := self._read(">"):
                     yield self._to_batch(entries)
+                else:
+                    yield PostBatch()
         except redis.RedisError as error:
             raise _explained(error) from error
 

@@ -26,7 +26,7 @@ ReadPosition = Callable[[str], str | None]  # name of a part -> what was stored 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostBatch:
-    """Posts that came together.
+    """Posts that came together; an empty one says that the source was read and had nothing.
 
     Attributes:
         posts: in the order in which they are to be taken; maybe none.
@@ -39,6 +39,11 @@ class PostBatch:
     position: Position | None = None
     may_repeat: bool = False
     handle: Any = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to store and nothing to let go of."""
+        return not self.posts and self.position is None and self.handle is None
 
 
 class PostSource(Protocol):
@@ -53,7 +58,7 @@ class PostSource(Protocol):
         """What it is called in the log; no password is in it."""
 
     def batches(self, read_position: ReadPosition, stopping: threading.Event) -> Iterator[PostBatch]:
-        """Yield what comes, waiting for it; each batch is committed before the next is asked for.
+        """Yield what comes, waiting for it; each batch that is not empty is committed before the next is asked for.
 
         Args:
             read_position: gives what was stored last.

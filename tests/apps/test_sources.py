@@ -12,12 +12,16 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
+from apps import watching
 from apps.applications import Applications
+from apps.cli import app
 from apps.errors import MissingExtraError, SettingsError, SourceError
 from apps.monitoring_state import MonitoringStore
 from apps.post_batches import pace, read_file_batches, read_live_batches
 from apps.server.app import create_app
+from apps.server.monitor_service import LiveMonitor
 from apps.settings import SETTINGS_NAME, load_settings
 from apps.sources.addresses import open_source
 from apps.sources.folder import FolderSource
@@ -80,8 +84,7 @@ def test_standard_input_brings_what_a_file_brings(arrivals, watched):
 def test_http_brings_what_a_file_brings(tmp_path, arrivals, watched):
     (tmp_path / SETTINGS_NAME).write_text("[server]\nrequests_per_minute = 60000\nburst = 1000\n")
     chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
-    app = create_app(load_settings(tmp_path), applications=Applications(monitoring=chain))
-    with TestClient(app) as client:
+    with TestClient(create_app(load_settings(tmp_path), applications=Applications(monitoring=chain))) as client:
         wait_until(lambda: not client.get("/v1/alerts?trend=false").json()["loading"])
         for at in range(0, len(arrivals), 7):  # fewer hours than a late post is late: a request is put in order of time
             assert client.post("/v1/posts", json={"posts": rows_of(arrivals[at : at + 7])}).status_code == 200
@@ -138,14 +141,16 @@ def test_a_file_that_grows_is_read_again_and_counts_once(tmp_path):
         stopping = threading.Event()
         timer = threading.Timer(0.1, stopping.set)
         timer.start()
-        assert list(source.batches(store.read_position, stopping)) == []  # all of it was read before
+        assert all(batch.is_empty for batch in source.batches(store.read_position, stopping))  # all was read before
 
 
 def test_a_file_that_is_still_written_to_is_left_alone(tmp_path):
     write_jsonl(tmp_path / "a.jsonl", rows_of(POSTS))
     stopping = threading.Event()
     threading.Timer(0.1, stopping.set).start()
-    assert list(FolderSource(tmp_path, settled_s=3600, poll_s=0.01).batches(lambda _: None, stopping)) == []
+    batches = list(FolderSource(tmp_path, settled_s=3600, poll_s=0.01).batches(lambda _: None, stopping))
+    assert batches
+    assert all(batch.is_empty for batch in batches)
 
 
 def test_a_folder_that_is_not_there_says_so(tmp_path):
@@ -190,6 +195,35 @@ def test_a_batch_that_cannot_be_stored_is_tried_again(caplog):
     assert [batch.posts[0] for batch in taken] == POSTS
     assert caplog.text.count("no room; it is tried again") == 1
     assert "a list is read again" in caplog.text
+
+
+class _Failing:
+    """A source that fails, is silent, and fails again."""
+
+    name = "a source"
+
+    def __init__(self, script):
+        self.script = list(script)
+
+    def batches(self, read_position, stopping):
+        while self.script:
+            if self.script.pop(0) == "fail":
+                msg = "no answer"
+                raise SourceError(msg)
+            yield PostBatch()
+        stopping.wait()
+
+    def commit(self, batch):
+        raise AssertionError
+
+
+def test_each_failure_is_told_once_though_nothing_came_in_between(caplog):
+    source, stopping = _Failing(["fail", "fail", "fail", "silent", "fail", "silent"]), threading.Event()
+    reader = SourceReader(source, take=None, read_position=lambda _: None, stopping=stopping, first_wait_s=0.01)
+    reader.start()
+    wait_until(lambda: not source.script)
+    reader.stop()
+    assert caplog.text.count("no answer; it is tried again") == 2
 
 
 @pytest.mark.parametrize(
@@ -238,6 +272,39 @@ def test_a_server_reads_the_sources_of_its_settings(tmp_path):
     chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
     with TestClient(create_app(load_settings(tmp_path), applications=Applications(monitoring=chain))) as client:
         wait_until(lambda: client.get("/v1/alerts?trend=false").json()["num_posts"] == len(POSTS))
+
+
+def test_a_server_without_a_package_takes_posts_and_says_so(tmp_path, monkeypatch, caplog):
+    (tmp_path / SETTINGS_NAME).write_text('[monitoring]\nsources = ["redis://host/0?stream=a"]\n')
+    monkeypatch.delitem(sys.modules, "apps.sources.redis_stream", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
+    with TestClient(create_app(load_settings(tmp_path), applications=Applications(monitoring=chain))) as client:
+        assert client.post("/v1/posts", json={"posts": rows_of(POSTS)}).status_code == 200
+        assert "No source of posts is read" in str(client.get("/readyz").json()["problems"])
+    assert "pip install redis" in caplog.text
+
+
+def test_a_watched_folder_is_kept_in_the_workspace(tmp_path, monkeypatch):
+    posts = make_posts(days=18, per_hour=5, surge_at_h=17 * 24)
+    (tmp_path / SETTINGS_NAME).write_text("")
+    path = write_jsonl(tmp_path / "incoming" / "a.jsonl", rows_of(posts))
+    os.utime(path, (0, 0))
+    chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
+    monkeypatch.setattr(watching, "build_monitoring", lambda _: chain)
+    monkeypatch.setattr(LiveMonitor, "join", lambda monitor: wait_until(lambda: counted(monitor) == len(posts)))
+    words = ["watch", str(path.parent), "-w", str(tmp_path)]
+    shown, again = (CliRunner().invoke(app, words, catch_exceptions=False) for _ in range(2))
+    assert "open · app" in shown.stdout
+    assert f"{len(posts)} counted" in shown.stderr
+    assert again.stdout == ""
+
+
+@pytest.mark.parametrize("words", [["-", "--sort"], ["-", "--speed", "2"], ["https://127.0.0.1/rss", "--sort"]])
+def test_what_goes_on_can_neither_be_sorted_nor_replayed(tmp_path, words):
+    (tmp_path / SETTINGS_NAME).write_text("")
+    result = CliRunner().invoke(app, ["watch", *words, "-w", str(tmp_path)])
+    assert (result.exit_code, "--sort and --speed are for files" in " ".join(result.output.split())) == (2, True)
 
 
 def test_a_replay_keeps_the_pace_of_the_posts():
