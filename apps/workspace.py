@@ -49,6 +49,7 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 [monitoring]                   # labelled.csv, stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
+# sources = ["incoming", "https://news.example.org/rss", "redis://localhost:6379/0?stream=posts"]  # read by the server
 
 # [alerts]                     # who is told of alerts, beside the log
 # file = "alerts.jsonl"
@@ -102,6 +103,7 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
+# sources = ["incoming", "https://news.example.org/rss", "redis://localhost:6379/0?stream=posts"]  # 服务器读取
 
 # [alerts]                     # 除日志外，还通知谁
 # file = "alerts.jsonl"
