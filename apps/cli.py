@@ -411,17 +411,27 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="Other test rows than the workspace's (classifiers only).")] = None,
     workspace: Workspace = None,
     *,
+    from_log: Annotated[
+        bool, typer.Option("--log", help="By replay of lists that were shown with propensities (recommendation only).")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a classifier or a use case on test records, beside simple baselines."""
     from apps.console import print_figures, print_json
-    from apps.evaluate import evaluate_scenario
+    from apps.evaluate import evaluate_scenario, evaluate_shown_lists, replay_figures
     from apps.training import CLASSIFIERS
 
     if data is not None and what not in CLASSIFIERS:
         msg = f"--data is for {', '.join(CLASSIFIERS)}; {what} is measured on the records of the workspace"
         raise typer.BadParameter(msg)
-    outcome = evaluate_scenario(_settings(workspace), what, data)
+    if from_log and what != "recommendation":
+        msg = f"--log is for recommendation; of {what} no lists are shown"
+        raise typer.BadParameter(msg)
+    if from_log:
+        figures = replay_figures(evaluate_shown_lists(_settings(workspace)))
+        outcome: dict[str, Any] = {"metrics": figures.pop("tunechain"), "baselines": figures}
+    else:
+        outcome = evaluate_scenario(_settings(workspace), what, data)
     if as_json:
         print_json(outcome)
     else:

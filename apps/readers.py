@@ -194,7 +194,8 @@ def _item(values: dict[str, Any]) -> Item:
 
 def _event(values: dict[str, Any]) -> Event:
     known = _only(values, Event)
-    return Event.model_validate(known | {"opinion": known.get("opinion") or None})
+    # a cell of a table is empty where nothing is known
+    return Event.model_validate(known | {name: known.get(name) or None for name in ("opinion", "place", "propensity")})
 
 
 def warn_of_rejected(path: Path, rows: Sequence[RejectedRow]) -> None:

@@ -175,6 +175,7 @@ class RecommendationSettings(_Section):
     diversity: float = Field(default=0.5, ge=0.0, le=1.0)
     filter_already_seen: bool = True
     look_again_days: float = Field(default=7.0, ge=0.0)  # what was looked at comes again after them; inf: never
+    exploration_share: float = Field(default=0.0, ge=0.0, lt=1.0)  # of places after the second, for new items
 
 
 class ServerSettings(_Section):

@@ -60,6 +60,7 @@ false_alarms_per_topic_month = 0.1
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
 # look_again_days = 7          # after which what was looked at and not bought comes again
+# exploration_share = 0.0      # of the places after the second, for items that hardly anybody has used
 
 # [server]                     # other addresses than 127.0.0.1 need keys: tunechain keys add NAME --role staff
 # requests_per_minute = 120    # of one key
@@ -114,6 +115,7 @@ false_alarms_per_topic_month = 0.1
 [recommendation]               # items.csv、events.csv
 diversity = 0.5                # 0：只看兴趣；1：尽量多样
 # look_again_days = 7          # 看过但没买的商品，多少天后可以再次出现
+# exploration_share = 0.0      # 第二位之后的位置中，留给几乎没人用过的商品的比例
 
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数
