@@ -5,5 +5,14 @@ the same are found and drafted. Files are read, and what a person decides is kep
 """
 
 from chains.customer_service.learning.conversations import LoggedConversation, LoggedMessage, LoggedRole
+from chains.customer_service.learning.courtesies import without_courtesies
+from chains.customer_service.learning.requests import LoggedRequest, find_request
 
-__all__ = ["LoggedConversation", "LoggedMessage", "LoggedRole"]
+__all__ = [
+    "LoggedConversation",
+    "LoggedMessage",
+    "LoggedRequest",
+    "LoggedRole",
+    "find_request",
+    "without_courtesies",
+]
