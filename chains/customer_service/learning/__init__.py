@@ -6,13 +6,41 @@ the same are found and drafted. Files are read, and what a person decides is kep
 
 from chains.customer_service.learning.conversations import LoggedConversation, LoggedMessage, LoggedRole
 from chains.customer_service.learning.courtesies import without_courtesies
+from chains.customer_service.learning.drafts import (
+    GroupDraft,
+    RankedAnswer,
+    count_customers,
+    distinct_wordings,
+    draft_group,
+    draft_template,
+    find_outcomes,
+    rank_answers,
+)
+from chains.customer_service.learning.grouping import GroupingOptions, RequestGroup, group_requests
+from chains.customer_service.learning.naming import GroupNames, unused_name
+from chains.customer_service.learning.placeholders import placeholders_of, without_placeholders
 from chains.customer_service.learning.requests import LoggedRequest, find_request
 
 __all__ = [
+    "GroupDraft",
+    "GroupNames",
+    "GroupingOptions",
     "LoggedConversation",
     "LoggedMessage",
     "LoggedRequest",
     "LoggedRole",
+    "RankedAnswer",
+    "RequestGroup",
+    "count_customers",
+    "distinct_wordings",
+    "draft_group",
+    "draft_template",
+    "find_outcomes",
     "find_request",
+    "group_requests",
+    "placeholders_of",
+    "rank_answers",
+    "unused_name",
     "without_courtesies",
+    "without_placeholders",
 ]

@@ -8,7 +8,7 @@ from llms.texts import fold_text, split_sentences
 _OPENING = re.compile(
     r"^(?:(?:hi|hello|hey|hiya|greetings|good (?:morning|afternoon|evening|day)|dear)\b"
     r"(?: (?:there|again|all|team|everyone|everybody|support|sir|madam|sir or madam|customer|customer service))?"
-    r"(?: \[[^\]]*\])?[\s,.!:;-]*)+"
+    r"(?: \{\w+\})?[\s,.!:;-]*)+"
     # not where the characters begin another word, such as 亲自 or 你好像
     r"|^(?:(?:亲爱的|亲们?(?![自戚子人友密手测肤眼属])|[您你]好(?![像多大久歹吃看用几坏不])"
     r"|哈喽|嗨|[早中晚]上好|[上中下]午好|在吗|在么|在不在|有人吗|客服(?=[，,\s!！]|[您你]好|在))"
@@ -23,7 +23,7 @@ _SMALL_TALK = (
     r"(?:best|kind|warm)? ?regards.*|sincerely.*|bye(?: bye)?|goodbye|have a [^.?!]{0,30}|excuse me",
     r"how are you(?: doing)?(?: today)?|(?:i )?hope (?:you|this)[^.?!]{0,40}|nice to meet you",
     r"(?:i'm |i am |we are |we're )?(?:so |very |really |terribly )?sorry(?: (?:to hear|about|for)[^.?!,]{0,80})?",
-    r"my name is [^.?!]{0,40}|this is \[[^\]]*\][^.?!]{0,40}",
+    r"my name is [^.?!]{0,40}|this is \{\w+\}[^.?!]{0,40}",
 )
 _ASKS_FOR_HELP = (
     r"(?:can|could|would) (?:you|someone|anyone|somebody)(?: please)? (?:help|assist)(?: me)?(?: out| please)?",
@@ -49,7 +49,7 @@ _ASIDE = re.compile(
 )
 _CLOSING = re.compile(
     r"(?:[\s,;.-]+(?:many )?(?:thanks|thank you|thx)(?: (?:so much|a lot|very much|in advance))?[\s.!]*"
-    r"|[\s,，。]*(?:谢谢|多谢|感谢)[您你啦了哦啊~!！.。]*)$",
+    r"|[\s,，。]*(?:谢谢|多谢|感谢|麻烦了)[您你啦了哦啊~!！.。]*)$",
     re.IGNORECASE,
 )
 _WAIT = re.compile(

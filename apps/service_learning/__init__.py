@@ -1,0 +1,1 @@
+"""Learning customer service from logs: what was read, the groups that were found, and what a person decided."""
