@@ -20,8 +20,8 @@ def nearest_rows(vectors: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
 
     Example:
         >>> cosines, rows = nearest_rows(np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32), 1)
-        >>> rows.ravel().tolist(), cosines.ravel().round(1).tolist()
-        ([1, 0, 1], [0.8, 0.8, 0.6])
+        >>> rows.ravel().tolist(), [f"{cosine:.1f}" for cosine in cosines.ravel()]
+        ([1, 0, 1], ['0.8', '0.8', '0.6'])
     """
     import faiss
 

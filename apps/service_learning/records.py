@@ -197,8 +197,7 @@ def _add_articles(texts: _Texts, groups: Sequence[AcceptedGroup]) -> None:
         stem = _NOT_IN_FILE_NAME.sub("-", group.name).strip("-_").lower() or "article"
         name = f"knowledge/{stem}.md"
         if texts.is_there(name):
-            stems = [path.stem for path in (texts._folder / "knowledge").glob("*.md")]
-            name = f"knowledge/{unused_name(stem, stems)}.md"
+            name = f"knowledge/{unused_name(stem, texts.stems_in('knowledge'))}.md"
         title = group.name.replace("_", " ").strip()
         texts.write(name, f"# {title[:1].upper()}{title[1:]}\n\n{group.template.strip()}\n")
 

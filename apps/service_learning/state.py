@@ -156,6 +156,10 @@ class LearningState:
         rows = self.database.read("SELECT request FROM conversations WHERE is_later ORDER BY time, seq")
         return [_REQUEST.validate_json(request) for (request,) in rows]
 
+    def has_published(self) -> bool:
+        """Return whether anything that was learnt was ever written into the records."""
+        return bool(self.database.read("SELECT 1 FROM publications LIMIT 1"))
+
     def free_requests(self) -> list[StoredRequest]:
         """Return the requests to learn from that say nothing which is in a group that a person has touched."""
         with self.database.transaction() as database:

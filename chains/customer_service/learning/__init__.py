@@ -16,7 +16,13 @@ from chains.customer_service.learning.drafts import (
     find_outcomes,
     rank_answers,
 )
-from chains.customer_service.learning.grouping import GroupingOptions, RequestGroup, group_requests
+from chains.customer_service.learning.grouping import (
+    GroupingOptions,
+    RequestGroup,
+    cluster_vectors,
+    group_requests,
+    split_paths,
+)
 from chains.customer_service.learning.naming import GroupNames, unused_name
 from chains.customer_service.learning.placeholders import placeholders_of, without_placeholders
 from chains.customer_service.learning.requests import LoggedRequest, find_request
@@ -31,6 +37,7 @@ __all__ = [
     "LoggedRole",
     "RankedAnswer",
     "RequestGroup",
+    "cluster_vectors",
     "count_customers",
     "distinct_wordings",
     "draft_group",
@@ -40,6 +47,7 @@ __all__ = [
     "group_requests",
     "placeholders_of",
     "rank_answers",
+    "split_paths",
     "unused_name",
     "without_courtesies",
     "without_placeholders",

@@ -1,45 +1,49 @@
 """Groups of requests that ask for the same, found by the meaning of their texts."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from chains.customer_service.learning.requests import LoggedRequest
-from llms.arrays import DoubleArray, FloatArray, IntArray
+from llms.arrays import FloatArray, IntArray
 from llms.errors import OptionValueError
 from llms.texts import text_key
 from retrievers import nearest_rows
 
-_NUM_NEIGHBOURS = 10  # whose groups say how sure a group is
+if TYPE_CHECKING:
+    import networkx as nx
+
 _MAX_DEPTH = 4  # of the splits that a person can ask for
-_KMEANS_BATCH = 4_096
+_NUM_JUDGING = 10  # neighbours of a text whose groups say how sure its own is
+_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupingOptions:
-    """When requests ask for the same.
+    """When requests ask for the same; docs/benchmarks/service_from_logs.md says how the numbers were chosen.
 
     Attributes:
-        max_distance: two groups become one while the mean squared distance between their texts, of unit vectors, is
-            below it; in (0, 2).
+        max_neighbours: texts that a text is linked with; fewer where there are few texts.
+        resolution: of the groups; more of it gives more and smaller ones.
         min_requests: smaller groups are left out: what is rare is answered by people.
         min_customers: a group that fewer people asked is about them.
-        max_leaves: of the tree of groups; of more different texts the most alike are put together first.
     """
 
-    max_distance: float = 0.9
+    max_neighbours: int = 20
+    resolution: float = 2.0
     min_requests: int = 3
     min_customers: int = 2
-    max_leaves: int = 8_000
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
-        if not 0 < self.max_distance < 2:
-            msg = f"max_distance must lie between 0 and 2, got {self.max_distance}"
+        if not self.resolution > 0:
+            msg = f"resolution must be positive, got {self.resolution}"
             raise OptionValueError(msg)
-        for name in ("min_requests", "min_customers", "max_leaves"):
+        for name in ("max_neighbours", "min_requests", "min_customers"):
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
                 raise OptionValueError(msg)
@@ -77,112 +81,115 @@ def group_requests(
     for request in requests:
         same.setdefault(text_key(request.text), []).append(request)
     copies = list(same.values())
-    if len(copies) < 2:
-        return [
-            RequestGroup(requests=tuple(only), paths=("",) * len(only), confidence=1.0)
-            for only in copies
-            if _is_large(only, options)
-        ]
+    if not copies:
+        return []
     vectors = _unit(np.asarray(embeddings.embed_documents([same[0].text for same in copies]), dtype=np.float32))
-    clusters = cluster_vectors(vectors, options)
-    confidence = _confidences(vectors, clusters)
+    group_of = cluster_vectors(vectors, options)
+    confidences = _confidences(vectors, group_of)
     groups = []
-    for cluster, sure in zip(clusters, confidence, strict=True):
-        order = _typical_first(vectors, cluster.rows, [len(copies[row]) for row in cluster.rows])
-        members = [(request, cluster.paths[at]) for at in order for request in copies[cluster.rows[at]]]
-        found = tuple(request for request, _ in members)
+    for number in range(int(group_of.max()) + 1):
+        rows = _typical_first(vectors, np.flatnonzero(group_of == number), [len(same) for same in copies])
+        found = tuple(request for row in rows for request in copies[row])
         if _is_large(found, options):
-            groups.append(RequestGroup(requests=found, paths=tuple(path for _, path in members), confidence=sure))
+            paths = split_paths(vectors[rows])
+            of_requests = tuple(path for row, path in zip(rows, paths, strict=True) for _ in copies[row])
+            groups.append(RequestGroup(requests=found, paths=of_requests, confidence=float(confidences[number])))
     return sorted(groups, key=lambda group: -len(group.requests))
 
 
-@dataclass(frozen=True, slots=True)
-class VectorCluster:
-    """Rows that lie together, and the way from the whole cluster down to each of them."""
+def cluster_vectors(vectors: FloatArray, options: GroupingOptions | None = None) -> IntArray:
+    """Return the number of the cluster of each row, from 0 on.
 
-    rows: tuple[int, ...]
-    paths: tuple[str, ...]
-
-
-def cluster_vectors(vectors: FloatArray, options: GroupingOptions) -> list[VectorCluster]:
-    """Return the clusters of unit vectors; each row is in one of them.
+    Rows are linked with their nearest ones, the stronger the more alike they are; clusters are what holds together in
+    this graph more than chance would have it. So nobody has to say how many there are, nor how far apart.
 
     Args:
-        vectors: (rows, dimension), at least two rows of length one.
-    """
-    from scipy.cluster.hierarchy import linkage
+        vectors: (rows, dimension), each of length one.
+        options: default: `GroupingOptions()`.
 
-    leaves, centres = _leaves(vectors, options.max_leaves)
-    tree = linkage(centres.astype(np.float64), "average")
-    clusters = []
-    for root in _cut(tree, len(centres), options.max_distance):
-        found = [(row, path) for leaf, path in _walk(tree, len(centres), root) for row in leaves[leaf]]
-        clusters.append(VectorCluster(tuple(row for row, _ in found), tuple(path for _, path in found)))
+    References:
+        Blondel, Guillaume, Lambiotte and Lefebvre, "Fast unfolding of communities in large networks", Journal of
+        Statistical Mechanics 2008; Reichardt and Bornholdt, "Statistical mechanics of community detection", Physical
+        Review E 2006, for the resolution.
+    """
+    from networkx.algorithms.community import louvain_communities
+
+    options = options or GroupingOptions()
+    clusters = np.zeros(len(vectors), dtype=np.int64)
+    # in order of their first rows, since sets have none
+    found = sorted(map(sorted, louvain_communities(_link(vectors, options), resolution=options.resolution, seed=_SEED)))
+    for number, rows in enumerate(found):
+        clusters[rows] = number
     return clusters
 
 
-def _leaves(vectors: FloatArray, most: int) -> tuple[list[list[int]], FloatArray]:
-    """Return the rows of each leaf of the tree, and its centre."""
-    if len(vectors) <= most:
-        return [[row] for row in range(len(vectors))], vectors
-    from sklearn.cluster import MiniBatchKMeans
+def _link(vectors: FloatArray, options: GroupingOptions) -> "nx.Graph[int]":
+    from networkx import Graph
 
-    model = MiniBatchKMeans(most, init="random", n_init=1, batch_size=_KMEANS_BATCH, random_state=0).fit(vectors)
-    by_leaf: dict[int, list[int]] = {}
-    for row, leaf in enumerate(model.labels_):
-        by_leaf.setdefault(int(leaf), []).append(row)
-    rows = list(by_leaf.values())
-    return rows, _unit(np.stack([vectors[members].mean(axis=0) for members in rows]))
-
-
-def _cut(tree: DoubleArray, num_leaves: int, height: float) -> Iterator[int]:
-    """Yield the nodes of a tree below which everything is closer than a height."""
-    waiting = [num_leaves + len(tree) - 1]
-    while waiting:
-        node = waiting.pop()
-        if node < num_leaves or tree[node - num_leaves, 2] <= height:
-            yield node
-        else:
-            waiting += [int(child) for child in tree[node - num_leaves, :2]]
+    # among few texts the twentieth neighbour is of another group
+    k = min(options.max_neighbours, max(2, int(len(vectors) ** 0.5)))
+    cosines, rows = nearest_rows(vectors, k)
+    weights: dict[tuple[int, int], float] = {}
+    for row, (near, closeness) in enumerate(zip(rows.tolist(), cosines.tolist(), strict=True)):
+        for other, cosine in zip(near, closeness, strict=True):
+            if cosine > 0:  # who are neighbours of each other are linked twice as strongly
+                edge = (row, other) if row < other else (other, row)
+                weights[edge] = weights.get(edge, 0.0) + cosine**2
+    graph: nx.Graph[int] = Graph()
+    graph.add_nodes_from(range(len(vectors)))
+    graph.add_weighted_edges_from((*edge, weight) for edge, weight in weights.items())
+    return graph
 
 
-def _walk(tree: DoubleArray, num_leaves: int, root: int) -> Iterator[tuple[int, str]]:
-    """Yield the leaves below a node with the way to each, as far as anybody goes."""
-    waiting = [(root, "")]
-    while waiting:
-        node, path = waiting.pop()
-        if node < num_leaves:
-            yield node, path
-            continue
-        # the larger side first
-        children = sorted(map(int, tree[node - num_leaves, :2]), key=lambda child: -_size(tree, num_leaves, child))
-        is_deep = len(path) >= _MAX_DEPTH
-        waiting += [(child, path if is_deep else f"{path}{side}") for side, child in enumerate(children)]
+def split_paths(vectors: FloatArray) -> list[str]:
+    """Return for each row to which side it goes where all rows are split in two, and each side again, and so on.
+
+    Args:
+        vectors: (rows, dimension).
+
+    Example:
+        >>> split_paths(np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32))
+        ['0', '0', '1']
+    """
+    paths = [""] * len(vectors)
+    for rows, side in _sides(vectors, np.arange(len(vectors)), _MAX_DEPTH):
+        for row in rows:
+            paths[row] += side
+    return paths
 
 
-def _size(tree: DoubleArray, num_leaves: int, node: int) -> int:
-    return 1 if node < num_leaves else int(tree[node - num_leaves, 3])
+def _sides(vectors: FloatArray, rows: IntArray, depth: int) -> Iterator[tuple[IntArray, str]]:
+    from sklearn.cluster import KMeans
+
+    if depth == 0 or len(rows) < 2 or np.allclose(vectors[rows], vectors[rows[0]], atol=1e-6):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rows that are nearly equal, it says so
+        sides = KMeans(2, n_init=3, random_state=_SEED).fit_predict(vectors[rows])
+    halves = sorted((rows[sides == side] for side in (0, 1)), key=len, reverse=True)  # the larger side first
+    if len(halves[1]) == 0:
+        return
+    for half, side in zip(halves, "01", strict=True):
+        yield half, side
+        yield from _sides(vectors, half, depth - 1)
 
 
-def _typical_first(vectors: FloatArray, rows: Sequence[int], counts: Sequence[int]) -> IntArray:
-    """Return the places of rows, those nearest to where most of them lie first."""
-    inside = vectors[list(rows)]
-    centre = _unit(np.average(inside, axis=0, weights=counts)[np.newaxis])[0]
-    return np.argsort(-(inside @ centre), kind="stable")
+def _typical_first(vectors: FloatArray, rows: IntArray, counts: Sequence[int]) -> IntArray:
+    """Return rows, those nearest to where most texts of them lie first."""
+    inside = vectors[rows]
+    centre = _unit(np.average(inside, axis=0, weights=[counts[row] for row in rows])[np.newaxis])[0]
+    return rows[np.argsort(-(inside @ centre), kind="stable")]
 
 
-def _confidences(vectors: FloatArray, clusters: Sequence[VectorCluster]) -> list[float]:
-    cluster_of = np.empty(len(vectors), dtype=np.int64)
-    for number, cluster in enumerate(clusters):
-        cluster_of[list(cluster.rows)] = number
-    _, neighbours = nearest_rows(vectors, _NUM_NEIGHBOURS)
-    is_inside = cluster_of[neighbours] == cluster_of[:, np.newaxis]
-    sizes = np.bincount(cluster_of, minlength=len(clusters))
-    # of a small group not all neighbours can be in it
-    possible = np.minimum(sizes[cluster_of] - 1, neighbours.shape[1])
-    shares = is_inside.sum(axis=1) / np.maximum(possible, 1)
-    sums = np.bincount(cluster_of, weights=shares, minlength=len(clusters))
-    return [float(value) for value in sums / np.maximum(sizes, 1)]
+def _confidences(vectors: FloatArray, group_of: IntArray) -> FloatArray:
+    """Return for each group the mean share of a text's nearest ones that are in it, of those that could be."""
+    sizes = np.bincount(group_of)
+    _, neighbours = nearest_rows(vectors, _NUM_JUDGING)
+    num_inside = (group_of[neighbours] == group_of[:, np.newaxis]).sum(axis=1)
+    possible = np.clip(sizes[group_of] - 1, 1, max(neighbours.shape[1], 1))
+    shares = np.where(sizes[group_of] > 1, num_inside / possible, 1.0)
+    sums: FloatArray = np.bincount(group_of, weights=shares) / sizes
+    return sums
 
 
 def _is_large(requests: Sequence[LoggedRequest], options: GroupingOptions) -> bool:

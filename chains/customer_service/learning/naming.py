@@ -15,6 +15,10 @@ _CHINESE_FILLER = re.compile(
     "一下|怎么|什么|可以|请问|你们|我们|为什么|怎么办|这个|那个|哪里|多少|没有|已经|还是|是不是|如何|能不能|现在|想要|知道"
     "|需要|一个|时候|不是|就是|还有|帮忙|告诉|麻烦"
 )
+# beside the stop words of scikit-learn: what people say whatever they want
+_ENGLISH_FILLER = re.compile(
+    "want|need|like|know|help|please|tell|possible|does|did|doing|going|way|sure|just|got|getting|trying|tried|able|use"
+)
 _LATIN_WORD = re.compile(r"[^\W\d_][^\W_]*(?:'[^\W\d_]+)?")
 
 
@@ -75,7 +79,8 @@ def _words(text: str) -> list[str]:
 
     folded = fold_text(without_placeholders(text))
     found = [word for word in _LATIN_WORD.findall(folded) if len(word) > 2 and not is_han(word[0])]
-    latin = [word for word in found if word not in ENGLISH_STOP_WORDS and "'" not in word]
+    is_filler = ENGLISH_STOP_WORDS.__contains__
+    latin = [word for word in found if not (is_filler(word) or _ENGLISH_FILLER.fullmatch(word) or "'" in word)]
     if not any(map(is_han, folded)):
         return latin
     terms = [term for term in keyword_terms(folded) if len(term) > 1 and all(map(is_han, term))]

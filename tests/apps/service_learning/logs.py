@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from apps.service_learning.learning import find_groups, read_into
 from apps.service_learning.state import LearningState
-from chains.customer_service.learning import GroupingOptions
 from llms.fakes import HashedEmbeddings
 from tests.chains.customer_service.learning.logs import START, talk
 
@@ -29,7 +28,6 @@ ASKED = {
     ],
 }
 EMBEDDINGS = HashedEmbeddings(dimension=256)
-OPTIONS = GroupingOptions(max_distance=1.2)
 
 
 def conversations(count=60):
@@ -55,5 +53,5 @@ def learn(folder, made=None, **changes):
     """The state of a folder after a log was read and grouped."""
     state = LearningState(folder / "learning.sqlite")
     read_into(state, conversations() if made is None else made, replace_private=keep_all)
-    find_groups(state, **{"embeddings": EMBEDDINGS, "encoder": "hashed", "options": OPTIONS} | changes)
+    find_groups(state, **{"embeddings": EMBEDDINGS, "encoder": "hashed"} | changes)
     return state

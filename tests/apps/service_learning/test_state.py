@@ -9,7 +9,7 @@ from apps.service_learning import learning
 from apps.service_learning.learning import find_groups, read_into
 from apps.service_learning.review import GroupReview
 from apps.service_learning.state import LearningState, put_group
-from tests.apps.service_learning.logs import ASKED, EMBEDDINGS, OPTIONS, conversations, keep_all, learn
+from tests.apps.service_learning.logs import ASKED, EMBEDDINGS, conversations, keep_all, learn
 from tests.chains.customer_service.learning.logs import talk
 
 
@@ -30,7 +30,7 @@ def test_a_log_that_is_read_again_changes_nothing(tmp_path):
     state = learn(tmp_path)
     before = list(state.database._connection.iterdump())
     assert read_into(state, conversations(), replace_private=keep_all) == 0
-    find_groups(state, embeddings=None, encoder="hashed", options=OPTIONS)
+    find_groups(state, embeddings=None, encoder="hashed")
     assert list(state.database._connection.iterdump()) == before
 
 
@@ -39,7 +39,7 @@ def test_more_conversations_join_the_groups_that_nobody_has_touched(tmp_path):
     review = GroupReview(state)
     few = review.counts().open
     read_into(state, conversations(), replace_private=keep_all)
-    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed", options=OPTIONS)
+    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed")
     assert sum(group.draft.num_requests for group in review.list_groups()) == 48
     assert review.counts().open >= few
 
@@ -124,10 +124,10 @@ def test_a_kill_while_groups_are_written_leaves_those_from_before(tmp_path, monk
 
     monkeypatch.setattr("apps.service_learning.state.put_group", put_two)
     with pytest.raises(Killed):
-        find_groups(state, embeddings=EMBEDDINGS, encoder="hashed", options=OPTIONS)
+        find_groups(state, embeddings=EMBEDDINGS, encoder="hashed")
     monkeypatch.undo()
     assert GroupReview(state).list_groups() == before
-    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed", options=OPTIONS)
+    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed")
     assert sum(group.draft.num_requests for group in GroupReview(state).list_groups()) == 48
 
 

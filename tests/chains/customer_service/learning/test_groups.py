@@ -13,6 +13,7 @@ from chains.customer_service.learning import (
     find_outcomes,
     group_requests,
     rank_answers,
+    split_paths,
     unused_name,
 )
 from llms.errors import OptionValueError
@@ -62,25 +63,19 @@ def test_few_texts_are_grouped_too(texts):
     assert sum(len(group.requests) for group in groups) == (5 if len(texts) == 5 else 0)
 
 
-def test_more_texts_than_the_tree_has_leaves_come_into_the_same_groups():
-    many = [f"{text} {word}" for text in (*PARCEL, *REFUND) for word in ("", "ok", "sir", "today", "here")]
-    small = group_requests(requests_of(*many), embeddings=EMBEDDINGS, options=GroupingOptions(max_leaves=12))
-    topics = [{"parcel" in request.text for request in group.requests} for group in small]
-    assert all(len(topic) == 1 for topic in topics)
-    assert sum(len(group.requests) for group in small) > 30
+def test_a_group_is_taken_apart_into_what_is_most_different():
+    parcels, refunds = EMBEDDINGS.embed_documents(PARCEL), EMBEDDINGS.embed_documents(REFUND)
+    paths = split_paths(np.array(parcels + refunds, dtype=np.float32))
+    first = [path[0] for path in paths]
+    assert len(set(first[:4])) == len(set(first[4:])) == 1
+    assert first[0] != first[4]
+    assert len(set(paths)) == len(paths)
+    assert split_paths(np.ones((3, 2), dtype=np.float32)) == [""] * 3
 
 
-def test_paths_take_a_group_apart_as_it_was_put_together():
-    options = GroupingOptions(max_distance=1.9)
-    [group] = group_requests(requests_of(*PARCEL, *REFUND), embeddings=EMBEDDINGS, options=options)
-    sides = {
-        side: sorted(request.text for request, path in zip(group.requests, group.paths, strict=True) if path[0] == side)
-        for side in "01"
-    }
-    assert sorted(sides.values()) == sorted([sorted(PARCEL), sorted(REFUND)])
-
-
-@pytest.mark.parametrize("values", [{"max_distance": 0}, {"max_distance": 2.5}, {"min_requests": 0}])
+@pytest.mark.parametrize(
+    "values", [{"resolution": 0}, {"resolution": float("nan")}, {"max_neighbours": 0}, {"min_requests": 0}]
+)
 def test_options_that_cannot_be_meant_are_refused(values):
     with pytest.raises(OptionValueError):
         GroupingOptions(**values)
@@ -147,7 +142,7 @@ def test_a_draft_says_what_a_person_has_to_know():
     ]
     names = GroupNames([[request.text for request in requests], REFUND])
     draft = draft_group(requests, names=names, confidence=0.81234, outcomes=find_outcomes(requests, {}))
-    assert draft.name == "parcel"
+    assert draft.name.startswith("parcel")
     assert draft.wordings == ("where is my parcel", "parcel is late")
     assert draft.template == "It is on its way to you."
     assert (draft.num_requests, draft.num_customers, draft.confidence) == (3, 2, 0.812)
