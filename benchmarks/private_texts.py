@@ -113,7 +113,7 @@ def _email(pool: Pool, random_: random.Random) -> str:
 
 
 def _digits(pattern: str, random_: random.Random) -> str:
-    """Return a pattern with random digits for `9`, capital letters for `^`; `\\` keeps what follows."""
+    r"""Return a pattern with random digits for `9` and capital letters for `^`; a backslash keeps what follows."""
     made, is_kept = "", False
     for character in pattern:
         if is_kept or character not in "9^\\":

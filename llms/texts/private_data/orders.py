@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from llms.texts.private_data.spans import Place, longest_places
 
-_TOKEN = r"(?=[A-Za-z/_-]{0,10}\d)[A-Za-z0-9](?:[A-Za-z0-9]|[-_/.](?=[A-Za-z0-9])){2,39}(?![A-Za-z0-9])"
+_WRITTEN = r"(?=[A-Za-z/_-]{0,10}\d)[A-Za-z0-9](?:[A-Za-z0-9]|[-_/.](?=[A-Za-z0-9])){2,39}(?![A-Za-z0-9])"
 _NUMBER_WORD = r"(?:\s?(?:number|numbers|num|nr|no|code|ref(?:erence)?|id)\b[.]?)"
 _LINK = r"(?:\s?(?:is|was|are|being|of|:|=|\#|是|为|,)){0,3}\s?[#(\"'“「【]?"
 _SAID = re.compile(
@@ -13,12 +13,14 @@ _SAID = re.compile(
     (?:
         \b(?:order|parcel|package|shipment|tracking|waybill|consignment|invoice|booking|reservation|confirmation
             |transaction|payment|return|rma|ticket|case|claim|purchase|receipt|delivery|refund){_NUMBER_WORD}
-      | \b(?:order|parcel|shipment|invoice|booking|ticket|rma|reference|ref|waybill|case|purchase|bill)\b[.]?(?=\s?[#:]|\s\S*\d)
-      | (?:订单|单据|运单|快递|物流|退款|退货|售后|工单|发票|交易|流水|预约|预订|取件|发货|换货)(?:编号|号码|单号|号|单|ID)
+      | \b(?:order|parcel|shipment|invoice|booking|ticket|rma|reference|ref|waybill|case|purchase|bill)\b[.]?
+        (?=\s?[#:]|\s\S*\d)
+      | (?:订单|单据|运单|快递|物流|退款|退货|售后|工单|发票|交易|流水|预约|预订|取件|发货|换货)
+        (?:编号|号码|单号|号|单|ID)
       | 单号|订单
     )
     {_LINK}
-    (?P<said>{_TOKEN})
+    (?P<said>{_WRITTEN})
     """,
     re.VERBOSE | re.IGNORECASE,
 )

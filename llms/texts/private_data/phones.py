@@ -21,7 +21,8 @@ _SAID = re.compile(
     (?:
         \b(?:phone|telephone|tel|mobile|cell(?:phone)?|whatsapp|landline|fax)
         (?:\s?(?:number|no|nr|num))?\b
-      | \b(?:call|text|ring|phone|reach|contact|dial)(?:ing)?\s(?:me|us|her|him|back|you)?(?:\sback)?\s?(?:on|at|under)\b
+      | \b(?:call|text|ring|phone|reach|contact|dial)(?:ing)?\s(?:me|us|her|him|back|you)?(?:\sback)?\s?
+        (?:on|at|under)\b
       | \b(?:my|contact|callback|call-back|daytime|work|home)\snumber\b
       | 电话|手机|座机|固话|联系方式|致电|拨打|打|传真|号码|回拨
     )
