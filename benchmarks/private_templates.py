@@ -1,4 +1,4 @@
-"""Templates, names and forms of numbers of `private_texts`; the two parts share none of their templates."""
+"""Templates, names and forms of numbers of the development part of `private_texts`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -198,9 +198,9 @@ DEVELOPMENT = Pool(
     },
     phones={
         "en": [
-            "(999) 555-0999",
-            "999-555-0199",
-            "+1 999 555 0199",
+            "(\\299) 555-0999",
+            "\\399-555-0199",
+            "+1 \\499 555 0199",
             "+44 20 7946 0999",
             "07700 900999",
             "+49 30 9999999",
@@ -235,7 +235,7 @@ DEVELOPMENT = Pool(
     },
 )
 
-TEST = Pool(
+LATER_DEVELOPMENT = Pool(
     private={
         "en": [
             "Good evening, {name} here. Can you check parcel {order_number} for me?",
@@ -462,21 +462,21 @@ TEST = Pool(
     },
     phones={
         "en": [
-            "+1 (999) 555-0199",
-            "999.555.0199",
+            "+1 (\\599) 555-0199",
+            "\\499.555.0199",
             "0161 496 0999",
             "07911 999999",
             "+33 6 99 99 99 99",
             "+61 491 579 999",
             "1-899-555-0199",
             "+353 86 999 9999",
-            "999 555 0199",
+            "\\699 555 0199",
             "+91 98999 99999",
         ],
         "zh": [
             "15\\099999999",
             "177 9999 9999",
-            "199-9999-9999",
+            "1\\99-9999-9999",
             "021-59999999",
             "0571-89999999",
             "+86-137-9999-9999",

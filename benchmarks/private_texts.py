@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.private_templates import DEVELOPMENT, TEST, Pool
+from benchmarks.private_templates import DEVELOPMENT, LATER_DEVELOPMENT, Pool
+from benchmarks.private_test_templates import TEST
 
 Part = Literal["development", "test"]
-_PARTS: dict[Part, Pool] = {"development": DEVELOPMENT, "test": TEST}
+_PARTS: dict[Part, tuple[Pool, ...]] = {"development": (DEVELOPMENT, LATER_DEVELOPMENT), "test": (TEST,)}
 _CARD_STARTS = {
     "4": 16,
     "51": 16,
@@ -46,10 +47,11 @@ class MarkedText:
 
 def make_texts(part: Part, count: int, *, seed: int) -> list[MarkedText]:
     """Return texts of one part, half of them Chinese; about every third has no private data but what looks like it."""
-    pool, random_ = _PARTS[part], random.Random(seed)
+    random_ = random.Random(seed)
     texts = []
     for number in range(count):
         language = "zh" if number % 2 else "en"
+        pool = random_.choice(_PARTS[part])
         is_plain = number // 2 % 3 == 2
         templates = (pool.plain if is_plain else pool.private)[language]
         texts.append(_fill(random_.choice(templates), language, pool, random_))

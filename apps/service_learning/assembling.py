@@ -91,7 +91,7 @@ def _why_unusable(messages: Sequence[LoggedMessage]) -> str:
     if _are_programs(customer, company):
         return "two programs answer each other: both sides repeat themselves"
     if look_swapped(customer, company):
-        return "the roles look exchanged: the customer speaks as staff does; if so throughout, exchange them with the roles"
+        return "the roles look exchanged: the customer speaks as staff does; if so throughout, name them the other way"
     return ""
 
 

@@ -17,7 +17,8 @@ _WORDS: Mapping[LoggedRole | None, str] = {
         advisor team_member teammate company 客服 坐席 座席 人工 店小二 商家 卖家 店铺 员工 专员 顾问 人工客服
     """,
     "bot": """
-        bot assistant ai chatbot robot auto automated model gpt sys 机器人 智能客服 助手 ai客服 自动回复 智能助手 系统回复
+        bot assistant ai chatbot robot auto automated model gpt sys 机器人 智能客服 助手 ai客服 自动回复 智能助手
+        系统回复
     """,
     None: "system tool function action note internal event private developer 系统 系统消息 备注 通知",
 }

@@ -3,7 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from llms.texts.private_data.name_tables import COMPOUND_SURNAMES, SINGLE_SURNAMES
+from llms.texts.private_data.name_tables import (
+    COMPOUND_SURNAMES,
+    FREQUENT_SURNAMES,
+    GIVEN_CHARACTERS,
+    SINGLE_SURNAMES,
+)
 from llms.texts.private_data.spans import Place, longest_places
 from llms.texts.scripts import HAN
 
@@ -14,22 +19,32 @@ _NO_GIVEN = (
     "买退换查寄收号下单付款快递客服先女手电话联系地址身份本人个几"
 )
 _GIVEN = f"(?:(?![{_NO_GIVEN}])[{HAN}])"
-_FULL = rf"{_SURNAME}{_GIVEN}{{1,2}}"
-_FOREIGN = rf"[{HAN}]{{1,6}}[·•・][{HAN}]{{1,8}}"
 _TITLES = (
     "先生|女士|小姐|太太|老师|经理|师傅|大夫|医生|主任|同学|阿姨|叔叔|店长|主管|老板|总监|同志|教授|律师|警官"
     r"|总(?=[您你好说,.!，。！：:\s]|\Z)"
 )
+_FULL = rf"{_SURNAME}(?!{_TITLES}){_GIVEN}{{1,2}}"
+_FOREIGN = rf"[{HAN}]{{1,6}}[·•・][{HAN}]{{1,8}}"
 _TITLED = re.compile(rf"(?<![任如为几其于])(?P<said>{_SURNAME}{_GIVEN}{{0,2}})(?={_TITLES})")
 _STRONG = re.compile(
     r"(?:我叫做|我叫|本人叫|(?:名字|姓名|收件人|收货人|联系人|寄件人|签收人|收款人|付款人|户名|持卡人|投保人|被保险人|下单人"
-    r"|购买人|客户名|真名|抬头)[是为叫]?|乘客|旅客|患者|署名|改成|改为|写的是|填的是|登记的是|名下是)"
+    r"|购买人|客户名|真名|抬头)[是为叫]?|换成|换到|转给|写着|上面是|乘客|旅客|患者|署名|改成|改为|写的是|填的是|登记的是|名下是)"
     rf"[\s:,“\"']{{0,3}}(?P<said>{_FOREIGN}|{_FULL})"
 )
 _WEAK = re.compile(
     r"(?:(?:您好|你好|谢谢|签名|落款|经办人)[,，:：]?|我是|这是|他是|她是|本人|亲爱的|尊敬的|感谢|找|帮|替|给|让|联系|转接|转给|叫|跟"
     r"|专员|顾问|管家|师傅|同事|快递员|朋友|客户|老公|老婆|女儿|儿子|同学|客服|工程师|会员)"
-    rf"\s?(?P<said>{_FOREIGN}|{_FULL})(?=[\s,.!?;:，。！？；：、~）)】\x00的这那]|\Z)"
+    rf"\s?(?P<said>{_FOREIGN}|{_FULL})"
+    r"(?=[\s,.!?;:，。！？；：、~）)】\x00的这那吗吧呢啊帮说来在去打给要想已没会就也把被接签收代替]|\Z)"
+)
+_DID = re.compile(
+    rf"(?:是|由|跟|让|被)(?P<said>{_FULL})(?=(?:接待|处理|帮|负责|联系|跟进|回复|送|打|说|给|告诉|答应|承诺|受理|签|代|收))"
+)
+_FREQUENT = f"[{''.join(sorted(FREQUENT_SURNAMES))}]"
+_CHARACTER = f"[{''.join(sorted(GIVEN_CHARACTERS))}]"
+_BARE = re.compile(  # a frequent surname and two characters of given names, between signs and small words
+    rf"(?:\A|(?<=[\s,.!?;:，。！？；：、“（(\x00的是找叫给帮和跟与让向问]))(?P<said>{_FREQUENT}{_CHARACTER}{{2}})"
+    rf"(?=[\s,.!?;:，。！？；：、”）)\x00的吗吧呢啊在说帮也就要想没已和跟与给]|\Z|女士|先生)"
 )
 _BEHIND = re.compile(
     r"(?:\A|(?<=[\s,.!?;:，。！？；：、\"“（(\x00]))"
@@ -37,6 +52,7 @@ _BEHIND = re.compile(
     r"(?=(?:的(?:订单|快递|包裹|账户|账号|手机|地址|电话|名字|卡|退款|会员|身份证|名义|件)"
     r"|收(?![到货费取藏])|签收|[,，]\s?(?:电话|手机|\x00|地址)|\s?\x00))"
 )
+_FAMILY = re.compile(rf"(?:我|免贵|本人|贵|客户)姓(?P<said>{_SURNAME})")
 _LITTLE = re.compile(
     rf"(?:我是|叫我|找|联系)(?:小|阿|老)(?P<friend>{_SURNAME})(?![{HAN}])"
     rf"|(?:客服|专员|顾问|管家|店小二|助理)\s?小(?![时米程白方金单])(?P<staff>{_SURNAME})"
@@ -61,10 +77,11 @@ def find_chinese_names(text: str) -> Iterator[Place]:
     """Yield names without titles such as 先生."""
     places = [found.span("said") for found in _TITLED.finditer(text) if not _NO_NAMES.match(found["said"])]
     places += [found.span("said") for found in _STRONG.finditer(text) if not _NO_NAMES.match(found["said"])]
-    for expression in (_WEAK, _BEHIND):
+    for expression in (_WEAK, _BEHIND, _DID, _BARE):
         for found in expression.finditer(text):
             said = found["said"]
             if not _NO_NAMES.match(said) and said[-1] not in _NO_ENDINGS:
                 places.append(found.span("said"))
     places += [found.span(found.lastgroup or 0) for found in _LITTLE.finditer(text)]
+    places += [found.span("said") for found in _FAMILY.finditer(text)]
     return longest_places(places)

@@ -8,6 +8,7 @@ from llms.texts.private_data.spans import Place, longest_places
 
 _UPPER = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0100\u010c\u0110\u0141\u015a\u0160\u017b\u017d"
 _LOWER = "a-z\u00df-\u00f6\u00f8-\u00ff\u0101-\u017f"
+_LEFT = "(?<![A-Za-z\u00c0-\u017f])"  # not \b: Chinese words stand beside it without a space
 _WORD = rf"[{_UPPER}][{_LOWER}]{{1,24}}+"
 _CAPITAL = rf"(?:(?:[DO]'|Mc|Mac|Al-|El-)?{_WORD}(?:[-']{_WORD})?|[{_UPPER}][.](?=[ ]))"
 _CAPITALS = rf"[{_UPPER}]{{2,20}}+(?:[-'][{_UPPER}]{{2,20}}+)?"
@@ -15,11 +16,11 @@ _PARTICLE = r"(?:(?:van|von|der|den|de|da|dos|del|della|di|la|le|bin|ibn|al|el|t
 _TITLE = r"(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Madam|Herr|Frau|Señora?|Monsieur|Madame|Mme)[.]?[ ])"
 _NAME = rf"{_CAPITAL}(?:[ ]{_PARTICLE}{{0,3}}{_CAPITAL}){{0,3}}"
 _ANY_CASE = rf"(?:[{_UPPER}{_LOWER}][\w'-]{{0,24}}+[.]?)"
-_TITLED = re.compile(rf"\b{_TITLE}(?P<said>{_PARTICLE}{{0,3}}{_NAME}|{_CAPITALS}(?:[ ]{_CAPITALS})?)")
+_TITLED = re.compile(rf"{_LEFT}{_TITLE}(?P<said>{_PARTICLE}{{0,3}}{_NAME}|{_CAPITALS}(?:[ ]{_CAPITALS})?)")
 _STRONG = re.compile(  # what stands behind these is a name in small letters too
     rf"""
     (?i:
-        \b(?:
+        {_LEFT}(?:
             (?:my|his|her|their|the|full|first|last|customer|legal)\s(?:full\s|first\s|last\s|legal\s)?
             name(?:\sis|'s|:|\swas|\sto|\sas|\sshould\sbe)
           | name[ ]?[:=] | surname(?:\sis|:)
@@ -39,8 +40,8 @@ _STRONG = re.compile(  # what stands behind these is a name in small letters too
 )
 _WEAK = re.compile(  # what stands behind these may be a name, if its letters and the table say so
     rf"""
-    (?i:\b(?:
-        this\sis|i\sam|i'm|im|it's|it\sis|speaking\s(?:with|to)|spoke\s(?:with|to)|talked\s(?:with|to)|chatted\swith
+    (?i:{_LEFT}(?:
+        this\sis|i\sam|i'm|im|it's|it\sis|(?:speak|speaking|spoke|talk|talking|talked|chat|chatted)\s(?:with|to)
         |agent|colleague|representative|rep|technician|driver|courier|neighbou?r|husband|wife|son|daughter|brother
         |sister|mother|father|friend|boss|manager|partner|assistant|thanks|thank\syou|thx|cheers|bye|regards|sincerely
         |best|greetings|welcome|sorry|by|ask\sfor|call\sme|with
@@ -62,6 +63,17 @@ _GREETING = re.compile(
     """,
     re.VERBOSE,
 )
+_SMALL = re.compile(  # said in small letters
+    rf"(?i:{_LEFT}(?:i\s?am|i'?m|this\sis)\s)(?P<said>[{_LOWER}]{{2,20}}+(?:\s[{_LOWER}-]{{2,24}}+)?)"
+)
+_SIGNED = re.compile(
+    rf"(?i:regards|sincerely|faithfully|yours\s?truly|wishes|cheers)[ ]?[,.!][ ]?(?P<said>{_NAME})[ ]?[.!]?[ ]?(?=\n|\Z)"
+)
+_AT_HAND = re.compile(  # a name by its place: "Anna Schmidt here", "Anna Schmidt <anna@...>", "..., Anna Schmidt."
+    rf"{_LEFT}(?P<said>{_WORD}(?:[ ]{_PARTICLE}{{0,3}}{_CAPITAL}){{1,2}})"
+    r"(?=[ ](?:here|speaking)[,.!]|[ ]?[<(,:\n-]{0,2}[ \n]?\x00)"
+)
+_VOCATIVE = re.compile(rf"(?<=[a-z\d\x00],)[ ](?P<said>{_WORD}[ ]{_CAPITAL})(?=[.!?](?:\s|\Z)|\Z)")
 _SIGNATURE = re.compile(
     rf"""
     (?i:\b(?:regards|sincerely|faithfully|truly|best|cheers|thanks|thank\syou|many\sthanks|wishes|greetings|cordially
@@ -71,15 +83,15 @@ _SIGNATURE = re.compile(
     """,
     re.VERBOSE,
 )
-_BARE = re.compile(
-    rf"(?<![\w@.'/-])(?P<given>{_WORD})(?P<more>(?:[ ](?:{_PARTICLE}{{0,3}}){_CAPITAL}){{0,2}})(?![\w@])"
-)
+_BARE = re.compile(rf"(?<![A-Za-z0-9_\u00c0-\u017f@.'/-]){_WORD}(?:-{_WORD})?(?![A-Za-z0-9_@])")
+_MORE = re.compile(rf"[ ]{_PARTICLE}{{0,3}}{_CAPITAL}(?![A-Za-z0-9_@])")
 _INTRODUCED = frozenset(["from", "here", "speaking", "calling"])
 _PERSON = re.compile(
-    r"(?:spe|spo|talk|chatt|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son|daughter"
+    r"(?:speak|spoke|talk|chat|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son|daughter"
     r"|brother|sister|mother|father|friend|ask|thank|thx|cheers|call)",
     re.IGNORECASE,
 )
+_MOST_FAMILY_NAMES = 2
 _TOKENS = re.compile(r"[^\s]+")
 
 
@@ -88,13 +100,18 @@ def find_names(text: str) -> Iterator[Place]:
     places: list[Place] = []
     for found in _STRONG.finditer(text):
         places += _leading_name(found, SENTENCE_WORDS, any_case=True)
-    for expression in (_TITLED, _SIGNATURE, _GREETING):
+    for expression in (_TITLED, _SIGNATURE, _SIGNED, _GREETING, _AT_HAND, _VOCATIVE):
         for found in expression.finditer(text):
             places += _leading_name(found, NO_NAMES)
     for found in _WEAK.finditer(text):
         words = found["said"].split()
         if len(words) > 1 or _is_given(words[0]) or _is_introduced(found):
             places += _leading_name(found, NO_NAMES)
+    for found in _SMALL.finditer(text):
+        given, _, family = found["said"].partition(" ")
+        if _is_given(given):
+            end = found.end("said") if family and family not in SENTENCE_WORDS else found.start("said") + len(given)
+            places.append((found.start("said"), end))
     places += _bare_names(text)
     return longest_places(places)
 
@@ -126,14 +143,17 @@ def _leading_name(found: re.Match[str], ends: frozenset[str], *, any_case: bool 
 
 
 def _bare_names(text: str) -> Iterator[Place]:
+    done = 0
     for found in _BARE.finditer(text):
-        if _is_given(found["given"]):
-            end = found.end("given")
-            for word in _TOKENS.finditer(found["more"]):
-                if word[0].strip(".,'").lower() in NO_NAMES:
-                    break
-                end = found.start("more") + word.end()
-            yield found.start(), end
+        if found.start() < done or not _is_given(found[0]):
+            continue
+        done = found.end()
+        for _ in range(_MOST_FAMILY_NAMES):
+            more = _MORE.match(text, done)
+            if more is None or more[0].split()[-1].strip(".,'").lower() in NO_NAMES:
+                break
+            done = more.end()
+        yield found.start(), done
 
 
 def _is_given(word: str) -> bool:

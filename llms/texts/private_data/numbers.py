@@ -80,14 +80,15 @@ def _is_resident_id(text: str) -> bool:
 
 def _cards(run: str, groups: list[Place]) -> Iterator[Place]:
     for first, (start, _) in enumerate(groups):
-        digits = ""
+        digits, last = "", 0
         for group_start, end in groups[first : first + _CARD_DIGITS.stop]:
             digits += _plain_digits(run[group_start:end])
             if len(digits) in _CARD_DIGITS and digits[0] in _CARD_BEGINS and _has_luhn_digit(digits):
-                yield start, end
-                break
+                last = end  # the longest one: of a card of 19 digits the first 16 may look like a card, too
             if len(digits) >= _CARD_DIGITS.stop:
                 break
+        if last:
+            yield start, last
 
 
 def _has_luhn_digit(digits: str) -> bool:

@@ -163,7 +163,7 @@ def test_exports_of_help_desks_say_who_wrote_and_how_it_ended(tmp_path, form, re
     assert found.messages[1].text.endswith("We send another.")
     assert not any("Anna" in message.text or "Bob" in message.text for message in found.messages)
     assert (found.id, found.is_resolved, found.rating, found.tags) == ("5", True, 1.0, ("returns",))
-    assert found.customer and "Anna" not in found.customer
+    assert "Anna" not in str(found.customer)
     assert not aside
 
 
@@ -285,7 +285,7 @@ def test_exchanged_roles_are_said_and_set_aside_not_turned_silently(tmp_path):
         tmp_path,
         "log.csv",
         HEADER
-        + "c1,,agent,Where is my order?\nc1,,customer,Thank you for contacting us. Let me check.\nc1,,agent,I want to return it\n",
+        + "c1,,agent,Where is my order?\nc1,,customer,Thank you for contacting us.\nc1,,agent,I want to return it\n",
     )
     assert any("exchanged" in warning for warning in guess_layout(path).warnings)
     found, (aside,) = read(path)
@@ -331,7 +331,8 @@ def test_a_speaker_whom_nothing_names_is_set_aside_with_what_to_do(tmp_path):
 
 
 def test_pseudonyms_stay_the_same_and_depend_on_the_key(tmp_path):
-    rows = "conversation_id,sender,message,customer_email\nc1,customer,Where?,a@example.com\nc2,customer,When?,a@example.com\n"
+    header = "conversation_id,sender,message,requester_email\n"
+    rows = f"{header}c1,customer,Where?,a@example.com\nc2,customer,When?,a@example.com\n"
     path = write(tmp_path, "log.csv", rows)
     first, second = read(path, pseudonym_key=b"k")[0]
     assert first.customer == second.customer != read(path, pseudonym_key=b"other")[0][0].customer
