@@ -120,7 +120,8 @@ def _page(part: Part, count: int, seed: int) -> str:
         "data but prices, dates, models, versions, measures and times. The templates, names, streets and forms of "
         "numbers of this part are none that the rules were written with. Recall: every letter and digit of a true "
         'piece lies in pieces found as its kind; "hidden" counts pieces of any kind. Precision: at least half of a '
-        "found piece is truly of its kind. The baseline is what the server's log redaction finds: form and check digits alone.",
+        "found piece is truly of its kind. The baseline is what the server's log redaction finds: form and check "
+        "digits alone.",
         "",
         f"Aims: recall {RECALLS['email']} on numbers and e-mail addresses, {RECALLS['name']} on names and addresses, "
         f"precision {MIN_PRECISION} on each.",

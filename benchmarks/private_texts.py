@@ -9,11 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.private_templates import DEVELOPMENT, LATER_DEVELOPMENT, Pool
+from benchmarks.private_later_templates import FOURTH_DEVELOPMENT, SECOND_DEVELOPMENT, THIRD_DEVELOPMENT
+from benchmarks.private_templates import DEVELOPMENT, Pool
 from benchmarks.private_test_templates import TEST
 
 Part = Literal["development", "test"]
-_PARTS: dict[Part, tuple[Pool, ...]] = {"development": (DEVELOPMENT, LATER_DEVELOPMENT), "test": (TEST,)}
+_PARTS: dict[Part, tuple[Pool, ...]] = {
+    "development": (DEVELOPMENT, SECOND_DEVELOPMENT, THIRD_DEVELOPMENT, FOURTH_DEVELOPMENT),
+    "test": (TEST,),
+}
 _CARD_STARTS = {
     "4": 16,
     "51": 16,

@@ -7,7 +7,8 @@ from retrievers.errors import DocumentError
 from retrievers.readers.html_text import read_html
 
 _TAG = re.compile(
-    r"</?(?:html|body|div|p|br|span|table|td|a|b|strong|ul|li|font|blockquote|img)\b[^<>]{0,500}>", re.IGNORECASE
+    r"</?(?:html|body|div|p|br|span|table|td|a|b|strong|ul|li|font|blockquote|img)(?=[\s/>])[^<>]{0,500}>",
+    re.IGNORECASE,
 )
 _HTML_QUOTE = re.compile(
     r"<blockquote\b|<div[^<>]{0,300}\b(?:class|id)\s?=\s?[\"']?(?:gmail_quote|yahoo_quoted|moz-cite-prefix|appendonsend"

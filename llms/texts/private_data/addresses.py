@@ -54,8 +54,8 @@ _MORE = re.compile(  # what may follow a street: a unit, a town, a state, a code
       | (?:{_STATES})\b(?:[, ][ ]?\d{{4,5}}(?:-\d{{4}})?)?
       | (?:[A-Z]{{1,2}}\d{{1,2}}[A-Z]?|[A-Z]\d[A-Z])[ ]\d[A-Z]{{1,2}}\d?(?!\w)
       | (?:[A-Z]{{1,2}}-)?\d{{4,6}}(?:-\d{{4}}|[ ][A-Z]{{2}}(?!\w))?(?!\d)
-      | (?:(?<=,[ ])|(?<=[ ][ ])|(?<=,)|(?<=\n)|(?<=\d[ ]))[A-Z][\w'.-]{{1,24}}+
-        (?:[ ](?:am|upon|on|de|la|of|[A-Z][\w'.-]{{1,24}}+)){{0,3}}+(?![ ]?:)
+      | (?:(?<=,[ ])|(?<=[ ][ ])|(?<=,)|(?<=\n)|(?<=\d[ ])|(?<=[A-Z][A-Z][ ]))[A-Z][\w'.-]{{1,24}}+
+        (?:[ ](?:am|upon|on|de|la|of|[A-Z][\w'.-]{{1,24}}+)){{0,3}}+(?:[ ]\d{{1,2}}(?!\d))?(?![ ]?:)
     )
     """,
     re.VERBOSE,
@@ -79,8 +79,7 @@ _HAS_DIGIT = re.compile(r"\d")
 # words before what sounds like a street: "2 days down the road"
 _NO_STREET = re.compile(
     r"\b(?:days?|weeks?|hours?|minutes?|months?|years?|times|the|a|an|of|on|in|to|and|or|is|was|people|items?|stars?"
-    r"|percent|for|from|at|more|good|big|small|new|miles?|km|units?|pairs?|per|my|your)\s",
-    re.IGNORECASE,
+    r"|percent|for|from|at|more|good|big|small|new|miles?|km|units?|pairs?|per|my|your)\s"
 )
 _TRAILING = re.compile(r"[\s,.]+\Z")
 

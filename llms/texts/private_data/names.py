@@ -3,14 +3,20 @@
 import re
 from collections.abc import Iterator
 
-from llms.texts.private_data.name_tables import GIVEN_NAMES, NO_NAMES, SENTENCE_WORDS
+from llms.texts.private_data.name_tables import (
+    FAMILY_NAMES,
+    FAMILY_WORDS,
+    GIVEN_NAMES,
+    NO_NAMES,
+    SENTENCE_WORDS,
+)
 from llms.texts.private_data.spans import Place, longest_places
 
 _UPPER = "A-Z\u00c0-\u00d6\u00d8-\u00de\u0100\u010c\u0110\u0141\u015a\u0160\u017b\u017d"
 _LOWER = "a-z\u00df-\u00f6\u00f8-\u00ff\u0101-\u017f"
 _LEFT = "(?<![A-Za-z\u00c0-\u017f])"  # not \b: Chinese words stand beside it without a space
 _WORD = rf"[{_UPPER}][{_LOWER}]{{1,24}}+"
-_CAPITAL = rf"(?:(?:[DO]'|Mc|Mac|Al-|El-)?{_WORD}(?:[-']{_WORD})?|[{_UPPER}][.](?=[ ]))"
+_CAPITAL = rf"(?:(?:[DO]'|Mc|Mac|Al-|El-)?{_WORD}(?:[-'][{_UPPER}{_LOWER}][{_LOWER}]{{1,24}}+)?|[{_UPPER}][.](?=[ ]))"
 _CAPITALS = rf"[{_UPPER}]{{2,20}}+(?:[-'][{_UPPER}]{{2,20}}+)?"
 _PARTICLE = r"(?:(?:van|von|der|den|de|da|dos|del|della|di|la|le|bin|ibn|al|el|ter|ten|zu|st[.]?)[ ])"
 _TITLE = r"(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Sir|Madam|Herr|Frau|Señora?|Monsieur|Madame|Mme)[.]?[ ])"
@@ -22,8 +28,8 @@ _STRONG = re.compile(  # what stands behind these is a name in small letters too
     (?i:
         {_LEFT}(?:
             (?:my|his|her|their|the|full|first|last|customer|legal)\s(?:full\s|first\s|last\s|legal\s)?
-            name(?:\sis|'s|:|\swas|\sto|\sas|\sshould\sbe)
-          | name[ ]?[:=] | surname(?:\sis|:)
+            names?(?:\sis|'s|:|\swas|\sto|\sas|\sshould\sbe)
+          | name[ ]?[:=] | name's | my\snames | surname(?:\sis|:)
           | (?:recipient|cardholder|card\sholder|account\sholder|addressee|sender|passenger|patient|guest|attention|attn
               |consignee|buyer|contact\sperson|contact|customer|agent|ordered\sby|placed\sby|bill\sto|ship\sto
               |delivered\sto|signed\sby)
@@ -44,7 +50,8 @@ _WEAK = re.compile(  # what stands behind these may be a name, if its letters an
         this\sis|i\sam|i'm|im|it's|it\sis|(?:speak|speaking|spoke|talk|talking|talked|chat|chatted)\s(?:with|to)
         |agent|colleague|representative|rep|technician|driver|courier|neighbou?r|husband|wife|son|daughter|brother
         |sister|mother|father|friend|boss|manager|partner|assistant|thanks|thank\syou|thx|cheers|bye|regards|sincerely
-        |best|greetings|welcome|sorry|by|ask\sfor|call\sme|with
+        |best|greetings|welcome|sorry|by|ask\sfor|call\sme|with|customer|client
+        |(?:closed|handled|answered|served|written|promised|assisted|helped|signed)\sby
     ))
     [ ,]{{1,2}}(?:{_TITLE})?
     (?P<said>{_NAME})
@@ -67,13 +74,23 @@ _SMALL = re.compile(  # said in small letters
     rf"(?i:{_LEFT}(?:i\s?am|i'?m|this\sis)\s)(?P<said>[{_LOWER}]{{2,20}}+(?:\s[{_LOWER}-]{{2,24}}+)?)"
 )
 _SIGNED = re.compile(
-    rf"(?i:regards|sincerely|faithfully|yours\s?truly|wishes|cheers)[ ]?[,.!][ ]?(?P<said>{_NAME})[ ]?[.!]?[ ]?(?=\n|\Z)"
+    rf"(?i:regards|sincerely|faithfully|yours\s?truly|wishes|cheers)[ ]?[,.!][ ]?(?P<said>{_NAME})"
+    r"[ ]?[.!]?[ ]?(?=\n|\Z)"
 )
 _AT_HAND = re.compile(  # a name by its place: "Anna Schmidt here", "Anna Schmidt <anna@...>", "..., Anna Schmidt."
     rf"{_LEFT}(?P<said>{_WORD}(?:[ ]{_PARTICLE}{{0,3}}{_CAPITAL}){{1,2}})"
-    r"(?=[ ](?:here|speaking)[,.!]|[ ]?[<(,:\n-]{0,2}[ \n]?\x00)"
+    r"(?=[ ](?:here|speaking)[,.!]|,[ ]?\d|[ ]?[<(,:\n-]{0,2}[ \n]?\x00)"
 )
-_VOCATIVE = re.compile(rf"(?<=[a-z\d\x00],)[ ](?P<said>{_WORD}[ ]{_CAPITAL})(?=[.!?](?:\s|\Z)|\Z)")
+_SPEAKS = re.compile(rf"(?:\A|(?<=[,.!?\n]))[ ]?(?P<said>{_WORD})(?=[ ](?:here|speaking)[,.!])")
+_ADDRESSED = re.compile(
+    rf"(?i:{_LEFT}(?:thank|sorry|welcome|hello|bye|please|apolog|understand))[^.!?,\n]{{0,60}}+,[ ]"
+    rf"(?P<said>{_NAME})(?=[.!?\n]|\Z)"
+)
+_VOCATIVE = re.compile(rf"(?P<before>[^\s,]{{1,30}}+),[ ](?P<said>{_WORD}[ ]{_CAPITAL})(?=[,.!?](?:\s|\Z)|\Z)")
+_PAIR = re.compile(
+    rf"(?<![A-Za-z0-9_@.'/-])(?P<said>{_CAPITAL}(?:[ ]{_WORD})?[ ]{_PARTICLE}{{0,3}}(?P<family>{_WORD}))"
+    r"(?![A-Za-z0-9_@])"
+)
 _SIGNATURE = re.compile(
     rf"""
     (?i:\b(?:regards|sincerely|faithfully|truly|best|cheers|thanks|thank\syou|many\sthanks|wishes|greetings|cordially
@@ -83,11 +100,11 @@ _SIGNATURE = re.compile(
     """,
     re.VERBOSE,
 )
-_BARE = re.compile(rf"(?<![A-Za-z0-9_\u00c0-\u017f@.'/-]){_WORD}(?:-{_WORD})?(?![A-Za-z0-9_@])")
+_BARE = re.compile(rf"(?<![A-Za-z0-9_\u00c0-\u017f@.'/-]){_WORD}(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?(?![A-Za-z0-9_@])")
 _MORE = re.compile(rf"[ ]{_PARTICLE}{{0,3}}{_CAPITAL}(?![A-Za-z0-9_@])")
 _INTRODUCED = frozenset(["from", "here", "speaking", "calling"])
 _PERSON = re.compile(
-    r"(?:speak|spoke|talk|chat|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son|daughter"
+    r"(?:speak|spoke|talk|chat|closed|handled|answered|served|written|promised|assisted|helped|signed|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son|daughter"
     r"|brother|sister|mother|father|friend|ask|thank|thx|cheers|call)",
     re.IGNORECASE,
 )
@@ -100,27 +117,48 @@ def find_names(text: str) -> Iterator[Place]:
     places: list[Place] = []
     for found in _STRONG.finditer(text):
         places += _leading_name(found, SENTENCE_WORDS, any_case=True)
-    for expression in (_TITLED, _SIGNATURE, _SIGNED, _GREETING, _AT_HAND, _VOCATIVE):
+    for expression in (_TITLED, _SIGNATURE, _SIGNED, _GREETING, _AT_HAND, _SPEAKS, _ADDRESSED):
         for found in expression.finditer(text):
             places += _leading_name(found, NO_NAMES)
+    places += _judged_names(text)
+    places += _small_names(text)
+    places += _bare_names(text)
+    places += _pairs(text)
+    return longest_places(places)
+
+
+def _judged_names(text: str) -> Iterator[Place]:
+    """Yield names where the words before them decide only together with the name."""
+    for found in _VOCATIVE.finditer(text):
+        if found["before"].islower() or not found["before"].isalpha():
+            yield from _leading_name(found, NO_NAMES)
     for found in _WEAK.finditer(text):
         words = found["said"].split()
         if len(words) > 1 or _is_given(words[0]) or _is_introduced(found):
-            places += _leading_name(found, NO_NAMES)
+            yield from _leading_name(found, NO_NAMES)
+
+
+def _small_names(text: str) -> Iterator[Place]:
     for found in _SMALL.finditer(text):
         given, _, family = found["said"].partition(" ")
         if _is_given(given):
-            end = found.end("said") if family and family not in SENTENCE_WORDS else found.start("said") + len(given)
-            places.append((found.start("said"), end))
-    places += _bare_names(text)
-    return longest_places(places)
+            start, has_family = found.start("said"), family and family not in SENTENCE_WORDS
+            yield start, found.end("said") if has_family else start + len(given)
+
+
+def _pairs(text: str) -> Iterator[Place]:
+    """Yield capital words before a family name of the table."""
+    for found in _PAIR.finditer(text):
+        is_known = found["family"].lower() in FAMILY_NAMES
+        if is_known and found["said"].split()[0].lower() not in NO_NAMES:
+            yield found.span("said")
 
 
 def _is_introduced(found: re.Match[str]) -> bool:
     """Return whether a single word that no table knows stands where a name does: "I'm Wei from support"."""
     after = (found["after"] or "").strip()
     is_person = _PERSON.match(found[0]) is not None
-    return after in _INTRODUCED or (is_person and after != "" and found["said"].lower() not in NO_NAMES)
+    return after in _INTRODUCED or (is_person and found["said"].lower() not in NO_NAMES)
 
 
 def _leading_name(found: re.Match[str], ends: frozenset[str], *, any_case: bool = False) -> list[Place]:
@@ -131,7 +169,8 @@ def _leading_name(found: re.Match[str], ends: frozenset[str], *, any_case: bool 
         plain = word[0].strip(".,'-").lower()
         is_capital = word[0][:1].isupper()
         # a small word behind a capital one goes on with the sentence, but for particles
-        if plain in ends or (has_capital and not is_capital and len(plain) > 3):
+        is_family = has_capital and is_capital and plain in FAMILY_WORDS
+        if (plain in ends and not is_family) or (has_capital and not is_capital and len(plain) > 3):
             break
         has_capital = has_capital or is_capital
         end = start + word.end()
@@ -150,7 +189,7 @@ def _bare_names(text: str) -> Iterator[Place]:
         done = found.end()
         for _ in range(_MOST_FAMILY_NAMES):
             more = _MORE.match(text, done)
-            if more is None or more[0].split()[-1].strip(".,'").lower() in NO_NAMES:
+            if more is None or more[0].split()[-1].strip(".,'").lower() in NO_NAMES - FAMILY_WORDS:
                 break
             done = more.end()
         yield found.start(), done

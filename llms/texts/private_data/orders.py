@@ -31,7 +31,7 @@ _GLUED = re.compile(  # before cards are looked for, whose digits these may have
 _SHAPED = re.compile(
     r"""
     (?<![A-Za-z0-9_-])(?:
-        [A-Z]{1,5}-\d{5,14}(?:-\d{1,8})?
+        [A-Z]{1,5}[-/]\d{5,14}(?:-[A-Z0-9]{1,8})?
       | (?:[A-Z]{2,5}-)?20\d{2}-?(?:0\d|1[0-2])-?[0-3]\d-?\d{4,12}
       | \#\s?(?=[A-Z-]{0,5}\d)[A-Z0-9-]{4,20}
       | (?:ORD|ORDER|INV|RMA|PO|BK|TKT|SO)[-_]?\d{4,14}
@@ -41,14 +41,14 @@ _SHAPED = re.compile(
 )
 # a number of that many digits in a sentence is nobody's price or measure
 _LONG = re.compile(
-    r"(?<![A-Za-z0-9_.,/:$€£¥-])(?!20\d\d[01]\d[0-3]\d(?!\d))\d{8,22}"
-    r"(?![A-Za-z0-9_/:%-]|[.,]\d|\s?(?:元|块|usd|eur|dollars|euros?|pcs|pieces|个|件|次|人|km|ml|kg|g|ms|bytes|kb|mb)\b)",
+    r"(?<![A-Za-z0-9_/$€£¥-])(?<!\d[.,:])(?!20\d\d[01]\d[0-3]\d(?!\d))\d{8,22}"
+    r"(?![A-Za-z0-9_/%-]|[.,:]\d|\s?(?:元|块|usd|eur|dollars|euros?|pcs|pieces|个|件|次|人|km|ml|kg|g|ms|bytes|kb|mb)\b)",
     re.IGNORECASE,
 )
 _CODED = re.compile(
     r"(?<![A-Za-z0-9_/.-])(?=[A-Z0-9-]*\d)(?=[0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+){0,4}(?![A-Za-z0-9_/-]|[.]\d)"
 )
-_GROUPED = re.compile(r"(?<![A-Za-z0-9_.,/:-])\d{3,6}-\d{3,6}(?:-\d{1,6}){1,2}(?![A-Za-z0-9_/:-])")
+_GROUPED = re.compile(r"(?<![A-Za-z0-9_.,/:-])(?:\d{3,6}-\d{3,6}(?:-\d{1,6}){1,2}|\d{4,8}-\d{4,8})(?![A-Za-z0-9_/:-])")
 _NO_ORDER_BEFORE = re.compile(r"(?:code|error|fault|colou?r|代码|错误|报错|版本)[ :：]{0,2}\Z", re.IGNORECASE)
 _MEASURE = re.compile(
     r"\d+(?:[.]\d+)?(?:st|nd|rd|th|x|s|k|m|g|kg|mg|ml|l|cm|mm|km|mb|gb|tb|am|pm|h|hrs?|min|days?|weeks?|months?|eur|usd|gbp)?\Z",

@@ -21,7 +21,7 @@ from tests.waiting import cpu_seconds
         ("Dear support team,\nIt broke.", "It broke."),
         ("尊敬的客服：\n坏了", "坏了"),
         ("It broke [image: photo.png]\nAttachment(s): photo.png, b.pdf", "It broke"),
-        ("[文件] 发票.pdf", "发票.pdf"),
+        ("[文件] 发票.pdf", ""),
         ("[图片]", ""),
         ("It broke.\nThis e-mail is confidential and intended only for you.", "It broke."),
         (
