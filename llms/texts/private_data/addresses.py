@@ -22,7 +22,8 @@ _STREET = re.compile(
     (?:{_UNIT}[.]?[ ]?[#]?\w{{1,5}}[,]?[ ])?
     \d{{1,5}}[A-Za-z]?(?:[-/]\d{{1,4}})?[,]?[ ]
     (?:
-        (?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|{_WORD})[ ]){{1,4}}?(?:{_SUFFIX})\b(?:[ ]\d{{1,4}}(?!\d))?
+        (?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|{_WORD})[ ]){{1,4}}?(?:{_SUFFIX})\b
+        (?:[ ](?:\d{{1,4}}(?!\d)|(?:north|south|east|west|[ns][ew]?|[ew])\b))?
       | (?-i:(?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|[A-Z][\w'.-]{{0,24}}+)[ ]){{1,4}}?
             (?:{_CAPITAL_SUFFIX})\b)
       | (?:bis[ ]|ter[ ])?(?:rue|avenue|boulevard|bd|chemin|impasse|allée|quai|cours)[ ]
@@ -32,7 +33,8 @@ _STREET = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _GERMAN = re.compile(
-    r"(?<![\w-])[A-ZÄÖÜ][\w.-]{0,30} ?(?:straße|strasse|Straße|Strasse|str[.]|weg|platz|allee|gasse|ufer|damm"
+    r"(?<![\w-])(?:[A-ZÄÖÜ][a-zäöü]{1,20} )?[A-ZÄÖÜ][\w.-]{0,30} ?"
+    r"(?:straße|strasse|Straße|Strasse|str[.]|weg|platz|allee|gasse|ufer|damm"
     r"|Weg|Platz|Allee|Gasse|laan|straat|gracht|plein) \d{1,4}(?: ?[a-z](?![a-z]))?"
 )
 _SPANISH = re.compile(

@@ -19,6 +19,7 @@ from llms.texts.private_data.orders import (
     find_shaped_orders,
 )
 from llms.texts.private_data.phones import find_international_phones, find_phones, find_said_phones, find_spaced_phones
+from llms.texts.private_data.segmented_names import find_segmented_names
 from llms.texts.private_data.spans import Place, PlainText, PrivateSpan, Search, has_digits
 
 Finder: TypeAlias = Callable[[str], Iterable[PrivateSpan]]
@@ -85,6 +86,7 @@ def find_private(
     if _HAN.search(search.rest):
         search.take("address", find_chinese_addresses)
         search.take("name", find_chinese_names)
+        search.take("name", find_segmented_names)
     search.take("address", find_addresses)
     if _CAPITAL.search(search.rest):
         search.take("name", find_names)

@@ -136,6 +136,28 @@ too trying tuesday tv twitter two uk unable unfortunately united up ups urgent u
 waiting wanting was we wednesday well were what whatsapp when where which white who why wifi will windows wish with
 worried would wrong yes yesterday you your yours zoom
 """
+_THINGS = """
+account accounts adapter adidas advanced africa afternoon air airbnb airlines airport airways amazon america answer
+apple april assistant august australia autumn avenue bag bank banks basic battery bay beach beauty beer best big
+black blue bluetooth book box bread bridge brown buds bundle business cable camera cape card cards care case center
+central centre chapter charger china city classic cleaner cloud club code coffee company conditions console corp
+costa cover credit cup customer dark day debit december deep delivery deluxe department desk diamond direct double
+dress drive dryer east eastern easy edition eve evening executive express extra facebook fashion fast february
+festival first fort free friday fridge games garden gold google gray great green grey group guide hall happy harbor
+harbour headphones help home hotel hotels house inc instagram insurance internet invoice ireland island islands
+jacket january july june kingdom kit kitchen korea label lake laptop las league lego level light limited linkedin
+lite little llc los ltd machine mail manual march market marketplace max membership microsoft milk mini monday monte
+morning mount mountain natural netflix new next night nike nintendo north northern note november number october
+office oil old orange order orders organic original oven pack page pants park part pass pay paypal phase phone pink
+plan plans platinum play playstation please plus pods points policies policy port post premier premium price printer
+privacy pro program programme protection pure purple quality question receipt red refunds returns rewards rice river
+road robot router saint sale sales samsung san saturday screen second section september series service services set
+shipping shirt shoes shop silver single smart sony south southern speaker special sports spotify spring square st
+stage standard star stars states station step store stores street studio subscription summer sunday super support
+tab tablet tea team terms tesla thank third thursday tiktok tower toys triple tuesday twitter uber ultra unhappy
+united university vacuum valley version very visa wallet warehouse warranty wars washing watch water wednesday week
+west western white wifi wine winter wireless world worst xbox yellow york youtube zealand
+"""
 _SENTENCE_WORDS = """
 address born called card date dob e-mail email had has id lives number password phone tel you's
 """
@@ -164,3 +186,5 @@ FAMILY_WORDS = frozenset(
     ["green", "black", "white", "brown", "may", "day", "march", "gold", "gift", "page", "price"]
 )  # names behind a given one
 SENTENCE_WORDS = NO_NAMES | frozenset(_SENTENCE_WORDS.split())
+# parts of the names of products, places and companies
+THINGS = frozenset(_THINGS.split())

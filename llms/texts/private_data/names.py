@@ -9,6 +9,7 @@ from llms.texts.private_data.name_tables import (
     GIVEN_NAMES,
     NO_NAMES,
     SENTENCE_WORDS,
+    THINGS,
 )
 from llms.texts.private_data.spans import Place, longest_places
 
@@ -32,7 +33,7 @@ _STRONG = re.compile(  # what stands behind these is a name in small letters too
           | name[ ]?[:=] | name's | my\snames | surname(?:\sis|:)
           | (?:recipient|cardholder|card\sholder|account\sholder|addressee|sender|passenger|patient|guest|attention|attn
               |consignee|buyer|contact\sperson|contact|customer|agent|ordered\sby|placed\sby|bill\sto|ship\sto
-              |delivered\sto|signed\sby)
+              |delivered\sto|signed\sby|signature)
             (?:\sname)?(?:\sis)?[ ]?[:=]
           | (?:in|under)\s(?:the\s)?name(?:\sof)? | (?:i'm|i\sam|am)\scalled | goes\sby | named | signed\sby
           | addressed\sto | on\sbehalf\sof
@@ -51,7 +52,8 @@ _WEAK = re.compile(  # what stands behind these may be a name, if its letters an
         |agent|colleague|representative|rep|technician|driver|courier|neighbou?r|husband|wife|son|daughter|brother
         |sister|mother|father|friend|boss|manager|partner|assistant|thanks|thank\syou|thx|cheers|bye|regards|sincerely
         |best|greetings|welcome|sorry|by|ask\sfor|call\sme|with|customer|client
-        |(?:closed|handled|answered|served|written|promised|assisted|helped|signed)\sby
+        |(?:closed|handled|answered|served|written|promised|assisted|helped|signed|told)\sby
+        |you\shave\sreached
     ))
     [ ,]{{1,2}}(?:{_TITLE})?
     (?P<said>{_NAME})
@@ -102,9 +104,13 @@ _SIGNATURE = re.compile(
 )
 _BARE = re.compile(rf"(?<![A-Za-z0-9_\u00c0-\u017f@.'/-]){_WORD}(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?(?![A-Za-z0-9_@])")
 _MORE = re.compile(rf"[ ]{_PARTICLE}{{0,3}}{_CAPITAL}(?![A-Za-z0-9_@])")
+_UNKNOWN = re.compile(  # two capital words within a sentence in small letters
+    rf"(?<=[a-z\d,:\x00])[ ](?:(?:to|for|with|by|from|of|and)[ ])?(?P<said>{_CAPITAL}[ ]{_PARTICLE}{{0,3}}{_CAPITAL})"
+    r"(?=[ ][a-z(<\x00]|[,.!?;:)](?:\s|\Z)|\Z)"
+)
 _INTRODUCED = frozenset(["from", "here", "speaking", "calling"])
 _PERSON = re.compile(
-    r"(?:speak|spoke|talk|chat|closed|handled|answered|served|written|promised|assisted|helped|signed|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son|daughter"
+    r"(?:speak|spoke|talk|chat|closed|handled|answered|served|written|promised|assisted|helped|signed|told|you\shave|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son|daughter"
     r"|brother|sister|mother|father|friend|ask|thank|thx|cheers|call)",
     re.IGNORECASE,
 )
@@ -132,6 +138,10 @@ def _judged_names(text: str) -> Iterator[Place]:
     for found in _VOCATIVE.finditer(text):
         if found["before"].islower() or not found["before"].isalpha():
             yield from _leading_name(found, NO_NAMES)
+    for found in _UNKNOWN.finditer(text):
+        words = [word.lower() for word in found["said"].split()]
+        if not NO_NAMES.union(THINGS).intersection(words):
+            yield found.span("said")
     for found in _WEAK.finditer(text):
         words = found["said"].split()
         if len(words) > 1 or _is_given(words[0]) or _is_introduced(found):

@@ -18,7 +18,7 @@ _SAID = re.compile(
         (?=\s?[#:]|\s\S*\d)
       | (?:订单|单据|运单|快递|物流|退款|退货|售后|工单|发票|交易|流水|预约|预订|取件|发货|换货)
         (?:编号|号码|单号|号|单|ID)
-      | 单号|订单
+      | (?<!保)单号|订单
     )
     {_LINK}
     (?P<said>{_WRITTEN})
@@ -48,7 +48,9 @@ _LONG = re.compile(
 _CODED = re.compile(
     r"(?<![A-Za-z0-9_/.-])(?=[A-Z0-9-]*\d)(?=[0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+){0,4}(?![A-Za-z0-9_/-]|[.]\d)"
 )
-_GROUPED = re.compile(r"(?<![A-Za-z0-9_.,/:-])(?:\d{3,6}-\d{3,6}(?:-\d{1,6}){1,2}|\d{4,8}-\d{4,8})(?![A-Za-z0-9_/:-])")
+_GROUPED = re.compile(
+    r"(?<![A-Za-z0-9_.,/:-])(?:\d{3,6}-\d{3,6}(?:-\d{1,6}){1,2}|\d{4,8}-\d{4,8}|\d{6,10}-\d{1,4})(?![A-Za-z0-9_/:-])"
+)
 _NO_ORDER_BEFORE = re.compile(r"(?:code|error|fault|colou?r|代码|错误|报错|版本)[ :：]{0,2}\Z", re.IGNORECASE)
 _MEASURE = re.compile(
     r"\d+(?:[.]\d+)?(?:st|nd|rd|th|x|s|k|m|g|kg|mg|ml|l|cm|mm|km|mb|gb|tb|am|pm|h|hrs?|min|days?|weeks?|months?|eur|usd|gbp)?\Z",
