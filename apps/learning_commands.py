@@ -1,6 +1,7 @@
 """Commands of `tunechain service` that learn from logs: `learn` and `review-groups`."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +12,10 @@ from apps.command_options import AsJson, Workspace
 
 if TYPE_CHECKING:
     from apps.service_learning.gain import Answered, Gain
+    from apps.service_learning.layout import Layout, SetAside
     from apps.service_learning.learning import LearnReport, OnProgress
     from apps.settings import Settings
-    from chains.customer_service.learning import LoggedConversation
+    from chains.customer_service.learning import LoggedRole
 
 _MAX_SHOWN = 5  # rows that are set aside
 
@@ -29,6 +31,15 @@ def learn(
     logs: Logs = None,
     workspace: Workspace = None,
     *,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="MEANING=NAME of a column that is not guessed right, such as text=body; may be given often."),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=customer, agent, bot or none, for a role that is not guessed right."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether the columns are guessed right.")] = False,
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Show how many of the latest requests are answered, before and now.")
     ] = False,
@@ -41,6 +52,7 @@ def learn(
     """
     from apps.console import output, print_json
     from apps.errors import WorkspaceError
+    from apps.service_learning.reading import guess_layout
     from apps.service_learning.running import learn_from_logs
     from apps.settings import load_settings
 
@@ -49,8 +61,15 @@ def learn(
         msg = "name the files of conversations to learn from, or --evaluate"
         raise WorkspaceError(msg)
     if logs:
+        layouts = [guess_layout(path, columns=_pairs(column), roles=_roles(role)) for path in logs]
+        for layout in layouts:
+            _show_layout(layout)
+        if not yes and sys.stdin.isatty():
+            typer.confirm("read them so?", abort=True, default=True)
+        aside = _SetAsides()
         with _progress() as on_progress:
-            report = learn_from_logs(settings, _read(logs), on_progress=on_progress)
+            report = learn_from_logs(settings, layouts, on_set_aside=aside, on_progress=on_progress)
+        aside.say_rest()
         if as_json:
             print_json(report)
         else:
@@ -85,23 +104,63 @@ def add_commands(service: typer.Typer) -> None:
     service.command("review-groups")(review_groups)
 
 
-def _read(logs: list[Path]) -> "Iterator[LoggedConversation]":
-    """Yield the conversations of files; say first how their columns are read, and what is set aside."""
-    from apps.console import print_warning
-    from apps.service_learning.reading import SetAside, guess_layout, read_conversations
+def _pairs(values: list[str] | None) -> dict[str, str]:
+    """Return the pairs of options of the form NAME=VALUE."""
+    from apps.errors import WorkspaceError
 
-    for path in logs:
-        print_warning(f"{path}: {guess_layout(path).describe()}")
-    num_set_aside = 0
-    for found in read_conversations(logs):
-        if isinstance(found, SetAside):
-            num_set_aside += 1
-            if num_set_aside <= _MAX_SHOWN:
-                print_warning(f"{found.source} set aside: {found.reason}")
-        else:
-            yield found
-    if num_set_aside > _MAX_SHOWN:
-        print_warning(f"{num_set_aside - _MAX_SHOWN} more rows set aside")
+    pairs: dict[str, str] = {}
+    for value in values or ():
+        name, found, rest = value.partition("=")
+        if not found:
+            msg = f"expected NAME=VALUE, got {value!r}"
+            raise WorkspaceError(msg)
+        pairs[name] = rest
+    return pairs
+
+
+def _roles(values: list[str] | None) -> "dict[str, LoggedRole | None]":
+    from apps.errors import WorkspaceError
+
+    known: dict[str, LoggedRole | None] = {"customer": "customer", "agent": "agent", "bot": "bot", "none": None}
+    pairs = _pairs(values)
+    if unknown := sorted(set(pairs.values()) - set(known)):
+        msg = f"a role is one of {', '.join(known)}, got {unknown[0]!r}"
+        raise WorkspaceError(msg)
+    return {name: known[value] for name, value in pairs.items()}
+
+
+def _show_layout(layout: "Layout") -> None:
+    """Say on standard error what a file is taken for, before anything of it is used."""
+    from rich.text import Text
+
+    from apps.console import errors, print_warning
+
+    columns = ", ".join(f"{meaning} from {name!r}" for meaning, name in layout.columns.items())
+    errors.print(Text(f"{layout.path}: {layout.form}{f'; {columns}' if columns else ''}"), soft_wrap=True)
+    for role, text in layout.examples:
+        errors.print(Text(f"  {role}: {text}", style="dim"), soft_wrap=True)
+    for warning in layout.warnings:
+        print_warning(warning)
+
+
+class _SetAsides:
+    """Says on standard error which of the first rows cannot be used, and how many there are in the end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, row: "SetAside") -> None:
+        from apps.console import print_warning
+
+        self.count += 1
+        if self.count <= _MAX_SHOWN:
+            print_warning(f"{row.source} line {row.line} set aside: {row.reason}")
+
+    def say_rest(self) -> None:
+        from apps.console import print_warning
+
+        if self.count > _MAX_SHOWN:
+            print_warning(f"{self.count - _MAX_SHOWN} more rows set aside")
 
 
 @contextlib.contextmanager

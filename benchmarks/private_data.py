@@ -45,10 +45,12 @@ class Tally:
 
     @property
     def recall(self) -> float:
+        """Return which share of the true pieces was found as their kind."""
         return self.recalled / self.true if self.true else 1.0
 
     @property
     def precision(self) -> float:
+        """Return which share of the found pieces is truly of their kind."""
         return self.right / self.found if self.found else 1.0
 
 
@@ -114,11 +116,12 @@ def _page(part: Part, count: int, seed: int) -> str:
         f"`{command}`, {os.cpu_count()} cores, {processor()}, Python {platform.python_version()}, "
         f"{datetime.now(UTC):%Y-%m-%d}.",
         "",
-        f"{count:,} messages made from templates, half English and half Chinese; {num_plain:,} of them hold no private data "
-        "but prices, dates, models, versions, measures and times. The templates, names, streets and forms of numbers "
-        "of this part are none that the rules were written with. Recall: every letter and digit of a true piece lies "
-        'in pieces found as its kind; "hidden" counts pieces of any kind. Precision: at least half of a found piece '
-        "is truly of its kind. The baseline is what the server's log redaction finds: form and check digits alone.",
+        f"{count:,} messages made from templates, half English and half Chinese; {num_plain:,} of them hold no private "
+        "data but prices, dates, models, versions, measures and times. The templates, names, streets and forms of "
+        "numbers of this part are none that the rules were written with. Recall: every letter and digit of a true "
+        'piece lies in pieces found as its kind; "hidden" counts pieces of any kind. Precision: at least half of a '
+        "found piece is truly of its kind. The baseline is what the server's log redaction finds: form and check "
+        "digits alone.",
         "",
         f"Aims: recall {RECALLS['email']} on numbers and e-mail addresses, {RECALLS['name']} on names and addresses, "
         f"precision {MIN_PRECISION} on each.",

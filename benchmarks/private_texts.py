@@ -9,10 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.private_templates import DEVELOPMENT, TEST, Pool
+from benchmarks.private_later_templates import FOURTH_DEVELOPMENT, SECOND_DEVELOPMENT, THIRD_DEVELOPMENT
+from benchmarks.private_templates import DEVELOPMENT, Pool
+from benchmarks.private_test_templates import TEST
 
 Part = Literal["development", "test"]
-_PARTS: dict[Part, Pool] = {"development": DEVELOPMENT, "test": TEST}
+_PARTS: dict[Part, tuple[Pool, ...]] = {
+    "development": (DEVELOPMENT, SECOND_DEVELOPMENT, THIRD_DEVELOPMENT, FOURTH_DEVELOPMENT),
+    "test": (TEST,),
+}
 _CARD_STARTS = {
     "4": 16,
     "51": 16,
@@ -46,10 +51,11 @@ class MarkedText:
 
 def make_texts(part: Part, count: int, *, seed: int) -> list[MarkedText]:
     """Return texts of one part, half of them Chinese; about every third has no private data but what looks like it."""
-    pool, random_ = _PARTS[part], random.Random(seed)
+    random_ = random.Random(seed)
     texts = []
     for number in range(count):
         language = "zh" if number % 2 else "en"
+        pool = random_.choice(_PARTS[part])
         is_plain = number // 2 % 3 == 2
         templates = (pool.plain if is_plain else pool.private)[language]
         texts.append(_fill(random_.choice(templates), language, pool, random_))
@@ -113,7 +119,7 @@ def _email(pool: Pool, random_: random.Random) -> str:
 
 
 def _digits(pattern: str, random_: random.Random) -> str:
-    """Return a pattern with random digits for `9`, capital letters for `^`; `\\` keeps what follows."""
+    r"""Return a pattern with random digits for `9` and capital letters for `^`; a backslash keeps what follows."""
     made, is_kept = "", False
     for character in pattern:
         if is_kept or character not in "9^\\":

@@ -1,10 +1,11 @@
 """One run of `tunechain service learn`: read, group, measure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 
 from apps.errors import NotBuiltError
 from apps.readers import read_templates
 from apps.service_learning.gain import note_before
+from apps.service_learning.layout import Layout, SetAside
 from apps.service_learning.learning import (
     LearnReport,
     OnProgress,
@@ -14,6 +15,7 @@ from apps.service_learning.learning import (
     read_into,
 )
 from apps.service_learning.private_data import open_replacement
+from apps.service_learning.reading import read_with
 from apps.service_learning.review import GroupReview
 from apps.service_learning.slots import propose_slots
 from apps.service_learning.state import LearningState
@@ -28,17 +30,19 @@ _VECTOR_BYTES = 2**30
 
 def learn_from_logs(
     settings: Settings,
-    conversations: Iterable[LoggedConversation],
+    logs: Sequence[Layout],
     *,
+    on_set_aside: Callable[[SetAside], None] = lambda _: None,
     on_progress: OnProgress = lambda _what, _done: None,
 ) -> LearnReport:
-    """Read conversations into the state of a workspace and find the groups that wait for a review.
+    """Read logs into the state of a workspace and find the groups that wait for a review.
 
     A run that was killed goes on where it was; one that finds nothing new changes nothing.
 
     Args:
         settings: of the workspace; it need not be trained.
-        conversations: of all logs.
+        logs: what the files are taken for.
+        on_set_aside: is told what of them cannot be used.
         on_progress: is told of each step.
 
     Raises:
@@ -60,6 +64,17 @@ def learn_from_logs(
             on_progress("measuring", 0)
             note_before(settings, state)
         return report_of(state, num_new=num_new)
+
+
+def _read(
+    logs: Sequence[Layout], secret: bytes, on_set_aside: Callable[[SetAside], None]
+) -> Iterator[LoggedConversation]:
+    for log in logs:
+        for found in read_with(log, pseudonym_key=secret):
+            if isinstance(found, SetAside):
+                on_set_aside(found)
+            else:
+                yield found
 
 
 def report_of(state: LearningState, *, num_new: int = 0) -> LearnReport:

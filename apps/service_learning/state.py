@@ -63,13 +63,17 @@ class LearningState:
     Args:
         path: of the file, which is made if it is not there.
 
+    Attributes:
+        database: the connection that it works with.
+        secret: makes keys and pseudonyms that nobody can find by trying, without this file.
+
     Raises:
         LearningFileError: if it is no such file; any method may raise it.
     """
 
     def __init__(self, path: Path) -> None:
         self.database = LearningDatabase(path)
-        self._salt = bytes.fromhex(self.database.fact("salt") or "")
+        self.secret = bytes.fromhex(self.database.fact("salt") or "")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -81,7 +85,7 @@ class LearningState:
         """Return what tells a conversation from every other one; without the file nobody finds its text by it."""
         said = [[message.role, message.text] for message in conversation.messages]
         content = json.dumps([conversation.id, said], ensure_ascii=False)
-        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16, key=self._salt).digest()
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16, key=self.secret).digest()
 
     def is_known(self, key: bytes) -> bool:
         """Return whether a conversation was read before."""

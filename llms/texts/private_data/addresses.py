@@ -23,7 +23,9 @@ _STREET = re.compile(
     \d{{1,5}}[A-Za-z]?(?:[-/]\d{{1,4}})?[,]?[ ]
     (?:
         (?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|{_WORD})[ ]){{1,4}}?(?:{_SUFFIX})\b
-      | (?-i:(?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|[A-Z][\w'.-]{{0,24}}+)[ ]){{1,4}}?(?:{_CAPITAL_SUFFIX})\b)
+        (?:[ ](?:\d{{1,4}}(?!\d)|(?:north|south|east|west|[ns][ew]?|[ew])\b))?
+      | (?-i:(?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|[A-Z][\w'.-]{{0,24}}+)[ ]){{1,4}}?
+            (?:{_CAPITAL_SUFFIX})\b)
       | (?:bis[ ]|ter[ ])?(?:rue|avenue|boulevard|bd|chemin|impasse|allée|quai|cours)[ ]
         (?:(?:de|du|des|la|le|les|l'|d')[ ]?){{0,3}}{_WORD}(?:[ -](?-i:[A-Z])[\w'-]{{1,20}}){{0,2}}
     )[.]?
@@ -31,12 +33,14 @@ _STREET = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _GERMAN = re.compile(
-    r"(?<![\w-])[A-ZÄÖÜ](?:[\w.-]{0,30}|[\w.-]{0,30} )(?:straße|strasse|Straße|Strasse|str[.]|weg|platz|allee|gasse|ufer"
-    r"|damm|Weg|Platz|Allee|Gasse|laan|straat|gracht|plein) \d{1,4}(?: ?[a-z](?![a-z]))?"
+    r"(?<![\w-])(?:[A-ZÄÖÜ][a-zäöü]{1,20} )?[A-ZÄÖÜ][\w.-]{0,30} ?"
+    r"(?:straße|strasse|Straße|Strasse|str[.]|weg|platz|allee|gasse|ufer|damm"
+    r"|Weg|Platz|Allee|Gasse|laan|straat|gracht|plein) \d{1,4}(?: ?[a-z](?![a-z]))?"
 )
 _SPANISH = re.compile(
     r"(?<![\w-])(?:[Cc]alle|[Aa]venida|[Pp]laza|[Vv]ia|[Cc]orso|[Pp]iazza|[Rr]ua|[Pp]aseo)"
-    r"(?: (?:de|del|la|las|los|di|della|do|da|dos)){0,3}(?: [A-ZÀ-Ý][\w'-]{1,20}){1,3},? (?:n[ºo°]?[.]? ?)?\d{1,4}(?!\d)"
+    r"(?: (?:de|del|la|las|los|di|della|do|da|dos)){0,3}(?: [A-ZÀ-Ý][\w'-]{1,20}){1,3},? (?:n[ºo°]?[.]? ?)?"
+    r"\d{1,4}(?!\d)"
 )
 _BOX = re.compile(r"\bP[.]?\s?O[.]?\s?Box\s\d{1,6}\b", re.IGNORECASE)
 _ZIP = re.compile(
@@ -45,31 +49,39 @@ _ZIP = re.compile(
 _POSTCODE = re.compile(r"(?<![\w-])(?:[A-Z]{1,2}\d{1,2}|[A-Z]{1,2}\d[A-Z]) \d[A-Z]{2}(?![\w-])")
 _MORE = re.compile(  # what may follow a street: a unit, a town, a state, a code, a country
     rf"""
-    (?:[,\n]|[ ]-)?[ \n]?
+    (?:[,\n]|[ ]-)?[ \n]{{0,3}}
     (?:
         (?i:{_UNIT})[.]?[ ]?[#]?\w{{1,6}}(?!\w)
       | [#][ ]?\w{{1,5}}
       | (?:{_STATES})\b(?:[, ][ ]?\d{{4,5}}(?:-\d{{4}})?)?
       | (?:[A-Z]{{1,2}}\d{{1,2}}[A-Z]?|[A-Z]\d[A-Z])[ ]\d[A-Z]{{1,2}}\d?(?!\w)
       | (?:[A-Z]{{1,2}}-)?\d{{4,6}}(?:-\d{{4}}|[ ][A-Z]{{2}}(?!\w))?(?!\d)
-      | (?:(?<=,[ ])|(?<=,)|(?<=\n)|(?<=\d[ ]))[A-Z][\w'.-]{{1,24}}+(?:[ ](?:am|upon|on|de|la|of|[A-Z][\w'.-]{{1,24}}+)){{0,3}}
+      | (?:(?<=,[ ])|(?<=[ ][ ])|(?<=,)|(?<=\n)|(?<=\d[ ])|(?<=[A-Z][A-Z][ ]))[A-Z][\w'.-]{{1,24}}+
+        (?:[ ](?:am|upon|on|de|la|of|[A-Z][\w'.-]{{1,24}}+)){{0,3}}+(?:[ ]\d{{1,2}}(?!\d))?(?![ ]?:)
     )
     """,
     re.VERBOSE,
 )
 _SAID = re.compile(
-    r"\b(?:(?:my|our|her|his|their|the|new|shipping|delivery|billing|home|postal|mailing|following|correct)\s"
-    r"(?:new\s)?address(?:\sis|\sto|:)|address:|(?:ship|deliver|send|post|mail)(?:ed)?\s(?:it|this|them)?\s?to:|lives?\sat|living\sat)\s"
-    r"(?P<said>(?=[^\n;!?\x00]{0,60}\d)[^\n;!?\x00]{6,110}?)(?=[.](?:\s|\Z)|[\n;!?\x00]|\Z|\s(?:and|but|please|instead|not|thanks|because|so)\b)",
-    re.IGNORECASE,
+    r"""
+    \b(?:
+        (?:my|our|her|his|their|the|new|shipping|delivery|billing|home|postal|mailing|following|correct)\s
+        (?:new\s)?address(?:\sis|\sto|:)
+      | address:
+      | (?:ship|deliver|send|post|mail)(?:ed)?\s(?:it|this|them)?\s?to:
+      | lives?\sat | living\sat
+    )\s
+    (?P<said>(?=[^\n;!?\x00]{0,60}\d)[^\n;!?\x00]{6,110}?)
+    (?=[.](?:\s|\Z)|[\n;!?\x00]|\Z|\s(?:and|but|please|instead|not|thanks|because|so)\b)
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _MAX_PARTS = 8
 _HAS_DIGIT = re.compile(r"\d")
 # words before what sounds like a street: "2 days down the road"
 _NO_STREET = re.compile(
-    r"\b(?:days?|weeks?|hours?|minutes?|months?|years?|times|the|a|an|of|on|in|to|and|or|is|was|people|items?|stars?|percent|for|from|at"
-    r"|more|good|big|small|new|miles?|km|units?|pairs?|per|my|your)\s",
-    re.IGNORECASE,
+    r"\b(?:days?|weeks?|hours?|minutes?|months?|years?|times|the|a|an|of|on|in|to|and|or|is|was|people|items?|stars?"
+    r"|percent|for|from|at|more|good|big|small|new|miles?|km|units?|pairs?|per|my|your)\s"
 )
 _TRAILING = re.compile(r"[\s,.]+\Z")
 
@@ -81,7 +93,8 @@ def find_addresses(text: str) -> Iterator[Place]:
     places = []
     for expression in (_STREET, _GERMAN, _SPANISH, _BOX):
         for found in expression.finditer(text):
-            if expression is not _STREET or not _NO_STREET.search(found[0]):
+            is_street = expression is not _STREET or not _NO_STREET.search(found[0])
+            if is_street:
                 places.append((found.start(), _end_of_address(text, found.end())))
     places += [found.span() for expression in (_ZIP, _POSTCODE) for found in expression.finditer(text)]
     places += [found.span("said") for found in _SAID.finditer(text)]

@@ -14,36 +14,37 @@ _REGIONS = (
     "|贵阳|遵义|昆明|大理|丽江|拉萨|西安|咸阳|宝鸡|兰州|西宁|银川|乌鲁木齐|呼和浩特|包头|保定|唐山|邯郸|廊坊|秦皇岛|大同"
     "|台北|高雄|九龙"
 )
-_SUFFIXES = "省市区县旗州镇乡村路街道巷弄里段号栋幢座楼室层苑园厦场院城庄坊期户组队桥寓墅府轩阁"
+_SUFFIXES = "省市区县旗州镇乡村路街道巷弄里段号栋幢座楼室层苑园厦场院城庄坊期户组队桥寓墅府舍"
 _TEXT = rf"(?:(?![{_SUFFIXES}])[{HAN}0-9A-Za-z#-])"
 _PART = re.compile(
-    rf"(?P<name>{_TEXT}{{0,12}}+)(?P<suffix>自治区|自治州|胡同|单元|新村|[{_SUFFIXES}](?:[区]|内|(?=\d))?)(?:[ ,，、]{{0,1}})"
+    rf"(?P<name>{_TEXT}{{0,12}}+)"
+    rf"(?P<suffix>自治区|自治州|胡同|单元|新村|[{_SUFFIXES}](?:区|内|(?=\d))?)[ ,，、]?"
 )
 _ROAD = re.compile("[路街道巷弄段]|胡同|桥")
 _REGION = re.compile("[省市区县旗州镇乡村]|自治区|自治州")
-_HOUSE = re.compile("[号栋幢座楼室层户期组苑园厦场院城庄坊寓墅府轩阁]|单元|新村|里")
+_HOUSE = re.compile("[号栋幢座楼室层户期组苑园厦场院城庄坊寓墅府舍]|单元|新村|里")
 _NO_ROAD = frozenset(
-    "知道 难道 味道 渠道 频道 报道 管道 通道 一路 网路 线路 电路 走路 半路 马路 手段 阶段 时段 网段 频段 思路".split()
+    re.findall("..", "知道难道味道渠道频道报道管道通道一路网路线路电路走路半路马路手段阶段时段网段频段思路")
 )
 _CUE = re.compile(
-    "(?:收货地址|地址|寄送至|寄送到|配送至|配送到|派送到|邮寄到|快递到|寄回|寄到|寄往|寄至|送到|送至|送往|发到|发往|发至|改成|改为|改到"
-    "|换成|换到|住在|位于|家在|人在|搬到|搬去|搬至|就在|填成|写成|是|到|在|至|往|为|从|给|叫|去|回)[是为:：]?"
+    "(?:收货地址|地址|寄送至|寄送到|配送至|配送到|派送到|邮寄到|快递到|寄回|寄到|寄往|寄至|送到|送至|送往|发到|发往|发至"
+    "|改成|改为|改到|换成|换到|住在|位于|家在|人在|搬到|搬去|搬至|就在|填成|写成|是|到|在|至|往|为|从|给|叫|去|回)[是为:：]?"
 )
 _UNIT = re.compile(
-    rf"[ ,，]?(?:[A-Za-z]?\d{{1,5}}(?:[-－—#]\d{{1,5}}){{0,3}}(?:[号室栋座层楼户]|单元)?|[A-Za-z](?:座|栋|区)){{1,4}}"
+    r"[ ,，]?(?:[A-Za-z]?\d{1,5}(?:[-－—#]\d{1,5}){0,3}(?:[号室栋座层楼户房舍]|单元)?|之\d{1,3}|[A-Za-z](?:座|栋|区))"
+    r"{1,4}"
 )
-_MAX_GAP = 1
-
-
+_UNTIL_SIGN = r"[^,，。;；！？\n\x00]"
 _SAID = re.compile(
-    rf"地址(?:是在|[是在为]|改成|改为|填的是)?[:： ]{{0,2}}(?P<said>(?=[^,，。;；！？\n\x00]{{0,30}}[{_SUFFIXES}])[^,，。;；！？\n\x00]{{5,60}})"
+    r"地址(?:是在|[是在为]|改成|改为|填的是)?[:： ]{0,2}"
+    rf"(?P<said>(?={_UNTIL_SIGN}{{0,30}}[{_SUFFIXES}]){_UNTIL_SIGN}{{5,60}})"
 )
 _BESIDE = re.compile("(?:[东南西北]?(?:侧|门|口|面)|对面|旁边?|门口|附近|内)*(?:[(（][^()（）\n]{1,24}[)）])?")
 _NO_ADDRESS = re.compile("[吗呢吧？?]|怎么|什么|哪|不对|错|可以|能不能")
 
 
 def find_chinese_addresses(text: str) -> Iterator[Place]:
-    """Yield chains of parts that name a road or a region and, with a number, a house or a room; and what is said to be one."""
+    """Yield chains of parts that name roads, regions and numbered houses, and what is said to be an address."""
     places = list(_chains(text))
     places += [found.span("said") for found in _SAID.finditer(text) if not _NO_ADDRESS.search(found["said"])]
     return iter(joined_places(places))

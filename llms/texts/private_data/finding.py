@@ -11,8 +11,15 @@ from llms.texts.private_data.emails import find_bare_emails, find_emails, find_s
 from llms.texts.private_data.keys import find_keys, find_program_ids, find_spoken_secrets
 from llms.texts.private_data.names import find_names
 from llms.texts.private_data.numbers import find_cards, find_ibans, find_resident_ids
-from llms.texts.private_data.orders import find_identities, find_said_orders, find_shaped_orders
-from llms.texts.private_data.phones import find_phones, find_said_phones, find_spaced_phones
+from llms.texts.private_data.orders import (
+    find_glued_orders,
+    find_identities,
+    find_long_numbers,
+    find_said_orders,
+    find_shaped_orders,
+)
+from llms.texts.private_data.phones import find_international_phones, find_phones, find_said_phones, find_spaced_phones
+from llms.texts.private_data.segmented_names import find_segmented_names
 from llms.texts.private_data.spans import Place, PlainText, PrivateSpan, Search, has_digits
 
 Finder: TypeAlias = Callable[[str], Iterable[PrivateSpan]]
@@ -20,7 +27,7 @@ Finder: TypeAlias = Callable[[str], Iterable[PrivateSpan]]
 
 _FEWEST_DIGITS = 3
 _HAN = re.compile("[\u3400-\u9fff]")
-_CAPITAL = re.compile("[A-Z\u00c0-\u017f]|(?i:name|called)")
+_CAPITAL = re.compile(r"[A-Z\u00c0-\u017f]|(?i:name|called|\bi'?\s?a?m\b|this is)")
 _COMPACT = re.compile(r"[^\w@]")
 
 
@@ -79,6 +86,7 @@ def find_private(
     if _HAN.search(search.rest):
         search.take("address", find_chinese_addresses)
         search.take("name", find_chinese_names)
+        search.take("name", find_segmented_names)
     search.take("address", find_addresses)
     if _CAPITAL.search(search.rest):
         search.take("name", find_names)
@@ -137,12 +145,15 @@ def _search_signs(search: Search) -> None:
     search.hide(list(find_program_ids(search.rest)))
     search.take("iban", find_ibans)
     search.take("id_number", find_resident_ids)
+    search.take("phone", find_international_phones)
+    search.take("order_number", find_glued_orders)
     search.take("card", find_cards)
     search.take("id_number", find_identities)
+    search.take("order_number", find_shaped_orders)
     search.take("phone", find_said_phones)
     search.take("phone", find_phones)
     search.take("phone", find_spaced_phones)
-    search.take("order_number", find_shaped_orders)
+    search.take("order_number", find_long_numbers)
 
 
 def _filled_spans(expression: re.Pattern[str], text: str) -> Iterable[Place]:

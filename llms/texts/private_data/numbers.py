@@ -40,7 +40,11 @@ _IBAN = re.compile(
     re.IGNORECASE,
 )
 _CARD_DIGITS = range(13, 20)
-_CARD_BEGINS = "2345689"  # no bank issues others, and a time in milliseconds begins with 1
+# beginnings of numbers and their lengths, as issuers have them (ISO/IEC 7812); a time in milliseconds begins with 1
+_CARD = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}(?:\d\d)?|35\d{14}"
+    r"|6\d{15,18}|5[06-8]\d{11,17}|[89]\d{15,18}"
+)
 _RESIDENT_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
@@ -80,14 +84,15 @@ def _is_resident_id(text: str) -> bool:
 
 def _cards(run: str, groups: list[Place]) -> Iterator[Place]:
     for first, (start, _) in enumerate(groups):
-        digits = ""
+        digits, last = "", 0
         for group_start, end in groups[first : first + _CARD_DIGITS.stop]:
             digits += _plain_digits(run[group_start:end])
-            if len(digits) in _CARD_DIGITS and digits[0] in _CARD_BEGINS and _has_luhn_digit(digits):
-                yield start, end
-                break
+            if len(digits) in _CARD_DIGITS and _CARD.fullmatch(digits) and _has_luhn_digit(digits):
+                last = end  # the longest one: of a card of 19 digits the first 16 may look like a card, too
             if len(digits) >= _CARD_DIGITS.stop:
                 break
+        if last:
+            yield start, last
 
 
 def _has_luhn_digit(digits: str) -> bool:

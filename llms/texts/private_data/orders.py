@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from llms.texts.private_data.spans import Place, longest_places
 
-_TOKEN = r"(?=[A-Za-z/_-]{0,10}\d)[A-Za-z0-9](?:[A-Za-z0-9]|[-_/.](?=[A-Za-z0-9])){2,39}(?![A-Za-z0-9])"
+_WRITTEN = r"(?=[A-Za-z/_-]{0,10}\d)[A-Za-z0-9](?:[A-Za-z0-9]|[-_/.](?=[A-Za-z0-9])){2,39}(?![A-Za-z0-9])"
 _NUMBER_WORD = r"(?:\s?(?:number|numbers|num|nr|no|code|ref(?:erence)?|id)\b[.]?)"
 _LINK = r"(?:\s?(?:is|was|are|being|of|:|=|\#|是|为|,)){0,3}\s?[#(\"'“「【]?"
 _SAID = re.compile(
@@ -13,23 +14,24 @@ _SAID = re.compile(
     (?:
         \b(?:order|parcel|package|shipment|tracking|waybill|consignment|invoice|booking|reservation|confirmation
             |transaction|payment|return|rma|ticket|case|claim|purchase|receipt|delivery|refund){_NUMBER_WORD}
-      | \b(?:order|parcel|shipment|invoice|booking|ticket|rma|reference|ref|waybill|case|purchase|bill)\b[.]?(?=\s?[#:]|\s\S*\d)
-      | (?:订单|单据|运单|快递|物流|退款|退货|售后|工单|发票|交易|流水|预约|预订|取件|发货|换货)(?:编号|号码|单号|号|单|ID)
-      | 单号|订单
+      | \b(?:order|parcel|shipment|invoice|booking|ticket|rma|reference|ref|waybill|case|purchase|bill)\b[.]?
+        (?=\s?[#:]|\s\S*\d)
+      | (?:订单|单据|运单|快递|物流|退款|退货|售后|工单|发票|交易|流水|预约|预订|取件|发货|换货)
+        (?:编号|号码|单号|号|单|ID)
+      | (?<!保)单号|订单
     )
     {_LINK}
-    (?P<said>{_TOKEN})
+    (?P<said>{_WRITTEN})
     """,
     re.VERBOSE | re.IGNORECASE,
+)
+_GLUED = re.compile(  # before cards are looked for, whose digits these may have
+    r"(?<![A-Za-z0-9_-])(?:\d{3}-\d{7}-\d{7}|1Z[0-9A-Z]{16}|(?!CARD|VISA)[A-Z]{1,4}\d{9,20}(?:[A-Z]{2})?)(?![A-Za-z0-9_-])"
 )
 _SHAPED = re.compile(
     r"""
     (?<![A-Za-z0-9_-])(?:
-        \d{3}-\d{7}-\d{7}
-      | 1Z[0-9A-Z]{16}
-      | (?:SF|YT|ZTO|JDV?|EMS|STO|YD|JT|DB|JD[A-Z]{1,2})\d{10,15}
-      | [A-Z]{2}\d{9}[A-Z]{2}
-      | [A-Z]{1,5}-\d{5,14}(?:-\d{1,8})?
+        [A-Z]{1,5}[-/]\d{5,14}(?:-[A-Z0-9]{1,8})?
       | (?:[A-Z]{2,5}-)?20\d{2}-?(?:0\d|1[0-2])-?[0-3]\d-?\d{4,12}
       | \#\s?(?=[A-Z-]{0,5}\d)[A-Z0-9-]{4,20}
       | (?:ORD|ORDER|INV|RMA|PO|BK|TKT|SO)[-_]?\d{4,14}
@@ -38,7 +40,18 @@ _SHAPED = re.compile(
     re.VERBOSE,
 )
 # a number of that many digits in a sentence is nobody's price or measure
-_LONG = re.compile(r"(?<![\w.,/:$€£¥-])(?:\d{9,22}|[A-Z]{1,3}\d{8,16})(?![\w/:%-]|[.,]\d)")
+_LONG = re.compile(
+    r"(?<![A-Za-z0-9_/$€£¥-])(?<!\d[.,:])(?!20\d\d[01]\d[0-3]\d(?!\d))\d{8,22}"
+    r"(?![A-Za-z0-9_/%-]|[.,:]\d|\s?(?:元|块|usd|eur|dollars|euros?|pcs|pieces|个|件|次|人|km|ml|kg|g|ms|bytes|kb|mb)\b)",
+    re.IGNORECASE,
+)
+_CODED = re.compile(
+    r"(?<![A-Za-z0-9_/.-])(?=[A-Z0-9-]*\d)(?=[0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+){0,4}(?![A-Za-z0-9_/-]|[.]\d)"
+)
+_GROUPED = re.compile(
+    r"(?<![A-Za-z0-9_.,/:-])(?:\d{3,6}-\d{3,6}(?:-\d{1,6}){1,2}|\d{4,8}-\d{4,8}|\d{6,10}-\d{1,4})(?![A-Za-z0-9_/:-])"
+)
+_NO_ORDER_BEFORE = re.compile(r"(?:code|error|fault|colou?r|代码|错误|报错|版本)[ :：]{0,2}\Z", re.IGNORECASE)
 _MEASURE = re.compile(
     r"\d+(?:[.]\d+)?(?:st|nd|rd|th|x|s|k|m|g|kg|mg|ml|l|cm|mm|km|mb|gb|tb|am|pm|h|hrs?|min|days?|weeks?|months?|eur|usd|gbp)?\Z",
     re.IGNORECASE,
@@ -71,6 +84,9 @@ _IDENTITY_SHAPED = re.compile(
     re.VERBOSE,
 )
 _MIN_DIGITS = 3
+_MIN_CODE_CHARS, _MAX_CODE_CHARS = 8, 30
+_MIN_CODE_DIGITS = 7
+_MIN_CODE_CHANGES = 4
 
 
 def find_said_orders(text: str) -> Iterator[Place]:
@@ -81,11 +97,26 @@ def find_said_orders(text: str) -> Iterator[Place]:
             yield found.span("said")
 
 
+def find_glued_orders(text: str) -> Iterator[Place]:
+    """Yield letters with many digits, and groups as the largest shops write them."""
+    return (found.span() for found in _GLUED.finditer(text))
+
+
 def find_shaped_orders(text: str) -> Iterator[Place]:
     """Yield what has the form of such a number: capital letters before many digits, groups as big shops write them."""
-    places = [found.span() for found in _SHAPED.finditer(text) if not _DATE.match(found[0])]
-    places += [found.span() for found in _LONG.finditer(text)]
+    places = [
+        found.span()
+        for found in _SHAPED.finditer(text)
+        if not _DATE.match(found[0]) and not _NO_ORDER_BEFORE.search(text[max(0, found.start() - 12) : found.start()])
+    ]
+    places += [found.span() for found in _CODED.finditer(text) if _is_coded(found[0])]
     return longest_places(places)
+
+
+def find_long_numbers(text: str) -> Iterator[Place]:
+    """Yield what only numbers of orders and accounts look like where nothing explains them: many digits, groups."""
+    places = [found.span() for expression in (_LONG, _GROUPED) for found in expression.finditer(text)]
+    return longest_places(place for place in places if not _DATE.match(text[place[0] : place[1]]))
 
 
 def find_identities(text: str) -> Iterator[Place]:
@@ -93,6 +124,14 @@ def find_identities(text: str) -> Iterator[Place]:
     places = [found.span("said") for found in _IDENTITY.finditer(text) if not _DATE.match(found["said"])]
     places += [found.span() for found in _IDENTITY_SHAPED.finditer(text)]
     return longest_places(places)
+
+
+def _is_coded(token: str) -> bool:
+    """Return whether letters and digits are mixed as in codes, with more digits or changes than a model's name has."""
+    digits = sum(map(str.isdecimal, token))
+    changes = sum(a.isdecimal() != b.isdecimal() for a, b in pairwise(token.replace("-", "")))
+    is_long = _MIN_CODE_CHARS <= len(token) <= _MAX_CODE_CHARS and digits < len(token)
+    return is_long and (digits >= _MIN_CODE_DIGITS or changes >= _MIN_CODE_CHANGES)
 
 
 def _is_measure(said: str) -> bool:

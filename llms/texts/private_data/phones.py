@@ -16,12 +16,14 @@ _PHONE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_INTERNATIONAL = re.compile(r"(?<![\dA-Za-z=])[+]\s?[1-9](?:[\s.()/-]{0,2}\d){6,14}(?!\d)")
 _SAID = re.compile(
     r"""
     (?:
         \b(?:phone|telephone|tel|mobile|cell(?:phone)?|whatsapp|landline|fax)
         (?:\s?(?:number|no|nr|num))?\b
-      | \b(?:call|text|ring|phone|reach|contact|dial)(?:ing)?\s(?:me|us|her|him|back|you)?(?:\sback)?\s?(?:on|at|under)\b
+      | \b(?:call|text|ring|phone|reach|contact|dial)(?:ing)?\s(?:me|us|her|him|back|you)?(?:\sback)?\s?
+        (?:on|at|under)\b
       | \b(?:my|contact|callback|call-back|daytime|work|home)\snumber\b
       | 电话|手机|座机|固话|联系方式|致电|拨打|打|传真|号码|回拨
     )
@@ -39,6 +41,11 @@ _EXTENSION = re.compile(r"\s?(?:ext\.?|extension|x|转|分机)\s?\d{1,6}(?!\d)",
 def find_phones(text: str) -> Iterator[Place]:
     """Yield numbers in a form that is only telephones': with their country, Chinese mobiles, with an area's code."""
     return (found.span() for found in _PHONE.finditer(text))
+
+
+def find_international_phones(text: str) -> Iterator[Place]:
+    """Yield numbers behind a plus sign, which no card has."""
+    return (found.span() for found in _INTERNATIONAL.finditer(text))
 
 
 def find_said_phones(text: str) -> Iterator[Place]:
