@@ -49,6 +49,7 @@ def learn_from_logs(
         WorkspaceError: if another run learns in the workspace right now.
     """
     with only_learner(settings), open_learning(settings) as state:
+        conversations = _read(logs, state.secret, on_set_aside)
         num_new = read_into(state, conversations, replace_private=open_replacement(settings), on_progress=on_progress)
         embeddings = _open_embeddings(settings)
         find_groups(

@@ -47,7 +47,7 @@ function draw() {
   drawOverview();
   const focused = document.activeElement?.closest("#learn-groups article")?.dataset.id;
   const cards = groups.map(drawGroup);
-  const nothing = status === "open" && !overview.num_conversations ? "learnNothing" : "noneOfThese";
+  const nothing = status === "open" && !overview.num_conversations ? "learnNothing" : "learnNone";
   find("learn-groups").replaceChildren(...(cards.length ? cards : [make("p", "faint", say(nothing))]));
   if (focused) (cards.find((card) => card.dataset.id === focused) ?? cards[0])?.focus();
   find("learn-more").hidden = next === null;

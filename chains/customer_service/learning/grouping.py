@@ -29,12 +29,15 @@ class GroupingOptions:
     Attributes:
         max_neighbours: texts that a text is linked with; fewer where there are few texts.
         resolution: of the groups; more of it gives more and smaller ones.
+        min_likeness: of two texts that are linked, from 0, as alike as two texts of any kind, to 1, the same. A text
+            without a link is alone.
         min_requests: smaller groups are left out: what is rare is answered by people.
         min_customers: a group that fewer people asked is about them.
     """
 
     max_neighbours: int = 20
     resolution: float = 2.0
+    min_likeness: float = 0.3
     min_requests: int = 3
     min_customers: int = 2
 
@@ -42,6 +45,9 @@ class GroupingOptions:
         """Refuse values that cannot be meant."""
         if not self.resolution > 0:
             msg = f"resolution must be positive, got {self.resolution}"
+            raise OptionValueError(msg)
+        if not 0 <= self.min_likeness < 1:
+            msg = f"min_likeness must lie in [0, 1), got {self.min_likeness}"
             raise OptionValueError(msg)
         for name in ("max_neighbours", "min_requests", "min_customers"):
             if getattr(self, name) < 1:
@@ -129,10 +135,13 @@ def _link(vectors: FloatArray, options: GroupingOptions) -> "nx.Graph[int]":
     # among few texts the twentieth neighbour is of another group
     k = min(options.max_neighbours, max(2, int(len(vectors) ** 0.5)))
     cosines, rows = nearest_rows(vectors, k)
+    # where the cosines of two texts of any kind lie differs from encoder to encoder, and from company to company
+    floor = float(np.square(vectors.mean(axis=0)).sum())
+    least = floor + options.min_likeness * (1 - floor)
     weights: dict[tuple[int, int], float] = {}
     for row, (near, closeness) in enumerate(zip(rows.tolist(), cosines.tolist(), strict=True)):
         for other, cosine in zip(near, closeness, strict=True):
-            if cosine > 0:  # who are neighbours of each other are linked twice as strongly
+            if cosine >= least:  # who are neighbours of each other are linked twice as strongly
                 edge = (row, other) if row < other else (other, row)
                 weights[edge] = weights.get(edge, 0.0) + cosine**2
     graph: nx.Graph[int] = Graph()

@@ -4,8 +4,7 @@ from datetime import timedelta
 
 from apps.service_learning.learning import find_groups, read_into
 from apps.service_learning.state import LearningState
-from llms.fakes import HashedEmbeddings
-from tests.chains.customer_service.learning.logs import START, talk
+from tests.chains.customer_service.learning.logs import START, TopicEmbeddings, talk
 
 ASKED = {
     "Order {order_number} comes on Monday.": [
@@ -27,7 +26,7 @@ ASKED = {
         "engraving case {}",
     ],
 }
-EMBEDDINGS = HashedEmbeddings(dimension=256)
+EMBEDDINGS = TopicEmbeddings()
 
 
 def conversations(count=60):
