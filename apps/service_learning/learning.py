@@ -10,6 +10,7 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,12 +28,14 @@ from chains.customer_service.learning import (
     find_request,
     group_requests,
     unused_name,
+    write_draft,
 )
 from llms import Classification
 
 _VERSION = 1  # raised when requests are grouped or drafted in another way
 _AT_ONCE = 200  # conversations of one transaction
 _NUM_JUDGED = 20  # wordings of a group that say whether there is an intent for it
+_NUM_WRITTEN = 30  # groups whose drafts a chat model writes; on a CPU each takes seconds
 _FIT_SHARE = 0.6  # of them, from which on the group fits that intent
 
 OnProgress = Callable[[str, int], None]
@@ -121,6 +124,7 @@ def find_groups(
     classifier: Runnable[str, Classification] | None = None,
     outside_intent: str = "",
     slots: Sequence[str] = (),
+    chat_model: BaseChatModel | None = None,
     on_progress: OnProgress = lambda _what, _done: None,
 ) -> None:
     """Find the groups of requests that nobody has decided on, in place of those found before.
@@ -133,6 +137,7 @@ def find_groups(
         classifier: of the intents that there are, or None.
         outside_intent: the one that stands for everything else.
         slots: that templates may use.
+        chat_model: writes names and answers of the largest groups; without one they are taken from the texts.
         on_progress: is told of each step.
     """
     options = options or GroupingOptions()
@@ -150,6 +155,8 @@ def find_groups(
     outcomes = find_outcomes(requests, group_of)
     on_progress("drafting", len(groups))
     made = list(_draft(stored, groups, outcomes, classifier=classifier, outside_intent=outside_intent, slots=slots))
+    if chat_model is not None:
+        made = _written(made, chat_model, slots, on_progress)
     state.replace_groups(made, {one.seq: outcomes[one.request.conversation] for one in stored}, done)
 
 
@@ -176,6 +183,24 @@ def _draft(
             taken.add(draft.name)
         places = [place_of[request.conversation] for request in group.requests]
         yield StoredGroup(id=_group_id(places), draft=draft, members=tuple(zip(places, group.paths, strict=True)))
+
+
+def _written(
+    groups: Sequence[StoredGroup], chat_model: BaseChatModel, slots: Sequence[str], on_progress: OnProgress
+) -> list[StoredGroup]:
+    """Return groups, the largest ones with names and answers that a chat model wrote."""
+    taken = {group.draft.name for group in groups}
+    written = []
+    for number, group in enumerate(groups):
+        draft = group.draft
+        if number < _NUM_WRITTEN:
+            on_progress("writing", number)
+            draft = write_draft(draft, chat_model, slots=slots)
+        if draft.name != group.draft.name:
+            draft = draft.model_copy(update={"name": unused_name(draft.name, taken)})
+            taken.add(draft.name)
+        written.append(replace(group, draft=draft))
+    return written
 
 
 def _fitting_intent(

@@ -19,9 +19,9 @@ from apps.service_learning.reading import read_with
 from apps.service_learning.review import GroupReview
 from apps.service_learning.slots import propose_slots
 from apps.service_learning.state import LearningState
-from apps.settings import Settings
-from apps.workspace_models import open_classifier, open_embeddings
-from chains.customer_service.learning import LoggedConversation
+from apps.settings import STARTER_NAME, Settings
+from apps.workspace_models import open_chat_model, open_classifier, open_embeddings
+from chains.customer_service.learning import GroupingOptions, LoggedConversation
 from llms import LocalClassifier, LocalEmbeddings, SqliteByteStore
 
 _VECTORS_NAME = "learning_vectors.sqlite"
@@ -56,9 +56,12 @@ def learn_from_logs(
             state,
             embeddings=embeddings,
             encoder=embeddings.fingerprint,
+            options=GroupingOptions(word_weight=settings.customer_service.word_weight),
             classifier=_open_classifier(settings),
             outside_intent=settings.customer_service.outside_intent,
             slots=_slots(settings, state),
+            # the starter model answers from passages and can do nothing else
+            chat_model=None if settings.models.chat == STARTER_NAME else open_chat_model(settings),
             on_progress=on_progress,
         )
         if num_new:

@@ -26,6 +26,7 @@ from chains.customer_service.learning.grouping import (
 from chains.customer_service.learning.naming import GroupNames, unused_name
 from chains.customer_service.learning.placeholders import placeholders_of, without_placeholders
 from chains.customer_service.learning.requests import LoggedRequest, find_request
+from chains.customer_service.learning.writing import write_draft
 
 __all__ = [
     "GroupDraft",
@@ -51,4 +52,5 @@ __all__ = [
     "unused_name",
     "without_courtesies",
     "without_placeholders",
+    "write_draft",
 ]

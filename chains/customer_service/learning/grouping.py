@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
+from chains.customer_service.learning.placeholders import without_placeholders
 from chains.customer_service.learning.requests import LoggedRequest
+from chains.customer_service.learning.word_vectors import join_vectors, word_vectors
 from llms.arrays import FloatArray, IntArray
 from llms.errors import OptionValueError
 from llms.texts import text_key
@@ -31,6 +33,7 @@ class GroupingOptions:
         resolution: of the groups; more of it gives more and smaller ones.
         min_likeness: of two texts that are linked, from 0, as alike as two texts of any kind, to 1, the same. A text
             without a link is alone.
+        word_weight: of shared words beside meaning; more where the encoder does not know the language.
         min_requests: smaller groups are left out: what is rare is answered by people.
         min_customers: a group that fewer people asked is about them.
     """
@@ -38,6 +41,7 @@ class GroupingOptions:
     max_neighbours: int = 20
     resolution: float = 2.0
     min_likeness: float = 0.3
+    word_weight: float = 0.0
     min_requests: int = 3
     min_customers: int = 2
 
@@ -45,6 +49,9 @@ class GroupingOptions:
         """Refuse values that cannot be meant."""
         if not self.resolution > 0:
             msg = f"resolution must be positive, got {self.resolution}"
+            raise OptionValueError(msg)
+        if not 0 <= self.word_weight < float("inf"):
+            msg = f"word_weight must be a number from 0 on, got {self.word_weight}"
             raise OptionValueError(msg)
         if not 0 <= self.min_likeness < 1:
             msg = f"min_likeness must lie in [0, 1), got {self.min_likeness}"
@@ -89,7 +96,7 @@ def group_requests(
     copies = list(same.values())
     if not copies:
         return []
-    vectors = _unit(np.asarray(embeddings.embed_documents([same[0].text for same in copies]), dtype=np.float32))
+    vectors = _embed([same[0].text for same in copies], embeddings, options)
     group_of = cluster_vectors(vectors, options)
     confidences = _confidences(vectors, group_of)
     groups = []
@@ -101,6 +108,14 @@ def group_requests(
             of_requests = tuple(path for row, path in zip(rows, paths, strict=True) for _ in copies[row])
             groups.append(RequestGroup(requests=found, paths=of_requests, confidence=float(confidences[number])))
     return sorted(groups, key=lambda group: -len(group.requests))
+
+
+def _embed(texts: Sequence[str], embeddings: Embeddings, options: GroupingOptions) -> FloatArray:
+    plain = [without_placeholders(text).strip() or text for text in texts]
+    vectors = _unit(np.asarray(embeddings.embed_documents(plain), dtype=np.float32))
+    if not options.word_weight:
+        return vectors
+    return _unit(join_vectors(vectors, word_vectors(plain), word_weight=options.word_weight))
 
 
 def cluster_vectors(vectors: FloatArray, options: GroupingOptions | None = None) -> IntArray:
