@@ -53,10 +53,14 @@ def read_films(path: Path) -> list[FilmQuestion]:
 
 def make_features(questions: Sequence[FilmQuestion], embeddings: Embeddings) -> NDArray[np.float64]:
     """Return ten numbers for each question: how many films are liked, and how near they are to the film."""
+    films = sorted({film for question in questions for film in (*question.liked, *question.disliked, question.film)})
+    vectors = dict(zip(films, _unit(embeddings, films), strict=True))
     rows = []
     for question in questions:
-        film = _unit(embeddings, [question.film])[0]
-        liked, disliked = (_unit(embeddings, films) @ film for films in (question.liked, question.disliked))
+        film = vectors[question.film]
+        liked, disliked = (
+            np.array([vectors[other] @ film for other in others]) for others in (question.liked, question.disliked)
+        )
         near = [
             summary(cosines) if len(cosines) else 0.0
             for cosines in (liked, disliked)
@@ -70,8 +74,8 @@ def make_features(questions: Sequence[FilmQuestion], embeddings: Embeddings) -> 
 
 
 def _unit(embeddings: Embeddings, films: Sequence[str]) -> NDArray[np.float64]:
-    vectors = np.array(embeddings.embed_documents(list(films)), dtype=np.float64).reshape(len(films), -1)
-    unit: NDArray[np.float64] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    vectors = np.array(embeddings.embed_documents(list(films)), dtype=np.float64)
+    unit: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
 
 
