@@ -42,6 +42,9 @@ _SPANISH = re.compile(
     r"(?: (?:de|del|la|las|los|di|della|do|da|dos)){0,3}(?: [A-ZÀ-Ý][\w'-]{1,20}){1,3},? (?:n[ºo°]?[.]? ?)?"
     r"\d{1,4}(?!\d)"
 )
+_PLACE = re.compile(  # "Nieuwe Markt 1, 3065 AB Rotterdam"
+    r"(?<![\w-])(?:[A-ZÄÖÜ][\w'-]{1,24}+ ){1,3}\d{1,4}[a-z]?, (?:[A-Z]{1,2}-)?\d{4,5}(?: [A-Z]{2})? [A-ZÄÖÜ][\w-]{2,24}+"
+)
 _BOX = re.compile(r"\bP[.]?\s?O[.]?\s?Box\s\d{1,6}\b", re.IGNORECASE)
 _ZIP = re.compile(
     rf"\b(?:[A-Z][\w'.-]{{1,20}}+[ ]){{0,2}}[A-Z][\w'.-]{{1,20}}+,?[ ](?:{_STATES})[, ][ ]?\d{{5}}(?:-\d{{4}})?(?!\d)"
@@ -91,7 +94,7 @@ def find_addresses(text: str) -> Iterator[Place]:
     if not _HAS_DIGIT.search(text):
         return
     places = []
-    for expression in (_STREET, _GERMAN, _SPANISH, _BOX):
+    for expression in (_STREET, _GERMAN, _SPANISH, _PLACE, _BOX):
         for found in expression.finditer(text):
             is_street = expression is not _STREET or not _NO_STREET.search(found[0])
             if is_street:

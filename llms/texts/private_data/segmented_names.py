@@ -13,9 +13,8 @@ _CANDIDATE = re.compile(
     f"(?:{'|'.join(sorted(COMPOUND_SURNAMES))}|[{''.join(sorted(SINGLE_SURNAMES))}])[{''.join(sorted(GIVEN_CHARACTERS))}]"
 )
 _RUN = re.compile(f"[{HAN}]+")
-_MEASURES = frozenset(
-    "张章段方支项成盘卷双件安时于向万"
-)  # words of sentences more often than surnames before one character
+# words of sentences more often than surnames where one character follows
+_MEASURES = frozenset("张章段方支项成盘卷双件安时于向万米来钱牛左高白乐金花路")
 _COUNTS = frozenset("一二三四五六七八九十两几这那每第某哪半整多")
 _GIVEN_CHARS = 2
 
