@@ -43,7 +43,8 @@ _SPANISH = re.compile(
     r"\d{1,4}(?!\d)"
 )
 _PLACE = re.compile(  # "Nieuwe Markt 1, 3065 AB Rotterdam"
-    r"(?<![\w-])(?:[A-ZÄÖÜ][\w'-]{1,24}+ ){1,3}\d{1,4}[a-z]?, (?:[A-Z]{1,2}-)?\d{4,5}(?: [A-Z]{2})? [A-ZÄÖÜ][\w-]{2,24}+"
+    r"(?<![\w-])(?:[A-ZÄÖÜ][\w'-]{1,24}+ ){1,3}\d{1,4}[a-z]?, "
+    r"(?:[A-Z]{1,2}-)?\d{4,5}(?: [A-Z]{2})? [A-ZÄÖÜ][\w-]{2,24}+"
 )
 _BOX = re.compile(r"\bP[.]?\s?O[.]?\s?Box\s\d{1,6}\b", re.IGNORECASE)
 _ZIP = re.compile(
