@@ -105,8 +105,8 @@ _SIGNATURE = re.compile(
 _BARE = re.compile(rf"(?<![A-Za-z0-9_\u00c0-\u017f@.'/-]){_WORD}(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?(?![A-Za-z0-9_@])")
 _MORE = re.compile(rf"[ ]{_PARTICLE}{{0,3}}{_CAPITAL}(?![A-Za-z0-9_@])")
 _ACTING = re.compile(  # an unknown capital word that does what people do
-    rf"(?<=[a-z,])[ ](?P<said>{_WORD}(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?)(?=[ ](?:said|says|told|helped|promised|called|asked"
-    r"|wrote|signed|collected|confirmed|answered|explained|mentioned|agreed|offered|assured|advised|suggested|closed)\b)"
+    rf"(?<=[a-z,])[ ](?P<said>{_WORD}(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?)(?=[ ](?:said|says|told|helped"
+    r"|promised|called|asked|wrote|signed|collected|confirmed|answered|explained|mentioned|agreed|offered|assured|advised|suggested|closed)\b)"
 )
 _SMALL_HERE = re.compile(
     rf"(?:\A|(?<=[,.!?\n]))[ ]?(?P<said>[{_LOWER}-]{{2,20}}+[ ](?P<family>[{_LOWER}]{{2,24}}+))(?=[ ]here\b)"

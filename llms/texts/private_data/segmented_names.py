@@ -10,7 +10,8 @@ from llms.texts.scripts import HAN
 
 _SURNAMES = SINGLE_SURNAMES | COMPOUND_SURNAMES
 _CANDIDATE = re.compile(
-    f"(?:{'|'.join(sorted(COMPOUND_SURNAMES))}|[{''.join(sorted(SINGLE_SURNAMES))}])[{''.join(sorted(GIVEN_CHARACTERS))}]"
+    f"(?:{'|'.join(sorted(COMPOUND_SURNAMES))}|[{''.join(sorted(SINGLE_SURNAMES))}])"
+    f"[{''.join(sorted(GIVEN_CHARACTERS))}]"
 )
 _RUN = re.compile(f"[{HAN}]+")
 # words of sentences more often than surnames where one character follows
