@@ -147,7 +147,10 @@ def _page(part: Part, count: int, seed: int) -> str:
         "Five test parts came before this one; each was looked at once, showed wordings the rules did not know, and is "
         "development data since. At those first looks names, addresses and order numbers had a recall of "
         + "; ".join(" / ".join(f"{recall:.3f}" for recall in look) for look in FIRST_LOOKS)
-        + ". The other kinds reached their aims each time, but for numbers with an unclear name.",
+        + ". The first look at this part gave 0.938 / 0.923 / 0.983, e-mail addresses a recall of 0.895 and names a "
+        "precision of 0.897. Four faults that it showed were mended, and nothing else: the second of two e-mail "
+        "addresses in one Chinese sentence, the surname 谢 in 谢谢, places of two words such as Hong Kong, and French "
+        "streets called place.",
         "",
         "The texts are made by us, so the figures say how the rules stand against wordings they were not written for, "
         "not how people write. What no rule can see stays: a name that is also a word, an address without number or "

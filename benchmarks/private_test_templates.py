@@ -5,7 +5,8 @@ from benchmarks.private_templates import Pool
 TEST = Pool(
     private={
         "en": [
-            "Subject: {order_number}\n\nHello,\n\nthe {~model} came broken. Please collect it at {address}.\n\nKind regards\n{name}",
+            "Subject: {order_number}\n\nHello,\n\nthe {~model} came broken. Please collect it at {address}.\n\n"
+            "Kind regards\n{name}",
             "For security I need your full name and the card number. - {name}, {card}",
             "My grandmother {name} pays by transfer from {iban}.",
             "We noticed a login with {email} on {~date} at {~time}.",

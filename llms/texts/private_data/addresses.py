@@ -26,7 +26,7 @@ _STREET = re.compile(
         (?:[ ](?:\d{{1,4}}(?!\d)|(?:north|south|east|west|[ns][ew]?|[ew])\b))?
       | (?-i:(?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|[A-Z][\w'.-]{{0,24}}+)[ ]){{1,4}}?
             (?:{_CAPITAL_SUFFIX})\b)
-      | (?:bis[ ]|ter[ ])?(?:rue|avenue|boulevard|bd|chemin|impasse|allée|quai|cours)[ ]
+      | (?:bis[ ]|ter[ ])?(?:rue|avenue|boulevard|bd|chemin|impasse|allée|quai|cours|place|route|passage)[ ]
         (?:(?:de|du|des|la|le|les|l'|d')[ ]?){{0,3}}{_WORD}(?:[ -](?-i:[A-Z])[\w'-]{{1,20}}){{0,2}}
     )[.]?
     """,

@@ -171,6 +171,7 @@ waiting wanting was we wednesday well were what whatsapp when where which white 
 worried would wrong yes yesterday you your yours zoom
 """
 _THINGS = """
+hong kong kuala buenos aires rio abu tel aviv cape sri lanka costa rica puerto
 account accounts adapter adidas advanced africa afternoon air airbnb airlines airport airways amazon america answer
 apple april assistant august australia autumn avenue bag bank banks basic battery bay beach beauty beer best big
 black blue bluetooth book box bread bridge brown buds bundle business cable camera cape card cards care case center

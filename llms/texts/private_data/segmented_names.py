@@ -21,9 +21,9 @@ _GIVEN_CHARS = 2
 
 
 def find_segmented_names(text: str) -> Iterator[Place]:
-    """Yield a surname that is a word of its own with the one or two characters of given names behind it.
+    """Yield surnames that are words of their own, with one or two characters of given names behind them.
 
-    Names fall apart in a dictionary's words, and their neighbours do not: in "昨天和向永强聊过" 向 and 永强 stand alone.
+    Names fall apart in a dictionary's words, their neighbours do not: 向 and 永强 stand alone in 昨天和向永强聊过.
     """
     for run in _RUN.finditer(text):
         if _CANDIDATE.search(run[0]):
