@@ -1,5 +1,6 @@
 """Private data of a text: where it stands, and the text with typed placeholders."""
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
@@ -81,7 +82,7 @@ def find_private(
     plain = PlainText(text)
     search = Search(plain.plain)
     for slot, pattern in (patterns or {}).items():
-        search.take(slot, lambda rest, expression=re.compile(pattern): _filled_spans(expression, rest))  # type: ignore[misc]
+        search.take(slot, functools.partial(_filled_spans, re.compile(pattern)))
     _search_signs(search)
     if _HAN.search(search.rest):
         search.take("address", find_chinese_addresses)
