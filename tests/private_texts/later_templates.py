@@ -1,6 +1,6 @@
-"""Templates that were the test part of `private_texts` once each, and show the rules' writer more wordings since."""
+"""Templates that were the test part of `making` once each, and show the rules' writer more wordings since."""
 
-from benchmarks.private_templates import Pool
+from tests.private_texts.templates import Pool
 
 SECOND_DEVELOPMENT = Pool(
     private={

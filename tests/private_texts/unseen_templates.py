@@ -1,6 +1,6 @@
-"""Templates, names and forms of numbers of the test part of `private_texts`, which no rule was written with."""
+"""Templates, names and forms of numbers of the test part of `making`, which no rule was written with."""
 
-from benchmarks.private_templates import Pool
+from tests.private_texts.templates import Pool
 
 TEST = Pool(
     private={

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.private_later_templates import LATER
-from benchmarks.private_templates import DEVELOPMENT, Pool
-from benchmarks.private_test_templates import TEST
+from tests.private_texts.later_templates import LATER
+from tests.private_texts.templates import DEVELOPMENT, Pool
+from tests.private_texts.unseen_templates import TEST
 
 Part = Literal["development", "test"]
 _PARTS: dict[Part, tuple[Pool, ...]] = {
