@@ -94,8 +94,8 @@ def find_private(
     spans = [plain.span(start, end, kind) for start, end, kind in search.found]
     for finder in finders:
         spans += [span for span in finder(text) if not any(_overlap(span, known) for known in spans)]
-    known_public = {_compact(value) for value in public}
-    return sorted(span for span in spans if _compact(span.text) not in known_public)
+    published = _compacted(frozenset(public))
+    return sorted(span for span in spans if not published or _compact(span.text) not in published)
 
 
 def replace_private(
@@ -163,6 +163,11 @@ def _filled_spans(expression: re.Pattern[str], text: str) -> Iterable[Place]:
 
 def _overlap(span: PrivateSpan, other: PrivateSpan) -> bool:
     return span.start < other.end and other.start < span.end
+
+
+@functools.lru_cache(maxsize=16)  # the same for each text of a workspace
+def _compacted(public: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(_compact, public))
 
 
 def _compact(text: str) -> str:
