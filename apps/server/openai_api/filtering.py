@@ -73,10 +73,10 @@ class FilteredCompletion:
         )
         whole = "".join(json.dumps(call.tool_calls, ensure_ascii=False, default=str) for call in calls)
         if await self._find(f"{sent[-_LOOK_BACK_CHARS:]}{waiting}\n{arguments}\n{whole}"):
-            yield _end_of_held_back(AIMessageChunk(""))
+            yield _end_of_held_back(AIMessageChunk(content=""))
             return
         if waiting:
-            yield AIMessageChunk(waiting)
+            yield AIMessageChunk(content=waiting)
         for call in calls:
             yield call
 
@@ -85,8 +85,10 @@ class FilteredCompletion:
 
 
 def _bare_part(part: AIMessage, text: str) -> AIMessage:
-    return AIMessageChunk(text, response_metadata=part.response_metadata, usage_metadata=part.usage_metadata)
+    return AIMessageChunk(content=text, response_metadata=part.response_metadata, usage_metadata=part.usage_metadata)
 
 
 def _end_of_held_back(part: AIMessage) -> AIMessage:
-    return AIMessageChunk("", response_metadata={"finish_reason": HELD_BACK}, usage_metadata=part.usage_metadata)
+    return AIMessageChunk(
+        content="", response_metadata={"finish_reason": HELD_BACK}, usage_metadata=part.usage_metadata
+    )

@@ -102,12 +102,8 @@ def find_addresses(text: str) -> Iterator[Place]:
                 places.append((found.start(), _end_of_address(text, found.end())))
     places += [found.span() for expression in (_ZIP, _POSTCODE) for found in expression.finditer(text)]
     places += [found.span("said") for found in _SAID.finditer(text)]
-    done = 0
     for start, end in joined_places(places):
-        end -= len(found[0]) if (found := _TRAILING.search(text[start:end])) else 0
-        if end > max(start, done):
-            yield max(start, done), end
-            done = end
+        yield start, start + len(_TRAILING.sub("", text[start:end]))
 
 
 def _end_of_address(text: str, end: int) -> int:
