@@ -21,6 +21,7 @@ from chains.customer_service.learning.grouping import (
     RequestGroup,
     cluster_vectors,
     group_requests,
+    request_vectors,
     split_paths,
 )
 from chains.customer_service.learning.naming import GroupNames, unused_name
@@ -48,6 +49,7 @@ __all__ = [
     "group_requests",
     "placeholders_of",
     "rank_answers",
+    "request_vectors",
     "split_paths",
     "unused_name",
     "without_courtesies",
