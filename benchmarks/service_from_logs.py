@@ -29,12 +29,14 @@ from apps.service_learning.state import LearningState
 from benchmarks.classifiers import DEFAULT_DATA
 from benchmarks.machine import processor
 from chains.customer_service.learning import (
+    NUM_WORDINGS,
     GroupingOptions,
     LoggedConversation,
     LoggedMessage,
     cluster_vectors,
     find_request,
     request_vectors,
+    show_some,
     split_paths,
 )
 from llms import LocalClassifier, LocalEmbeddings
@@ -45,7 +47,6 @@ from llms.texts import text_key
 from llms.texts.private_data import find_private, put_placeholders
 
 NUM_ANSWERS = 100  # of the person in the simulated review
-NUM_SHOWN = 12  # wordings of a group that they look at
 ACCEPTED_FROM = 2 / 3  # of these, which must be of one intent
 SUGGESTED = 3
 CHINESE_WORD_WEIGHT = 1.0  # as a Chinese workspace has it with the default encoder
@@ -164,7 +165,7 @@ class Review:
 
 
 def simulate_review(part: Part, group_of: IntArray) -> Review:
-    """Return what a person makes of groups who sees the most typical wordings of each, the largest group first.
+    """Return what a person makes of groups who sees some wordings of each, the largest group first.
 
     Where most of them are of one intent, they name it; else they have the group split. A name that was given before
     merges the groups.
@@ -180,10 +181,11 @@ def simulate_review(part: Part, group_of: IntArray) -> Review:
             continue
         centre = part.vectors[rows].mean(axis=0)
         rows = rows[np.argsort(-(part.vectors[rows] @ centre), kind="stable")]
-        name, count = Counter(part.labels[row] for row in rows[:NUM_SHOWN]).most_common(1)[0]
+        shown = [part.labels[row] for row in show_some(rows.tolist(), NUM_WORDINGS)]
+        name, count = Counter(shown).most_common(1)[0]
         review.answers += 1
         paths = split_paths(part.vectors[rows])
-        if count >= ACCEPTED_FROM * min(NUM_SHOWN, len(rows)) or not paths[0]:
+        if count >= ACCEPTED_FROM * len(shown) or not paths[0]:
             for row in rows:
                 review.intents[row] = name
             continue
@@ -198,8 +200,8 @@ def review_section(data: Path, encoder: LocalEmbeddings) -> list[str]:
     lines = [
         "## After a review",
         "",
-        f"A simulated person answers {NUM_ANSWERS} times about the groups of the training part: they see {NUM_SHOWN} "
-        "wordings of a group, the largest first, and accept it under the name of the intent that two thirds of them "
+        f"A simulated person answers {NUM_ANSWERS} times about the groups of the training part: they see "
+        f"{NUM_WORDINGS} wordings of a group, the largest first, and accept it under the name that two thirds of them "
         "have (a name given before merges), or have it split. The classifier is trained on what they accepted, and on "
         "all true labels beside, the last layer only; both answer the test part.",
         "",

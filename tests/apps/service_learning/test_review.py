@@ -154,6 +154,8 @@ def test_what_is_accepted_comes_into_the_records_and_leaves_the_rest_as_it_was(s
         review,
         *(Rename(group=name, name=f"new {place}") for place, name in enumerate((one, two, three))),
         EditTemplate(group=one, template="See order {order_number}."),
+        EditTemplate(group=two, template="It is free."),
+        EditTemplate(group=three, template="It takes five days."),
         Accept(group=one),
         Accept(group=two, use="known_question"),
         Accept(group=three, use="article"),
