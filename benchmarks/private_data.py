@@ -8,50 +8,26 @@ The rules were written with the development part in view. `--misses KIND` prints
 import argparse
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
 from benchmarks.machine import processor
-from benchmarks.private_texts import MarkedText, Part, make_texts
-from llms.texts.private_data import PrivateSpan, find_by_form, find_private
+from llms.texts.private_data import find_by_form, find_private
+from tests.private_texts.making import MarkedText, Part, make_texts
+from tests.private_texts.tally import MIN_PRECISION, RECALLS, Find, Tally, is_covered, is_right, tally
 
-Find = Callable[[str], list[PrivateSpan]]
 METHODS: dict[str, Find] = {"form and check digits": find_by_form, "tunechain": find_private}
-RECALLS = {
-    "email": 0.97,
-    "phone": 0.97,
-    "card": 0.97,
-    "iban": 0.97,
-    "id_number": 0.97,
-    "order_number": 0.97,
-    "name": 0.85,
-    "address": 0.85,
-}
-MIN_PRECISION = 0.95
-
-
-@dataclass
-class Tally:
-    """What a method did with one kind."""
-
-    true: int = 0
-    recalled: int = 0
-    hidden: int = 0
-    found: int = 0
-    right: int = 0
-
-    @property
-    def recall(self) -> float:
-        """Return which share of the true pieces was found as their kind."""
-        return self.recalled / self.true if self.true else 1.0
-
-    @property
-    def precision(self) -> float:
-        """Return which share of the found pieces is truly of their kind."""
-        return self.right / self.found if self.found else 1.0
+# recall of names, addresses and order numbers in earlier test parts, by the rules of the time, when they were first
+# looked at; the parts are development data since
+FIRST_LOOKS = (
+    (0.665, 0.976, 0.744),
+    (0.794, 0.916, 0.909),
+    (0.747, 0.913, 0.897),
+    (0.740, 0.877, 0.942),
+    (0.788, 0.955, 0.952),
+)
 
 
 def main() -> None:
@@ -69,33 +45,6 @@ def main() -> None:
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n", encoding="utf-8")
-
-
-def tally(texts: Sequence[MarkedText], find: Find) -> dict[str, Tally]:
-    """Return the counts of each kind."""
-    counts = {kind: Tally() for kind in RECALLS}
-    for marked in texts:
-        found = [span for span in find(marked.text) if span.kind in counts]
-        for start, end, kind in marked.spans:
-            counts[kind].true += 1
-            counts[kind].recalled += _is_covered(marked.text, start, end, (s for s in found if s.kind == kind))
-            counts[kind].hidden += _is_covered(marked.text, start, end, found)
-        for span in found:
-            counts[span.kind].found += 1
-            counts[span.kind].right += _is_right(span, marked)
-    return counts
-
-
-def _is_covered(text: str, start: int, end: int, spans: Iterable[PrivateSpan]) -> bool:
-    seen = {place for span in spans for place in range(span.start, span.end)}
-    return all(place in seen for place in range(start, end) if text[place].isalnum())
-
-
-def _is_right(span: PrivateSpan, marked: MarkedText) -> bool:
-    inside = sum(
-        max(0, min(span.end, end) - max(span.start, start)) for start, end, kind in marked.spans if kind == span.kind
-    )
-    return inside * 2 >= span.end - span.start
 
 
 def _page(part: Part, count: int, seed: int) -> str:
@@ -135,6 +84,14 @@ def _page(part: Part, count: int, seed: int) -> str:
         + ", ".join(f"{name} {taken / 2 / count * 1e6:,.0f} µs" for name, taken in seconds.items())
         + ".",
         "",
+        "Five test parts came before this one; each was looked at once, showed wordings the rules did not know, and is "
+        "development data since. At those first looks names, addresses and order numbers had a recall of "
+        + "; ".join(" / ".join(f"{recall:.3f}" for recall in look) for look in FIRST_LOOKS)
+        + ". The first look at this part gave 0.938 / 0.923 / 0.983, e-mail addresses a recall of 0.895 and names a "
+        "precision of 0.897. Four faults that it showed were mended, and nothing else: the second of two e-mail "
+        "addresses in one Chinese sentence, the surname 谢 in 谢谢, places of two words such as Hong Kong, and French "
+        "streets called place.",
+        "",
         "The texts are made by us, so the figures say how the rules stand against wordings they were not written for, "
         "not how people write. What no rule can see stays: a name that is also a word, an address without number or "
         "street, a number that nothing around it explains.",
@@ -170,10 +127,10 @@ def _print_misses(texts: Sequence[MarkedText], kind: str) -> None:
     for marked in texts:
         found = find_private(marked.text)
         for start, end, true in marked.spans:
-            if true == kind and not _is_covered(marked.text, start, end, (s for s in found if s.kind == kind)):
+            if true == kind and not is_covered(marked.text, start, end, (s for s in found if s.kind == kind)):
                 print("MISSED", repr(marked.text[start:end]), "in", repr(marked.text))
         for span in found:
-            if span.kind == kind and not _is_right(span, marked):
+            if span.kind == kind and not is_right(span, marked):
                 print("WRONG", repr(span.text), "in", repr(marked.text))
 
 

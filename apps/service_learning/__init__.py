@@ -5,7 +5,8 @@ people, and how they reach the records. How requests are grouped and answers dra
 `chains.customer_service.learning`.
 """
 
+from apps.service_learning.guessing import guess_layout
 from apps.service_learning.layout import Layout, LogForm, SetAside
-from apps.service_learning.reading import guess_layout, read_conversations, read_with
+from apps.service_learning.reading import read_conversations, read_with
 
 __all__ = ["Layout", "LogForm", "SetAside", "guess_layout", "read_conversations", "read_with"]

@@ -147,13 +147,13 @@ def _zendesk(record: Mapping[str, Any], source: str, line: int) -> RawConversati
 
 
 def _intercom(record: Mapping[str, Any], source: str, line: int) -> RawConversation:
-    first = record.get("source") if isinstance(record.get("source"), Mapping) else {}
+    first = _mapping(record.get("source"))
     parts = record["conversation_parts"]
     parts = parts.get("conversation_parts", []) if isinstance(parts, Mapping) else parts
     messages, authors = [], []
-    for part in [first | {"created_at": record.get("created_at"), "part_type": "comment"}, *(parts or [])]:
+    for part in [{**first, "created_at": record.get("created_at"), "part_type": "comment"}, *(parts or [])]:
         if isinstance(part, Mapping) and part.get("body") and part.get("part_type", "comment") != "note":
-            author = part.get("author") if isinstance(part.get("author"), Mapping) else {}
+            author = _mapping(part.get("author"))
             authors.append(author)
             messages.append(
                 RawMessage(str(author.get("type") or ""), read_text(part["body"]), read_time(part.get("created_at")))
@@ -238,6 +238,10 @@ def _turn(turn: Any) -> RawMessage | None:
     if not isinstance(speaker, str):
         return None
     return RawMessage(speaker, read_text(text), next((read_time(turn[key]) for key in _TIMES if key in turn), None))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _author_id(comment: Mapping[str, Any]) -> Any:

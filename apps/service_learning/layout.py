@@ -18,6 +18,10 @@ LogForm: TypeAlias = Literal[
     "wecom",
     "chat text",  # as WeChat, QQ and shop programs copy conversations
 ]
+Role: TypeAlias = LoggedRole | None
+Roles: TypeAlias = Mapping[str, Role]
+"""What a log calls somebody -> who that is; None for what is no message."""
+
 ANY_ROLE = "*"
 """The key of the role of all who are not named."""
 
@@ -56,7 +60,7 @@ class Layout:
     form: LogForm
     encoding: str = "utf-8"
     columns: Mapping[str, str] = field(default_factory=dict)
-    roles: Mapping[str, LoggedRole | None] = field(default_factory=dict)
+    roles: Roles = field(default_factory=dict)
     time_format: str = ""
     examples: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()

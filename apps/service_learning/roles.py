@@ -100,6 +100,8 @@ def customer_phrases(texts: Iterable[str]) -> int:
 
 def look_swapped(customer_texts: list[str], staff_texts: list[str]) -> bool:
     """Return whether customers speak as staff does and staff as customers do, clearly."""
-    as_swapped = staff_phrases(customer_texts) + customer_phrases(staff_texts)
-    as_said = staff_phrases(staff_texts) + customer_phrases(customer_texts)
-    return staff_phrases(customer_texts) > 0 and customer_phrases(staff_texts) > 0 and as_swapped > 2 * as_said
+    of_staff = staff_phrases(customer_texts)
+    of_customers = customer_phrases(staff_texts) if of_staff else 0  # most conversations end here
+    if not of_customers:
+        return False
+    return of_staff + of_customers > 2 * (staff_phrases(staff_texts) + customer_phrases(customer_texts))

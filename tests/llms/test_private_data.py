@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.private_data import MIN_PRECISION, RECALLS, tally
-from benchmarks.private_texts import make_texts
 from llms.texts.private_data import PrivateSpan, find_private, replace_private
+from tests.private_texts.making import make_texts
+from tests.private_texts.tally import MIN_PRECISION, RECALLS, tally
 from tests.waiting import cpu_seconds
 
 

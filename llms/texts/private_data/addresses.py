@@ -26,7 +26,7 @@ _STREET = re.compile(
         (?:[ ](?:\d{{1,4}}(?!\d)|(?:north|south|east|west|[ns][ew]?|[ew])\b))?
       | (?-i:(?:(?:[NSEW][.]?|\d{{1,3}}(?:st|nd|rd|th)|[A-Z][\w'.-]{{0,24}}+)[ ]){{1,4}}?
             (?:{_CAPITAL_SUFFIX})\b)
-      | (?:bis[ ]|ter[ ])?(?:rue|avenue|boulevard|bd|chemin|impasse|allée|quai|cours)[ ]
+      | (?:bis[ ]|ter[ ])?(?:rue|avenue|boulevard|bd|chemin|impasse|allée|quai|cours|place|route|passage)[ ]
         (?:(?:de|du|des|la|le|les|l'|d')[ ]?){{0,3}}{_WORD}(?:[ -](?-i:[A-Z])[\w'-]{{1,20}}){{0,2}}
     )[.]?
     """,
@@ -41,6 +41,10 @@ _SPANISH = re.compile(
     r"(?<![\w-])(?:[Cc]alle|[Aa]venida|[Pp]laza|[Vv]ia|[Cc]orso|[Pp]iazza|[Rr]ua|[Pp]aseo)"
     r"(?: (?:de|del|la|las|los|di|della|do|da|dos)){0,3}(?: [A-ZÀ-Ý][\w'-]{1,20}){1,3},? (?:n[ºo°]?[.]? ?)?"
     r"\d{1,4}(?!\d)"
+)
+_PLACE = re.compile(  # "Nieuwe Markt 1, 3065 AB Rotterdam"
+    r"(?<![\w-])(?:[A-ZÄÖÜ][\w'-]{1,24}+ ){1,3}\d{1,4}[a-z]?, "
+    r"(?:[A-Z]{1,2}-)?\d{4,5}(?: [A-Z]{2})? [A-ZÄÖÜ][\w-]{2,24}+"
 )
 _BOX = re.compile(r"\bP[.]?\s?O[.]?\s?Box\s\d{1,6}\b", re.IGNORECASE)
 _ZIP = re.compile(
@@ -91,19 +95,15 @@ def find_addresses(text: str) -> Iterator[Place]:
     if not _HAS_DIGIT.search(text):
         return
     places = []
-    for expression in (_STREET, _GERMAN, _SPANISH, _BOX):
+    for expression in (_STREET, _GERMAN, _SPANISH, _PLACE, _BOX):
         for found in expression.finditer(text):
             is_street = expression is not _STREET or not _NO_STREET.search(found[0])
             if is_street:
                 places.append((found.start(), _end_of_address(text, found.end())))
     places += [found.span() for expression in (_ZIP, _POSTCODE) for found in expression.finditer(text)]
     places += [found.span("said") for found in _SAID.finditer(text)]
-    done = 0
     for start, end in joined_places(places):
-        end -= len(found[0]) if (found := _TRAILING.search(text[start:end])) else 0
-        if end > max(start, done):
-            yield max(start, done), end
-            done = end
+        yield start, start + len(_TRAILING.sub("", text[start:end]))
 
 
 def _end_of_address(text: str, end: int) -> int:

@@ -11,7 +11,8 @@ from llms.texts.private_data.name_tables import (
 from llms.texts.private_data.spans import Place, longest_places
 from llms.texts.scripts import HAN
 
-_SURNAME = f"(?:{'|'.join(sorted(COMPOUND_SURNAMES))}|[{''.join(sorted(SINGLE_SURNAMES))}])"
+_SINGLE = "".join(sorted(SINGLE_SURNAMES - {"谢"}))
+_SURNAME = f"(?:{'|'.join(sorted(COMPOUND_SURNAMES))}|(?<!谢)谢(?!谢)|[{_SINGLE}])"
 # characters of sentences, which hardly any given name holds
 _NO_GIVEN = (
     "我你您他她它的是在有想要了和与跟到请问已不没也都就及或被把给让从对为这那哪怎什吗呢吧啊呀哦嗯哈"

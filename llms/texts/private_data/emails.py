@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from llms.texts.private_data.spans import Place
 from llms.texts.scripts import HAN
 
-_HOST = re.compile(r"(?:@|\uff20|\\u0040)[\w-]++(?:[.][\w-]++)++", re.IGNORECASE)
+_HOST = re.compile(  # in plain letters if it can be, as Chinese words stand behind it without a space
+    r"(?:@|\uff20|\\u0040)(?:[a-z0-9_-]++(?:[.][a-z0-9_-]++)++|[\w-]++(?:[.][\w-]++)++)", re.IGNORECASE
+)
 _NAME = re.compile(r"[\w.+'%-]+\Z")
 _NAME_CHARS = 64
 _WORDS_BEFORE = re.compile(f".*[{HAN}](?=[!-~])", re.DOTALL)

@@ -1,5 +1,6 @@
 """Private data of a text: where it stands, and the text with typed placeholders."""
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeAlias
@@ -81,7 +82,7 @@ def find_private(
     plain = PlainText(text)
     search = Search(plain.plain)
     for slot, pattern in (patterns or {}).items():
-        search.take(slot, lambda rest, expression=re.compile(pattern): _filled_spans(expression, rest))  # type: ignore[misc]
+        search.take(slot, functools.partial(_filled_spans, re.compile(pattern)))
     _search_signs(search)
     if _HAN.search(search.rest):
         search.take("address", find_chinese_addresses)
@@ -93,8 +94,8 @@ def find_private(
     spans = [plain.span(start, end, kind) for start, end, kind in search.found]
     for finder in finders:
         spans += [span for span in finder(text) if not any(_overlap(span, known) for known in spans)]
-    known_public = {_compact(value) for value in public}
-    return sorted(span for span in spans if _compact(span.text) not in known_public)
+    published = _compacted(frozenset(public))
+    return sorted(span for span in spans if not published or _compact(span.text) not in published)
 
 
 def replace_private(
@@ -162,6 +163,11 @@ def _filled_spans(expression: re.Pattern[str], text: str) -> Iterable[Place]:
 
 def _overlap(span: PrivateSpan, other: PrivateSpan) -> bool:
     return span.start < other.end and other.start < span.end
+
+
+@functools.lru_cache(maxsize=16)  # the same for each text of a workspace
+def _compacted(public: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(_compact, public))
 
 
 def _compact(text: str) -> str:

@@ -86,35 +86,69 @@ yannick yasin yasmin yasmine yelena yesenia yolanda yosef yoshiko youssef yuki y
 yvonne zachary zahra zainab zanele zara zehra zeynep zoe zoë zsofia zuzana ángel élodie łukasz
 """
 _FAMILY = """
-adams adeyemi ahmed akhtar alexander ali allen almeida alvarez andersen anderson andersson andrews antonov arnold
-bailey balogun banerjee barnes baumann becker begum bell bennett berg bergmann bergström bernard bianchi bianco
-bondarenko bonnet borges boyle braun brooks bruno bryant burns butler byrne campbell cardoso carlson carroll carter
-castillo castro chan chandra chatterjee chaudhry chavez chen cheng choi chowdhury christensen clark clarke cohen
-coleman collins colombo conte cooper costa cox cruz cunningham das davies davis delgado desai diaz dietrich dixon
-doyle dubois duncan dupont durand dvořák díaz edwards ellis eriksson esposito evans fernandes fernandez fernández
-ferrari ferreira fischer fitzgerald fleming flores fontaine foster fournier francis franke fraser friedrich fuchs
-gallagher gallo garcia garcía garnier ghosh gibson giordano girard goldberg gomes gomez goncalves gonzales gonzalez
-gonzález graham grant greco greene griffin gruber guerrero gupta gutierrez gómez haas haddad hahn hall hamilton
-hansen hansson harper harris harrison hartmann hashimoto hayashi hayes heinrich henderson hernandez hernández
-herrera hill hoang hoffmann horvath horváth howell huang hughes hussain huynh ibrahim inoue ito ivanov jackson jain
-jankowski jansen jansson jenkins jensen jimenez jiménez johansson johnson jones jordan joshi jørgensen kamara
-kaminski kaplan kapoor kaufmann kaur keller kelly kennedy khan klein koch korhonen kovac kovács kowalczyk kowalski
-kozlov kraus krause krishnan kruger kumar köhler lang larsen larsson laurent lefebvre lehmann leroy levy lewandowski
-lewis lim lin lindberg lindqvist lindström liu lombardi lopez lorenz lund lópez maier malik mancini mandal marchetti
-marino marshall martinez martins martínez matsumoto mayer mccarthy mcdonald mehta melo mendes mendez mendoza mensah
-meyer miller mishra mitchell moore morales moreau moreno moretti morris morrison mueller mukherjee murphy murray
-musa mäkinen müller nagy naidu nair nakamura navarro nelson neumann nguyen nielsen nikolaev nilsson novak novák
-nowak nuñez núñez obrien oconnor okafor okeke okonkwo oliveira olsen olsson ortega ortiz osei owusu pandey
-papadopoulos parker patel pavlov pedersen pereira perera perez perry persson petersen peterson petrov petrova pham
-phillips popa popescu popov powell prasad pérez qureshi rahman ramirez ramos ramírez rana rao rasmussen reddy reyes
-reynolds ribeiro ricci richards richardson richter rivera roberts robertson robinson rodrigues rodriguez rodríguez
-rogers romano romero rossi rousseau roux ruiz russo ryan saito sanchez sanders santos sasaki sato schmid schmidt
-schmitt schneider scholz schroeder schröder schubert schulz schumacher schwarz sharma shaw shevchenko silva simmons
-simpson singh sjöberg smirnov smith soares sokolov sousa souza srinivasan stein stevens stewart subramanian sullivan
-suzuki svensson szabó sánchez sørensen takahashi tan tanaka taylor thapa thomas thompson tkachenko torres tran
-tremblay turner tóth vargas vasquez vazquez verma vieira vogel volkov wagner walker wallace wang watanabe watson
-weber weiss wilkinson williams williamson wilson winkler wojcik wong wu yamada yamamoto yang yildiz yilmaz zhang
-zhao zhou ziegler zimmermann çelik özdemir öztürk şahin
+abbott abdi abdullah abubakar acosta adams addo adebayo adekunle adeyemi agarwal aguilar aguirre ahmadi ahmed akhtar
+albrecht alexander alfaro ali allen almeida alonso alvarez amadi amoah anand andersen anderson andersson andrade
+andrews antonov appiah aquino arias arnold arroyo asante atkinson avila ayala aziz bailey baldwin ballard balogun
+banda banerjee barber barker barnes barrett barrios barry bates batista bauer baumann beck becker begum bell beltran
+benitez bennett benson berg berger bergeron bergmann bergström bernard bhatt bianchi bianco bishop blair blake
+blanco boateng bondarenko bonnet borges bosch bouchard boyle bradley braga brandt braun brennan brewer briggs brooks
+bruno bryant burns bustos butler byrne cabrera calderon caldwell camacho camara cameron campbell campos cano
+cardenas cardoso carey carlsen carlson carpenter carrillo carroll carter castaneda castillo castro cervantes
+chakraborty chan chandler chandra chang chapman chatterjee chaudhary chaudhry chavez chen cheng chiu cho choi
+chowdhury christensen chung clark clarke clayton clement cochrane cohen cole coleman collins colombo conte contreras
+conway cooper corbett cordero costa coulibaly cox craig crawford cruse cruz cunha cunningham curtis daly danso darko
+das davidson davies davis dawson decker delacruz deleon delgado desai deshpande devi dhillon diallo dias diaz
+dickinson dietrich dietz diop dixon doherty dominguez donovan dorsey douglas doyle drake duarte dubey dubois duffy
+duncan dunn dupont duran durand dvořák díaz eaton eckert edwards egan eklund elliott ellis engel erickson eriksson
+escobar espinoza esposito estrada evans eze farah farrell faulkner faust fenton fernandes fernandez fernández
+ferrari ferreira fiore fischer fitzgerald fleming flores flynn fonseca fontaine forsberg foster fournier fowler
+francis francois frank franke fraser freeman frey friedrich fuchs fuentes fujita fukuda fuller gabriel galindo
+gallagher gallo garcia garcía gardner garnier garrett geiger george gerber ghosh gibson gilbert gill gillespie
+giordano girard glover godfrey goldberg gomes gomez goncalves gonzaga gonzales gonzalez gonzález goodwin gordon
+gould grady graham granger grant greco greene griffin griffith grimm gross gruber guerra guerrero guevara gupta
+gutierrez guzman gyamfi gómez haas haddad hahn haley hall halvorsen hamilton hammond han hansen hansson haq harding
+hardy harper harris harrison hart hartmann harvey hashimoto hassan haugen hawkins hayashi hayes heath hegde heinrich
+heller henderson henry hensley herman hernandez hernández herrera hicks higgins hill ho hoang hobbs hodge hoffman
+hoffmann hogan holland holm holmes holt hong hopkins horvath horváth hossain houston howard howell huang huber
+hudson hughes hunt hunter hussain huynh hwang ibrahim iglesias ikeda inoue irwin isaksen ishikawa islam ito ivanov
+iyer jackson jacobs jacobsen jain james jang jankowski jansen jansson jarvis jenkins jennings jensen jeong jha
+jimenez jiménez johansen johansson johnson johnston jones jordan joshi juarez jung jørgensen kamara kaminski kang
+kaplan kapoor karlsen karlsson kato kaufmann kaur kaya kearney keita keller kelly kennedy kenney kent kerr kessler
+khalil khan kimura kirby klein knight knudsen koch konate kone korhonen kovac kovács kowalczyk kowalski kozlov kraus
+krause krishnan krueger kruger kumar kumari kuznetsov kwon köhler lacroix lamb lambert lang lara larsen larson
+larsson lau laurent lawson leblanc lee lefebvre lehman lehmann lemaire leon leonard leroy lester levine levy
+lewandowska lewandowski lewis lim lima lin lindahl lindberg lindgren lindholm lindqvist lindström liu lloyd logan
+lombardi lopez lorenz lowe lozano lucas luna lund lynch lyons lópez macdonald mackenzie madsen maier maldonado malik
+malone mancini mandal mann manning mansour marchetti marin marino marquez marshall martel martinez martins martínez
+massey matsumoto matthews maxwell mayer mazur mbeki mccarthy mccoy mcdonald mcgrath mckenzie mclean mcmahon mehta
+meier mejia melo mendes mendez mendoza mensah mercado merkel meyer meza michaud miles miller mills miranda mishra
+mitchell mohamed mohammed molina monroe montero montoya moore morales moran moreau moreno moretti morin morris
+morrison moss mota moyo mueller mukherjee mullen mundt munoz murphy murray musa mutua muñoz myers mäkinen müller
+nagy naidu nair nakamura nash navarro navas ndiaye neal nelson neumann newman newton nguyen nicholson nielsen nieves
+nikolaev nilsson nkosi nolan norris novak novák nowak nunez nuñez nwosu núñez obi obrien ochieng oconnor odonnell
+ofori ogawa okada okafor okeke okonkwo oliveira oliver olsen olson olsson omar oneill oreilly ortega ortiz osborne
+osei osman otero otieno owusu pacheco padilla palmer pandey papadopoulos pappas park parker parsons pascual patel
+paul paulsen pavlov payne pearce peck pedersen pena peralta pereira perera perez perkins perry persson peters
+petersen peterson petrov petrova peña pham phan phillips pierce pineda pinto poole popa pope popescu popov porter
+potter powell powers prasad pratt pérez quinn quintero quispe qureshi rahimi rahman raman ramirez ramos ramsey
+ramírez rana randall rao rasheed rasmussen rau ray reddy reed reese reid reilly reis reyes reynolds rhodes ribeiro
+ricci richards richardson richter riley rios rivas rivera roach roberson roberts robertson robinson rocha roche
+rodrigues rodriguez rodríguez rogers rojas roman romano romero rosales rosario rosas ross rossetti rossi roth
+rousseau roux rowe rubio ruiz rush russo ryan saad saeed saito salazar salinas samuel sanchez sandberg sanders
+sandhu sandoval santana santiago santos sarkar sasaki sato saunders sawyer schaefer schmid schmidt schmitt schmitz
+schneider scholz schroeder schröder schubert schulte schulz schumacher schuster schwarz scott sen serrano sesay shah
+shaikh shannon sharma shaw shelton shepherd sherman shevchenko shields shin siddiqui silva silverman simmons simpson
+sinclair singh sinha sjöberg skinner smirnov smith snyder soares sokolov sokolova solis solomon song soto sousa
+souza sparks spencer srinivasan stanley steele stein stephens stephenson stevens stewart stokes strauss suarez
+subramanian sullivan sutton suzuki svensson swanson sweeney sylla szabó sánchez sørensen tahir takahashi takeda tan
+tanaka tapia tate tavares taylor teixeira terry thapa thomas thompson thomsen thornton tkachenko torres toure tran
+traore tremblay trujillo tucker turay turner tyler tóth ueda underwood valdez valencia valentine vargas vasquez
+vaughn vazquez vega velasco velasquez venter verma vieira villa villanueva vincent vogel volkov volkova voss wade
+wagner walker wallace walsh walter walters walton wang ward warner warren watanabe watkins watson watts weaver webb
+weber webster weeks weiss wheeler whitaker whitfield wiley wilkins wilkinson williams williamson willis wilson
+winkler wojcik wolf wolfe wong woodward wright wu yadav yamada yamaguchi yamamoto yang yates yildiz yilmaz yoon
+yoshida yu yusuf zamora zapata zavala zeller zhang zhao zhou zhu ziegler zimmer zimmermann zuniga çelik özdemir
+öztürk şahin
 """
 _NO_NAMES = """
 a about account after again alexa all already also always am amazon american an and android another any anyone apple
@@ -137,6 +171,7 @@ waiting wanting was we wednesday well were what whatsapp when where which white 
 worried would wrong yes yesterday you your yours zoom
 """
 _THINGS = """
+hong kong kuala buenos aires rio abu tel aviv cape sri lanka costa rica puerto
 account accounts adapter adidas advanced africa afternoon air airbnb airlines airport airways amazon america answer
 apple april assistant august australia autumn avenue bag bank banks basic battery bay beach beauty beer best big
 black blue bluetooth book box bread bridge brown buds bundle business cable camera cape card cards care case center
@@ -170,7 +205,10 @@ _IN_GIVEN_NAMES = (
     "若可心妙童乐欢念凤仙娣菊芝荷芸芹彩惠敬巧妮娇媚素桃杏瑛珠翠雁霜容清漫亦凝沐柔舒逸朗立群众川江河山岩石岭坤乾鸿"
     "翰腾跃达升才章学力俭正安民邦启元初始善良坚硕伦仲季少鹤麟虎豹驰紫萱燕婧曦佑菲薇蓉蕾蕊萌葵薰芮芷荔茵茹菁菡蓓蓝"
     "蕴柯栩桦楚榕槿樱橙檬欧汐沁泓洛洵浚淇淳渊涟滢潇澄瀚灵烁焕煊熙燃爵玥玮珂珺琛瑜璇璟甜畅皎盈睦瞳祎祺禾稷穆竹筠筱"
-    "绮绫维缨翎翊耘聆舟芯芊苒苓蔓蘅衡谦谨豫贤赫辰迪郁鉴钰铃铮锐闻闵阔阳雯霄韬韶颂颜飒馥驭骥鹃齐龄花新"
+    "绮绫维缨翎翊耘聆舟芯芊苒苓蔓蘅衡谦谨豫贤赫辰迪郁鉴钰铃铮锐闻闵阔阳雯霄韬韶颂颜飒馥驭骥鹃齐龄花新卫亮佩俪俐倬"
+    "冠凌劲勋卓唯喜夕奇姗姝婵嫣孜守宜宣宪宽寒屏峥峻崇嵘弘彪影忆怀恩恬悠惟愉慎慕懿扬承拓捷敦旋昂晖晗曼朋松枝枫柏榆"
+    "歌永汉汶沫津浦浪淼渝湘湛滔滨漪澍瀛炫烈焱牧玛玟玫珀珉珏珑琇瑄益眉祖禹竞纲绍绪缘肖肃胜舜茂荃萧葆蔚蔼藻虹蛟裕誉"
+    "谊贝轶醒钦闯隆隽雄霁霆霏霓韦驹骁魁鼎"
 )
 
 SINGLE_SURNAMES = frozenset(_SINGLE)

@@ -53,7 +53,7 @@ _WEAK = re.compile(  # what stands behind these may be a name, if its letters an
         |sister|mother|father|friend|boss|manager|partner|assistant|thanks|thank\syou|thx|cheers|bye|regards|sincerely
         |best|greetings|welcome|sorry|by|ask\sfor|call\sme|with|customer|client
         |(?:closed|handled|answered|served|written|promised|assisted|helped|signed|told)\sby
-        |you\shave\sreached
+        |(?:agreed|arranged|discussed)\swith|you\shave\sreached
     ))
     [ ,]{{1,2}}(?:{_TITLE})?
     (?P<said>{_NAME})
@@ -104,16 +104,27 @@ _SIGNATURE = re.compile(
 )
 _BARE = re.compile(rf"(?<![A-Za-z0-9_\u00c0-\u017f@.'/-]){_WORD}(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?(?![A-Za-z0-9_@])")
 _MORE = re.compile(rf"[ ]{_PARTICLE}{{0,3}}{_CAPITAL}(?![A-Za-z0-9_@])")
+_ACTING = re.compile(  # an unknown capital word that does what people do
+    rf"(?<=[a-z,])[ ](?P<said>{_WORD}(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?)"
+    r"(?=[ ](?:said|says|told|helped|promised|called|asked|wrote|signed|collected|confirmed|answered|explained"
+    r"|mentioned|agreed|offered|assured|advised|suggested|closed)\b)"
+)
+_SMALL_HERE = re.compile(
+    rf"(?:\A|(?<=[,.!?\n]))[ ]?(?P<said>[{_LOWER}-]{{2,20}}+[ ](?P<family>[{_LOWER}]{{2,24}}+))(?=[ ]here\b)"
+)
 _UNKNOWN = re.compile(  # two capital words within a sentence in small letters
     rf"(?<=[a-z\d,:\x00])[ ](?:(?:to|for|with|by|from|of|and)[ ])?(?P<said>{_CAPITAL}[ ]{_PARTICLE}{{0,3}}{_CAPITAL})"
     r"(?=[ ][a-z(<\x00]|[,.!?;:)](?:\s|\Z)|\Z)"
 )
 _INTRODUCED = frozenset(["from", "here", "speaking", "calling"])
 _PERSON = re.compile(
-    r"(?:speak|spoke|talk|chat|closed|handled|answered|served|written|promised|assisted|helped|signed|told|you\shave|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son|daughter"
-    r"|brother|sister|mother|father|friend|ask|thank|thx|cheers|call)",
+    r"(?:speak|spoke|talk|chat|closed|handled|answered|served|written|promised|assisted|helped|signed|told|you\shave"
+    r"|agreed|arranged|discussed|agent|colleague|representative|technician|driver|courier|neighbo|husband|wife|son"
+    r"|daughter|brother|sister|mother|father|friend|ask|thank|thx|cheers|call)",
     re.IGNORECASE,
 )
+_NO_PERSON = NO_NAMES | THINGS
+_NO_FAMILY = NO_NAMES - FAMILY_WORDS
 _MOST_FAMILY_NAMES = 2
 _TOKENS = re.compile(r"[^\s]+")
 
@@ -140,7 +151,10 @@ def _judged_names(text: str) -> Iterator[Place]:
             yield from _leading_name(found, NO_NAMES)
     for found in _UNKNOWN.finditer(text):
         words = [word.lower() for word in found["said"].split()]
-        if not NO_NAMES.union(THINGS).intersection(words):
+        if _NO_PERSON.isdisjoint(words):
+            yield found.span("said")
+    for found in _ACTING.finditer(text):
+        if found["said"].lower() not in _NO_PERSON:
             yield found.span("said")
     for found in _WEAK.finditer(text):
         words = found["said"].split()
@@ -154,6 +168,9 @@ def _small_names(text: str) -> Iterator[Place]:
         if _is_given(given):
             start, has_family = found.start("said"), family and family not in SENTENCE_WORDS
             yield start, found.end("said") if has_family else start + len(given)
+    for found in _SMALL_HERE.finditer(text):
+        if _is_given(found["said"].split()[0]) or found["family"] in FAMILY_NAMES:
+            yield found.span("said")
 
 
 def _pairs(text: str) -> Iterator[Place]:
@@ -199,7 +216,7 @@ def _bare_names(text: str) -> Iterator[Place]:
         done = found.end()
         for _ in range(_MOST_FAMILY_NAMES):
             more = _MORE.match(text, done)
-            if more is None or more[0].split()[-1].strip(".,'").lower() in NO_NAMES - FAMILY_WORDS:
+            if more is None or more[0].split()[-1].strip(".,'").lower() in _NO_FAMILY:
                 break
             done = more.end()
         yield found.start(), done

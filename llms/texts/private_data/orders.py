@@ -131,7 +131,9 @@ def _is_coded(token: str) -> bool:
     digits = sum(map(str.isdecimal, token))
     changes = sum(a.isdecimal() != b.isdecimal() for a, b in pairwise(token.replace("-", "")))
     is_long = _MIN_CODE_CHARS <= len(token) <= _MAX_CODE_CHARS and digits < len(token)
-    return is_long and (digits >= _MIN_CODE_DIGITS or changes >= _MIN_CODE_CHANGES)
+    parts = token.split("-")
+    are_mixed = len(parts) > 1 and not any(part.isalpha() or part.isdecimal() for part in parts)
+    return is_long and (digits >= _MIN_CODE_DIGITS or changes >= _MIN_CODE_CHANGES or are_mixed)
 
 
 def _is_measure(said: str) -> bool:

@@ -1,4 +1,4 @@
-"""Templates, names and forms of numbers of the development part of `private_texts`."""
+"""Templates, names and forms of numbers of the development part of `making`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

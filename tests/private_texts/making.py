@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.private_later_templates import FOURTH_DEVELOPMENT, SECOND_DEVELOPMENT, THIRD_DEVELOPMENT
-from benchmarks.private_templates import DEVELOPMENT, Pool
-from benchmarks.private_test_templates import TEST
+from tests.private_texts.later_templates import LATER
+from tests.private_texts.templates import DEVELOPMENT, Pool
+from tests.private_texts.unseen_templates import TEST
 
 Part = Literal["development", "test"]
 _PARTS: dict[Part, tuple[Pool, ...]] = {
-    "development": (DEVELOPMENT, SECOND_DEVELOPMENT, THIRD_DEVELOPMENT, FOURTH_DEVELOPMENT),
+    "development": (DEVELOPMENT, *LATER),
     "test": (TEST,),
 }
 _CARD_STARTS = {
