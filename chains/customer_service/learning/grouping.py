@@ -11,9 +11,9 @@ from langchain_core.embeddings import Embeddings
 
 from chains.customer_service.learning.placeholders import without_placeholders
 from chains.customer_service.learning.requests import LoggedRequest
-from chains.customer_service.learning.word_vectors import join_vectors, word_vectors
+from chains.customer_service.learning.word_vectors import join_vectors, unit_vectors, word_vectors
 from llms import find_cosine_floor, remove_shared_part
-from llms.arrays import FloatArray, IntArray
+from llms.arrays import DoubleArray, FloatArray, IntArray
 from llms.errors import OptionValueError
 from llms.texts import text_key
 from retrievers import nearest_rows
@@ -106,7 +106,7 @@ def group_requests(
     vectors = request_vectors([same[0].text for same in copies], embeddings, options)
     answers = [_usual_answer(same) for same in copies]
     if options.answer_weight and any(answers):
-        vectors = _unit(join_vectors(vectors, word_vectors(answers), word_weight=options.answer_weight))
+        vectors = unit_vectors(join_vectors(vectors, word_vectors(answers), word_weight=options.answer_weight))
     group_of = cluster_vectors(vectors, options)
     confidences = _confidences(vectors, group_of)
     groups = []
@@ -136,11 +136,11 @@ def request_vectors(texts: Sequence[str], embeddings: Embeddings, options: Group
     """
     options = options or GroupingOptions()
     plain = [without_placeholders(text).strip() or text for text in texts]
-    vectors = _unit(np.asarray(embeddings.embed_documents(plain), dtype=np.float32))
+    vectors = unit_vectors(np.asarray(embeddings.embed_documents(plain), dtype=np.float32))
     vectors = remove_shared_part(vectors, find_cosine_floor(embeddings, plain[0]))
     if not options.word_weight:
         return vectors
-    return _unit(join_vectors(vectors, word_vectors(plain), word_weight=options.word_weight))
+    return unit_vectors(join_vectors(vectors, word_vectors(plain), word_weight=options.word_weight))
 
 
 def cluster_vectors(vectors: FloatArray, options: GroupingOptions | None = None) -> IntArray:
@@ -232,26 +232,21 @@ def _sides(vectors: FloatArray, rows: IntArray, depth: int) -> Iterator[tuple[In
 def _typical_first(vectors: FloatArray, rows: IntArray, counts: Sequence[int]) -> IntArray:
     """Return rows, those nearest to where most texts of them lie first."""
     inside = vectors[rows]
-    centre = _unit(np.average(inside, axis=0, weights=[counts[row] for row in rows])[np.newaxis])[0]
+    centre = unit_vectors(np.average(inside, axis=0, weights=[counts[row] for row in rows])[np.newaxis])[0]
     return rows[np.argsort(-(inside @ centre), kind="stable")]
 
 
-def _confidences(vectors: FloatArray, group_of: IntArray) -> FloatArray:
+def _confidences(vectors: FloatArray, group_of: IntArray) -> DoubleArray:
     """Return for each group the mean share of a text's nearest ones that are in it, of those that could be."""
     sizes = np.bincount(group_of)
     _, neighbours = nearest_rows(vectors, _NUM_JUDGING)
     num_inside = (group_of[neighbours] == group_of[:, np.newaxis]).sum(axis=1)
     possible = np.clip(sizes[group_of] - 1, 1, max(neighbours.shape[1], 1))
     shares = np.where(sizes[group_of] > 1, num_inside / possible, 1.0)
-    sums: FloatArray = np.bincount(group_of, weights=shares) / sizes
-    return sums
+    means: DoubleArray = np.bincount(group_of, weights=shares) / sizes
+    return means
 
 
 def _is_large(requests: Sequence[LoggedRequest], options: GroupingOptions) -> bool:
     customers = {request.customer or f"\0{request.conversation}" for request in requests}
     return len(requests) >= options.min_requests and len(customers) >= options.min_customers
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0).astype(np.float32)
