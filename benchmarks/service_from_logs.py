@@ -29,11 +29,14 @@ from apps.service_learning.state import LearningState
 from benchmarks.classifiers import DEFAULT_DATA
 from benchmarks.machine import processor
 from chains.customer_service.learning import (
+    NUM_WORDINGS,
     GroupingOptions,
     LoggedConversation,
     LoggedMessage,
     cluster_vectors,
     find_request,
+    request_vectors,
+    show_some,
     split_paths,
 )
 from llms import LocalClassifier, LocalEmbeddings
@@ -44,9 +47,9 @@ from llms.texts import text_key
 from llms.texts.private_data import find_private, put_placeholders
 
 NUM_ANSWERS = 100  # of the person in the simulated review
-NUM_SHOWN = 12  # wordings of a group that they look at
 ACCEPTED_FROM = 2 / 3  # of these, which must be of one intent
 SUGGESTED = 3
+CHINESE_WORD_WEIGHT = 1.0  # as a Chinese workspace has it with the default encoder
 TARGETS = {"bitext": 0.80, "banking77": 0.75}
 SETS = {"bitext": ("utterance", "intent"), "banking77": ("text", "category")}
 TITLES = {"bitext": "Bitext", "banking77": "Banking77"}
@@ -54,10 +57,16 @@ TITLES = {"bitext": "Bitext", "banking77": "Banking77"}
 
 @dataclass(frozen=True)
 class Part:
-    """The different texts of a part of a data set, their vectors and their true intents."""
+    """The different texts of a part of a data set, and their true intents.
+
+    Attributes:
+        meaning: vectors of the encoder alone, which the baselines work with.
+        vectors: those that requests are grouped by.
+    """
 
     texts: list[str]
     labels: list[str]
+    meaning: FloatArray
     vectors: FloatArray
 
     @property
@@ -72,7 +81,7 @@ def read_part(data: Path, name: str, part: str, encoder: LocalEmbeddings) -> Par
         rows = [(row[text_column].strip(), row[label_column]) for row in csv.DictReader(file)]
     unique = {text_key(text): (text, label) for text, label in reversed(rows)}
     texts, labels = [text for text, _ in unique.values()], [label for _, label in unique.values()]
-    return Part(texts, labels, encoder.embed_array(texts))
+    return Part(texts, labels, encoder.embed_array(texts), request_vectors(texts, encoder))
 
 
 # --- groups against intents
@@ -85,7 +94,7 @@ def by_communities(part: Part) -> IntArray:
 def by_kmeans(part: Part) -> IntArray:
     from sklearn.cluster import KMeans
 
-    found: IntArray = KMeans(part.num_intents, n_init=3, random_state=0).fit_predict(part.vectors)
+    found: IntArray = KMeans(part.num_intents, n_init=3, random_state=0).fit_predict(part.meaning)
     return found
 
 
@@ -95,7 +104,7 @@ def by_density(part: Part) -> IntArray:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reduced = PCA(15, random_state=0).fit_transform(part.vectors)
+        reduced = PCA(15, random_state=0).fit_transform(part.meaning)
         found: IntArray = HDBSCAN(min_cluster_size=10, copy=True).fit_predict(reduced)
     return found
 
@@ -156,7 +165,7 @@ class Review:
 
 
 def simulate_review(part: Part, group_of: IntArray) -> Review:
-    """Return what a person makes of groups who sees the most typical wordings of each, the largest group first.
+    """Return what a person makes of groups who sees some wordings of each, the largest group first.
 
     Where most of them are of one intent, they name it; else they have the group split. A name that was given before
     merges the groups.
@@ -172,10 +181,11 @@ def simulate_review(part: Part, group_of: IntArray) -> Review:
             continue
         centre = part.vectors[rows].mean(axis=0)
         rows = rows[np.argsort(-(part.vectors[rows] @ centre), kind="stable")]
-        name, count = Counter(part.labels[row] for row in rows[:NUM_SHOWN]).most_common(1)[0]
+        shown = [part.labels[row] for row in show_some(rows.tolist(), NUM_WORDINGS)]
+        name, count = Counter(shown).most_common(1)[0]
         review.answers += 1
         paths = split_paths(part.vectors[rows])
-        if count >= ACCEPTED_FROM * min(NUM_SHOWN, len(rows)) or not paths[0]:
+        if count >= ACCEPTED_FROM * len(shown) or not paths[0]:
             for row in rows:
                 review.intents[row] = name
             continue
@@ -190,8 +200,8 @@ def review_section(data: Path, encoder: LocalEmbeddings) -> list[str]:
     lines = [
         "## After a review",
         "",
-        f"A simulated person answers {NUM_ANSWERS} times about the groups of the training part: they see {NUM_SHOWN} "
-        "wordings of a group, the largest first, and accept it under the name of the intent that two thirds of them "
+        f"A simulated person answers {NUM_ANSWERS} times about the groups of the training part: they see "
+        f"{NUM_WORDINGS} wordings of a group, the largest first, and accept it under the name that two thirds of them "
         "have (a name given before merges), or have it split. The classifier is trained on what they accepted, and on "
         "all true labels beside, the last layer only; both answer the test part.",
         "",
@@ -255,8 +265,10 @@ def _crosswoz(data: Path, encoder: LocalEmbeddings) -> tuple[float, int, int]:
     (known, domains), (asked, expected) = (
         _crosswoz_part(data / "crosswoz" / f"{name}.json.gz") for name in ("val", "test")
     )
-    vectors, questions = encoder.embed_array(known), encoder.embed_array(asked)
-    group_of = cluster_vectors(vectors)
+    options = GroupingOptions(word_weight=CHINESE_WORD_WEIGHT)
+    joined = request_vectors([*known, *asked], encoder, options)
+    vectors, questions = joined[: len(known)], joined[len(known) :]
+    group_of = cluster_vectors(vectors, options)
     names, centres = [], []
     for number in range(int(group_of.max()) + 1):
         rows = np.flatnonzero(group_of == number)

@@ -11,7 +11,9 @@ Status = Literal["open", "accepted", "dropped", "replaced", "published"]
 
 MAX_NAME_CHARS = 80
 MAX_TEMPLATE_CHARS = 4_000
-_Name: TypeAlias = Annotated[str, Field(max_length=MAX_NAME_CHARS, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+# on one line, and not of spaces alone
+_NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+_Name: TypeAlias = Annotated[str, Field(max_length=MAX_NAME_CHARS, pattern=_NAME)]
 _Template: TypeAlias = Annotated[str, Field(max_length=MAX_TEMPLATE_CHARS)]
 _Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=100)]
 

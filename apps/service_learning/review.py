@@ -76,7 +76,8 @@ class GroupReview:
         """Return how many groups there are of each status."""
         with self._state.database.transaction() as database:
             view = _View(database)
-        return ReviewCounts(**Counter(status for name in view.ids if (status := view.status(name)) != "replaced"))
+        statuses = (view.status(name) for name in view.ids)
+        return ReviewCounts.model_validate(Counter(status for status in statuses if status != "replaced"))
 
     def list_groups(
         self, status: ShownStatus = "open", *, limit: int | None = None, skip: int = 0

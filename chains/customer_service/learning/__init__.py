@@ -7,6 +7,7 @@ the same are found and drafted. Files are read, and what a person decides is kep
 from chains.customer_service.learning.conversations import LoggedConversation, LoggedMessage, LoggedRole
 from chains.customer_service.learning.courtesies import without_courtesies
 from chains.customer_service.learning.drafts import (
+    NUM_WORDINGS,
     GroupDraft,
     RankedAnswer,
     count_customers,
@@ -15,12 +16,14 @@ from chains.customer_service.learning.drafts import (
     draft_template,
     find_outcomes,
     rank_answers,
+    show_some,
 )
 from chains.customer_service.learning.grouping import (
     GroupingOptions,
     RequestGroup,
     cluster_vectors,
     group_requests,
+    request_vectors,
     split_paths,
 )
 from chains.customer_service.learning.naming import GroupNames, unused_name
@@ -29,6 +32,7 @@ from chains.customer_service.learning.requests import LoggedRequest, find_reques
 from chains.customer_service.learning.writing import write_draft
 
 __all__ = [
+    "NUM_WORDINGS",
     "GroupDraft",
     "GroupNames",
     "GroupingOptions",
@@ -48,6 +52,8 @@ __all__ = [
     "group_requests",
     "placeholders_of",
     "rank_answers",
+    "request_vectors",
+    "show_some",
     "split_paths",
     "unused_name",
     "without_courtesies",

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,8 +13,10 @@ from chains.customer_service.learning.requests import LoggedRequest
 from llms.texts import split_sentences, text_key
 from retrievers import keyword_terms
 
+T = TypeVar("T")
+
 REPEATED_WITHIN = timedelta(days=3)  # a customer who asks again so soon was not helped
-_NUM_WORDINGS = 12
+NUM_WORDINGS = 12  # that a person looks at
 _NUM_ANSWERS = 5
 _MAX_COMPARED_ANSWERS = 200  # different ones of a group; the rest are rarer than these
 _SAME_ANSWER = 0.6  # of the words of both; staff change a name or a greeting in what they paste
@@ -40,7 +43,8 @@ class GroupDraft(BaseModel):
     Attributes:
         name: of the intent, as it would stand in intents.csv.
         intent: the intent there is already that these requests fit, or None.
-        wordings: the most typical requests, each said once.
+        wordings: requests, each said once: the most typical ones, and of the others some from everywhere, so that a
+            person sees what does not belong there.
         answers: of the staff, the best first.
         template: of the approved answer, with slots in braces; "" where no answer can be sent to everybody.
         confidence: how sure it is that the requests belong together, in [0, 1].
@@ -83,7 +87,7 @@ def draft_group(
     return GroupDraft(
         name=intent or names.name([request.text for request in requests]),
         intent=intent,
-        wordings=tuple(distinct_wordings(requests)[:_NUM_WORDINGS]),
+        wordings=tuple(show_some(distinct_wordings(requests), NUM_WORDINGS)),
         answers=tuple(answers),
         template=next((found for answer in answers if (found := draft_template(answer.text, slots))), ""),
         confidence=round(confidence, 3),
@@ -95,6 +99,21 @@ def draft_group(
 def distinct_wordings(requests: Sequence[LoggedRequest]) -> list[str]:
     """Return the texts of requests in their order, each said once."""
     return list({text_key(request.text): request.text for request in reversed(requests)}.values())[::-1]
+
+
+def show_some(values: Sequence[T], count: int) -> list[T]:
+    """Return so many of the values: half of them the first ones, half of them spread over the rest.
+
+    Example:
+        >>> show_some(range(100), 6)
+        [0, 1, 2, 34, 66, 99]
+    """
+    if len(values) <= count:
+        return list(values)
+    first = count // 2
+    rest = len(values) - first
+    places = [first + (number + 1) * rest // (count - first) - 1 for number in range(count - first)]
+    return [*values[:first], *(values[place] for place in places)]
 
 
 def count_customers(requests: Sequence[LoggedRequest]) -> int:

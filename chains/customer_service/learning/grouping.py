@@ -1,7 +1,8 @@
 """Groups of requests that ask for the same, found by the meaning of their texts."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from langchain_core.embeddings import Embeddings
 
 from chains.customer_service.learning.placeholders import without_placeholders
 from chains.customer_service.learning.requests import LoggedRequest
-from chains.customer_service.learning.word_vectors import join_vectors, word_vectors
-from llms.arrays import FloatArray, IntArray
+from chains.customer_service.learning.word_vectors import join_vectors, unit_vectors, word_vectors
+from llms import find_cosine_floor, remove_shared_part
+from llms.arrays import DoubleArray, FloatArray, IntArray
 from llms.errors import OptionValueError
 from llms.texts import text_key
 from retrievers import nearest_rows
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 4  # of the splits that a person can ask for
 _NUM_JUDGING = 10  # neighbours of a text whose groups say how sure its own is
+_GROUPS_AT_ONE = 16  # for which a resolution of 1 is right
+_FEWEST_NEIGHBOURS = 5
 _SEED = 0
 
 
@@ -30,29 +34,32 @@ class GroupingOptions:
 
     Attributes:
         max_neighbours: texts that a text is linked with; fewer where there are few texts.
-        resolution: of the groups; more of it gives more and smaller ones.
-        min_likeness: of two texts that are linked, from 0, as alike as two texts of any kind, to 1, the same. A text
-            without a link is alone.
+        max_resolution: of the groups, where there are many: more of it gives more and smaller ones. It counts from
+            1 on, which is right for few groups.
+        min_likeness: cosine of two texts that are linked, where unrelated ones have 0; a text without a link is alone.
         word_weight: of shared words beside meaning; more where the encoder does not know the language.
+        answer_weight: of shared words of the answers beside the requests: what is answered alike asks for the same.
         min_requests: smaller groups are left out: what is rare is answered by people.
         min_customers: a group that fewer people asked is about them.
     """
 
-    max_neighbours: int = 20
-    resolution: float = 2.0
-    min_likeness: float = 0.3
-    word_weight: float = 0.0
+    max_neighbours: int = 30
+    max_resolution: float = 3.0
+    min_likeness: float = 0.35
+    word_weight: float = 0.25
+    answer_weight: float = 0.5
     min_requests: int = 3
     min_customers: int = 2
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
-        if not self.resolution > 0:
-            msg = f"resolution must be positive, got {self.resolution}"
+        if not self.max_resolution >= 1:
+            msg = f"max_resolution must be at least 1, got {self.max_resolution}"
             raise OptionValueError(msg)
-        if not 0 <= self.word_weight < float("inf"):
-            msg = f"word_weight must be a number from 0 on, got {self.word_weight}"
-            raise OptionValueError(msg)
+        for name in ("word_weight", "answer_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                msg = f"{name} must be a number from 0 on, got {getattr(self, name)}"
+                raise OptionValueError(msg)
         if not 0 <= self.min_likeness < 1:
             msg = f"min_likeness must lie in [0, 1), got {self.min_likeness}"
             raise OptionValueError(msg)
@@ -96,7 +103,10 @@ def group_requests(
     copies = list(same.values())
     if not copies:
         return []
-    vectors = _embed([same[0].text for same in copies], embeddings, options)
+    vectors = request_vectors([same[0].text for same in copies], embeddings, options)
+    answers = [_usual_answer(same) for same in copies]
+    if options.answer_weight and any(answers):
+        vectors = unit_vectors(join_vectors(vectors, word_vectors(answers), word_weight=options.answer_weight))
     group_of = cluster_vectors(vectors, options)
     confidences = _confidences(vectors, group_of)
     groups = []
@@ -110,12 +120,27 @@ def group_requests(
     return sorted(groups, key=lambda group: -len(group.requests))
 
 
-def _embed(texts: Sequence[str], embeddings: Embeddings, options: GroupingOptions) -> FloatArray:
+def _usual_answer(requests: Sequence[LoggedRequest]) -> str:
+    """Return the answer that was given most often, without placeholders; "" where there is none."""
+    given = Counter(request.answer for request in requests if request.answer)
+    return without_placeholders(given.most_common(1)[0][0]) if given else ""
+
+
+def request_vectors(texts: Sequence[str], embeddings: Embeddings, options: GroupingOptions | None = None) -> FloatArray:
+    """Return the unit vectors that texts are grouped by: of their meaning, and beside it of their words.
+
+    Args:
+        texts: different ones of one log, at least one.
+        embeddings: turns texts into vectors.
+        options: default: `GroupingOptions()`.
+    """
+    options = options or GroupingOptions()
     plain = [without_placeholders(text).strip() or text for text in texts]
-    vectors = _unit(np.asarray(embeddings.embed_documents(plain), dtype=np.float32))
+    vectors = unit_vectors(np.asarray(embeddings.embed_documents(plain), dtype=np.float32))
+    vectors = remove_shared_part(vectors, find_cosine_floor(embeddings, plain[0]))
     if not options.word_weight:
         return vectors
-    return _unit(join_vectors(vectors, word_vectors(plain), word_weight=options.word_weight))
+    return unit_vectors(join_vectors(vectors, word_vectors(plain), word_weight=options.word_weight))
 
 
 def cluster_vectors(vectors: FloatArray, options: GroupingOptions | None = None) -> IntArray:
@@ -131,32 +156,38 @@ def cluster_vectors(vectors: FloatArray, options: GroupingOptions | None = None)
     References:
         Blondel, Guillaume, Lambiotte and Lefebvre, "Fast unfolding of communities in large networks", Journal of
         Statistical Mechanics 2008; Reichardt and Bornholdt, "Statistical mechanics of community detection", Physical
-        Review E 2006, for the resolution.
+        Review E 2006, for the resolution; Fortunato and Barthélemy, "Resolution limit in community detection", PNAS
+        2007, for what a fixed one does.
     """
-    from networkx.algorithms.community import louvain_communities
-
     options = options or GroupingOptions()
     clusters = np.zeros(len(vectors), dtype=np.int64)
     # in order of their first rows, since sets have none
-    found = sorted(map(sorted, louvain_communities(_link(vectors, options), resolution=options.resolution, seed=_SEED)))
-    for number, rows in enumerate(found):
+    for number, rows in enumerate(sorted(map(sorted, _find_communities(_link(vectors, options), options)))):
         clusters[rows] = number
     return clusters
+
+
+def _find_communities(graph: "nx.Graph[int]", options: GroupingOptions) -> Collection[set[int]]:
+    from networkx.algorithms.community import louvain_communities
+
+    # a resolution that is right for a hundred groups takes chance for a reason where there are five, and one that is
+    # right for five lets small ones go under among a hundred
+    found: Collection[set[int]] = louvain_communities(graph, resolution=1.0, seed=_SEED)
+    num_groups = sum(len(rows) >= options.min_requests for rows in found)
+    resolution = min(options.max_resolution, num_groups / _GROUPS_AT_ONE)
+    return louvain_communities(graph, resolution=resolution, seed=_SEED) if resolution > 1 else found
 
 
 def _link(vectors: FloatArray, options: GroupingOptions) -> "nx.Graph[int]":
     from networkx import Graph
 
-    # among few texts the twentieth neighbour is of another group
-    k = min(options.max_neighbours, max(2, int(len(vectors) ** 0.5)))
+    # among few texts the thirtieth neighbour is of another group
+    k = min(options.max_neighbours, max(_FEWEST_NEIGHBOURS, int(len(vectors) ** 0.5)))
     cosines, rows = nearest_rows(vectors, k)
-    # where the cosines of two texts of any kind lie differs from encoder to encoder, and from company to company
-    floor = float(np.square(vectors.mean(axis=0)).sum())
-    least = floor + options.min_likeness * (1 - floor)
     weights: dict[tuple[int, int], float] = {}
     for row, (near, closeness) in enumerate(zip(rows.tolist(), cosines.tolist(), strict=True)):
         for other, cosine in zip(near, closeness, strict=True):
-            if cosine >= least:  # who are neighbours of each other are linked twice as strongly
+            if cosine >= options.min_likeness:  # who are neighbours of each other are linked twice as strongly
                 edge = (row, other) if row < other else (other, row)
                 weights[edge] = weights.get(edge, 0.0) + cosine**2
     graph: nx.Graph[int] = Graph()
@@ -201,26 +232,21 @@ def _sides(vectors: FloatArray, rows: IntArray, depth: int) -> Iterator[tuple[In
 def _typical_first(vectors: FloatArray, rows: IntArray, counts: Sequence[int]) -> IntArray:
     """Return rows, those nearest to where most texts of them lie first."""
     inside = vectors[rows]
-    centre = _unit(np.average(inside, axis=0, weights=[counts[row] for row in rows])[np.newaxis])[0]
+    centre = unit_vectors(np.average(inside, axis=0, weights=[counts[row] for row in rows])[np.newaxis])[0]
     return rows[np.argsort(-(inside @ centre), kind="stable")]
 
 
-def _confidences(vectors: FloatArray, group_of: IntArray) -> FloatArray:
+def _confidences(vectors: FloatArray, group_of: IntArray) -> DoubleArray:
     """Return for each group the mean share of a text's nearest ones that are in it, of those that could be."""
     sizes = np.bincount(group_of)
     _, neighbours = nearest_rows(vectors, _NUM_JUDGING)
     num_inside = (group_of[neighbours] == group_of[:, np.newaxis]).sum(axis=1)
     possible = np.clip(sizes[group_of] - 1, 1, max(neighbours.shape[1], 1))
     shares = np.where(sizes[group_of] > 1, num_inside / possible, 1.0)
-    sums: FloatArray = np.bincount(group_of, weights=shares) / sizes
-    return sums
+    means: DoubleArray = np.bincount(group_of, weights=shares) / sizes
+    return means
 
 
 def _is_large(requests: Sequence[LoggedRequest], options: GroupingOptions) -> bool:
     customers = {request.customer or f"\0{request.conversation}" for request in requests}
     return len(requests) >= options.min_requests and len(customers) >= options.min_customers
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0).astype(np.float32)

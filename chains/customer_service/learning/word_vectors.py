@@ -34,9 +34,15 @@ def word_vectors(texts: Sequence[str]) -> FloatArray:
     dimensions = min(_DIMENSIONS, *(size - 1 for size in matrix.shape))
     if dimensions < 1:
         return np.ones((len(texts), 1), dtype=np.float32)
-    vectors = TruncatedSVD(dimensions, random_state=_SEED).fit_transform(matrix).astype(np.float32)
+    vectors: FloatArray = TruncatedSVD(dimensions, random_state=_SEED).fit_transform(matrix).astype(np.float32)
+    return unit_vectors(vectors)
+
+
+def unit_vectors(vectors: FloatArray) -> FloatArray:
+    """Return vectors of length one in the same directions; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    unit: FloatArray = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0).astype(np.float32)
+    return unit
 
 
 def join_vectors(vectors: FloatArray, words: FloatArray, *, word_weight: float) -> FloatArray:

@@ -52,5 +52,5 @@ def learn(folder, made=None, **changes):
     """The state of a folder after a log was read and grouped."""
     state = LearningState(folder / "learning.sqlite")
     read_into(state, conversations() if made is None else made, replace_private=keep_all)
-    find_groups(state, **{"embeddings": EMBEDDINGS, "encoder": "hashed"} | changes)
+    find_groups(state, **{"embeddings": EMBEDDINGS, "encoder": "hashed", "slots": ["order_number"]} | changes)
     return state

@@ -30,7 +30,7 @@ def test_a_log_that_is_read_again_changes_nothing(tmp_path):
     state = learn(tmp_path)
     before = list(state.database._connection.iterdump())
     assert read_into(state, conversations(), replace_private=keep_all) == 0
-    find_groups(state, embeddings=None, encoder="hashed")
+    find_groups(state, embeddings=None, encoder="hashed", slots=["order_number"])
     assert list(state.database._connection.iterdump()) == before
 
 
@@ -39,7 +39,7 @@ def test_more_conversations_join_the_groups_that_nobody_has_touched(tmp_path):
     review = GroupReview(state)
     few = review.counts().open
     read_into(state, conversations(), replace_private=keep_all)
-    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed")
+    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed", slots=["order_number"])
     assert sum(group.draft.num_requests for group in review.list_groups()) == 48
     assert review.counts().open >= few
 
@@ -63,7 +63,7 @@ def test_conversations_without_a_request_are_read_once_too(tmp_path):
     for expected in (1, 0):
         assert read_into(state, [talk(("agent", "Hello"))], replace_private=keep_all) == expected
     assert (state.count_conversations(), state.count_requests()) == (1, 0)
-    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed")
+    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed", slots=["order_number"])
     assert GroupReview(state).list_groups() == []
 
 
@@ -124,10 +124,10 @@ def test_a_kill_while_groups_are_written_leaves_those_from_before(tmp_path, monk
 
     monkeypatch.setattr("apps.service_learning.state.put_group", put_two)
     with pytest.raises(Killed):
-        find_groups(state, embeddings=EMBEDDINGS, encoder="hashed")
+        find_groups(state, embeddings=EMBEDDINGS, encoder="hashed", slots=["order_number"])
     monkeypatch.undo()
     assert GroupReview(state).list_groups() == before
-    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed")
+    find_groups(state, embeddings=EMBEDDINGS, encoder="hashed", slots=["order_number"])
     assert sum(group.draft.num_requests for group in GroupReview(state).list_groups()) == 48
 
 

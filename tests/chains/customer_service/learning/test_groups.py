@@ -20,8 +20,8 @@ from llms.errors import OptionValueError
 from retrievers import nearest_rows
 from tests.chains.customer_service.learning.logs import START, TopicEmbeddings, ask
 
-PARCEL = [f"where is my parcel {word}".strip() for word in ("", "now", "please", "today", "then", "sir")]
-REFUND = [f"refund the money {word}".strip() for word in ("", "now", "please", "today", "then", "sir")]
+PARCEL = [f"where is my parcel {word}".strip() for word in ("", "now", "please", "today", "again", "friends")]
+REFUND = [f"refund the money {word}".strip() for word in ("", "now", "please", "today", "again", "friends")]
 EMBEDDINGS = TopicEmbeddings()
 
 
@@ -72,7 +72,7 @@ def test_a_group_is_taken_apart_into_what_is_most_different():
 
 
 @pytest.mark.parametrize(
-    "values", [{"resolution": 0}, {"resolution": float("nan")}, {"max_neighbours": 0}, {"min_requests": 0}]
+    "values", [{"max_resolution": 0.5}, {"max_resolution": float("nan")}, {"max_neighbours": 0}, {"min_requests": 0}]
 )
 def test_options_that_cannot_be_meant_are_refused(values):
     with pytest.raises(OptionValueError):
@@ -152,7 +152,7 @@ def test_a_draft_says_what_a_person_has_to_know():
 def test_names_are_words_that_tell_groups_apart_in_both_languages():
     english = [["can you engrave the case", "engraving on my case"], ["the case is late", "parcel late"], REFUND]
     names = GroupNames(english)
-    assert names.name(english[2]) in ("refund_money", "money_refund")
+    assert names.name(english[2]).startswith("refund_money")
     chinese = [["充电盒可以刻字吗", "刻字多少钱"], ["维修怎么预约", "预约维修"], ["备用机押金", "备用机怎么借"]]
     names = GroupNames(chinese)
     found = [names.name(group) for group in chinese]
