@@ -411,7 +411,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a classifier or a use case on test records, beside simple baselines."""
-    from apps.console import print_figures, print_json
+    from apps.console import print_budget, print_figures, print_json
     from apps.evaluate import evaluate_scenario
     from apps.training import CLASSIFIERS
 
@@ -423,6 +423,8 @@ def evaluate(
         print_json(outcome)
     else:
         print_figures(what, {"tunechain": outcome["metrics"], **outcome["baselines"]})
+        if what == "customer-service":
+            print_budget(outcome["budget"])
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
+from apps.answer_router import refit_answer_router
 from apps.console import (
     errors,
     output,
@@ -18,6 +19,7 @@ from apps.console import (
     print_recommendation,
     print_rejected,
     print_reply,
+    print_warning,
 )
 from apps.errors import WorkspaceError
 from apps.evaluate import (
@@ -98,6 +100,8 @@ def _run_customer_service(settings: Settings, evaluations: dict[str, ClassifierE
     evaluations["intent"] = _train(settings, "intent")
     with _step("indexing the knowledge base"):
         print_left_out(index_knowledge(settings))
+    with _step("fitting the answer router on held-out messages"):
+        refit_answer_router(settings, print_warning)
     with _step("answering customers"):
         chain = build_customer_service(settings)
         questions = service_questions(settings)

@@ -14,6 +14,7 @@ let last = null; // its view, as it was fetched last
 let numDrawn = 0; // turns of it
 let lists = { waiting: [], conversations: [] };
 let latestAt = 0; // when the conversations were fetched
+let budget = null; // of wrong answers, and the bound that held-out messages prove
 let unsent = null; // an answer that may have arrived although the network failed: { to, text, close, id }
 
 /** Let staff choose between the customer's view and their own. */
@@ -29,7 +30,27 @@ function showView(view) {
   find("customer-view").hidden = view !== "customer";
   find("staff-view").hidden = view !== "staff";
   latestAt = 0;
-  if (view === "staff") update();
+  if (view === "staff") {
+    update();
+    showBudget();
+  }
+}
+
+// ---------------------------------------------------------------- how many answers may be wrong
+
+async function showBudget() {
+  try {
+    budget = (await call("/v1/answer-budget")).budget;
+  } catch {
+    budget = null; // the inbox says what is wrong with the server
+  }
+  drawBudget();
+}
+
+function drawBudget() {
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  find("answer-budget").hidden = budget === null;
+  if (budget) find("answer-budget").textContent = say("answerBudget", { budget: percent(budget.budget), bound: percent(budget.wrong_bound), threshold: budget.threshold.toFixed(2) });
 }
 
 // ---------------------------------------------------------------- lists
@@ -158,6 +179,7 @@ sendByEnter(find("answer-text"));
 onLanguage(() => {
   if (!me) return;
   drawLists();
+  drawBudget();
   numDrawn = 0;
   if (last) drawConversation();
 });

@@ -1,0 +1,186 @@
+"""The sample shops after their quickstart: what the answer router changes, and what the budget of wrong answers holds.
+
+Run: python -m benchmarks.sample_shop [--folder DIR] [--languages en,zh] [--out docs/benchmarks/sample_shop.md]
+
+With --folder the workspaces are kept there, and a workspace that is there is measured and not trained again.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from langchain_core.runnables import Runnable
+
+from apps.answer_router import fit_answer_router, read_answer_router
+from apps.evaluate import check_budget, read_knowledge_questions, service_questions
+from apps.settings import SETTINGS_NAME, Settings, load_settings, prepare_process
+from apps.training import index_knowledge, train_workspace_classifier
+from apps.wiring import build_customer_service, build_reviewed_service
+from apps.workspace import Language, create_workspace
+from apps.workspace_models import open_classifier, open_store
+from benchmarks.machine import processor
+from chains.customer_service import ServiceQuestion, ServiceReply, ServiceRequest, ServiceScores, evaluate_service
+from chains.customer_service.evaluation import is_right
+from retrievers import HybridRetriever
+
+BUDGETS = (0.02, 0.03, 0.05)
+
+
+def main() -> None:
+    arguments = _parse()
+    prepare_process()
+    lines = [
+        "# The sample shops after the quickstart",
+        "",
+        f"Command: `python -m benchmarks.sample_shop`; seed 0. Measured on {datetime.now(UTC):%d %B %Y}: "
+        f"{os.cpu_count()} cores, {processor()}, shared with other jobs. The records were written or simulated for "
+        "this project, so these figures say how the tool works on a small shop's records, not how it compares; for "
+        "that there are the other pages.",
+    ]
+    with tempfile.TemporaryDirectory() as temporary:
+        for language in arguments.languages.split(","):
+            settings = _open_workspace(arguments.folder or Path(temporary), language)
+            lines += ["", *_service_section(settings, language)]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--languages", default="en,zh")
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+def _open_workspace(folder: Path, language: Language) -> Settings:
+    """Return a workspace of the sample records of customer service, trained and indexed."""
+    workspace = folder / f"shop-{language}"
+    if not (workspace / SETTINGS_NAME).exists():
+        print(f"{language}: training", file=sys.stderr)
+        create_workspace(workspace, language=language)
+        for name in ("monitoring", "recommendation"):
+            shutil.rmtree(workspace / name)
+        settings = load_settings(workspace)
+        index_knowledge(settings)
+        train_workspace_classifier(settings, "intent", show_progress=False)
+    settings = load_settings(workspace)
+    print(f"{language}: fitting the router", file=sys.stderr)
+    fit_answer_router(settings)
+    return settings
+
+
+def _service_section(settings: Settings, language: str) -> list[str]:
+    sets = {name: _messages(settings, name) for name in ("questions_test.csv", "questions.csv")}
+    chains = {
+        "each kind of answer by its own threshold, one after the other": _chain_in_order(settings),
+        "answer router": build_customer_service(settings),
+    }
+    print(f"{language}: asking", file=sys.stderr)
+    scores = {
+        (method, name): evaluate_service(chain, messages)
+        for method, chain in chains.items()
+        for name, messages in sets.items()
+    }
+    num_intents = sum(message.intent is not None for message in sets["questions_test.csv"])
+    router = read_answer_router(settings)
+    kinds = {} if router is None else router.model.kinds
+    return [
+        f"## {'English' if language == 'en' else 'Chinese'}: {len(sets['questions_test.csv'])} messages kept apart",
+        "",
+        f"The {num_intents} messages about intents are those of `intents_test.csv`. The questions of "
+        "`questions_test.csv` were written before any router was measured, and nothing was chosen by them; those of "
+        "`questions.csv` were there when the method was chosen. A handover and a question back are neither right nor "
+        "wrong. *unanswerable*: got no answer.",
+        "",
+        "| questions of | way to decide | intents: right | offered back | wrong | articles: right | wrong "
+        "| unanswerable | all: wrong |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(f"| `{name}` | {method} | {_row(found)} |" for (method, name), found in scores.items()),
+        *(
+            f"| `{name}` | first hit of a search, always | {_first_hits(settings, found)} |"
+            for name, found in sets.items()
+        ),
+        "",
+        f"The router was fitted on {sum(kinds.values())} held-out messages: "
+        + ", ".join(f"{count} ({kind})" for kind, count in kinds.items())
+        + ". No test message is among them.",
+        "",
+        *_budget_table(settings, sets["questions_test.csv"]),
+        "",
+        *_missed(chains["answer router"], sets["questions_test.csv"]),
+    ]
+
+
+def _messages(settings: Settings, name: str) -> list[ServiceQuestion]:
+    intents = [question for question in service_questions(settings) if question.intent]
+    return [*intents, *read_knowledge_questions(settings.records_folder(settings.customer_service) / name)]
+
+
+def _chain_in_order(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
+    """Return the chain of a workspace without a router."""
+    classifier = open_classifier(settings, "intent")
+    return build_reviewed_service(settings, classifier=classifier, entries=[], router_path=Path("no-router.json"))
+
+
+def _row(scores: ServiceScores) -> str:
+    shares = (
+        scores.intents_answered,
+        scores.intents_offered,
+        scores.intents_wrong,
+        scores.questions_answered,
+        scores.questions_wrong,
+        scores.unanswerable_handed_over,
+        scores.answered_wrong,
+    )
+    return " | ".join("-" if share is None else f"{share:.1%}" for share in shares)
+
+
+def _first_hits(settings: Settings, messages: Sequence[ServiceQuestion]) -> str:
+    store = open_store(settings, "knowledge")
+    retriever = HybridRetriever(store=store, word_weight=settings.customer_service.word_weight, k=1)
+    asked = [message for message in messages if message.article]
+    found = retriever.batch([message.text for message in asked])
+    right = sum(bool(hits) and hits[0].metadata["source"] == m.article for hits, m in zip(found, asked, strict=True))
+    wrong = len(messages) - right
+    shares = (0.0, 0.0, 1.0, right / len(asked), 1 - right / len(asked), 0.0, wrong / len(messages))
+    return " | ".join(f"{share:.1%}" for share in shares)
+
+
+def _budget_table(settings: Settings, messages: Sequence[ServiceQuestion]) -> Iterator[str]:
+    yield ("| `wrong_answer_budget` | bound at 95 % | held out: wrong | right | kept apart: wrong | right | exceeded |")
+    yield "|---|---|---|---|---|---|---|"
+    for share in BUDGETS:
+        section = settings.customer_service.model_copy(update={"wrong_answer_budget": share})
+        changed = settings.model_copy(update={"customer_service": section})
+        chain = build_customer_service(changed)
+        scores = evaluate_service(chain, messages)
+        check = check_budget(changed, scores)
+        if check is not None:
+            right = sum(is_right(chain.invoke(ServiceRequest(text=m.text)), m) for m in messages) / len(messages)
+            promised = check.promised
+            yield (
+                f"| {share:.0%} | {promised.wrong_bound:.1%} | {promised.wrong_share:.1%} | {promised.right_share:.1%} "
+                f"| {check.reached:.1%} | {right:.1%} | {'yes' if check.is_exceeded else 'no'} |"
+            )
+
+
+def _missed(chain: Runnable[ServiceRequest, ServiceReply], messages: Sequence[ServiceQuestion]) -> Iterator[str]:
+    """Yield what became of the questions about articles that were not answered from theirs."""
+    asked = [message for message in messages if message.article]
+    replies = [(message, chain.invoke(ServiceRequest(text=message.text))) for message in asked]
+    missed = Counter(reply.route for message, reply in replies if not is_right(reply, message))
+    ways = ", ".join(f"{count} {route}" for route, count in missed.most_common())
+    yield f"Of {len(asked)} questions about articles, {sum(missed.values())} were not answered right: {ways or '-'}."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The answer router of a workspace: fitted with the training, only read afterwards, and measured against its bound."""
+
+import json
+import shutil
+
+import pytest
+
+from apps import answer_router
+from apps.answer_router import ROUTER_NAME, fit_answer_router, open_answer_router, read_answer_router
+from apps.errors import WorkspaceError
+from apps.evaluate import check_budget, evaluate_customer_service, evaluate_scenario
+from apps.settings import SETTINGS_NAME, load_settings
+from apps.wiring import build_customer_service
+from apps.workspace_models import open_classifier
+from chains.customer_service import RouteModel
+from chains.customer_service.routing import ErrorPoint
+from llms.classifier.held_out import HeldOutReplies
+from tests.apps.workspaces import build_workspace, write_csv
+
+KNOWN = "- id: gift\n  question: Do gift cards expire?\n  answer: After five years.\n"
+
+
+@pytest.fixture
+def copied(tmp_path, tmp_path_factory, encoder_folder):
+    """The folder of a copy of the built workspace."""
+    return shutil.copytree(build_workspace(tmp_path_factory, encoder_folder), tmp_path / "copy")
+
+
+def _break(settings):
+    """Turn the router upside down: the less an answer is right, the surer it is, and everything passes."""
+    path = settings.models_folder / ROUTER_NAME
+    model = RouteModel.load(path)
+    weights = {outcome: tuple(-weight for weight in row) for outcome, row in model.weights.items()}
+    intercepts = {outcome: -9.0 if outcome == "none" else 0.0 for outcome in model.intercepts}
+    curve = (ErrorPoint(threshold=0.0, right=model.num_messages, wrong=0),)
+    model.model_copy(update={"weights": weights, "intercepts": intercepts, "curve": curve}).save(path)
+
+
+def test_quickstart_leaves_a_router_that_says_what_it_was_fitted_on(copied):
+    settings = load_settings(copied)
+    model = RouteModel.load(settings.models_folder / ROUTER_NAME)
+    values = json.loads((settings.models_folder / ROUTER_NAME).read_text("utf-8"))
+    assert values["version"] == 1
+    assert set(model.kinds) == {"intent", "article", "nothing"}
+    assert all(values["origin"].values())
+    assert model.origin.intent_model == open_classifier(settings, "intent").manifest.data_sha256
+
+
+def test_nothing_is_fitted_when_the_service_is_opened(copied, monkeypatch):
+    (copied / "customer_service" / "known_questions.yaml").write_text(
+        KNOWN + "  wordings: [can a gift card run out]\n" + KNOWN.replace("gift", "dog"), encoding="utf-8"
+    )
+    settings = load_settings(copied)
+    assert fit_answer_router(settings).known_questions.false_hit_bound > 0
+    for module, name in ((answer_router, "fit_route_model"), (answer_router, "fit_questions")):
+        monkeypatch.setattr(module, name, None)  # calling it would fail
+    monkeypatch.setattr("apps.known_answers.fit_known_questions", None)
+    assert build_customer_service(settings).invoke("where is my parcel VT-1").text
+
+
+def test_a_workspace_without_a_router_works_as_before_with_a_note(copied, caplog):
+    settings = load_settings(copied)
+    (settings.models_folder / ROUTER_NAME).unlink()
+    (copied / "customer_service" / "known_questions.yaml").write_text(KNOWN, encoding="utf-8")
+    chain = build_customer_service(settings)
+    assert "tunechain service fit" in caplog.text
+    assert chain.invoke("Do gift cards expire?").text == "After five years."
+    assert evaluate_scenario(settings, "customer-service")["budget"] is None
+
+
+def test_a_router_of_another_intent_model_or_encoder_is_not_used(copied, caplog):
+    settings = load_settings(copied)
+    path = settings.models_folder / ROUTER_NAME
+    model = RouteModel.load(path)
+    classifier = open_classifier(settings, "intent")
+    for field in ("encoder", "intent_model"):
+        caplog.clear()
+        model.model_copy(update={"origin": model.origin.model_copy(update={field: "another"})}).save(path)
+        assert open_answer_router(settings, classifier=classifier, questions=[]) is None
+        assert "another encoder or intent model" in caplog.text
+
+
+def test_a_damaged_router_is_named_and_not_used(copied, caplog):
+    settings = load_settings(copied)
+    (settings.models_folder / ROUTER_NAME).write_text("{", encoding="utf-8")
+    assert read_answer_router(settings) is None
+    assert "is no answer router" in caplog.text
+
+
+def test_changed_answers_are_told_of_and_the_router_is_used_all_the_same(copied, caplog):
+    settings = load_settings(copied)
+    path = copied / "customer_service" / "templates.yaml"
+    path.write_text(path.read_text("utf-8").replace("five days", "six days"), encoding="utf-8")
+    assert read_answer_router(settings) is not None
+    assert "have changed since" in caplog.text
+
+
+def test_a_question_written_after_the_fitting_is_answered_by_its_own_threshold(copied):
+    (copied / "customer_service" / "known_questions.yaml").write_text(KNOWN, encoding="utf-8")
+    reply = build_customer_service(load_settings(copied)).invoke("Do gift cards expire?")
+    assert (reply.route, reply.text) == ("curated", "After five years.")
+
+
+def test_the_budget_of_the_settings_is_read_off_the_fitted_router(copied):
+    strict = read_answer_router(load_settings(copied))
+    text = (copied / SETTINGS_NAME).read_text("utf-8")
+    (copied / SETTINGS_NAME).write_text(f"{text}\n[customer_service]\nwrong_answer_budget = 0.6\n", encoding="utf-8")
+    generous = read_answer_router(load_settings(copied))
+    assert strict.model == generous.model
+    assert generous.budget.threshold < strict.budget.threshold
+
+
+def test_an_intent_model_of_an_earlier_version_has_to_be_trained_again(copied, monkeypatch):
+    settings = load_settings(copied)
+    monkeypatch.setattr(answer_router, "load_held_out", lambda _: HeldOutReplies())
+    with pytest.raises(WorkspaceError, match="train it again with: tunechain quickstart"):
+        fit_answer_router(settings)
+
+
+def test_a_broken_router_exceeds_its_bound_on_unseen_messages(copied):
+    questions = [(f"Who won the match number {number}?", "") for number in range(60)]
+    write_csv(copied / "customer_service" / "questions_test.csv", ("question", "article"), questions)
+    settings = load_settings(copied)
+    kept = check_budget(settings, evaluate_customer_service(settings))
+    assert not kept.is_exceeded
+    _break(settings)
+    broken = check_budget(settings, evaluate_customer_service(settings))
+    assert broken.promised.wrong_bound < 0.1
+    assert broken.reached > broken.promised.wrong_bound
+    assert broken.is_exceeded
