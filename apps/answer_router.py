@@ -3,89 +3,34 @@
 import hashlib
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable
+from numpy.typing import NDArray
 
-from apps.errors import WorkspaceError
-from apps.known_answers import fit_questions, known_questions_of
-from apps.learnt import file_digest
-from apps.readers import read_templates
+from apps.known_answers import known_questions_of
+from apps.learnt import file_digest, load_or_learn
 from apps.review_entries import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
-from apps.workspace_models import open_classifier, open_embeddings, open_store
+from apps.workspace_models import open_classifier, open_embeddings
 from chains.customer_service import (
     AnswerRouter,
-    HeldOutIntent,
+    IntentExamples,
     KnownQuestion,
     RouteModel,
-    RouterOrigin,
-    ServiceSources,
-    collect_messages,
-    fit_route_model,
 )
 from llms import Classification, LocalClassifier
-from llms.classifier import load_held_out, text_digest
-from llms.errors import ModelFolderError, TrainingDataError
+from llms.errors import ModelFolderError
 from llms.finetuning import read_labelled_texts
-from retrievers import HybridRetriever
+from llms.finetuning.data import LabelledText
 
 ROUTER_NAME = "router.json"
+EXAMPLES_NAME = "intent_examples.safetensors"
+_EXAMPLES_VERSION = 1  # raised when the texts are put together in another way
 _log = logging.getLogger(__name__)
-
-
-def fit_answer_router(
-    settings: Settings,
-    path: Path | None = None,
-    *,
-    classifier: LocalClassifier | None = None,
-    entries: Sequence[ReviewedEntry] | None = None,
-) -> RouteModel:
-    """Fit the answer router on held-out messages of the workspace, write it to `path`, and return it.
-
-    Args:
-        settings: of a workspace whose intent model is trained and whose knowledge is indexed.
-        path: default: beside the models, where `open_answer_router` finds it.
-        classifier: another intent model than the one in use.
-        entries: other reviewed entries than those in use.
-
-    Raises:
-        NotBuiltError: if there is no intent model or no index.
-        WorkspaceError: if the intent model was trained by a version that kept no replies to held-out rows.
-        TrainingDataError: if no held-out message has a right answer.
-    """
-    section = settings.customer_service
-    folder = settings.records_folder(section)
-    classifier = classifier or open_classifier(settings, "intent")
-    entries = Reviews(folder).in_use() if entries is None else entries
-    store = open_store(settings, "knowledge")
-    intents = _held_out_intents(settings, classifier, entries)
-    questions = known_questions_of(settings, entries)
-    fitted = fit_questions(settings, questions, store.embeddings) if questions else None
-    sources = ServiceSources(
-        classifier=classifier,
-        templates=read_templates(folder / "templates.yaml"),
-        known_questions=fitted.book if fitted else None,
-        retriever=HybridRetriever(store=store, word_weight=section.word_weight),
-    )
-    passages = store.all_documents()
-    messages = collect_messages(sources, intents, passages, seed=settings.finetuning.seed)
-    contents = hashlib.sha256("\0".join(sorted(passage.page_content for passage in passages)).encode()).hexdigest()
-    origin = RouterOrigin(
-        encoder=open_embeddings(settings).fingerprint,
-        intent_model=_trained_on(classifier),
-        records=records_digest(settings, questions),
-        knowledge=contents,
-    )
-    model = fit_route_model(
-        messages,
-        origin=origin,
-        known_questions=fitted.report(section.false_hit_budget) if fitted else None,
-        seed=settings.finetuning.seed,
-    )
-    model.save(path or settings.models_folder / ROUTER_NAME)
-    return model
 
 
 def open_answer_router(
@@ -93,6 +38,8 @@ def open_answer_router(
     *,
     classifier: Runnable[str, Classification],
     questions: Sequence[KnownQuestion],
+    entries: Sequence[ReviewedEntry],
+    embeddings: Embeddings,
     path: Path | None = None,
 ) -> AnswerRouter | None:
     """Return the router of a workspace with the threshold of its budget; None, with a note, where it has none.
@@ -111,7 +58,7 @@ def open_answer_router(
         _log.warning("%s; each kind of answer is tried by its own threshold; %s", error, fit_it)
         return None
     origin = model.origin
-    found = (open_embeddings(settings).fingerprint, _trained_on(classifier))
+    found = (open_embeddings(settings).fingerprint, trained_on(classifier))
     if (origin.encoder, origin.intent_model) != found:
         _log.warning(
             "%s was fitted with another encoder or intent model, so each kind of answer is tried by its own "
@@ -122,27 +69,26 @@ def open_answer_router(
         return None
     if origin.records != records_digest(settings, questions):
         _log.warning("known questions or approved answers have changed since %s was fitted; %s", path.name, fit_it)
-    return AnswerRouter(model, model.budget(settings.customer_service.wrong_answer_budget))
+    budget = model.budget(settings.customer_service.wrong_answer_budget)
+    return AnswerRouter(model, budget, open_examples(settings, intent_rows(settings, entries), embeddings))
 
 
 def read_answer_router(settings: Settings) -> AnswerRouter | None:
     """Return the router that the workspace answers with; no model is loaded for it."""
     entries = Reviews(settings.records_folder(settings.customer_service)).in_use()
-    classifier = open_classifier(settings, "intent")
-    return open_answer_router(settings, classifier=classifier, questions=known_questions_of(settings, entries))
+    return open_answer_router(
+        settings,
+        classifier=open_classifier(settings, "intent"),
+        questions=known_questions_of(settings, entries),
+        entries=entries,
+        embeddings=open_embeddings(settings),
+    )
 
 
-def refit_answer_router(settings: Settings, report: Callable[[str], None]) -> None:
-    """Fit the answer router after a training; where its records do not suffice, say so and have none.
-
-    Args:
-        report: called with why there is none, and what follows.
-    """
-    try:
-        fit_answer_router(settings)
-    except TrainingDataError as error:
-        (settings.models_folder / ROUTER_NAME).unlink(missing_ok=True)
-        report(f"no answer router: {error}; each kind of answer is tried by its own threshold")
+def intent_rows(settings: Settings, entries: Sequence[ReviewedEntry]) -> list[LabelledText]:
+    """Return the rows that the intent model learns, with those of reviewed entries."""
+    path = settings.records_folder(settings.customer_service) / "intents.csv"
+    return [*read_labelled_texts(path, label_column="intent").rows, *training_rows(entries)]
 
 
 def records_digest(settings: Settings, questions: Sequence[KnownQuestion]) -> str:
@@ -152,32 +98,23 @@ def records_digest(settings: Settings, questions: Sequence[KnownQuestion]) -> st
     return hashlib.sha256("\0".join(content).encode()).hexdigest()
 
 
-def _held_out_intents(
-    settings: Settings, classifier: LocalClassifier, entries: Sequence[ReviewedEntry]
-) -> list[HeldOutIntent]:
-    """Return the rows that the intent model had not seen when it was asked what they are about.
+def open_examples(settings: Settings, rows: Sequence[LabelledText], embeddings: Embeddings) -> IntentExamples:
+    """Return the training texts of the intents with the vectors kept for them; at most they are embedded."""
+    texts, intents = [row.text for row in rows], [row.label for row in rows]
 
-    Raises:
-        WorkspaceError: if none of its replies is kept, or its rows are others than those there are now.
-    """
-    path = settings.records_folder(settings.customer_service) / "intents.csv"
-    rows = [*read_labelled_texts(path, label_column="intent").rows, *training_rows(entries)]
-    texts = {text_digest(row.text): row.text for row in rows}
-    held_out = [
-        HeldOutIntent(texts[reply.text_sha256], reply.label, reply.as_classification())
-        for reply in load_held_out(classifier.folder).rows
-        if reply.text_sha256 in texts
-    ]
-    if not held_out:
-        msg = (
-            f"{classifier.folder} keeps no replies to held-out rows of {path.name}: it was trained by an earlier "
-            f"version, or on other rows; train it again with: tunechain quickstart {settings.workspace}"
-        )
-        raise WorkspaceError(msg)
-    return held_out
+    def embed() -> Mapping[str, NDArray[Any]]:
+        return {"vectors": IntentExamples(texts, intents, embeddings=embeddings).vectors}
+
+    origin = {
+        "version": _EXAMPLES_VERSION,
+        "texts": hashlib.sha256("\0".join(texts).encode()).hexdigest(),
+        "encoder": open_embeddings(settings).fingerprint,
+    }
+    learnt = load_or_learn(settings.models_folder / EXAMPLES_NAME, origin, embed)
+    return IntentExamples(texts, intents, embeddings=embeddings, vectors=learnt["vectors"])
 
 
-def _trained_on(classifier: Runnable[str, Classification]) -> str:
+def trained_on(classifier: Runnable[str, Classification]) -> str:
     """Return what tells trained intent models apart: the rows and options that were learnt."""
     manifest = classifier.manifest if isinstance(classifier, LocalClassifier) else None
     return manifest.data_sha256 if manifest else ""

@@ -12,12 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from apps.answer_router import ROUTER_NAME, refit_answer_router
+from apps.answer_router import ROUTER_NAME
 from apps.errors import WorkspaceError
 from apps.indexing import Progress
 from apps.learnt import file_digest
 from apps.ledger import FileEntry, FileLedger
 from apps.review_entries import Reviews
+from apps.router_fitting import refit_answer_router
 from apps.settings import SETTINGS_NAME, Settings, read_settings_text, refuse_encoder_from_environment
 from apps.training import CLASSIFIERS, export_encoders, train_interest, train_workspace_classifier
 from apps.wiring import INTEREST_NAME, build_customer_service, build_recommendation, open_generations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from apps.answer_router import EXAMPLES_NAME
 from apps.errors import SettingsError
 from apps.event_log import EventLog
 from apps.feedback import Feedback, FeedbackStore
@@ -236,6 +237,8 @@ def _is_of(entry: ReviewedEntry, owner: str, said: Collection[str]) -> bool:
 
 def _remove_reviewed(settings: Settings, is_unwanted: Callable[[ReviewedEntry], bool]) -> list[ReviewedEntry]:
     removed = Reviews(settings.records_folder(settings.customer_service)).remove(is_unwanted)
+    if removed:  # vectors of messages about intents; made anew at the next start
+        (settings.models_folder / EXAMPLES_NAME).unlink(missing_ok=True)
     if not all(isinstance(entry, ReviewedIntent) for entry in removed):
         # vectors of known questions; learnt anew at the next start
         for name in LEARNT_NAMES:

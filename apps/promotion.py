@@ -5,10 +5,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.answer_router import ROUTER_NAME, fit_answer_router
+from apps.answer_router import ROUTER_NAME
 from apps.errors import WorkspaceError
 from apps.evaluate import evaluate_customer_service, service_questions
 from apps.review_entries import Reviews
+from apps.router_fitting import fit_answer_router
 from apps.settings import Settings
 from apps.training import classifier_options, export_encoders, labelled_rows, with_reviewed_rows
 from apps.wiring import build_reviewed_service

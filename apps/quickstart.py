@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.text import Text
 
-from apps.answer_router import refit_answer_router
 from apps.console import (
     errors,
     output,
@@ -34,6 +33,7 @@ from apps.evaluate import (
 from apps.model_offer import choose_encoder
 from apps.readers import read_catalogue, read_events, read_posts
 from apps.report import QuickstartResult, write_report
+from apps.router_fitting import refit_answer_router
 from apps.settings import SETTINGS_NAME, Settings, load_settings
 from apps.training import (
     CLASSIFIERS,

@@ -65,8 +65,8 @@ def retrain(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
 @service.command()
 def fit(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
     """Fit the answer router anew: known questions, approved answers or articles have changed since the training."""
-    from apps.answer_router import fit_answer_router
     from apps.console import output, print_json
+    from apps.router_fitting import fit_answer_router
     from apps.settings import load_settings
 
     settings = load_settings(workspace)

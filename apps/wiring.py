@@ -131,8 +131,11 @@ def _build_one_language(
     store = open_store(settings, "knowledge")
     embeddings = store.embeddings  # so that search and quotes share the vector of a question
     classifier = classifier or open_classifier(settings, "intent")
-    questions = known_questions_of(settings, Reviews(folder).in_use() if entries is None else entries)
-    router = open_answer_router(settings, classifier=classifier, questions=questions, path=router_path)
+    entries = Reviews(folder).in_use() if entries is None else entries
+    questions = known_questions_of(settings, entries)
+    router = open_answer_router(
+        settings, classifier=classifier, questions=questions, entries=entries, embeddings=embeddings, path=router_path
+    )
     return build_customer_service_chain(
         classifier=classifier,
         templates=read_templates(folder / "templates.yaml"),

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from langchain_core.runnables import Runnable
 
-from apps.answer_router import fit_answer_router, read_answer_router
+from apps.answer_router import read_answer_router
 from apps.evaluate import check_budget, read_knowledge_questions, service_questions
+from apps.router_fitting import fit_answer_router
 from apps.settings import SETTINGS_NAME, Settings, load_settings, prepare_process
 from apps.training import index_knowledge, train_workspace_classifier
 from apps.wiring import build_customer_service, build_reviewed_service

@@ -10,6 +10,7 @@ from chains.customer_service.conversation import build_service_conversation
 from chains.customer_service.conversations import Conversations
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
 from chains.customer_service.held_out_messages import HeldOutIntent, ServiceSources, collect_messages
+from chains.customer_service.intent_examples import IntentExamples
 from chains.customer_service.known_questions import (
     FittedQuestions,
     KnownMatch,
@@ -32,6 +33,7 @@ from chains.customer_service.listing import (
 )
 from chains.customer_service.messages import ConversationKey, ConversationOverview, HandOver, Turn, WaitingConversation
 from chains.customer_service.options import ServiceOptions
+from chains.customer_service.quoting import SentenceVectors
 from chains.customer_service.router_fitting import JudgedMessage, fit_route_model
 from chains.customer_service.routing import AnswerBudget, AnswerRouter, RouteModel, RouterOrigin
 from chains.customer_service.schema import (
@@ -62,6 +64,7 @@ __all__ = [
     "FittedQuestions",
     "HandOver",
     "HeldOutIntent",
+    "IntentExamples",
     "JudgedMessage",
     "KnownMatch",
     "KnownQuestion",
@@ -77,6 +80,7 @@ __all__ = [
     "Route",
     "RouteModel",
     "RouterOrigin",
+    "SentenceVectors",
     "ServiceEvent",
     "ServiceOptions",
     "ServiceQuestion",

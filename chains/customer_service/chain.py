@@ -18,8 +18,8 @@ from chains.customer_service.handover_summary import StaffWords
 from chains.customer_service.known_questions import KnownMatch
 from chains.customer_service.links import find_unlisted_link
 from chains.customer_service.options import ServiceOptions
-from chains.customer_service.quoting import SentenceVectors, best_sentences
-from chains.customer_service.routing import AnswerRouter, Evidence, RouteChoice
+from chains.customer_service.quoting import SentenceVectors, best_sentences, quote_closeness
+from chains.customer_service.routing import AnswerRouter, Evidence, RouteChoice, passages_of_first_source
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest
 from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
@@ -108,9 +108,16 @@ class ServiceChain:
         match = self._match(run)
         with run.steps.measure("search"):
             passages = self.retriever.invoke(run.text, run.config)
-        has_template = guess.label in self.templates
-        evidence = Evidence(guess=guess, match=match, passages=passages, has_template=has_template)
-        choice = router.choose(evidence)
+        with run.steps.measure("route"):
+            evidence = Evidence(
+                guess=guess,
+                match=match,
+                passages=passages,
+                has_template=guess.label in self.templates,
+                examples=router.examples.compare(run.text, guess.label),
+                quote=quote_closeness(run.text, passages_of_first_source(passages), vectors=self.vectors),
+            )
+            choice = router.choose(evidence)
         threshold = router.budget.threshold
         reason = self._words.below_threshold.format(
             route=choice.route or "-", probability=choice.probability, threshold=threshold
@@ -128,7 +135,7 @@ class ServiceChain:
             return self._from_template(evidence.guess.label, evidence.guess, run)
         if choice.route == "curated" and evidence.match is not None:
             return self._from_known_question(evidence.match, evidence.guess)
-        return self._from_passages(evidence.passages_of_source(), evidence.guess, run)
+        return self._from_passages(evidence.answering_passages(), evidence.guess, run)
 
     def _answer_in_order(self, guess: Classification, run: _Run) -> tuple[ServiceReply | None, str]:
         """Return the first answer that its own threshold lets through: an approved one, a known one, an article's."""

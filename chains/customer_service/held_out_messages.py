@@ -1,20 +1,26 @@
 """Held-out messages for the answer router: intents, known questions and articles, each also without its answer."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable
 
+from chains.customer_service.intent_examples import IntentExamples
 from chains.customer_service.known_questions import KnownMatch, KnownQuestions
 from chains.customer_service.made_questions import make_questions
+from chains.customer_service.quoting import SentenceVectors, quote_closeness
 from chains.customer_service.router_fitting import JudgedMessage
-from chains.customer_service.routing import Evidence
+from chains.customer_service.routing import Evidence, passages_of_first_source
 from chains.customer_service.templates import TemplateBook
 from llms import Classification
 from retrievers import HybridRetriever
 
-_LEAST_MADE, _MOST_MADE = 100, 400  # questions about articles; between them as many as messages about intents
+# of every four messages two are about intents, one about an article, and a half is what nothing answers
+_MADE_SHARE = 0.5
+_LEAST_MADE, _MOST_MADE = 100, 400  # questions about articles
+_UNANSWERED_SHARE = 0.5  # of them, asked once more without their article
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class ServiceSources:
     templates: TemplateBook
     known_questions: KnownQuestions | None
     retriever: HybridRetriever
+    examples: IntentExamples
+    vectors: SentenceVectors
 
     def judge(
         self,
@@ -59,8 +67,15 @@ class ServiceSources:
         condition = {} if without_source is None else {"filter": {"source": {"$ne": without_source}}}
         found = self.retriever.batch(list(texts), **condition)
         return [
-            Evidence(guess=guess, match=match, passages=passages, has_template=guess.label in self.templates)
-            for guess, match, passages in zip(guesses, matches or [None] * len(texts), found, strict=True)
+            Evidence(
+                guess=guess,
+                match=match,
+                passages=passages,
+                has_template=guess.label in self.templates,
+                examples=self.examples.compare(text, guess.label, without_itself=True),
+                quote=quote_closeness(text, passages_of_first_source(passages), vectors=self.vectors),
+            )
+            for text, guess, match, passages in zip(texts, guesses, matches or [None] * len(texts), found, strict=True)
         ]
 
 
@@ -93,7 +108,7 @@ def collect_messages(
     ]
     if sources.known_questions is not None:
         messages += _of_known_questions(sources, sources.known_questions)
-    count = min(max(len(asked), _LEAST_MADE), _MOST_MADE)
+    count = min(max(round(_MADE_SHARE * len(asked)), _LEAST_MADE), _MOST_MADE)
     made = make_questions(passages, [row.text for row in intents], count=count, seed=seed)
     by_source: dict[str, list[str]] = {}
     for question in made:
@@ -122,5 +137,5 @@ def _of_articles(sources: ServiceSources, by_source: Mapping[str, Sequence[str]]
             found = next(answered)
             is_right = found.source == source
             yield JudgedMessage(evidence=found, right="answer" if is_right else "none", kind="article", group=group)
-        for found in sources.judge(texts, without_source=source):
+        for found in sources.judge(texts[: math.ceil(_UNANSWERED_SHARE * len(texts))], without_source=source):
             yield JudgedMessage(evidence=found, right="none", kind="nothing", group=group)

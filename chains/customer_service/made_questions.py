@@ -11,7 +11,7 @@ from llms.texts import is_chinese, token_spans
 
 _MIN_WORDS = 5  # a shorter sentence says too little to be asked about
 _LEAST_KEPT, _MOST_KEPT = 0.3, 0.9  # share of a sentence's words that a question about it has
-_OPENING_WORDS = (2, 3, 4)
+_OPENING_WORDS = (1, 2)  # more would make it a message about an intent
 
 
 @dataclass(frozen=True, slots=True)

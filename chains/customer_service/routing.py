@@ -1,7 +1,7 @@
 """Answer router: approved answer, known answer, article or none of them, decided together on one calibrated scale."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -9,6 +9,7 @@ import numpy as np
 from langchain_core.documents import Document
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from chains.customer_service.intent_examples import ExampleCloseness, IntentExamples
 from chains.customer_service.known_questions import KnownMatch, KnownQuestionsFit
 from llms import Classification
 from llms.arrays import DoubleArray
@@ -24,11 +25,15 @@ FEATURE_NAMES = (
     "intent_log_odds",
     "intent_margin",
     "in_scope",
+    "example_nearest",
+    "example_own",
+    "example_agreement",
     "known_relevance",
     "known_margin",
     "passage_relevance",
     "passage_lead",
     "passage_margin",
+    "quote_closeness",
 )
 _MIN_PROBABILITY = 0.005  # log odds beyond it say how sharp a model is, not how often it is right
 
@@ -41,12 +46,16 @@ class Evidence:
         match: the most similar known question, or None where there are none.
         passages: what the search found, most relevant first.
         has_template: whether the likeliest intent has an approved answer.
+        examples: how the message lies among the training texts of the intents.
+        quote: how near the best sentence of the article is to the message; see `quote_closeness`.
     """
 
     guess: Classification
     match: KnownMatch | None
     passages: Sequence[Document]
     has_template: bool
+    examples: ExampleCloseness = field(default_factory=ExampleCloseness)
+    quote: float = 0.0
 
     @property
     def available(self) -> tuple[AnswerRoute, ...]:
@@ -59,9 +68,9 @@ class Evidence:
         """The article of the most relevant passage."""
         return _source(self.passages[0]) if self.passages else None
 
-    def passages_of_source(self) -> list[Document]:
+    def answering_passages(self) -> list[Document]:
         """Return the passages of that article: an answer shall rest on what was judged."""
-        return [passage for passage in self.passages if _source(passage) == self.source]
+        return passages_of_first_source(self.passages)
 
     def features(self) -> DoubleArray:
         """Return the numbers named by `FEATURE_NAMES`; those of a part that is not there are 0."""
@@ -77,11 +86,15 @@ class Evidence:
                 np.log(probability / (1 - probability)),
                 guess.margin,
                 guess.in_scope,
+                self.examples.nearest,
+                self.examples.own,
+                self.examples.agreement,
                 match.relevance if match else 0.0,
                 match.margin if match else 0.0,
                 best,
                 best - max(others, default=0.0),
                 best - (sum(relevance[1:]) / len(relevance[1:]) if relevance[1:] else 0.0),
+                self.quote,
             ]
         )
 
@@ -263,10 +276,11 @@ class RouteChoice:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRouter:
-    """A fitted route model with the threshold of a budget."""
+    """A fitted route model with the threshold of a budget, and the texts that messages are compared with."""
 
     model: RouteModel
     budget: AnswerBudget
+    examples: IntentExamples
 
     def choose(self, evidence: Evidence) -> RouteChoice:
         """Return the likeliest route among those that have an answer to give."""
@@ -292,6 +306,11 @@ def likeliest_routes(model: RouteModel, messages: Sequence[Evidence]) -> list[tu
         probability, route = max(known, key=lambda pair: pair[0], default=(0.0, None))
         chosen.append((route, probability))
     return chosen
+
+
+def passages_of_first_source(passages: Sequence[Document]) -> list[Document]:
+    """Return the passages that stand in the article of the first one."""
+    return [passage for passage in passages if _source(passage) == _source(passages[0])]
 
 
 def _source(passage: Document) -> str:

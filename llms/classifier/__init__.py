@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from llms.classifier.explaining import find_near_examples
     from llms.classifier.group import ClassifierGroup
     from llms.classifier.head import ClassifierHead
-    from llms.classifier.held_out import load_held_out, text_digest
+    from llms.classifier.held_out import HeldOutReplies, collect_replies, load_held_out, text_digest
     from llms.classifier.lexical import LexicalModel
     from llms.classifier.local_classifier import LocalClassifier
     from llms.classifier.results import Classification, Explanation
@@ -21,8 +21,10 @@ __all__ = [
     "ClassifierGroup",
     "ClassifierHead",
     "Explanation",
+    "HeldOutReplies",
     "LexicalModel",
     "LocalClassifier",
+    "collect_replies",
     "find_near_examples",
     "load_held_out",
     "text_digest",
@@ -34,7 +36,7 @@ __getattr__ = lazy_names(
         "explaining": ["find_near_examples"],
         "group": ["ClassifierGroup"],
         "head": ["ClassifierHead"],
-        "held_out": ["load_held_out", "text_digest"],
+        "held_out": ["HeldOutReplies", "collect_replies", "load_held_out", "text_digest"],
         "lexical": ["LexicalModel"],
         "local_classifier": ["LocalClassifier"],
         "results": ["Classification", "Explanation"],

@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llms.arrays import FloatArray
 from llms.classifier.results import Classification
 from llms.errors import ModelFolderError
 from llms.field_errors import describe_errors
@@ -54,33 +53,29 @@ class HeldOutReplies(BaseModel):
     rows: tuple[HeldOutReply, ...] = ()
 
 
-def collect_held_out(
-    texts: Sequence[str],
-    targets: Sequence[int],
-    probabilities: FloatArray,
-    in_scope: FloatArray,
-    labels: Sequence[str],
-) -> HeldOutReplies:
-    """Return the replies to held-out texts.
+def collect_replies(texts: Sequence[str], labels: Sequence[str], replies: Sequence[Classification]) -> HeldOutReplies:
+    """Return what is kept of the replies to texts.
 
     Args:
-        targets: (texts,) ids of the right labels.
-        probabilities: (texts, labels).
-        in_scope: (texts,).
+        texts: that the classifier had not seen.
+        labels: the right one of each.
+        replies: of the classifier.
     """
-    rows = []
-    for text, target, shares, scope in zip(texts, targets, probabilities, in_scope, strict=True):
-        order = (-shares).argsort(kind="stable")[:_NUM_LIKELIEST]
-        likeliest = {labels[int(index)]: round(float(shares[index]), 6) for index in order}
-        rows.append(
+    return HeldOutReplies(
+        rows=tuple(
             HeldOutReply(
                 text_sha256=text_digest(text),
-                label=labels[target],
-                likeliest=likeliest,
-                in_scope=round(float(scope), 6),
+                label=label,
+                likeliest=_likeliest(reply.probabilities),
+                in_scope=round(reply.in_scope, 6),
             )
+            for text, label, reply in zip(texts, labels, replies, strict=True)
         )
-    return HeldOutReplies(rows=tuple(rows))
+    )
+
+
+def _likeliest(probabilities: Mapping[str, float]) -> dict[str, float]:
+    return {label: round(share, 6) for label, share in list(probabilities.items())[:_NUM_LIKELIEST]}
 
 
 def save_held_out(replies: HeldOutReplies, folder: Path) -> None:

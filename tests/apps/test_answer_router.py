@@ -5,18 +5,21 @@ import shutil
 
 import pytest
 
-from apps import answer_router
-from apps.answer_router import ROUTER_NAME, fit_answer_router, open_answer_router, read_answer_router
-from apps.errors import WorkspaceError
+from apps import intent_replies, router_fitting
+from apps.answer_router import ROUTER_NAME, read_answer_router
 from apps.evaluate import check_budget, evaluate_customer_service, evaluate_scenario
+from apps.intent_replies import unseen_intents
+from apps.router_fitting import fit_answer_router
 from apps.settings import SETTINGS_NAME, load_settings
 from apps.wiring import build_customer_service
 from apps.workspace_models import open_classifier
 from chains.customer_service import RouteModel
 from chains.customer_service.routing import ErrorPoint
-from llms.classifier.held_out import HeldOutReplies
+from llms.classifier import HeldOutReplies
+from llms.finetuning.data import LabelledText
 from tests.apps.workspaces import build_workspace, write_csv
 
+ROWS = [("where is my parcel", "track"), ("my money back", "refund")]
 KNOWN = "- id: gift\n  question: Do gift cards expire?\n  answer: After five years.\n"
 
 
@@ -52,8 +55,8 @@ def test_nothing_is_fitted_when_the_service_is_opened(copied, monkeypatch):
     )
     settings = load_settings(copied)
     assert fit_answer_router(settings).known_questions.false_hit_bound > 0
-    for module, name in ((answer_router, "fit_route_model"), (answer_router, "fit_questions")):
-        monkeypatch.setattr(module, name, None)  # calling it would fail
+    for name in ("fit_route_model", "fit_questions"):
+        monkeypatch.setattr(router_fitting, name, None)  # calling it would fail
     monkeypatch.setattr("apps.known_answers.fit_known_questions", None)
     assert build_customer_service(settings).invoke("where is my parcel VT-1").text
 
@@ -72,11 +75,10 @@ def test_a_router_of_another_intent_model_or_encoder_is_not_used(copied, caplog)
     settings = load_settings(copied)
     path = settings.models_folder / ROUTER_NAME
     model = RouteModel.load(path)
-    classifier = open_classifier(settings, "intent")
     for field in ("encoder", "intent_model"):
         caplog.clear()
         model.model_copy(update={"origin": model.origin.model_copy(update={field: "another"})}).save(path)
-        assert open_answer_router(settings, classifier=classifier, questions=[]) is None
+        assert read_answer_router(settings) is None
         assert "another encoder or intent model" in caplog.text
 
 
@@ -110,11 +112,16 @@ def test_the_budget_of_the_settings_is_read_off_the_fitted_router(copied):
     assert generous.budget.threshold < strict.budget.threshold
 
 
-def test_an_intent_model_of_an_earlier_version_has_to_be_trained_again(copied, monkeypatch):
+def test_where_few_rows_were_held_out_every_row_is_asked_once_of_a_model_that_had_not_seen_it(copied, monkeypatch):
     settings = load_settings(copied)
-    monkeypatch.setattr(answer_router, "load_held_out", lambda _: HeldOutReplies())
-    with pytest.raises(WorkspaceError, match="train it again with: tunechain quickstart"):
-        fit_answer_router(settings)
+    monkeypatch.setattr(intent_replies, "load_held_out", lambda _: HeldOutReplies())  # as of an earlier version
+    rows = [LabelledText(f"{text} {number}", label) for number in range(8) for text, label in ROWS]
+    unseen = unseen_intents(settings, rows, open_classifier(settings, "intent"))
+    assert sorted(row.text for row in unseen) == sorted(row.text for row in rows)
+    assert {row.guess.label for row in unseen} <= {"track", "refund"}
+    monkeypatch.setattr(intent_replies, "finetune_classifier", None)  # calling it would fail
+    assert unseen_intents(settings, rows, open_classifier(settings, "intent")) == unseen
+    assert not list(settings.models_folder.glob(".intent-fold-*"))
 
 
 def test_a_broken_router_exceeds_its_bound_on_unseen_messages(copied):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llms.arrays import FloatArray
 from llms.classifier.head import ClassifierHead, ScoreParts
-from llms.classifier.held_out import HeldOutReplies, collect_held_out, save_held_out
+from llms.classifier.held_out import HeldOutReplies, collect_replies, save_held_out
+from llms.classifier.results import Classification
 from llms.device import choose_device
 from llms.encoder.sentence_encoder import SentenceEncoder, open_sentence_transformer
 from llms.errors import OptionValueError, TrainingDataError
@@ -156,7 +158,15 @@ def _held_out_replies(head: ClassifierHead, asked: LabelledRows, parts: ScorePar
     if asked.is_multi_label:
         return HeldOutReplies()
     probabilities, in_scope = head.predict_from_parts(parts)
-    return collect_held_out(asked.texts, asked.targets.tolist(), probabilities, in_scope, head.labels)
+    replies = [_as_reply(row, scope, head.labels) for row, scope in zip(probabilities, in_scope.tolist(), strict=True)]
+    return collect_replies(asked.texts, [head.labels[target] for target in asked.targets], replies)
+
+
+def _as_reply(probabilities: FloatArray, in_scope: float, labels: Sequence[str]) -> Classification:
+    order = np.argsort(-probabilities, kind="stable").tolist()
+    shares = {labels[index]: float(probabilities[index]) for index in order}
+    label = labels[order[0]]
+    return Classification(label=label, probability=shares[label], probabilities=shares, in_scope=in_scope)
 
 
 def _tune_contrastively(rows: Sequence[ClassifierRow], folder: Path, options: ClassifierOptions) -> Path:

@@ -2,10 +2,19 @@
 
 from langchain_core.documents import Document
 
-from chains.customer_service import AnswerRouter, JudgedMessage, KnownMatch, KnownQuestion, RouteModel
+from chains.customer_service import (
+    AnswerRouter,
+    IntentExamples,
+    JudgedMessage,
+    KnownMatch,
+    KnownQuestion,
+    RouteModel,
+)
 from chains.customer_service.routing import FEATURE_NAMES, ErrorPoint, Evidence
 from llms import Classification
+from llms.fakes import HashedEmbeddings
 
+EXAMPLES = IntentExamples(["are you open on monday", "hello"], ["hours", "greet"], embeddings=HashedEmbeddings())
 CURVE = tuple(ErrorPoint(threshold=1 - n / 1000, right=10 * n, wrong=n) for n in range(91))
 
 
@@ -27,7 +36,7 @@ def make_model(weights=None, *, curve=CURVE, num_messages=1000):
 def make_router(weights=None, *, threshold=0.5):
     """A router that answers from this probability on."""
     model = make_model(weights, curve=(ErrorPoint(threshold=threshold, right=1000, wrong=0),))
-    return AnswerRouter(model, model.budget(0.05))
+    return AnswerRouter(model, model.budget(0.05), EXAMPLES)
 
 
 def make_evidence(*, in_scope=0.0, relevance=0.0, known=None, source="a.md"):
