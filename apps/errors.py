@@ -14,6 +14,7 @@ The tree::
     ├── EventFileError (OSError)                a file of events that cannot be read or written
     ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
     ├── DeliveryError (OSError)                 an alert that somebody could not be told of
+    ├── SourceError (OSError)                   a source of posts that cannot be read now
     ├── MonitoringFileError (OSError)           a file of monitoring that cannot be read or written
     ├── UnknownAlertError (LookupError)         the id of an alert that does not exist
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
@@ -64,6 +65,10 @@ class MonitoringFileError(TuneChainError, OSError):
 
 class DeliveryError(TuneChainError, OSError):
     """A message about an alert that was not taken over; it is tried again."""
+
+
+class SourceError(TuneChainError, OSError):
+    """A source of posts that cannot be read now; it is tried again."""
 
 
 class BackupError(TuneChainError, RuntimeError):

@@ -3,8 +3,9 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,23 @@ from chains.customer_service import (
 )
 from chains.monitoring import AlertScores, MonitoringReport, MonitoringRequest, score_alerts
 from chains.recommendation import (
+    BehaviourRecord,
     EvaluationOptions,
+    PastRecord,
     RankingOptions,
+    RecommendationChain,
     RecommendationOptions,
     RecommendationReport,
+    RecommendationRequest,
+    ReplayOptions,
+    ReplayReport,
     build_baselines,
     build_recommendation_chain,
+    collect_places,
     embed_catalogue,
     evaluate_recommender,
     rank_with_chain,
+    replay_lists,
 )
 from llms import Classification, LocalClassifier
 from llms.classifier import LexicalModel
@@ -41,9 +50,10 @@ from llms.errors import TrainingDataError
 from llms.finetuning import read_labelled_texts
 from llms.finetuning.data import LabelledText, read_table
 from llms.metrics import classification_metrics, clopper_pearson_lower_bound, per_class_report
-from retrievers import FaissStore
+from retrievers import UNWANTED_KINDS, EventKind, Interactions, ItemCatalogue
 
 TRAIN_SHARE = 0.8  # of the events, by time; what comes later is what a list must foresee
+POPULARITY_DAYS = 30.0
 
 
 class ClassifierEvaluation(BaseModel):
@@ -184,28 +194,10 @@ def evaluate_alerts(settings: Settings, report: MonitoringReport) -> AlertScores
 def evaluate_recommendation(settings: Settings, *, num_resamples: int = 1000) -> Mapping[str, RecommendationReport]:
     """Return figures of the chain ("tunechain") and of every baseline, learnt from the first 80 % of the events."""
     catalogue, interactions = read_behaviour(settings)
-    embeddings = open_embeddings(settings)
-    try:
-        train, test = interactions.split_by_time(TRAIN_SHARE)
-    except ValueError as error:
-        msg = f"events.csv is too short to learn from its first part and be measured on its last: {error}"
-        raise TrainingDataError(msg) from error
-    vectors = embed_catalogue(catalogue, embeddings)
-    interest = fit_interest(settings, catalogue=catalogue, vectors=vectors, interactions=train)
-    store = FaissStore(embedding=embeddings)
-    store.add_documents([item.to_document() for item in catalogue.values()], ids=list(catalogue))
-    chain = build_recommendation_chain(
-        catalogue=catalogue,
-        embeddings=embeddings,
-        store=store,
-        interactions=train,
-        interest=interest,
-        # as if it were the end of the first part, and without what was used before: only what is new is foreseen
-        clock=lambda: train.now,
-        options=RecommendationOptions(
-            ranking=RankingOptions(diversity=settings.recommendation.diversity), look_again_days=math.inf
-        ),
-    )
+    train, test = _split(interactions)
+    # as if it were the end of the first part, and without what was used before: only what is new is foreseen
+    chain = _learn_chain(settings, catalogue, train, clock=lambda: train.now, look_again_days=math.inf)
+    vectors = chain.item_models.vectors
     methods = {"tunechain": rank_with_chain(chain)}
     methods |= build_baselines(catalogue=catalogue, vectors=vectors, train=train)
     options = EvaluationOptions(num_resamples=num_resamples)
@@ -213,6 +205,70 @@ def evaluate_recommendation(settings: Settings, *, num_resamples: int = 1000) ->
         name: evaluate_recommender(rank, train=train, test=test, vectors=vectors, options=options)
         for name, rank in methods.items()
     }
+
+
+def evaluate_shown_lists(settings: Settings, *, num_resamples: int = 1000) -> Mapping[str, ReplayReport]:
+    """Return what the shown lists of the last 20 % of the events earned, and what others would have earned there.
+
+    These are the lists of a chain ("tunechain") and of what is popular, both learnt from the first 80 %.
+
+    Raises:
+        ChainInputError: if no list was shown there with the propensities of its places.
+    """
+    catalogue, interactions = read_behaviour(settings)
+    train, test = _split(interactions)
+    places = collect_places(test.events)
+    record = PastRecord(interactions)
+    pause = settings.recommendation.look_again_days
+    chain = _learn_chain(settings, catalogue, train, clock=lambda: record.moment, look_again_days=pause, record=record)
+
+    def by_chain(user: str, moment: datetime, k: int) -> Sequence[str]:
+        record.moment = moment
+        return [item.id for item in chain.invoke(RecommendationRequest(user=user, k=k)).items]
+
+    def by_popularity(user: str, moment: datetime, _: int) -> Sequence[str]:
+        record.moment = moment
+        past = record.history(user)
+        never = {event.item for event in past if event.event is EventKind.BUY or event.event in UNWANTED_KINDS}
+        counts = record.popularity(POPULARITY_DAYS, moment)
+        return [item for item in sorted(counts, key=lambda item: -counts[item]) if item not in never]
+
+    options = ReplayOptions(num_resamples=num_resamples)
+    ours, shown = replay_lists(by_chain, places, options)
+    popular, _ = replay_lists(by_popularity, places, options)
+    return {"tunechain": ours, f"popularity of {POPULARITY_DAYS:g} days": popular, "as shown": shown}
+
+
+def _split(interactions: Interactions) -> tuple[Interactions, Interactions]:
+    try:
+        return interactions.split_by_time(TRAIN_SHARE)
+    except ValueError as error:
+        msg = f"events.csv is too short to learn from its first part and be measured on its last: {error}"
+        raise TrainingDataError(msg) from error
+
+
+def _learn_chain(
+    settings: Settings,
+    catalogue: ItemCatalogue,
+    train: Interactions,
+    *,
+    clock: Callable[[], datetime],
+    look_again_days: float,
+    record: BehaviourRecord | None = None,
+) -> RecommendationChain:
+    embeddings = open_embeddings(settings)
+    vectors = embed_catalogue(catalogue, embeddings)
+    return build_recommendation_chain(
+        catalogue=catalogue,
+        embeddings=embeddings,
+        interactions=train,
+        interest=fit_interest(settings, catalogue=catalogue, vectors=vectors, interactions=train),
+        clock=clock,
+        record=record,
+        options=RecommendationOptions(
+            ranking=RankingOptions(diversity=settings.recommendation.diversity), look_again_days=look_again_days
+        ),
+    )
 
 
 def evaluate_scenario(settings: Settings, what: str, data: Path | None = None) -> dict[str, Any]:
@@ -246,6 +302,11 @@ def recommendation_figures(reports: Mapping[str, RecommendationReport]) -> dict[
     """Return the figures of each method by name, without those of single users."""
     names = ("ndcg", "ndcg_low", "ndcg_high", "recall", "coverage", "intra_list_distance", "novelty")
     return {method: {name: getattr(report, name) for name in names} for method, report in reports.items()}
+
+
+def replay_figures(reports: Mapping[str, ReplayReport]) -> dict[str, dict[str, float | None]]:
+    """Return the figures of a replay by method."""
+    return {method: asdict(report) for method, report in reports.items()}
 
 
 def alert_figures(scores: AlertScores | None) -> dict[str, float | None]:

@@ -13,24 +13,27 @@ from apps.errors import DiskFullError, EventFileError
 from apps.sqlite_files import check_format, compact_sqlite, connect_private
 from retrievers import DatedEvent, Event, EventKind, identify_event
 
-_Row = tuple[str, str, str, int, str, str, float | None, str]
+_Row = tuple[str, str, str, int, str, str, float | None, str, int | None, float | None, str]
 Source = Literal["client", "import", "file"]  # over HTTP, by `tunechain events import`, of events.csv
 
 _FORMAT = 1  # raised when an earlier version could not read what is written
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, "
     "item TEXT NOT NULL, kind TEXT NOT NULL, second INTEGER NOT NULL, time TEXT NOT NULL, text TEXT NOT NULL, "
-    "opinion REAL, source TEXT NOT NULL, UNIQUE (user, item, kind, second)) STRICT",
+    "opinion REAL, source TEXT NOT NULL, list_id TEXT NOT NULL DEFAULT '', place INTEGER, propensity REAL, "
+    "UNIQUE (user, item, kind, second)) STRICT",
     "CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT",
 )
+# since format 1; earlier versions leave them out, which they may
+_LATER_COLUMNS = {"list_id": "TEXT NOT NULL DEFAULT ''", "place": "INTEGER", "propensity": "REAL"}
 _ADD = (
-    "INSERT INTO events (user, item, kind, second, time, text, opinion, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT DO NOTHING"
+    "INSERT INTO events (user, item, kind, second, time, text, opinion, list_id, place, propensity, source) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 # an event that a client sent stays when the file it also stood in is replaced
 _KEEP = "UPDATE events SET source = ? WHERE user = ? AND item = ? AND kind = ? AND second = ? AND source = 'file'"
 _LOOKED_AT = 200  # of the latest events, for each person that is asked for: all of them would take seconds
-_COLUMNS = "number, user, item, kind, time, text, opinion"
+_COLUMNS = "number, user, item, kind, time, text, opinion, list_id, place, propensity"
 
 
 @dataclass(slots=True, eq=False)
@@ -102,10 +105,11 @@ class EventLog:
             )
         return "" if row is None else str(row[0])
 
-    def history(self, user: str) -> list[Event]:
-        """Return a user's events, oldest first."""
+    def history(self, user: str, *, with_shown: bool = True) -> list[Event]:
+        """Return a user's events, oldest first; if asked so, without what was only shown to them."""
         with self._reading() as database:
-            query = f"SELECT {_COLUMNS} FROM events WHERE user = ? ORDER BY time, number"  # noqa: S608  # fixed
+            which = "user = ?" if with_shown else f"user = ? AND kind != '{EventKind.SHOW.value}'"
+            query = f"SELECT {_COLUMNS} FROM events WHERE {which} ORDER BY time, number"  # noqa: S608  # fixed
             rows = [] if database is None else database.execute(query, (user,)).fetchall()
         return [_event(row) for row in rows]
 
@@ -211,21 +215,43 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = connect_private(path, isolation_level="")
     try:
         check_format(path, connection, _FORMAT)
+        _add_later_columns(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+def _add_later_columns(connection: sqlite3.Connection) -> None:
+    def missing() -> list[str]:
+        known = {row[1] for row in connection.execute("PRAGMA table_info(events)")}
+        return [name for name in _LATER_COLUMNS if known and name not in known]
+
+    if missing():
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")  # another process may be about to add them
+            for name in missing():
+                connection.execute(f"ALTER TABLE events ADD COLUMN {name} {_LATER_COLUMNS[name]}")
+
+
 def _row(event: DatedEvent, source: Source) -> _Row:
     user, item, kind, second = identify_event(event)
     time = event.time.astimezone(UTC).isoformat(timespec="microseconds")  # so that texts sort as times do
-    return user, item, kind.value, second, time, event.text, event.opinion, source
+    shown = event.list_id, event.place, event.propensity
+    return user, item, kind.value, second, time, event.text, event.opinion, *shown, source
 
 
-def _event(row: tuple[int, str, str, str, str, str, float | None]) -> Event:
-    _, user, item, kind, time, text, opinion = row
+def _event(row: tuple[int, str, str, str, str, str, float | None, str, int | None, float | None]) -> Event:
+    _, user, item, kind, time, text, opinion, list_id, place, propensity = row
     # checked before it was written; checking a million again would take the longest part of a start
     return Event.model_construct(
-        user=user, item=item, event=EventKind(kind), time=datetime.fromisoformat(time), text=text, opinion=opinion
+        user=user,
+        item=item,
+        event=EventKind(kind),
+        time=datetime.fromisoformat(time),
+        text=text,
+        opinion=opinion,
+        list_id=list_id,
+        place=place,
+        propensity=propensity,
     )

@@ -98,8 +98,8 @@ class LiveRecord:
         self._lock = threading.Lock()
 
     def history(self, user: str) -> Sequence[Event]:
-        """Return the user's events, oldest first."""
-        return self._log.history(user)
+        """Return the user's events, oldest first, without what was only shown to them: it says nothing of a taste."""
+        return self._log.history(user, with_shown=False)
 
     def popularity(self, days: float | None, now: datetime) -> Mapping[str, int]:
         """Return item id -> number of different users with interest in it in the last `days` (None: ever)."""

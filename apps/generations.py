@@ -249,7 +249,8 @@ def adapt_generation(generation: Generation, catalogue: ItemCatalogue, embedding
     """Return the models of a generation for the items there are now; texts of another encoder are encoded anew."""
     models, texts = generation.item_models, generation.texts
     if generation.manifest.encoder != embeddings.fingerprint:
-        models = replace(models, vectors=np.zeros((len(texts), embeddings.dimension), dtype=np.float32))
+        # the map from texts to factors is of the vectors it was learnt from
+        models = replace(models, vectors=np.zeros((len(texts), embeddings.dimension), dtype=np.float32), text_map=None)
         texts = dict.fromkeys(texts, "")
     return follow_catalogue(models, texts=texts, catalogue=catalogue, embeddings=embeddings)
 
@@ -259,6 +260,8 @@ def _is_of(models: ItemModels, *, num_items: int) -> bool:
     if models.vectors.ndim != 2 or models.factors.ndim != 2:
         return False
     if len(models.vectors) != num_items or models.factors.shape[1] != num_items:
+        return False
+    if models.text_map is not None and models.text_map.shape != (models.vectors.shape[1] + 1, len(models.factors)):
         return False
     if models.item_item is not None:
         return models.item_item.shape == (num_items, num_items)

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,7 +16,7 @@ from chains.customer_service import HeldOutIntent
 from llms import LocalClassifier
 from llms.classifier import HeldOutReplies, collect_replies, load_held_out, text_digest
 from llms.files import replace_text
-from llms.finetuning import finetune_classifier
+from llms.finetuning import ClassifierOptions, finetune_classifier
 from llms.finetuning.data import LabelledText, LabelledTexts
 
 _REPLIES_NAME = "intent_replies.json"
@@ -43,7 +44,10 @@ def unseen_intents(
     """
     replies = load_held_out(classifier.folder)
     if len(replies.rows) < min(_ENOUGH, len(rows)):
-        replies = _cross_fitted(settings, rows)
+        options = classifier_options(settings, "intent", show_progress=False)
+        if classifier.manifest is not None:  # what "auto" chose
+            options = replace(options, method=classifier.manifest.method)
+        replies = _cross_fitted(settings, rows, options)
     texts = {text_digest(row.text): row.text for row in rows}
     return [
         HeldOutIntent(texts[reply.text_sha256], reply.label, reply.as_classification())
@@ -52,21 +56,23 @@ def unseen_intents(
     ]
 
 
-def _cross_fitted(settings: Settings, rows: Sequence[LabelledText]) -> HeldOutReplies:
+def _cross_fitted(settings: Settings, rows: Sequence[LabelledText], options: ClassifierOptions) -> HeldOutReplies:
     path = settings.models_folder / _REPLIES_NAME
-    origin = _origin(settings, rows)
+    origin = _origin(rows, options)
     try:
         kept = _KeptReplies.model_validate_json(path.read_text(encoding="utf-8"))
         if kept.origin == origin:
             return kept.replies
     except (OSError, UnicodeDecodeError, ValidationError):
         pass  # asked anew below
-    replies = HeldOutReplies(rows=tuple(reply for part in _ask_folds(settings, rows) for reply in part.rows))
+    replies = HeldOutReplies(rows=tuple(reply for part in _ask_folds(settings, rows, options) for reply in part.rows))
     replace_text(path, _KeptReplies(origin=origin, replies=replies).model_dump_json(indent=1) + "\n")
     return replies
 
 
-def _ask_folds(settings: Settings, rows: Sequence[LabelledText]) -> Iterator[HeldOutReplies]:
+def _ask_folds(
+    settings: Settings, rows: Sequence[LabelledText], options: ClassifierOptions
+) -> Iterator[HeldOutReplies]:
     folds = _deal(rows)
     for fold in range(_NUM_FOLDS):
         asked = [row for row, own in zip(rows, folds, strict=True) if own == fold]
@@ -95,11 +101,6 @@ def _deal(rows: Sequence[LabelledText]) -> list[int]:
     return [fold_of[row.text.casefold()] for row in rows]
 
 
-def _origin(settings: Settings, rows: Sequence[LabelledText]) -> str:
-    made_from = {
-        "rows": [[row.text, row.label] for row in rows],
-        "models": settings.models.encoder,
-        "finetuning": settings.finetuning.model_dump(mode="json"),
-        "outside": settings.customer_service.outside_intent,
-    }
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+def _origin(rows: Sequence[LabelledText], options: ClassifierOptions) -> str:
+    made_from = {"rows": [[row.text, row.label] for row in rows], "options": asdict(options)}
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True, default=str).encode()).hexdigest()

@@ -45,7 +45,7 @@ MEASURED_DAYS = 7.0
 MIN_USERS = 10  # measured on fewer, a difference says nothing
 _PLAN_NAME = "plan"
 _NOTHING_NEW = "no events came since the generation in use was learnt"
-_VERSION = 1  # raised when something is learnt in another way: then nothing of before is gone on with
+_VERSION = 2  # raised when something is learnt in another way: then nothing of before is gone on with
 
 _log = logging.getLogger(__name__)
 

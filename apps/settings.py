@@ -31,6 +31,7 @@ from pydantic_settings import SettingsError as SettingsSourceError
 from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
+from apps.sources.addresses import check_address
 from llms.errors import TextEncodingError
 from llms.field_errors import describe_fault, field_of
 from llms.texts import decode_text
@@ -38,7 +39,7 @@ from llms.texts import decode_text
 SETTINGS_NAME = "tunechain.toml"
 STARTER_NAME = "starter"
 _PREFIX = "TUNECHAIN_"
-_SECRETS = frozenset({"webhook_url", "webhook_secret", "smtp_password"})
+_SECRETS = frozenset({"webhook_url", "webhook_secret", "smtp_password", "sources"})
 _WORKSPACE_VARIABLE = f"{_PREFIX}WORKSPACE"
 _OTHER_VARIABLES = frozenset({f"{_PREFIX}DATA"})  # read by tests and benchmarks: the folder of public data sets
 _TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
@@ -79,7 +80,7 @@ class ModelSettings(_Section):
 class FinetuningSettings(_Section):
     """How the classifiers of the workspace are trained."""
 
-    method: Literal["full", "head"] = "full"
+    method: Literal["full", "head", "auto"] = "full"
     epochs: int = Field(default=6, ge=1)
     seed: int = 0
 
@@ -111,6 +112,14 @@ class MonitoringSettings(_Section):
     time_zone: str = "UTC"  # whose day and weekend people follow, such as "Asia/Shanghai"
     negative_label: str = ""  # "": the label of the sentiment model that is read as this, such as "Negative" or "负面"
     positive_label: str = ""
+    sources: tuple[SecretStr, ...] = ()  # folders, feeds and Redis streams that the server reads; may hold passwords
+
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for address in value:
+            check_address(address.get_secret_value())
+        return value
 
 
 class AlertSettings(_Section):
@@ -167,6 +176,7 @@ class RecommendationSettings(_Section):
     diversity: float = Field(default=0.5, ge=0.0, le=1.0)
     filter_already_seen: bool = True
     look_again_days: float = Field(default=7.0, ge=0.0)  # what was looked at comes again after them; inf: never
+    exploration_share: float = Field(default=0.0, ge=0.0, lt=1.0)  # of places after the second, for new items
 
 
 class ServerSettings(_Section):
@@ -328,7 +338,7 @@ def load_settings(workspace: Path | None = None) -> Settings:
         raise SettingsError(msg) from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        is_secret = problem["loc"][-1] in _SECRETS
+        is_secret = not _SECRETS.isdisjoint(problem["loc"])
         fault = describe_fault(problem, show_value=not is_secret)
         msg = f"setting {field_of(problem)!r} of {folder / SETTINGS_NAME} (or its environment variable): {fault}"
         raise SettingsError(msg) from error

@@ -67,6 +67,7 @@ from chains.monitoring import (
 )
 from chains.recommendation import (
     PHRASES,
+    ExplorationOptions,
     FeatureOptions,
     InterestModel,
     ItemModels,
@@ -318,6 +319,7 @@ def _build_lists(
         item_models=item_models,
         options=RecommendationOptions(
             ranking=RankingOptions(diversity=section.diversity),
+            exploration=ExplorationOptions(share=section.exploration_share),
             filter_already_seen=section.filter_already_seen,
             look_again_days=section.look_again_days,
             phrases=PHRASES[settings.language],

@@ -31,7 +31,7 @@ chat = ""                      # folder or hub id of a chat model; empty: answer
 # chat_thinking = "auto"       # "off" switches the reasoning of models that can do without
 
 [finetuning]
-method = "full"                # "head" trains the last layer only: seconds instead of minutes
+method = "full"                # "head" trains the last layer only, in seconds; "auto" asks held-out rows what pays
 epochs = 6
 
 [customer_service]             # intents.csv, templates.yaml, knowledge/*.md
@@ -50,6 +50,7 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 [monitoring]                   # labelled.csv, stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
+# sources = ["incoming", "https://news.example.org/rss", "redis://localhost:6379/0?stream=posts"]  # read by the server
 
 # [alerts]                     # who is told of alerts, beside the log
 # file = "alerts.jsonl"
@@ -60,6 +61,7 @@ false_alarms_per_topic_month = 0.1
 [recommendation]               # items.csv, events.csv
 diversity = 0.5                # 0: by interest alone; 1: as varied as possible
 # look_again_days = 7          # after which what was looked at and not bought comes again
+# exploration_share = 0.0      # of the places after the second, for items that hardly anybody has used
 
 # [server]                     # other addresses than 127.0.0.1 need keys: tunechain keys add NAME --role staff
 # requests_per_minute = 120    # of one key
@@ -84,7 +86,7 @@ chat = ""                      # 对话模型：文件夹或模型仓库名；�
 # chat_thinking = "auto"       # "off" 关闭可不推理的模型的推理
 
 [finetuning]
-method = "full"                # "head" 只训练最后一层：几秒钟即可完成
+method = "full"                # "head" 只训练最后一层，几秒钟即可完成；"auto" 由留出数据决定是否值得训练全部
 epochs = 6
 
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md
@@ -104,6 +106,7 @@ handover_text = "这个问题我不太确定，已经转给人工客服，同事
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
+# sources = ["incoming", "https://news.example.org/rss", "redis://localhost:6379/0?stream=posts"]  # 服务器读取
 
 # [alerts]                     # 除日志外，还通知谁
 # file = "alerts.jsonl"
@@ -114,6 +117,7 @@ false_alarms_per_topic_month = 0.1
 [recommendation]               # items.csv、events.csv
 diversity = 0.5                # 0：只看兴趣；1：尽量多样
 # look_again_days = 7          # 看过但没买的商品，多少天后可以再次出现
+# exploration_share = 0.0      # 第二位之后的位置中，留给几乎没人用过的商品的比例
 
 # [server]                     # 监听 127.0.0.1 以外的地址需要密钥：tunechain keys add 名称 --role staff
 # requests_per_minute = 120    # 每个密钥每分钟的请求数

@@ -1,7 +1,9 @@
 """Speed and memory of published chat models beside llama.cpp on the same weights, and ChatHuggingFace.
 
 Run: python -m benchmarks.chat_rivals --models NAME=GGUF ... --llama-python PYTHON [--rows ours-int8 ours-int4 ...]
-     [--out docs/benchmarks/chat_rivals.md]
+     [--results FILE] [--out docs/benchmarks/chat_rivals.md]
+
+With --results each row is appended to that file as JSON, and rows that stand in it already are not measured again.
 
 Each row is a process of its own. Asked are, after a first request that is not counted: one request of 32 tokens, 16 at
 once, and the first token of a prompt of about 1,000 tokens. Memory is the peak of the process and what it started, from
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--llama-python", type=Path, required=True)
     parser.add_argument("--rows", nargs="+", choices=_ROWS, default=list(_ROWS))
+    parser.add_argument("--results", type=Path, help="JSON lines, to which the rows are appended")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", choices=_ROWS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -76,12 +79,25 @@ def main() -> None:
         return
     lines = _head()
     for name, gguf in models.items():
-        rows = {row: _run_row(row, name, gguf, arguments.llama_python) for row in arguments.rows}
+        measured = _measured(arguments.results, name)
+        rows = {}
+        for row in arguments.rows:
+            rows[row] = measured.get(row) or _run_row(row, name, gguf, arguments.llama_python)
+            if arguments.results and row not in measured:
+                with arguments.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"model": name, "row": row, "figures": asdict(rows[row])}) + "\n")
         lines += ["", f"## {name}", "", *_table(rows, Path(gguf)), "", *_conclusions(rows)]
     page = "\n".join(lines) + "\n"
     print(page)
     if arguments.out:
         arguments.out.write_text(page, "utf-8")
+
+
+def _measured(results: Path | None, name: str) -> dict[str, Figures]:
+    if results is None or not results.exists():
+        return {}
+    entries = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    return {entry["row"]: Figures(**entry["figures"]) for entry in entries if entry["model"] == name}
 
 
 def _run_row(row: str, name: str, gguf: str, python: Path) -> Figures:

@@ -8,7 +8,6 @@ measured, and the other sections of the page stay. The MovieLens parts need the 
 """
 
 import argparse
-import csv
 import functools
 import math
 import os
@@ -16,20 +15,30 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
-from typing_extensions import override
 
+from benchmarks.recommendation_cold import show_cold_items, show_exploration
+from benchmarks.recommendation_data import (
+    RATING_WEIGHTS,
+    CachedEmbeddings,
+    read_movielens,
+    read_samples,
+    split_by_user,
+)
+from benchmarks.recommendation_films import show_films
+from benchmarks.recommendation_rivals import AlsOptions, AlsRecommender, train_item_knn
 from benchmarks.recommendation_scale import show_sizes
 from chains.recommendation import (
     EvaluationOptions,
     InterestModel,
     InterestOptions,
+    RankByScore,
     RankingOptions,
     RecommendationChain,
     RecommendationOptions,
@@ -45,12 +54,10 @@ from chains.recommendation.evaluation import RankItems
 from chains.recommendation.features import FeatureTable
 from chains.recommendation.training import build_examples, fit_interest_model
 from llms import LocalEmbeddings
+from retrievers import ItemItemRecommender, NeighbourRecommender, PopularityRecommender
 from retrievers.interactions import INTEREST_KINDS, Event, EventKind, EventWeights, Interactions
-from retrievers.items import Item, ItemCatalogue
+from retrievers.items import ItemCatalogue
 
-SAMPLES = Path(__file__).parents[1] / "apps/samples/en/recommendation"
-RATING_KINDS = dict(enumerate(INTEREST_KINDS, start=1))
-RATING_WEIGHTS = EventWeights(view=0.6, click=0.7, comment=0.8, share=0.9, buy=1.0, half_life_days=math.inf)
 Reports = dict[str, RecommendationReport]  # by method
 NOTES = """
 - The full catalogue is ranked; items a user has used are filtered for every method; novelty and popularity count users.
@@ -69,25 +76,9 @@ NOTES = """
 - The random MovieLens split is the one published figures use. It mixes past and future, so it flatters whatever models
   co-occurrence; the time split is the one that resembles use.
 """
+ALS, EASE, NEIGHBOURS = "factors (ALS)", "item-item (EASE)", "item-item, of 100 neighbours"
+POOLED_CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)
 OURS, OURS_PLAIN = f"ours (diversity {RankingOptions().diversity})", "ours, without diversity"
-
-
-class CachedEmbeddings(Embeddings):
-    """Another object's vectors, each text embedded once: the same catalogue serves several splits."""
-
-    def __init__(self, inner: Embeddings) -> None:
-        self.inner = inner
-        self.known: dict[str, list[float]] = {}
-
-    @override
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        missing = [text for text in dict.fromkeys(texts) if text not in self.known]
-        self.known |= zip(missing, self.inner.embed_documents(missing) if missing else [], strict=True)
-        return [self.known[text] for text in texts]
-
-    @override
-    def embed_query(self, text: str) -> list[float]:
-        return self.embed_documents([text])[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,50 +92,6 @@ class Case:
     evaluations: dict[str, EvaluationOptions]  # by the name of who is evaluated
     interest: InterestOptions
     is_timed: bool  # False: the split is random, so the interest model gets a random inner split too
-
-
-def read_samples() -> tuple[ItemCatalogue, list[Event]]:
-    with (SAMPLES / "items.csv").open(encoding="utf-8") as file:
-        items = [
-            Item(
-                id=row["id"],
-                title=row["title"],
-                description=row["description"],
-                tags=tuple(row["tags"].split("|")),
-                price=float(row["price"]) if row["price"] else None,
-                created=date.fromisoformat(row["created"]) if row["created"] else None,
-            )
-            for row in csv.DictReader(file)
-        ]
-    with (SAMPLES / "events.csv").open(encoding="utf-8") as file:
-        return ItemCatalogue(items), [Event.model_validate(row) for row in csv.DictReader(file)]
-
-
-def read_movielens(folder: Path) -> tuple[ItemCatalogue, list[Event]]:
-    genres = [line.split("|")[0] for line in (folder / "u.genre").read_text("latin-1").splitlines() if line.strip()]
-    items = []
-    for line in (folder / "u.item").read_text("latin-1").splitlines():
-        number, title, *_, flags = line.split("|", 5)
-        tags = tuple(genre for genre, flag in zip(genres, flags.split("|"), strict=True) if flag == "1")
-        items.append(Item(id=number, title=title, tags=tags))
-    events = []
-    for line in (folder / "u.data").read_text("latin-1").splitlines():
-        user, item, rating, seconds = line.split("\t")
-        moment = datetime.fromtimestamp(int(seconds), tz=UTC)
-        events.append(Event(user=user, item=item, event=RATING_KINDS[int(rating)], time=moment))
-    return ItemCatalogue(items), events
-
-
-def split_by_user(events: Sequence[Event], share: float, seed: int) -> tuple[list[Event], list[Event]]:
-    """Return a random `share` of every user's events, and the rest."""
-    rng = np.random.default_rng(seed)
-    rows: dict[str, list[int]] = {}
-    for at, event in enumerate(events):
-        rows.setdefault(event.user, []).append(at)
-    later: set[int] = set()
-    for found in rows.values():
-        later |= set(rng.permutation(found)[: round(len(found) * (1 - share))].tolist())
-    return [e for at, e in enumerate(events) if at not in later], [e for at, e in enumerate(events) if at in later]
 
 
 def train_interest(case: Case, vectors: NDArray[np.float32]) -> InterestModel:
@@ -185,6 +132,11 @@ def measure(case: Case, embeddings: Embeddings) -> tuple[dict[str, Reports], Int
     interest = train_interest(case, vectors)
     chain = build_chain(case, embeddings, interest)
     methods = build_baselines(catalogue=case.catalogue, vectors=vectors, train=case.train)
+    rivals = {
+        "item neighbours (kNN)": train_item_knn(case.train),
+        ALS: AlsRecommender(case.train, AlsOptions()).score_items,
+    }
+    methods |= {name: RankByScore(score_items=score, train=case.train) for name, score in rivals.items()}
     methods |= {OURS_PLAIN: rank_with(chain, diversity=0.0), OURS: rank_with(chain)}
     reports = {
         who: {
@@ -327,6 +279,95 @@ def timed_section(arguments: argparse.Namespace, embeddings: Embeddings) -> Iter
     yield from _measured(case, embeddings)[1]
 
 
+def pooled_section(arguments: argparse.Namespace, embeddings: Embeddings) -> Iterator[str]:
+    """Yield the figures of five cuts in time, each with the tenth of the events that follows it as the later part."""
+    catalogue, events = read_movielens(arguments.data / "ml-100k")
+    kinds = frozenset(INTEREST_KINDS)
+    everything = Interactions(events, RATING_WEIGHTS, items=list(catalogue))
+    gains: dict[str, dict[tuple[float, str], float]] = {}  # method -> cut and user -> nDCG
+    for cut in POOLED_CUTS:
+        train, rest = everything.split_by_time(cut)
+        test = Interactions(rest.events[: len(everything) // 10], RATING_WEIGHTS, items=everything.items)
+        case = Case(
+            title="",
+            catalogue=catalogue,
+            train=train,
+            test=test,
+            evaluations={"warm": EvaluationOptions(relevant_kinds=kinds, warm_only=True, num_resamples=10)},
+            interest=InterestOptions(positive_kinds=kinds),
+            is_timed=True,
+        )
+        for name, report in measure(case, embeddings)[0]["warm"].items():
+            gains.setdefault(name, {}).update({(cut, user): ndcg for user, ndcg in report.ndcg_by_user.items()})
+    pairs = list(gains[OURS])
+    users = sorted({user for _, user in pairs})
+    yield f"\nCuts at {', '.join(map(str, POOLED_CUTS))} of the events, users with a past: {len(pairs)} lists of "
+    yield f"{len(users)} users. Intervals are over users; those of the ratio are paired.\n"
+    yield "| method | nDCG@10 | " + " | ".join(f"cut {cut}" for cut in POOLED_CUTS) + " |"
+    yield "|---|---|" + "---|" * len(POOLED_CUTS)
+    for name, by_pair in gains.items():
+        of_cuts = (np.mean([ndcg for (at, _), ndcg in by_pair.items() if at == cut]) for cut in POOLED_CUTS)
+        yield (
+            f"| {name} | {np.mean(list(by_pair.values())):.4f} | "
+            + " | ".join(f"{mean:.4f}" for mean in of_cuts)
+            + " |"
+        )
+    best = max((name for name in gains if name not in (OURS, OURS_PLAIN)), key=lambda name: sum(gains[name].values()))
+    ratio, low, high = _paired_ratio(gains[OURS], gains[best])
+    yield f"\nOurs as a multiple of the best baseline, {best}: {ratio:.3f} (95 % interval {low:.3f} to {high:.3f})."
+
+
+def _paired_ratio(ours: Mapping[Any, float], other: Mapping[Any, float]) -> tuple[float, float, float]:
+    """Return the ratio of two sums over cuts and users, with its 95 % interval over users."""
+    names = sorted({user for _, user in ours})
+    numbers = np.array([names.index(user) for _, user in ours])
+    sums = [np.bincount(numbers, [of[pair] for pair in ours], len(names)) for of in (ours, other)]
+    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=2000)
+    low, high = np.quantile((draws @ sums[0]) / (draws @ sums[1]), [0.025, 0.975])
+    return float(sums[0].sum() / sums[1].sum()), float(low), float(high)
+
+
+def cold_section(arguments: argparse.Namespace, embeddings: Embeddings) -> Iterator[str]:
+    catalogue, events = read_movielens(arguments.data / "ml-100k")
+    yield from show_cold_items(catalogue, events, embeddings)
+    yield from show_exploration(catalogue, events, embeddings)
+
+
+def films_section(arguments: argparse.Namespace, embeddings: Embeddings) -> Iterator[str]:
+    yield from show_films(arguments.data / "tallrec/movie", embeddings)
+
+
+def models_section(arguments: argparse.Namespace, _: Embeddings) -> Iterator[str]:
+    """Yield what predicts an item best without a look at texts, on splits within the training parts."""
+    catalogue, events = read_movielens(arguments.data / "ml-100k")
+    items, kinds = list(catalogue), frozenset(INTEREST_KINDS)
+    options = EvaluationOptions(relevant_kinds=kinds, num_resamples=10)
+    nothing = np.ones((len(items), 1), dtype=np.float32)  # distances are of no interest here
+    reports: dict[str, list[RecommendationReport]] = {}
+    for seed in arguments.seeds[:3]:
+        outer, _ = split_by_user(events, 0.75, seed)
+        train, test = (Interactions(part, RATING_WEIGHTS, items=items) for part in split_by_user(outer, 0.75, seed))
+        scorers = {
+            "popularity": PopularityRecommender.train(train).score_items,
+            "item neighbours (kNN)": train_item_knn(train),
+            ALS: AlsRecommender(train, AlsOptions()).score_items,
+            EASE: ItemItemRecommender.train(train).score_items,
+            NEIGHBOURS: NeighbourRecommender.train(train).score_items,
+        }
+        for name, score in scorers.items():
+            rank = RankByScore(score_items=score, train=train)
+            report = evaluate_recommender(rank, train=train, test=test, vectors=nothing, options=options)
+            reports.setdefault(name, []).append(report)
+    yield f"\nRandom splits 75/25 within the training parts of seeds {', '.join(map(str, arguments.seeds[:3]))}."
+    yield "ALS is at the best of a grid of ridges and confidences, found on the first of these splits.\n"
+    yield "| model | nDCG@10 | minus ALS, 95 % interval |"
+    yield "|---|---|---|"
+    for name, of_model in reports.items():
+        low, high = paired_interval(list(zip(of_model, reports[ALS], strict=True)))
+        interval = "" if name == ALS else f"{low:+.4f} to {high:+.4f}"
+        yield f"| {name} | {np.mean([report.ndcg for report in of_model]):.4f} | {interval} |"
+
+
 def diversity_section(arguments: argparse.Namespace, embeddings: Embeddings) -> Iterator[str]:
     clicks = frozenset(INTEREST_KINDS) - {EventKind.VIEW}
     yield from show_diversity(make_timed_case("Sample data", *read_samples(), EventWeights(), clicks), embeddings)
@@ -345,6 +386,10 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace, Embeddings], Iterator[
     "sample": ("Sample data", sample_section),
     "random": ("MovieLens-100k, random splits", random_section),
     "time": ("MovieLens-100k, time split", timed_section),
+    "models": ("Models of who uses what, on inner splits", models_section),
+    "pooled": ("MovieLens-100k, five cuts in time", pooled_section),
+    "cold": ("Cold items, and a share of places for them", cold_section),
+    "films": ("Films liked or not (TALLRec)", films_section),
     "diversity": ("Variety, and what it costs", diversity_section),
 }
 

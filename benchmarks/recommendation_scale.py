@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from langchain_core.embeddings import FakeEmbeddings
 
-from chains.recommendation import FeatureOptions, InterestModel, ItemModels, build_recommendation_chain
+from chains.recommendation import InterestModel, InterestOptions, ItemModels, build_recommendation_chain
 from chains.recommendation.features import FEATURE_NAMES, BehaviourModels
 from llms.arrays import load_arrays, save_arrays
 from retrievers.interactions import Event, Interactions
@@ -31,6 +31,7 @@ NUM_GROUPS = 40
 DIMENSION = 384
 NUM_BATCHED = 500
 KINDS = ("view", "view", "click", "buy")
+OPTIONS = InterestOptions().features  # as a shop's models are learnt with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +81,12 @@ def make_shop(num_items: int, num_events: int) -> tuple[ItemCatalogue, Interacti
 def learn(num_items: int, num_events: int, path: Path) -> LearningReport:
     """Keep the models of a shop at `path`."""
     _, interactions = make_shop(num_items, num_events)
-    started, started_cpu = time.perf_counter(), time.process_time()
-    behaviour = BehaviourModels.learn(interactions, FeatureOptions(), now=interactions.now)
-    seconds, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
-    peak_mb = _peak_mb()
     vectors = np.random.default_rng(0).normal(size=(num_items, DIMENSION)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    started, started_cpu = time.perf_counter(), time.process_time()
+    behaviour = BehaviourModels.learn(interactions, OPTIONS, now=interactions.now, vectors=vectors)
+    seconds, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
+    peak_mb = _peak_mb()
     save_arrays(path, ItemModels.of(vectors, behaviour).arrays(), fingerprint="")
     return LearningReport(seconds=seconds, cpu_s=cpu_s, peak_mb=peak_mb)
 
@@ -94,7 +95,9 @@ def serve(num_items: int, num_events: int, path: Path) -> ServingReport:
     """Make lists from the models that `learn` kept."""
     catalogue, interactions = make_shop(num_items, num_events)
     size = len(FEATURE_NAMES)
-    interest = InterestModel(means=(0.0,) * size, scales=(1.0,) * size, coefficients=(0.5,) * size, intercept=-1.0)
+    interest = InterestModel(
+        means=(0.0,) * size, scales=(1.0,) * size, coefficients=(0.5,) * size, intercept=-1.0, feature_options=OPTIONS
+    )
     started = time.perf_counter()
     arrays = load_arrays(path, fingerprint="")
     assert arrays is not None  # noqa: S101

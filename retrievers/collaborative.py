@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Scores = NDArray[np.float32]
+_BLOCK = 256  # items whose weights are looked through at once
 MAX_DENSE_ITEMS = 2_000  # above, factors are found without a matrix of items by items, which grows with the square
 
 
@@ -126,6 +127,16 @@ class ItemItemRecommender:
         """Return what having each of these items adds to the item of `row`."""
         weights: Scores = self.weights[list(sources), row]
         return weights
+
+    def nearest(self, count: int) -> tuple[NDArray[np.int32], Scores]:
+        """Return `(num_items, count)` each: the items that speak most for an item, and how much; 0 for none."""
+        size = len(self.items)
+        count = min(count, size)
+        neighbours = np.empty((size, count), dtype=np.int32)
+        for start in range(0, size, _BLOCK):  # all at once would need the memory of three such matrices
+            part = slice(start, start + _BLOCK)
+            neighbours[part] = np.argpartition(-self.weights[:, part], count - 1, axis=0)[:count].T
+        return neighbours, np.take_along_axis(self.weights.T, neighbours, axis=1).clip(0)
 
     def save(self, path: Path) -> None:
         """Write the model to one `.npz` file."""

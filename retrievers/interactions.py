@@ -56,6 +56,11 @@ class DatedEvent(BaseModel):
     opinion: float | None = Field(
         default=None, ge=-1.0, le=1.0, description="Of a comment: from -1, all against, to 1, all for; None if unknown."
     )
+    list_id: str = Field(default="", max_length=64, description="Of a show: the list in which the item stood.")
+    place: int | None = Field(default=None, ge=1, le=100, description="Of a show: where it stood, from 1.")
+    propensity: float | None = Field(
+        default=None, gt=0.0, le=1.0, description="Of a show: how likely the item was to come there, as the list says."
+    )
 
     @property
     def is_interest(self) -> bool:

@@ -116,6 +116,12 @@ class NeighbourRecommender:
         weights: Scores = (is_source * self.weights[row]).sum(axis=1, dtype=np.float32)
         return weights
 
+    def nearest(self, count: int) -> tuple[NDArray[np.int32], Scores]:
+        """Return `(num_items, count)` each: the items that speak most for an item, and how much; 0 for none."""
+        count = min(count, self.weights.shape[1])
+        best = np.argpartition(-self.weights, count - 1, axis=1)[:, :count]
+        return np.take_along_axis(self.neighbours, best, axis=1), np.take_along_axis(self.weights, best, axis=1).clip(0)
+
 
 def _nearest(user_items: Any, count: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """Yield each item that has any, with the rows of up to `count` others, by the cosine of who used them how much."""

@@ -49,6 +49,15 @@ async function showShop() {
   const wish = query ? { query } : { diversity };
   shown = await call("/v1/recommend", { user: find("user").value, k: NUM_ITEMS, ...wish });
   draw();
+  recordShown(shown).catch((error) => console.warn(error.message)); // the list is there all the same
+}
+
+/** Keep which list was shown where places are left to chance, for a replay; what staff look at was shown to nobody. */
+async function recordShown({ user, items, list_id }) {
+  if (me.is_staff || !items.some((item) => item.propensity < 1)) return;
+  const time = new Date().toISOString();
+  const events = items.map(({ id, propensity }, at) => ({ user, item: id, event: "show", time, list_id, place: at + 1, propensity }));
+  await call("/v1/events", { events });
 }
 
 function draw() {

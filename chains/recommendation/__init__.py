@@ -17,9 +17,18 @@ from chains.recommendation.evaluation import (
     rank_with_chain,
 )
 from chains.recommendation.explanation import PHRASES, ReasonPhrases
-from chains.recommendation.features import FeatureOptions
+from chains.recommendation.exploration import ExplorationOptions
+from chains.recommendation.features import BehaviourRecord, FeatureOptions
 from chains.recommendation.item_models import ItemModels, embed_catalogue, follow_catalogue, learn_item_models
 from chains.recommendation.ranking import RankingOptions
+from chains.recommendation.replay import (
+    PastRecord,
+    ReplayOptions,
+    ReplayReport,
+    collect_places,
+    estimate_value,
+    replay_lists,
+)
 from chains.recommendation.schema import (
     RankedItem,
     Recommendation,
@@ -34,11 +43,14 @@ from chains.recommendation.training import InterestOptions, train_interest_model
 
 __all__ = [
     "PHRASES",
+    "BehaviourRecord",
     "EvaluationOptions",
+    "ExplorationOptions",
     "FeatureOptions",
     "InterestModel",
     "InterestOptions",
     "ItemModels",
+    "PastRecord",
     "RankByScore",
     "RankedItem",
     "RankingOptions",
@@ -48,6 +60,8 @@ __all__ = [
     "RecommendationOptions",
     "RecommendationReport",
     "RecommendationRequest",
+    "ReplayOptions",
+    "ReplayReport",
     "SimilarFinder",
     "SimilarItem",
     "SimilarItems",
@@ -55,11 +69,14 @@ __all__ = [
     "UnderstoodQuery",
     "build_baselines",
     "build_recommendation_chain",
+    "collect_places",
     "compare_reports",
     "embed_catalogue",
+    "estimate_value",
     "evaluate_recommender",
     "follow_catalogue",
     "learn_item_models",
     "rank_with_chain",
+    "replay_lists",
     "train_interest_model",
 ]

@@ -15,8 +15,8 @@ def collect_candidates(
     """Return for each user the rows of all items worth scoring, in catalogue order, each once.
 
     Sources: what is close to the user's embedding, what the collaborative model expects, what is popular, and what is
-    new. The first two have nothing to say about a user nobody knows. What is not allowed is left out before the best
-    are taken, so each source gives as many as asked for, if there are so many.
+    new. The first two have nothing to say about a user nobody knows, nor the second about what it does not expect. What
+    is not allowed is left out before the best are taken, so the others give as many as asked for, if there are so many.
 
     Args:
         table: the items.
@@ -31,7 +31,8 @@ def collect_candidates(
         may, count = allowed[user], num_per_source[user]
         picked = [_take_first(order, may, count) for order in orders]
         if not profile.is_cold:
-            picked += [take_best(scores[user], may, count) for scores in (users.collaborative, nearness)]
+            expected = users.collaborative[user]
+            picked += [take_best(expected, may & (expected > 0), count), take_best(nearness[user], may, count)]
         candidates.append(np.unique(np.concatenate(picked)))
     return candidates
 

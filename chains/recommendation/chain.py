@@ -1,5 +1,6 @@
 """The recommendation chain: user profile -> candidates -> interest model -> ranking -> reasons."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from chains.recommendation.explanation import (
     explain_item,
     explain_similar,
 )
+from chains.recommendation.exploration import ExplorationOptions, Placed, explore_list
 from chains.recommendation.features import BehaviourRecord, FeatureTable, UserScores
 from chains.recommendation.item_models import ItemModels, compare_query, learn_item_models
 from chains.recommendation.queries import LEAST_SHARE, TASTE_WEIGHT, ReadQuery, measure_fit, read_query
@@ -56,6 +58,7 @@ from retrievers.metrics import intra_list_distance
 TOGETHER_WEIGHT = 0.5  # of what people used together, beside what texts say, for how alike items are
 _NUM_FITTING = 100  # items that fit a query and compete by taste
 _MAX_CELLS = 4_000_000  # of users by items in memory at once, in a few matrices
+_LEAST_CHANCE = 1e-3  # beside the probability of interest, so that every new item comes up some day
 _LASTS = timedelta(minutes=1)  # so long, what is popular and new is taken to stay so
 
 
@@ -64,6 +67,7 @@ class RecommendationOptions:
     """How lists are made; everything about features comes with the interest model."""
 
     ranking: RankingOptions = field(default_factory=RankingOptions)
+    exploration: ExplorationOptions = field(default_factory=ExplorationOptions)
     phrases: ReasonPhrases = field(default_factory=ReasonPhrases)
     num_candidates: int = 200  # from each source
     num_cold_candidates: int = 30  # for a newcomer, so that only what is popular or new can come up
@@ -237,11 +241,12 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
     ) -> list[Recommendation]:
         asked = [self._look_up(request, table, now) for request in requests]
         users = table.score_users([each.profile for each in asked])
+        allowed = np.stack([self._find_allowed(table, each, now) for each in asked])
         rows_of_users = self._find_candidates(
             table=table,
             asked=asked,
             users=users,
-            allowed=np.stack([self._find_allowed(table, each, now) for each in asked]),
+            allowed=allowed,
             num_per_source=[
                 max(
                     self._options.num_cold_candidates if each.profile.is_cold else self._options.num_candidates,
@@ -250,6 +255,12 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
                 for each in asked
             ],
         )
+        nums_ranked = [len(rows) for rows in rows_of_users]
+        if self._options.exploration.share:
+            rows_of_users = [
+                np.concatenate([rows, self._draw_new(table, each, may)])
+                for rows, each, may in zip(rows_of_users, asked, allowed, strict=True)
+            ]
         owners = np.repeat(np.arange(len(asked)), [len(rows) for rows in rows_of_users])
         features = table.compute(users, np.concatenate(rows_of_users), owners)
         weighed = self.interest.weigh(features)  # (pairs, num_features)
@@ -259,13 +270,18 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         for at, each in enumerate(asked):
             part = slice(bounds[at], bounds[at + 1])
             scored = _Scored(
-                rows=rows_of_users[at], features=features[part], weighed=weighed[part], log_odds=log_odds[part]
+                rows=rows_of_users[at],
+                num_ranked=nums_ranked[at],
+                features=features[part],
+                weighed=weighed[part],
+                log_odds=log_odds[part],
             )
             items = self._rank(table, each, scored)
             lists.append(
                 Recommendation(
                     user=each.request.user,
                     items=items,
+                    list_id=each.list_id,
                     distance=_measure_distance(table, items),
                     cold=each.profile.is_cold,
                     unknown_items=_find_unknown(each.request, table.catalogue),
@@ -293,11 +309,22 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
                 found[at] = found[at][fits >= LEAST_SHARE * fits.max(initial=0.0)]
         return found
 
+    def _draw_new(self, table: FeatureTable, asked: "_Asked", allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return the rows of some items that hardly anybody used, which compete for places; none for a search."""
+        exploration = self._options.exploration
+        if asked.query is not None:
+            return np.empty(0, dtype=np.intp)
+        rows = np.flatnonzero(allowed & table.is_hardly_used(exploration.max_users))
+        if len(rows) <= exploration.num_drawn:
+            return rows
+        drawn = _draws_of(asked.list_id, "items").choice(len(rows), exploration.num_drawn, replace=False)
+        return rows[np.sort(drawn)]
+
     def _look_up(self, request: RecommendationRequest, table: FeatureTable, now: datetime) -> "_Asked":
         events, num_future = _settle([event for event in request.events if event.item in table.catalogue], now)
         past, _ = _settle([event for event in self._record.history(request.user) if event.item in table.catalogue], now)
         profile = build_profile(request.user, different_events([*past, *events]), self._weights, now)
-        asked = _Asked(request=request, profile=profile, num_future_events=num_future)
+        asked = _Asked(request=request, profile=profile, num_future_events=num_future, list_id=_name_list(request, now))
         if request.query is None:
             return asked
         query = read_query(request.query, table.rows_of_tags)
@@ -392,9 +419,10 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
             relevance = (asked.fit[rows] + TASTE_WEIGHT * interest).clip(0, 1)
             scores = relevance
             ranking = ranking if request.diversity is not None else replace(ranking, diversity=0.0)
+        ranked = scores[: scored.num_ranked]
         # a quota on tags needs items of other tags, which may stand far behind
-        pool_size = len(rows) if ranking.max_per_tag is not None else max(ranking.pool_size, request.k)
-        pool = np.argsort(-scores, kind="stable")[:pool_size]
+        pool_size = len(ranked) if ranking.max_per_tag is not None else max(ranking.pool_size, request.k)
+        pool = np.argsort(-ranked, kind="stable")[:pool_size]
         # probabilities, not log-odds: far-off best items keep their ranks and variety moves those that hardly differ
         ranks = select_diverse(
             relevance[pool],
@@ -405,7 +433,8 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
             tags=[table.items[row].tags for row in rows[pool]] if ranking.max_per_tag is not None else (),
             max_per_tag=ranking.max_per_tag,
         )
-        chosen = pool[ranks]
+        places = self._explore(asked, scored, pool[ranks].tolist(), interest)
+        chosen = np.array([place.row for place in places], dtype=np.intp)
         parts = group_parts(scored.weighed[chosen], scored.features[chosen], ranking)
         if asked.fit is not None:
             parts = {"search": asked.fit[rows[chosen]]} | parts
@@ -417,12 +446,37 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
                 interest=float(expit(scored.log_odds[at])),
                 added={part: float(values[rank]) for part, values in parts.items()},
                 facts=facts[rank],
+                propensity=places[rank].propensity,
             )
             for rank, at in enumerate(chosen.tolist())
         )
 
+    def _explore(
+        self, asked: "_Asked", scored: "_Scored", ranked: Sequence[int], interest: NDArray[np.float64]
+    ) -> list[Placed]:
+        """Return what comes to each place, by its number in `scored`; a share of places goes to new items."""
+        if len(scored.rows) == scored.num_ranked:
+            return [Placed(row=at, propensity=1.0) for at in ranked]
+        numbers = {int(row): at for at, row in enumerate(scored.rows[: scored.num_ranked])}
+        new = range(scored.num_ranked, len(scored.rows))
+        return explore_list(
+            ranked,
+            # an item that is ranked too has one number
+            {numbers.get(int(scored.rows[at]), at): float(interest[at]) + _LEAST_CHANCE for at in new},
+            share=self._options.exploration.share,
+            k=asked.request.k,
+            rng=_draws_of(asked.list_id, "places"),
+        )
+
     def _describe(
-        self, item: Item, *, score: float, interest: float, added: Mapping[str, float], facts: ReasonFacts
+        self,
+        item: Item,
+        *,
+        score: float,
+        interest: float,
+        added: Mapping[str, float],
+        facts: ReasonFacts,
+        propensity: float,
     ) -> RankedItem:
         rounded = {part: round(value, 4) for part, value in added.items()}
         return RankedItem(
@@ -433,6 +487,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
             parts={"interest": round(interest, 4), **rounded},
             price=item.price,
             tags=item.tags,
+            propensity=propensity,
         )
 
 
@@ -443,6 +498,7 @@ class _Asked:
     request: RecommendationRequest
     profile: UserProfile
     num_future_events: int
+    list_id: str
     query: ReadQuery | None = None
     fit: NDArray[np.float64] | None = None  # (num_items,) to the query
 
@@ -451,10 +507,25 @@ class _Asked:
 class _Scored:
     """The candidates of one user."""
 
-    rows: NDArray[np.intp]
+    rows: NDArray[np.intp]  # those that are ranked, then new ones, some of which may be among the former too
+    num_ranked: int
     features: NDArray[np.float32]  # (num_rows, num_features)
     weighed: NDArray[np.float64]  # the same shape
     log_odds: NDArray[np.float64]  # (num_rows,)
+
+
+def _name_list(request: RecommendationRequest, now: datetime) -> str:
+    """Return an id for what somebody asks at a moment.
+
+    How long the list is to be changes nothing, nor in which order or how often events are sent.
+    """
+    told = f"{now.isoformat()} {request.model_dump_json(exclude={'k', 'events'})}"
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+
+
+def _draws_of(list_id: str, what: str) -> np.random.Generator:
+    """Return the source of chance for one list: asked the same at the same moment, everybody gets the same."""
+    return np.random.default_rng(int.from_bytes(hashlib.blake2b(f"{list_id} {what}".encode(), digest_size=8).digest()))
 
 
 def _choose_ranking(options: RankingOptions, request: RecommendationRequest) -> RankingOptions:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from chains.recommendation.coarse_vectors import CoarseVectors
 from chains.recommendation.queries import ItemWords
+from chains.recommendation.text_map import blend_factors, learn_text_map, map_texts, smooth_vectors
 from chains.recommendation.user_profile import UserProfile, embed_users
 from llms.arrays import BoolArray, FloatArray
 from llms.errors import OptionValueError
@@ -58,6 +59,7 @@ class FeatureOptions:
     latest_days: float = 7.0
     newness_days: float = 30.0  # newness falls to 1/e over this time
     max_dense_items: int = 5_000  # of larger catalogues each item is predicted from its neighbours alone
+    text_users: float = 0.0  # so many users count as much as the text of an item; 0: texts and users are kept apart
 
     def __post_init__(self) -> None:
         """Refuse values no feature can be computed with."""
@@ -73,6 +75,9 @@ class FeatureOptions:
             if not getattr(self, name) > 0:
                 msg = f"{name} must be positive, got {getattr(self, name)}"
                 raise OptionValueError(msg)
+        if not 0 <= self.text_users < math.inf:
+            msg = f"text_users must be finite and at least 0, got {self.text_users}"
+            raise OptionValueError(msg)
 
 
 class BehaviourRecord(Protocol):
@@ -89,23 +94,38 @@ class BehaviourRecord(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BehaviourModels:
-    """What is learnt from who used what, without a look at texts."""
+    """What is learnt from who used what, without a look at texts but for the map from these to the factors."""
 
     item_item: ItemItemRecommender | NeighbourRecommender
     factors: FactorRecommender
+    text_map: FloatArray | None = None  # see `learn_text_map`
 
     @classmethod
-    def learn(cls, interactions: Interactions, options: FeatureOptions, *, now: datetime) -> "BehaviourModels":
+    def learn(
+        cls, interactions: Interactions, options: FeatureOptions, *, now: datetime, vectors: FloatArray | None = None
+    ) -> "BehaviourModels":
         """Return the models for the events up to `now`.
+
+        Args:
+            interactions: what people did.
+            options: how features are computed.
+            now: the moment.
+            vectors: `(num_items, dim)` of the texts, for what these foretell of items that few have used.
 
         Raises:
             TrainingDataError: if there are none.
         """
         is_dense = len(interactions.items) <= options.max_dense_items
         train = ItemItemRecommender.train if is_dense else NeighbourRecommender.train
+        factors = FactorRecommender.train(interactions, num_factors=options.num_factors, now=now)
+        text_map = None
+        if options.text_users and vectors is not None:
+            num_users = interactions.columns.count_users(len(interactions.items), days=None, now=now)
+            text_map = learn_text_map(vectors, factors.factors, num_users, text_users=options.text_users)
         return cls(
             item_item=train(interactions, ridge=options.ridge, user_power=options.user_power, now=now),
-            factors=FactorRecommender.train(interactions, num_factors=options.num_factors, now=now),
+            factors=factors,
+            text_map=text_map,
         )
 
 
@@ -134,7 +154,8 @@ class FeatureTable:
 
     Args:
         catalogue: the items; its order is the row order of everything here.
-        vectors: `(num_items, dim)` unit rows, one per item of the catalogue.
+        vectors: `(num_items, dim)` unit rows, one per item of the catalogue. Taste is told by `taste_vectors`, which
+            lean on what is used together as far as the options say.
         interactions: events on the catalogue's item axis; those after `now` do not exist for this table.
         options: how features are computed.
         now: the moment; by default that of the last event, which is right for a replay and wrong for a list of today.
@@ -159,13 +180,26 @@ class FeatureTable:
         self.vectors = vectors
         self.options = options
         self.now = now or interactions.now
-        self._behaviour = behaviour or BehaviourModels.learn(interactions, options, now=self.now)
+        self._behaviour = behaviour or BehaviourModels.learn(interactions, options, now=self.now, vectors=vectors)
+        self.taste_vectors, self._factors = vectors, self._behaviour.factors
+        if options.text_users:
+            self._mix_texts_and_users(interactions)
         self._is_in_stock: BoolArray = np.array([item.stock != 0 for item in self.items])
         self._see(interactions)
         self.prices = np.array([np.nan if item.price is None else item.price for item in self.items])
         self._log_prices = np.log1p(self.prices)
         self._tags = _share_tags(self.items)
         self._users = _users_of_items(interactions)
+
+    def _mix_texts_and_users(self, interactions: Interactions) -> None:
+        """Let texts count for what has few users, and what is used together for what has many."""
+        text_users, behaviour = self.options.text_users, self._behaviour
+        num_users = interactions.columns.count_users(len(self.items), days=None, now=self.now)
+        self.taste_vectors = smooth_vectors(self.vectors, behaviour.item_item, num_users, text_users=text_users)
+        if behaviour.text_map is not None:
+            foretold = map_texts(behaviour.text_map, self.vectors)
+            blended = blend_factors(behaviour.factors.factors, foretold, num_users, text_users=text_users)
+            self._factors = FactorRecommender(interactions.items, blended)
 
     def _see(self, record: BehaviourRecord) -> None:
         """Take up what depends on the moment."""
@@ -209,10 +243,10 @@ class FeatureTable:
         item_item = self._behaviour.item_item
         return UserScores(
             profiles=tuple(profiles),
-            embeddings=embed_users(self.vectors, strengths),
+            embeddings=embed_users(self.taste_vectors, strengths),
             collaborative=item_item.score_many(strengths),
             collaborative_recent=item_item.score_many(recent),
-            projected=self._behaviour.factors.project(strengths),
+            projected=self._factors.project(strengths),
         )
 
     def _on_axis(self, histories: Sequence[Mapping[str, float]]) -> Any:
@@ -228,7 +262,7 @@ class FeatureTable:
     @functools.cached_property
     def coarse(self) -> CoarseVectors:
         """The vectors of the items, as the search for candidates has them."""
-        return CoarseVectors(self.vectors)
+        return CoarseVectors(self.taste_vectors)
 
     @functools.cached_property
     def words(self) -> ItemWords:
@@ -315,9 +349,16 @@ class FeatureTable:
         for user, profile in enumerate(users.profiles):
             part = slice(bounds[user], bounds[user + 1])
             if profile.strengths:  # one product for each user: its last bits depend on its shape
-                taste[part] = np.einsum("ij,j->i", self.vectors[rows[part]], users.embeddings[user])
-                recent[part] = self.closest_recent(profile.recent[: self.options.num_recent], rows[part])[0]
+                indices = self._rows_of(profile.recent[: self.options.num_recent])
+                targets = np.vstack([users.embeddings[user], self.taste_vectors[indices]])
+                cosines = self.taste_vectors[rows[part]] @ targets.T  # (rows, 1 + recent)
+                taste[part] = cosines[:, 0]
+                if len(indices):
+                    recent[part] = _leave_out_own(cosines[:, 1:], rows[part], indices).max(axis=1)
         return taste, recent
+
+    def _rows_of(self, items: Sequence[str]) -> NDArray[np.intp]:
+        return np.array([self.catalogue.positions[item] for item in items], dtype=np.intp)
 
     def closest_recent(self, recent: tuple[str, ...], rows: NDArray[np.intp]) -> tuple[FloatArray, NDArray[np.intp]]:
         """Return, per row, the best cosine to the recent items and which of them it is (0 if there are none).
@@ -326,9 +367,8 @@ class FeatureTable:
         """
         if not recent:
             return np.zeros(len(rows), dtype=np.float32), np.zeros(len(rows), dtype=np.intp)
-        indices = np.array([self.catalogue.positions[item] for item in recent])
-        cosines = self.vectors[rows] @ self.vectors[indices].T  # (rows, recent)
-        cosines[rows[:, np.newaxis] == indices] = 0.0
+        indices = self._rows_of(recent)
+        cosines = _leave_out_own(self.vectors[rows] @ self.vectors[indices].T, rows, indices)  # (rows, recent)
         return cosines.max(axis=1), cosines.argmax(axis=1)
 
     def trending_days(self, row: int, *, share: float) -> float | None:
@@ -341,6 +381,11 @@ class FeatureTable:
     def is_popular(self, row: int, *, share: float) -> bool:
         """Return whether an item is among this share of those most used over all time."""
         return bool(self._popularity[row] >= self._least_of_most(math.inf, self._popularity, share))
+
+    def is_hardly_used(self, max_users: int) -> BoolArray:
+        """Return `(num_items,)`: whether so many people at most ever showed interest in an item."""
+        is_few: BoolArray = self._popularity <= max_users
+        return is_few
 
     def _least_of_most(self, days: float, counts: FloatArray, share: float) -> float:
         """Return how many users an item needs to be among the most used, which is asked for each item of a list."""
@@ -362,10 +407,15 @@ class FeatureTable:
         for row in rows:
             added = self._behaviour.item_item.weights_to(row, sources) * weights
             ranked = np.argsort(-added, kind="stable")[: np.count_nonzero(added > 0)]
-            often = (at for at in ranked.tolist() if self.count_common_users(row, sources[at]) >= min_users)
+            often = (at for at in ranked.tolist() if self._have_common_users(row, sources[at], min_users))
             at = next(often, None)
             found.append(None if at is None else items[at])
         return found
+
+    def _have_common_users(self, row: int, other: int, min_users: int) -> bool:
+        starts = self._users.indptr  # counting takes long, and most items of a large catalogue have few users
+        has_enough = min(starts[row + 1] - starts[row], starts[other + 1] - starts[other]) >= min_users
+        return has_enough and self.count_common_users(row, other) >= min_users
 
     def count_common_users(self, row: int, other: int) -> int:
         """Return how many people showed interest in both of two items, by what the models were learnt from."""
@@ -377,7 +427,7 @@ class FeatureTable:
 
     def _score_factors(self, users: UserScores, rows: NDArray[np.intp], owners: NDArray[np.intp]) -> FloatArray:
         """Return, per pair, the user's strength for the item as the factors see it."""
-        factors = self._behaviour.factors.factors
+        factors = self._factors.factors
         scores: FloatArray = np.einsum("ij,ij->i", factors[rows], users.projected[owners])
         totals = np.array([sum(map(abs, profile.strengths.values())) for profile in users.profiles])
         rounding = 1e-5 * totals  # of float32; with as many factors as items nothing else is left
@@ -423,6 +473,11 @@ class FeatureTable:
         pairs, cells = _cells_of(tags, rows)
         shares = tags.data[cells] * wanted[owners[pairs], tags.indices[cells]]
         return np.asarray(np.bincount(pairs, shares, len(rows)), dtype=np.float64)
+
+
+def _leave_out_own(cosines: FloatArray, rows: NDArray[np.intp], indices: NDArray[np.intp]) -> FloatArray:
+    """Return cosines of rows to some items, 0 where an item meets itself: that says nothing for it."""
+    return np.where(rows[:, np.newaxis] == indices, np.float32(0), cosines)
 
 
 def _cells_of(matrix: Any, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

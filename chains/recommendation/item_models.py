@@ -1,7 +1,7 @@
 """All that is learnt about the items before anybody asks: vectors of their texts, and models of who used what."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -29,15 +29,21 @@ class ItemModels:
     item_item: NDArray[np.float32] | None = None  # (num_items, num_items), see `ItemItemRecommender`
     neighbours: NDArray[np.int32] | None = None  # (num_items, num_neighbours), see `NeighbourRecommender`
     neighbour_weights: NDArray[np.float32] | None = None  # the same shape; of these or `item_item` one is there
+    text_map: NDArray[np.float32] | None = None  # (dim + 1, num_factors), see `learn_text_map`
 
     @classmethod
     def of(cls, vectors: FloatArray, behaviour: BehaviourModels) -> Self:
         """Return the arrays of models."""
-        model, factors = behaviour.item_item, behaviour.factors.factors.T
+        model, factors, text_map = behaviour.item_item, behaviour.factors.factors.T, behaviour.text_map
         if isinstance(model, NeighbourRecommender):
-            neighbours, weights = model.neighbours, model.weights
-            return cls(vectors=vectors, factors=factors, neighbours=neighbours, neighbour_weights=weights)
-        return cls(vectors=vectors, factors=factors, item_item=model.weights)
+            return cls(
+                vectors=vectors,
+                factors=factors,
+                text_map=text_map,
+                neighbours=model.neighbours,
+                neighbour_weights=model.weights,
+            )
+        return cls(vectors=vectors, factors=factors, text_map=text_map, item_item=model.weights)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is there, by name: `ItemModels(**arrays)` is the same again."""
@@ -62,6 +68,7 @@ class ItemModels:
         behaviour = BehaviourModels(
             item_item=self._item_item(interactions.items),
             factors=FactorRecommender(interactions.items, self.factors.T),
+            text_map=self.text_map,
         )
         return FeatureTable(
             catalogue=catalogue,
@@ -78,7 +85,8 @@ def follow_catalogue(
 ) -> ItemModels:
     """Return models for another catalogue than they were learnt from; only new or changed texts are encoded.
 
-    Nothing is known yet of who uses an item that is new, so it comes up by its text, its date, and by what people do.
+    Nothing is known yet of who uses an item that is new, so it comes up by its text and what that foretells, by its
+    date, and by what people do since.
 
     Args:
         models: as they were learnt.
@@ -97,10 +105,11 @@ def follow_catalogue(
     vectors = _follow_vectors(models.vectors, origin, texts=texts, catalogue=catalogue, embeddings=embeddings)
     factors = np.zeros((len(models.factors), len(catalogue)), dtype=np.float32)
     factors[:, known] = models.factors[:, origin[known]]
+    followed = replace(models, vectors=vectors, factors=factors)
     if models.item_item is not None:
         item_item = np.zeros((len(catalogue), len(catalogue)), dtype=np.float32)
         item_item[np.ix_(known, known)] = models.item_item[np.ix_(origin[known], origin[known])]
-        return ItemModels(vectors=vectors, factors=factors, item_item=item_item)
+        return replace(followed, item_item=item_item)
     assert models.neighbours is not None and models.neighbour_weights is not None  # noqa: S101, PT018  # one is there
     now_at = np.full(len(texts), -1, dtype=np.int32)
     now_at[origin[known]] = known
@@ -109,7 +118,7 @@ def follow_catalogue(
     moved = now_at[models.neighbours[origin[known]]]
     neighbours[known] = np.maximum(moved, 0)
     weights[known] = np.where(moved >= 0, models.neighbour_weights[origin[known]], 0.0)
-    return ItemModels(vectors=vectors, factors=factors, neighbours=neighbours, neighbour_weights=weights)
+    return replace(followed, neighbours=neighbours, neighbour_weights=weights)
 
 
 def _follow_vectors(
@@ -181,7 +190,7 @@ def learn_item_models(
         TrainingDataError: if there are no events.
     """
     vectors = embed_catalogue(catalogue, embeddings)
-    behaviour = BehaviourModels.learn(interactions, options, now=interactions.now)
+    behaviour = BehaviourModels.learn(interactions, options, now=interactions.now, vectors=vectors)
     return ItemModels.of(vectors, behaviour)
 
 

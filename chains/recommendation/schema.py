@@ -69,6 +69,13 @@ class RankedItem(BaseModel):
     )
     price: float | None = Field(default=None, description="None if it is not known.")
     tags: tuple[str, ...] = ()
+    propensity: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=1.0,
+        description="How likely the item was to come to this place, given those before; below 1 where a share of "
+        "places goes to new items. To be sent with the event `show`.",
+    )
 
 
 class UnderstoodQuery(BaseModel):
@@ -89,6 +96,7 @@ class Recommendation(BaseModel):
 
     user: str
     items: tuple[RankedItem, ...]
+    list_id: str = Field(default="", description="Of who asked what when; to be sent with events of the kind `show`.")
     cold: bool = Field(description="True if nothing was known of the user: the list is what is popular and new.")
     unknown_items: tuple[str, ...] = Field(
         default=(), description="Ids of the request that are no items, such as deleted ones; they were passed over."

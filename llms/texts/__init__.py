@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llms.texts.records import JsonRecord, json_records, parse_record
     from llms.texts.scripts import CHINESE_SHARE, HAN, KANA, is_chinese, is_han
     from llms.texts.sentences import TextSpan, split_at, split_sentences
+    from llms.texts.shares import show_share
     from llms.texts.strict_json import parse_json
     from llms.texts.visible import visible_text
     from llms.texts.words import token_spans
@@ -39,6 +40,7 @@ __all__ = [
     "json_records",
     "parse_json",
     "parse_record",
+    "show_share",
     "split_at",
     "split_sentences",
     "token_spans",
@@ -56,6 +58,7 @@ __getattr__ = lazy_names(
         "records": ["JsonRecord", "json_records", "parse_record"],
         "scripts": ["CHINESE_SHARE", "HAN", "KANA", "is_chinese", "is_han"],
         "sentences": ["TextSpan", "split_at", "split_sentences"],
+        "shares": ["show_share"],
         "strict_json": ["parse_json"],
         "visible": ["visible_text"],
         "words": ["token_spans"],

@@ -4,6 +4,7 @@ import json
 import shutil
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from apps.evaluate import (
@@ -11,18 +12,23 @@ from apps.evaluate import (
     evaluate_alerts,
     evaluate_classifier,
     evaluate_scenario,
+    evaluate_shown_lists,
+    replay_figures,
     service_questions,
 )
 from apps.settings import load_settings
+from apps.wiring import build_event_recorder
 from apps.workspace_models import open_classifier
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores
+from chains.errors import ChainInputError
 from chains.monitoring import Alert, AlertScores, MonitoringReport, Post, Reading
 from llms import Classification
 from llms.errors import DataFileError, TrainingDataError
 from llms.fakes import FixedClassifier
 from llms.finetuning.data.examples import LabelledText
+from retrievers import Event
 from tests.apps.conftest import STREAM_START
-from tests.apps.workspaces import build_workspace, load_built, write_csv, write_workspace
+from tests.apps.workspaces import START, build_workspace, load_built, write_csv, write_workspace
 
 
 @pytest.fixture
@@ -138,6 +144,41 @@ def test_a_recommender_is_not_measured_on_events_that_cannot_be_cut(copied):
     write_csv(copied.workspace / "recommendation" / "events.csv", ("user", "item", "event", "time"), events)
     with pytest.raises(TrainingDataError, match=r"events\.csv is too short"):
         evaluate_scenario(copied, "recommendation")
+
+
+def test_shown_lists_are_replayed_against_what_is_learnt_from_before_them(copied):
+    with pytest.raises(ChainInputError, match="exploration_share"):
+        evaluate_shown_lists(copied, num_resamples=20)
+    record_shown_lists(copied)
+    figures = replay_figures(evaluate_shown_lists(copied, num_resamples=20))
+    assert list(figures) == ["tunechain", "popularity of 30 days", "as shown"]
+    json.dumps(figures)
+    assert figures["as shown"]["num_places"] == figures["as shown"]["num_matching"] == 20 * 6
+    assert figures["as shown"]["value"] == pytest.approx(20 / (20 * 6))  # one click in each list
+    for of_method in figures.values():
+        assert of_method["num_lists"] == 20
+        assert 0 <= of_method["effective_size"] <= of_method["num_matching"] <= 120
+        assert of_method["value"] is None or 0 <= of_method["low"] <= of_method["value"] <= of_method["high"] <= 1
+    assert figures["popularity of 30 days"]["num_matching"] > 0
+
+
+def record_shown_lists(settings):
+    """Show six random items to each of 20 people after all other events, one of which they click."""
+    rng = np.random.default_rng(0)
+    begin = START + timedelta(hours=1200)
+    events = []
+    for number in range(20):
+        time = begin + timedelta(minutes=number)
+        items = rng.permutation(16)[:6].tolist()
+        shown = {"user": f"u{number}", "time": time, "list_id": f"l{number}"}
+        events += [
+            Event(**shown, item=f"i{item}", event="show", place=place, propensity=1 / (17 - place))
+            for place, item in enumerate(items, start=1)
+        ]
+        events.append(Event(user=f"u{number}", item=f"i{items[2]}", event="click", time=time + timedelta(seconds=30)))
+    recorder = build_event_recorder(settings, clock=lambda: begin + timedelta(days=1))
+    assert recorder.record(events).num_recorded == len(events)
+    recorder.log.close()
 
 
 def test_scores_of_the_service_have_the_fields_of_their_schema(built):

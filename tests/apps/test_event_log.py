@@ -1,5 +1,6 @@
 """The log of events: each is kept once, what was acknowledged stays, and a full disk takes nothing."""
 
+import contextlib
 import multiprocessing
 import sqlite3
 import stat
@@ -43,6 +44,39 @@ def test_what_is_read_is_what_was_written(log):
     assert log.read()[0] == events
     assert log.history("安娜") == events[1:]
     assert log.history("nobody") == []
+
+
+def test_what_was_shown_is_kept_with_its_list_and_is_no_part_of_a_taste(log):
+    shown = make_event(kind="show", list_id="91f3", place=3, propensity=0.25)
+    click = make_event(seconds=60)
+    log.add([shown, click])
+    assert log.read()[0] == log.history("anna") == [shown, click]
+    assert LiveRecord(log, Interactions([click]), 0).history("anna") == [click]
+
+
+def test_a_log_of_an_earlier_version_is_read_and_grows(tmp_path):
+    path = tmp_path / "events.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, item TEXT NOT NULL, "
+            "kind TEXT NOT NULL, second INTEGER NOT NULL, time TEXT NOT NULL, text TEXT NOT NULL, opinion REAL, "
+            "source TEXT NOT NULL, UNIQUE (user, item, kind, second)) STRICT"
+        )
+        database.execute("CREATE TABLE files (name TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT")
+        old = make_event()
+        row = ("anna", "a1", "click", int(old.time.timestamp()), old.time.isoformat(), "", None, "client")
+        database.execute(
+            "INSERT INTO events (user, item, kind, second, time, text, opinion, source) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        database.execute("PRAGMA user_version = 1")
+    shown = make_event(kind="show", list_id="91f3", place=1, propensity=0.5)
+    with contextlib.closing(EventLog(path)) as log:
+        assert log.history("anna") == [old]
+        assert log.add([shown, old]) == 1
+    with contextlib.closing(EventLog(path)) as log:
+        assert log.history("anna") == [old, shown]
 
 
 def test_an_empty_log_makes_no_file(log):

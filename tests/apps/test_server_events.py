@@ -138,6 +138,10 @@ def test_more_events_than_fit_are_refused_as_a_whole(client, settings):
         {"events": [make_event() | {"time": "2026-03-01T00:00:00"}]},
         {"events": [make_event() | {"time": "0001-01-01T00:00:00Z"}]},
         {"events": [make_event() | {"time": "9999-01-01T00:00:00Z"}]},
+        {"events": [make_event(kind="show", propensity=0.0)]},
+        {"events": [make_event(kind="show", propensity=1.5)]},
+        {"events": [make_event(kind="show", place=0)]},
+        {"events": [make_event(kind="show", list_id="x" * 65)]},
     ],
 )
 def test_what_is_no_event_is_refused(client, wrong):
@@ -153,6 +157,22 @@ def test_a_full_disk_is_told_lists_go_on_and_nothing_is_half_kept(client, settin
     assert_refused(send(client, *many), 507)
     assert listed(client, "u1") == once
     assert send(client, *many).json()["num_recorded"] == 299
+
+
+def test_a_list_that_was_shown_can_be_told_as_it_came(client, settings):
+    before = client.post("/v1/recommend", json={"user": "anna", "k": 5}).json()
+    time = NOW.isoformat()
+    shown = [
+        {"user": "anna", "item": item["id"], "event": "show", "time": time, "list_id": before["list_id"]}
+        | {"place": place, "propensity": item["propensity"]}
+        for place, item in enumerate(before["items"], start=1)
+    ]
+    assert send(client, *shown).json()["num_recorded"] == 5
+    kept = EventLog(settings.events_file).history("anna")
+    assert [(event.list_id, event.place, event.propensity) for event in kept] == [
+        (before["list_id"], place, 1.0) for place in range(1, 6)
+    ]
+    assert client.post("/v1/recommend", json={"user": "anna", "k": 5}).json() == before
 
 
 def test_a_customer_writes_only_what_its_owner_did(settings):

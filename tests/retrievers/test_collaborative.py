@@ -86,6 +86,16 @@ class ItemItemContract(RecommenderContract):
             assert recommender.weights_to(row, sources).sum() == pytest.approx(scores[row], abs=1e-6)
         assert recommender.weights_to(1, []).shape == (0,)
 
+    def test_the_nearest_items_are_those_that_speak_most_for_an_item(self, recommender):
+        neighbours, weights = recommender.nearest(3)
+        assert neighbours.shape == weights.shape == (10, 3)
+        for row in range(10):
+            most = np.sort(recommender.weights_to(row, range(10)).clip(0))[-3:]
+            np.testing.assert_allclose(np.sort(weights[row]), most, atol=1e-6)
+            for neighbour, weight in zip(neighbours[row], weights[row], strict=True):
+                if weight > 0:
+                    assert recommender.weights_to(row, [neighbour])[0] == pytest.approx(weight)
+
 
 class TestItemItem(ItemItemContract):
     @pytest.fixture

@@ -37,16 +37,21 @@ from tests.chains.recommendation.worlds import (
 SPARSE = replace(OPTIONS.features, max_dense_items=10)
 
 
+@pytest.fixture(scope="module", params=[0.0, 5.0], ids=["texts apart", "texts mixed in"])
+def features(request):
+    return replace(SPARSE, text_users=request.param)
+
+
 @pytest.fixture(scope="module")
-def models():
+def models(features):
     return learn_item_models(
-        catalogue=make_catalogue(), embeddings=EMBEDDINGS, interactions=make_interactions(), options=SPARSE
+        catalogue=make_catalogue(), embeddings=EMBEDDINGS, interactions=make_interactions(), options=features
     )
 
 
 @pytest.fixture(scope="module")
-def interest(models):
-    options = replace(OPTIONS, features=SPARSE)
+def interest(features, models):
+    options = replace(OPTIONS, features=features)
     parts = {"catalogue": make_catalogue(), "vectors": models.vectors, "interactions": make_interactions()}
     return train_interest_model(**parts, options=options)
 
@@ -93,10 +98,12 @@ def test_learning_a_large_catalogue_takes_no_square_of_memory():
     assert best in together - {"i3"}
 
 
-def test_a_kept_interest_model_of_before_reads_with_the_limit_of_before(interest):
+def test_a_kept_interest_model_of_before_reads_with_the_options_of_before(interest):
     told = interest.model_dump()
-    told["feature_options"] = {name: value for name, value in asdict(SPARSE).items() if name != "max_dense_items"}
-    assert type(interest).model_validate(told).feature_options.max_dense_items == 5_000
+    later = ("max_dense_items", "text_users")
+    told["feature_options"] = {name: value for name, value in asdict(SPARSE).items() if name not in later}
+    options = type(interest).model_validate(told).feature_options
+    assert (options.max_dense_items, options.text_users) == (5_000, 0.0)
 
 
 @pytest.mark.parametrize("max_dense_items", [10, 100])

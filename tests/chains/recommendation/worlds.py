@@ -65,13 +65,13 @@ def make_interactions() -> Interactions:
     return Interactions(make_events(), items=list(make_catalogue()))
 
 
-def train_model(interactions: Interactions | None = None) -> InterestModel:
+def train_model(interactions: Interactions | None = None, options: InterestOptions = OPTIONS) -> InterestModel:
     catalogue = make_catalogue()
     return train_interest_model(
         catalogue=catalogue,
         vectors=embed_catalogue(catalogue, EMBEDDINGS),
         interactions=interactions or make_interactions(),
-        options=OPTIONS,
+        options=options,
     )
 
 
