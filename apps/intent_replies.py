@@ -81,9 +81,7 @@ def _ask_folds(
             continue
         with tempfile.TemporaryDirectory(dir=settings.models_folder, prefix=".intent-fold-") as folder:
             target = Path(folder) / "intent"
-            finetune_classifier(
-                LabelledTexts(learnt), target, classifier_options(settings, "intent", show_progress=False)
-            )
+            finetune_classifier(LabelledTexts(learnt), target, options)
             classifier = LocalClassifier(target, engine="torch", device=settings.models.device)
             texts = [row.text for row in asked]
             yield collect_replies(texts, [row.label for row in asked], classifier.batch(texts))
