@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -46,7 +47,7 @@ def unseen_intents(
     if len(replies.rows) < min(_ENOUGH, len(rows)):
         options = classifier_options(settings, "intent", show_progress=False)
         if classifier.manifest is not None:  # what "auto" chose
-            options = replace(options, method=classifier.manifest.method)
+            options = replace(options, method=cast("Any", classifier.manifest.method))
         replies = _cross_fitted(settings, rows, options)
     texts = {text_digest(row.text): row.text for row in rows}
     return [
