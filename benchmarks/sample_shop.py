@@ -1,8 +1,10 @@
 """The sample shops after their quickstart: what the answer router changes, and what the budget of wrong answers holds.
 
-Run: python -m benchmarks.sample_shop [--folder DIR] [--languages en,zh] [--out docs/benchmarks/sample_shop.md]
+Run: python -m benchmarks.sample_shop [--folder DIR] [--shops en,zh,zh:multilingual-e5-small]
+     [--out docs/benchmarks/sample_shop.md]
 
-With --folder the workspaces are kept there, and a workspace that is there is measured and not trained again.
+A shop is a language, and with a colon the encoder that is used instead of the installed one. With --folder the
+workspaces are kept there, and a workspace that is there is measured and not trained again.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from apps.router_fitting import fit_answer_router
 from apps.settings import SETTINGS_NAME, Settings, load_settings, prepare_process
 from apps.training import index_knowledge, train_workspace_classifier
 from apps.wiring import build_customer_service, build_reviewed_service
-from apps.workspace import Language, create_workspace
+from apps.workspace import create_workspace
 from apps.workspace_models import open_classifier, open_store
 from benchmarks.machine import processor
 from chains.customer_service import ServiceQuestion, ServiceReply, ServiceRequest, ServiceScores, evaluate_service
@@ -45,9 +47,9 @@ def main() -> None:
         "that there are the other pages.",
     ]
     with tempfile.TemporaryDirectory() as temporary:
-        for language in arguments.languages.split(","):
-            settings = _open_workspace(arguments.folder or Path(temporary), language)
-            lines += ["", *_service_section(settings, language)]
+        for shop in arguments.shops.split(","):
+            settings = _open_workspace(arguments.folder or Path(temporary), shop)
+            lines += ["", *_service_section(settings)]
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.out:
@@ -57,35 +59,35 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--languages", default="en,zh")
+    parser.add_argument("--shops", default="en,zh,zh:multilingual-e5-small")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 
-def _open_workspace(folder: Path, language: Language) -> Settings:
+def _open_workspace(folder: Path, shop: str) -> Settings:
     """Return a workspace of the sample records of customer service, trained and indexed."""
-    workspace = folder / f"shop-{language}"
+    language, _, encoder = shop.partition(":")
+    workspace = folder / f"shop-{shop.replace(':', '-')}"
     if not (workspace / SETTINGS_NAME).exists():
-        print(f"{language}: training", file=sys.stderr)
-        create_workspace(workspace, language=language)
+        print(f"{shop}: training", file=sys.stderr)
+        create_workspace(workspace, language="zh" if language == "zh" else "en", encoder=encoder or None)
         for name in ("monitoring", "recommendation"):
             shutil.rmtree(workspace / name)
         settings = load_settings(workspace)
         index_knowledge(settings)
         train_workspace_classifier(settings, "intent", show_progress=False)
     settings = load_settings(workspace)
-    print(f"{language}: fitting the router", file=sys.stderr)
+    print(f"{shop}: fitting the router", file=sys.stderr)
     fit_answer_router(settings)
     return settings
 
 
-def _service_section(settings: Settings, language: str) -> list[str]:
+def _service_section(settings: Settings) -> list[str]:
     sets = {name: _messages(settings, name) for name in ("questions_test.csv", "questions.csv")}
     chains = {
         "each kind of answer by its own threshold, one after the other": _chain_in_order(settings),
         "answer router": build_customer_service(settings),
     }
-    print(f"{language}: asking", file=sys.stderr)
     scores = {
         (method, name): evaluate_service(chain, messages)
         for method, chain in chains.items()
@@ -95,7 +97,8 @@ def _service_section(settings: Settings, language: str) -> list[str]:
     router = read_answer_router(settings)
     kinds = {} if router is None else router.model.kinds
     return [
-        f"## {'English' if language == 'en' else 'Chinese'}: {len(sets['questions_test.csv'])} messages kept apart",
+        f"## {'English' if settings.language == 'en' else 'Chinese'}, {settings.models.encoder}: "
+        f"{len(sets['questions_test.csv'])} messages kept apart",
         "",
         f"The {num_intents} messages about intents are those of `intents_test.csv`. The questions of "
         "`questions_test.csv` were written before any router was measured, and nothing was chosen by them; those of "
