@@ -28,7 +28,7 @@ from llms.finetuning import read_labelled_texts
 from llms.finetuning.data import LabelledText
 
 ROUTER_NAME = "router.json"
-EXAMPLES_NAME = "intent_examples.safetensors"
+EXAMPLES_NAME = "router_examples.safetensors"
 _EXAMPLES_VERSION = 1  # raised when the texts are put together in another way
 _log = logging.getLogger(__name__)
 

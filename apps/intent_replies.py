@@ -20,7 +20,7 @@ from llms.files import replace_text
 from llms.finetuning import ClassifierOptions, finetune_classifier
 from llms.finetuning.data import LabelledText, LabelledTexts
 
-_REPLIES_NAME = "intent_replies.json"
+_REPLIES_NAME = "router_replies.json"
 _ENOUGH = 400  # unseen rows; with fewer, every row becomes one
 _NUM_FOLDS = 4
 _LEAST_ROWS = 2 * _NUM_FOLDS  # of an intent; one with fewer is always learnt

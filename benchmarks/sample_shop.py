@@ -28,8 +28,8 @@ from apps.wiring import build_customer_service, build_reviewed_service
 from apps.workspace import create_workspace
 from apps.workspace_models import open_classifier, open_store
 from benchmarks.machine import processor
-from chains.customer_service import ServiceQuestion, ServiceReply, ServiceRequest, ServiceScores, evaluate_service
-from chains.customer_service.evaluation import is_right
+from chains.customer_service import ServiceQuestion, ServiceReply, ServiceRequest, ServiceScores
+from chains.customer_service.evaluation import is_right, score_replies
 from retrievers import HybridRetriever
 
 BUDGETS = (0.02, 0.03, 0.05)
@@ -84,21 +84,22 @@ def _open_workspace(folder: Path, shop: str) -> Settings:
 
 def _service_section(settings: Settings) -> list[str]:
     sets = {name: _messages(settings, name) for name in ("questions_test.csv", "questions.csv")}
-    chains = {
-        "each kind of answer by its own threshold, one after the other": _chain_in_order(settings),
-        "answer router": build_customer_service(settings),
-    }
-    scores = {
-        (method, name): evaluate_service(chain, messages)
-        for method, chain in chains.items()
-        for name, messages in sets.items()
-    }
-    num_intents = sum(message.intent is not None for message in sets["questions_test.csv"])
+    kept_apart = sets["questions_test.csv"]
+    in_order, routed = _chain_in_order(settings), build_customer_service(settings)
+    rows = []
+    for name, messages in sets.items():
+        for method, chain in (
+            ("each kind of answer by its own threshold, in turn", in_order),
+            ("answer router", routed),
+        ):
+            rows.append(f"| `{name}` | {method} | {_row(score_replies(messages, _ask(chain, messages)))} |")
+        rows.append(f"| `{name}` | first hit of a search, always | {_first_hits(settings, messages)} |")
     router = read_answer_router(settings)
     kinds = {} if router is None else router.model.kinds
+    num_intents = sum(message.intent is not None for message in kept_apart)
     return [
         f"## {'English' if settings.language == 'en' else 'Chinese'}, {settings.models.encoder}: "
-        f"{len(sets['questions_test.csv'])} messages kept apart",
+        f"{len(kept_apart)} messages kept apart",
         "",
         f"The {num_intents} messages about intents are those of `intents_test.csv`. The questions of "
         "`questions_test.csv` were written before any router was measured, and nothing was chosen by them; those of "
@@ -108,20 +109,18 @@ def _service_section(settings: Settings) -> list[str]:
         "| questions of | way to decide | intents: right | offered back | wrong | articles: right | wrong "
         "| unanswerable | all: wrong |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(f"| `{name}` | {method} | {_row(found)} |" for (method, name), found in scores.items()),
-        *(
-            f"| `{name}` | first hit of a search, always | {_first_hits(settings, found)} |"
-            for name, found in sets.items()
-        ),
+        *rows,
         "",
         f"The router was fitted on {sum(kinds.values())} held-out messages: "
         + ", ".join(f"{count} ({kind})" for kind, count in kinds.items())
         + ". No test message is among them.",
         "",
-        *_budget_table(settings, sets["questions_test.csv"]),
-        "",
-        *_missed(chains["answer router"], sets["questions_test.csv"]),
+        *_budget_table(settings, kept_apart),
     ]
+
+
+def _ask(chain: Runnable[ServiceRequest, ServiceReply], messages: Sequence[ServiceQuestion]) -> list[ServiceReply]:
+    return [chain.invoke(ServiceRequest(text=message.text)) for message in messages]
 
 
 def _messages(settings: Settings, name: str) -> list[ServiceQuestion]:
@@ -160,30 +159,30 @@ def _first_hits(settings: Settings, messages: Sequence[ServiceQuestion]) -> str:
 
 
 def _budget_table(settings: Settings, messages: Sequence[ServiceQuestion]) -> Iterator[str]:
-    yield ("| `wrong_answer_budget` | bound at 95 % | held out: wrong | right | kept apart: wrong | right | exceeded |")
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "| `wrong_answer_budget` | bound at 95 % | held out: wrong | right | kept apart: wrong | right | exceeded "
+        "| articles not answered right |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
     for share in BUDGETS:
         section = settings.customer_service.model_copy(update={"wrong_answer_budget": share})
         changed = settings.model_copy(update={"customer_service": section})
-        chain = build_customer_service(changed)
-        scores = evaluate_service(chain, messages)
-        check = check_budget(changed, scores)
-        if check is not None:
-            right = sum(is_right(chain.invoke(ServiceRequest(text=m.text)), m) for m in messages) / len(messages)
-            promised = check.promised
-            yield (
-                f"| {share:.0%} | {promised.wrong_bound:.1%} | {promised.wrong_share:.1%} | {promised.right_share:.1%} "
-                f"| {check.reached:.1%} | {right:.1%} | {'yes' if check.is_exceeded else 'no'} |"
-            )
-
-
-def _missed(chain: Runnable[ServiceRequest, ServiceReply], messages: Sequence[ServiceQuestion]) -> Iterator[str]:
-    """Yield what became of the questions about articles that were not answered from theirs."""
-    asked = [message for message in messages if message.article]
-    replies = [(message, chain.invoke(ServiceRequest(text=message.text))) for message in asked]
-    missed = Counter(reply.route for message, reply in replies if not is_right(reply, message))
-    ways = ", ".join(f"{count} {route}" for route, count in missed.most_common())
-    yield f"Of {len(asked)} questions about articles, {sum(missed.values())} were not answered right: {ways or '-'}."
+        replies = _ask(build_customer_service(changed), messages)
+        check = check_budget(changed, score_replies(messages, replies))
+        if check is None:
+            continue
+        is_good = [is_right(reply, message) for reply, message in zip(replies, messages, strict=True)]
+        missed = Counter(
+            reply.route
+            for reply, message, good in zip(replies, messages, is_good, strict=True)
+            if message.article and not good
+        )
+        promised = check.promised
+        yield (
+            f"| {share:.0%} | {promised.wrong_bound:.1%} | {promised.wrong_share:.1%} | {promised.right_share:.1%} "
+            f"| {check.reached:.1%} | {sum(is_good) / len(messages):.1%} | {'yes' if check.is_exceeded else 'no'} "
+            f"| {', '.join(f'{count} {route}' for route, count in missed.most_common()) or '-'} |"
+        )
 
 
 if __name__ == "__main__":

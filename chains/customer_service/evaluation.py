@@ -60,7 +60,11 @@ def evaluate_service(
     chain: Runnable[ServiceRequest, ServiceReply], questions: Sequence[ServiceQuestion]
 ) -> ServiceScores:
     """Return the scores of a customer-service chain; a hand-over or a question back is neither answered nor wrong."""
-    replies = [chain.invoke(ServiceRequest(text=question.text)) for question in questions]
+    return score_replies(questions, [chain.invoke(ServiceRequest(text=question.text)) for question in questions])
+
+
+def score_replies(questions: Sequence[ServiceQuestion], replies: Sequence[ServiceReply]) -> ServiceScores:
+    """Return the scores of replies, one for each question; see `evaluate_service`."""
     pairs = list(zip(questions, replies, strict=True))
     intents = [(question, reply) for question, reply in pairs if question.intent]
     asked = [(question, reply) for question, reply in pairs if question.article or question.known]

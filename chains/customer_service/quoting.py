@@ -170,8 +170,8 @@ class SentenceVectors:
 
 def quote_closeness(question: str, passages: Sequence[Document], *, vectors: SentenceVectors) -> float:
     """Return how near the sentence that would be quoted is to the question; 0 where there is none."""
-    sentences = best_sentences(question, passages, vectors=vectors, max_sentences=1)
-    return max(vectors.closeness([_with_title(sentence) for sentence in sentences], question), default=0.0)
+    best = best_sentences(question, passages, vectors=vectors, max_sentences=1)
+    return float(vectors.closeness([_with_title(best[0])], question)[0]) if best else 0.0
 
 
 def best_sentences(

@@ -132,6 +132,5 @@ def test_a_broken_router_exceeds_its_bound_on_unseen_messages(copied):
     assert not kept.is_exceeded
     _break(settings)
     broken = check_budget(settings, evaluate_customer_service(settings))
-    assert broken.promised.wrong_bound < 0.1
     assert broken.reached > broken.promised.wrong_bound
     assert broken.is_exceeded
