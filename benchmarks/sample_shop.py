@@ -32,7 +32,7 @@ from chains.customer_service import ServiceQuestion, ServiceReply, ServiceReques
 from chains.customer_service.evaluation import is_right, score_replies
 from retrievers import HybridRetriever
 
-BUDGETS = (0.02, 0.03, 0.05)
+BUDGETS = (0.02, 0.03, 0.05, 0.1)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from chains.customer_service.quoting import split_passage
 from llms.texts import is_chinese, token_spans
 
 _MIN_WORDS = 5  # a shorter sentence says too little to be asked about
-_LEAST_KEPT, _MOST_KEPT = 0.3, 0.9  # share of a sentence's words that a question about it has
+_LEAST_KEPT, _MOST_KEPT = 0.2, 0.7  # share of a sentence's words that a question about it has
 _OPENING_WORDS = (1, 2)  # more would make it a message about an intent
 
 
@@ -31,7 +31,7 @@ def make_questions(
 ) -> list[MadeQuestion]:
     """Return questions about articles, as many about each as the count and its sentences allow.
 
-    Customers use other words than an article: between three and nine tenths of a sentence's words are kept, and the
+    Customers use other words than an article: between two and seven tenths of a sentence's words are kept, and the
     first words of a customer's message stand before them.
 
     Args:

@@ -31,8 +31,6 @@ FEATURE_NAMES = (
     "known_relevance",
     "known_margin",
     "passage_relevance",
-    "passage_lead",
-    "passage_margin",
     "quote_closeness",
 )
 _MIN_PROBABILITY = 0.005  # log odds beyond it say how sharp a model is, not how often it is right
@@ -76,11 +74,6 @@ class Evidence:
         """Return the numbers named by `FEATURE_NAMES`; those of a part that is not there are 0."""
         guess, match = self.guess, self.match
         probability = min(max(guess.probability, _MIN_PROBABILITY), 1 - _MIN_PROBABILITY)
-        relevance = [float(passage.metadata.get("relevance", 0.0)) for passage in self.passages]
-        best = relevance[0] if relevance else 0.0
-        others = [
-            value for value, passage in zip(relevance, self.passages, strict=True) if _source(passage) != self.source
-        ]
         return np.array(
             [
                 np.log(probability / (1 - probability)),
@@ -91,9 +84,7 @@ class Evidence:
                 self.examples.agreement,
                 match.relevance if match else 0.0,
                 match.margin if match else 0.0,
-                best,
-                best - max(others, default=0.0),
-                best - (sum(relevance[1:]) / len(relevance[1:]) if relevance[1:] else 0.0),
+                float(self.passages[0].metadata.get("relevance", 0.0)) if self.passages else 0.0,
                 self.quote,
             ]
         )

@@ -135,6 +135,6 @@ def test_a_file_that_holds_no_router_is_named(tmp_path, text):
 def test_a_model_of_other_signs_is_refused(tmp_path):
     path = tmp_path / "router.json"
     make_model().save(path)
-    path.write_text(path.read_text("utf-8").replace("passage_lead", "passage_luck"), encoding="utf-8")
+    path.write_text(path.read_text("utf-8").replace("passage_relevance", "passage_luck"), encoding="utf-8")
     with pytest.raises(ModelFolderError, match="fitted on other signs"):
         RouteModel.load(path)
