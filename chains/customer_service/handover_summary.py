@@ -19,10 +19,14 @@ class StaffWords:
     quoted: str
     two_intents: str
     unsure: str
+    how_sure: str
+    below_threshold: str
     message: str
     likeliest: str
     why: str
     known: str
+    held_message: str
+    held_reply: str
 
 
 STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
@@ -38,10 +42,17 @@ STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
             "likeliest intent {intent} ({probability:.2f}) is not sure enough, and nothing in the knowledge base is "
             "relevant enough"
         ),
+        how_sure="; right with a probability of {probability:.2f}, where {threshold:.2f} is enough",
+        below_threshold=(
+            "the likeliest answer ({route}) is right with a probability of {probability:.2f} only; the budget of wrong "
+            "answers asks for {threshold:.2f}"
+        ),
         message="Message: {text}",
         likeliest="Likeliest intents: {intents}",
         why="Why: {reason}",
         known="Known: {slots}",
+        held_message="the message is left to a person ({finding})",
+        held_reply="the answer was held back ({finding})",
     ),
     "zh": StaffWords(
         about_intent="消息的意图是 {intent}",
@@ -52,9 +63,13 @@ STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
         quoted="没有足够确定的标准答案，引用 {sources} 的原文",
         two_intents="最可能的意图是 {first} 和 {second}，但都不够确定",
         unsure="最可能的意图 {intent}（{probability:.2f}）不够确定，知识库中也没有足够相关的内容",
+        how_sure="；答对的概率为 {probability:.2f}，达到 {threshold:.2f} 即可作答",
+        below_threshold="最可能的答案（{route}）答对的概率只有 {probability:.2f}，按答错率上限需要达到 {threshold:.2f}",
         message="消息：{text}",
         likeliest="最可能的意图：{intents}",
         why="原因：{reason}",
         known="已知信息：{slots}",
+        held_message="该消息交由人工处理（{finding}）",
+        held_reply="回答未发出（{finding}）",
     ),
 }
