@@ -20,7 +20,7 @@ from llms.arrays import DoubleArray
 NUM_MONTHS = 240
 MONTH_H = 30 * 24
 SEED = 20_240_301
-RATES = np.array([0.08, 0.15, 0.25, 0.4, 0.6, 0.9, 1.3])  # -log of the months without alarms, where they are counted
+RATES = np.array([0.15, 0.25, 0.4, 0.6, 0.9, 1.3])  # -log of the months without alarms, where they are counted
 LOWEST = 1.0  # below this a single post could raise an alert
 POSTS_SWING = 0.6  # how much the number of posts follows the day; the share test hardly depends on it
 
