@@ -11,18 +11,17 @@ import math
 import os
 import smtplib
 import ssl
-import threading
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from apps.alert_outbox import Message, OutboxRules
 from apps.errors import DeliveryError
+from apps.outgoing import deadline, login_of, open_connection, path_of, shut_down
 from apps.settings import AlertSettings, Settings
 from chains.monitoring import MonitoringOptions
 from llms.files import end_of_whole_lines
@@ -30,7 +29,6 @@ from llms.files import end_of_whole_lines
 _log = logging.getLogger("apps.alerts")
 _TIMEOUT_S = 10.0  # of one connection, from its beginning to its end
 _MAIL_S = 30.0  # of a mail, once there is a connection: several replies are waited for
-_AGAIN_S = 0.2
 _MAX_REASON_CHARS = 200
 
 
@@ -141,13 +139,10 @@ class WebhookSink:
             "User-Agent": "TuneChain",
             **self._sign(body),
         }
-        parts = self._parts
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            connection = make(parts.hostname or "", parts.port, timeout=self._timeout_s)
-            with _deadline(self._timeout_s, lambda: _close(connection)), contextlib.closing(connection):
-                connection.request("POST", path, body=body, headers=headers)
+            connection = open_connection(self._parts, timeout_s=self._timeout_s)
+            with deadline(self._timeout_s, lambda: shut_down(connection)), contextlib.closing(connection):
+                connection.request("POST", path_of(self._parts), body=body, headers=headers)
                 status = connection.getresponse().status
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             raise DeliveryError(_explain(error)) from error
@@ -157,10 +152,7 @@ class WebhookSink:
             raise DeliveryError(msg)
 
     def _sign(self, body: bytes) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        if self._parts.username or self._parts.password:
-            pair = f"{unquote(self._parts.username or '')}:{unquote(self._parts.password or '')}"
-            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+        headers = login_of(self._parts)
         if self._secret:
             now = str(int(time.time()))
             digest = hmac.new(self._secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()
@@ -182,7 +174,7 @@ class MailSink:
         try:
             with (
                 make(settings.smtp_host, settings.smtp_port, timeout=_TIMEOUT_S) as smtp,
-                _deadline(_MAIL_S, lambda: _close(smtp)),
+                deadline(_MAIL_S, lambda: shut_down(smtp)),
             ):
                 if settings.smtp_security == "starttls":
                     smtp.starttls(context=context)
@@ -235,27 +227,3 @@ def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{type(error).__name__}: {error.strerror}"[:_MAX_REASON_CHARS]
     return type(error).__name__
-
-
-@contextlib.contextmanager
-def _deadline(seconds: float, stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` from another thread if this takes longer: time-outs of sockets begin anew at each byte."""
-    is_done = threading.Event()
-
-    def watch() -> None:
-        wait_s = seconds
-        while not is_done.wait(wait_s):
-            stop()
-            wait_s = _AGAIN_S  # there may have been no connection to close yet
-
-    threading.Thread(target=watch, name="deadline", daemon=True).start()
-    try:
-        yield
-    finally:
-        is_done.set()
-
-
-def _close(connection: http.client.HTTPConnection | smtplib.SMTP) -> None:
-    if (connected := connection.sock) is not None:
-        with contextlib.suppress(OSError):
-            connected.shutdown(2)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from apps.svg import WIDTH, line, polyline, rect, svg, text
 from chains.monitoring import Alert, TrendPoint
+from llms.texts import show_share
 
 _HOUR = timedelta(hours=1)
 _MAX_BARS = 130  # more of them cannot be told apart at this width
@@ -176,7 +177,7 @@ def _draw_shares(bars: Sequence[TrendBar], axis: _TimeAxis, said: Mapping[str, s
     caption = f"{said['negative share']} (24 h) ┄ {said['usual']}"
     return [
         line(_LEFT, floor, WIDTH - _RIGHT, floor),
-        text(_LEFT - 6, floor - _SHARE_HEIGHT + 9, f"{highest:.0%}".replace("%", " %")),
+        text(_LEFT - 6, floor - _SHARE_HEIGHT + 9, show_share(highest)),
         text(_LEFT - 6, floor, "0 %"),
         path("usual", baseline),
         path("share", shares),

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from apps.settings import Settings
-    from chains.monitoring import MonitoringReport, Post
 
 
 _NOT_WRITABLE = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -336,40 +335,44 @@ def ask(
 
 @app.command()
 def watch(
-    source: Annotated[str, typer.Argument(help="A JSONL file of posts, or - for standard input.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A JSONL file of posts, - for standard input, a folder, https://... of a feed, "
+            "or redis://HOST/0?stream=NAME."
+        ),
+    ],
     workspace: Workspace = None,
     *,
     sort: Annotated[bool, typer.Option("--sort", help="Read a whole file first and put it in order of time.")] = False,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Replay a file so many times as fast as it happened.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read a stream of posts and print an alert as soon as negative opinion on a topic surges.
 
-    Posts are taken in the order of the lines, from a file as from standard input.
+    Posts are taken in the order of the lines, from a file as from standard input. A folder, a feed and a Redis stream
+    are read until Ctrl-C; what they bring is kept in the workspace, as a server keeps it.
     """
-    from apps.console import errors, print_alert, print_json, print_warning
-    from apps.stream_tally import StreamTally
-    from apps.wiring import build_monitoring
+    from apps.console import errors
+    from apps.sources.addresses import is_address
+    from apps.watching import ReportPrinter, watch_lines, watch_source
 
-    session = build_monitoring(_settings(workspace)).open_session()
-
-    def watch_all() -> "Iterator[MonitoringReport]":
-        for posts in _post_batches(source, sort=sort):
-            yield session.observe(posts) if posts else session.tick()
-        yield session.finish()
-
-    tally = StreamTally()
+    settings = _settings(workspace)
+    printer = ReportPrinter(as_json=as_json)
+    lives_on = is_address(source) or Path(source).is_dir()
+    if (sort or speed is not None) and (lives_on or source == "-"):
+        msg = "a stream that goes on has no end that could be waited for; --sort and --speed are for files"
+        raise typer.BadParameter(msg)
     try:
-        for report in watch_all():
-            for alert in report.alerts:
-                if as_json:
-                    print_json(alert)
-                else:
-                    print_alert(alert)
-            for line in tally.add(report):
-                print_warning(line)
+        if lives_on:
+            watch_source(settings, source, printer)
+        else:
+            watch_lines(settings, source, printer, sort=sort, speed=speed)
     finally:  # also where Ctrl-C ends it
-        if tally.has_begun:
-            errors.print(tally.summary(), style="dim", highlight=False, soft_wrap=True)
+        if printer.has_begun:
+            errors.print(printer.summary(), style="dim", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -519,20 +522,6 @@ def _typed_lines() -> Iterator[str]:
         if not line.strip():
             return
         yield line
-
-
-def _post_batches(source: str, *, sort: bool) -> "Iterator[list[Post]]":
-    """Yield posts in the order of a file or of standard input, in batches that are good to classify."""
-    from apps.console import print_rejected
-    from apps.post_batches import read_file_batches, read_live_batches
-
-    if source != "-":
-        yield from read_file_batches(Path(source), lambda rows: print_rejected(rows, source), in_order_of_time=sort)
-    elif sort:
-        msg = "standard input has no end that could be waited for, so it cannot be sorted; --sort is for files"
-        raise typer.BadParameter(msg)
-    else:
-        yield from read_live_batches(sys.stdin, lambda rows: print_rejected(rows, "standard input"))
 
 
 if __name__ == "__main__":

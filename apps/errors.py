@@ -10,10 +10,14 @@ The tree::
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
     ├── BackupError (RuntimeError)              a backup that cannot be made, or one that is none
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
+    ├── LearningFileError (OSError)             a file of what was learnt from logs that cannot be read or written
+    ├── ReviewError (ValueError)                a decision that cannot be taken about a group as it is now
+    ├── UnknownGroupError (LookupError)         the id of a group that does not exist
     ├── GenerationError (OSError)               a generation of recommendation that is missing or damaged
     ├── EventFileError (OSError)                a file of events that cannot be read or written
     ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
     ├── DeliveryError (OSError)                 an alert that somebody could not be told of
+    ├── SourceError (OSError)                   a source of posts that cannot be read now
     ├── MonitoringFileError (OSError)           a file of monitoring that cannot be read or written
     ├── UnknownAlertError (LookupError)         the id of an alert that does not exist
     └── UnknownKeyError (LookupError)           the id of a key that does not exist
@@ -46,6 +50,18 @@ class FeedbackFileError(TuneChainError, OSError):
     """A file of feedback that is damaged, of another kind, or not to be written."""
 
 
+class LearningFileError(TuneChainError, OSError):
+    """A file of what was learnt from logs that is damaged, of another kind, or not to be written."""
+
+
+class ReviewError(TuneChainError, ValueError):
+    """A decision about a group that somebody decided on already, or that lacks something."""
+
+
+class UnknownGroupError(TuneChainError, LookupError):
+    """An id that no group has."""
+
+
 class GenerationError(TuneChainError, OSError):
     """A generation of recommendation that is missing, damaged, or of another kind."""
 
@@ -64,6 +80,10 @@ class MonitoringFileError(TuneChainError, OSError):
 
 class DeliveryError(TuneChainError, OSError):
     """A message about an alert that was not taken over; it is tried again."""
+
+
+class SourceError(TuneChainError, OSError):
+    """A source of posts that cannot be read now; it is tried again."""
 
 
 class BackupError(TuneChainError, RuntimeError):

@@ -12,7 +12,7 @@ import typer
 DATA, TRAINING, METHOD, RUNNING, DECISIONS = "Data", "Training", "Method", "Running", "Decisions"
 
 # the values stand here once more, since the libraries that define them are too slow for --help; a test compares them
-_Method = Literal["full", "head", "lora", "dora", "adalora", "ia3", "adapter", "prefix"]
+_Method = Literal["full", "head", "lora", "dora", "adalora", "ia3", "adapter", "prefix", "auto"]
 _Tracker = Literal["tensorboard", "wandb", "none"]
 _Precision = Literal["auto", "float32", "bfloat16"]
 _SplitBy = Literal["label", "group", "time"]
@@ -83,7 +83,7 @@ FLAGS = (
     Flag("augment", int, TRAINING, "Classifiers: copies of each row with typing errors. (0)"),
     Flag("packing", bool, TRAINING, "Chat: several short conversations in one row."),
     Flag("base", str, METHOD, "Model to start from: folder or hub id. (all-MiniLM-L6-v2); chat needs one."),
-    Flag("method", _Method, METHOD, "Which weights are trained. (full)"),
+    Flag("method", _Method, METHOD, "Which weights are trained; auto asks held-out rows what pays. (full)"),
     Flag("rank", int, METHOD, "Size of what the method adds; default: its own."),
     Flag(
         "train_word_vectors", bool, METHOD, "Also the vectors of words; default: if they are not most of the weights."

@@ -184,6 +184,7 @@ def _build_report(
     return TrainingReport(
         task=task.name,
         method=manifest.method,
+        method_reason=trained.method_reason,
         base_model=manifest.base_model,
         seed=manifest.seed,
         seconds=0.0,

@@ -34,6 +34,7 @@ def alerts(
 ) -> None:
     """Show the latest alerts with their ids, and how many of the judged ones were right."""
     from apps.console import errors, output, print_alert, print_json
+    from llms.texts import show_share
 
     with _open_view(workspace) as view:
         found, _ = view.read_alerts(most=most, judged=judged, max_bytes=10**9)
@@ -48,7 +49,7 @@ def alerts(
         which = "no alerts yet" if judged == "all" else f"no alerts that are {judged}"
         errors.print(f"{which}; `tunechain serve` reads posts and raises them", highlight=False, soft_wrap=True)
     if not as_json and precision.precision is not None:
-        share = f"{precision.precision:.0%}".replace("%", " %")
+        share = show_share(precision.precision)
         num_judged = precision.confirmed + precision.rejected
         errors.print(
             f"{share} of the alerts judged in {precision.days} days were right "
@@ -97,7 +98,36 @@ def review(
     if as_json:
         print_json({"file": str(out), "rows": len(rows)})
     else:
-        output.print(f"{len(rows)} rows in {out}", markup=False, highlight=False, soft_wrap=True)
+        output.print(f"{_count(len(rows), 'row', 'rows')} in {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@monitor.command()
+def topics(
+    days: Annotated[float, typer.Option(min=0.1, max=56, help="Before the latest post.")] = 7.0,
+    min_posts: Annotated[int, typer.Option(min=3, help="Of a topic.")] = 8,
+    workspace: Workspace = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show what posts of no known topic are about, with words and examples: topics to label and to train."""
+    from apps.console import errors, output, print_json
+    from apps.unknown_posts import find_topics
+    from apps.workspace_models import open_embeddings
+
+    settings = _settings(workspace)
+    with _open_database(workspace) as database:
+        found = find_topics(
+            database, lambda texts: open_embeddings(settings).embed_array(texts), days=days, min_posts=min_posts
+        )
+    if as_json:
+        print_json(found)
+        return
+    for topic in found.topics:
+        head = f"{_count(topic.posts, 'post', 'posts')}, {topic.first:%Y-%m-%d} to {topic.last:%Y-%m-%d}"
+        for line in (f"{head}: {', '.join(topic.words)}", *(f"  > {text}" for text in topic.examples)):
+            output.print(line, markup=False, highlight=False, soft_wrap=True)
+    posts = _count(found.posts, "post", "posts")
+    errors.print(f"{posts} of no known topic, {found.alone:,} of them in no group", highlight=False, soft_wrap=True)
 
 
 @monitor.command(name="dead-letters")
@@ -114,7 +144,8 @@ def dead_letters(
 
     if retry:
         report = _retry_dead_letters(workspace)
-        errors.print(f"{len(report.readings)} posts can be read now, {report.late} came too late", highlight=False)
+        readable = _count(len(report.readings), "post", "posts")
+        errors.print(f"{readable} can be read now, {report.late} came too late", highlight=False)
     with _open_view(workspace) as view:
         letters = view.read_dead_letters()
     for letter in letters:
@@ -122,7 +153,8 @@ def dead_letters(
             print_json(letter)
         else:
             output.print(
-                Text(f"{letter.source} · {letter.id} · {letter.tries} tries · {letter.reason}"), soft_wrap=True
+                Text(f"{letter.source} · {letter.id} · {_count(letter.tries, 'try', 'tries')} · {letter.reason}"),
+                soft_wrap=True,
             )
     if not letters and not as_json:
         output.print("no posts that cannot be read")
@@ -146,7 +178,9 @@ def outbox(
     with _open_database(workspace) as database:
         box = AlertOutbox(database)
         if retry:
-            errors.print(f"{box.retry_dead()} messages are tried again by the server", highlight=False)
+            errors.print(
+                f"{_count(box.retry_dead(), 'message is', 'messages are')} tried again by the server", highlight=False
+            )
         deliveries = box.deliveries()
     for one in reversed(deliveries):
         if as_json:
@@ -164,7 +198,11 @@ def outbox(
 
 def _describe(one: "Delivery") -> str:
     reason = f" · {one.reason}" if one.reason else ""
-    return f"{one.status} · {one.sink} · {one.alert} · {one.state} · {one.tries} tries{reason}"
+    return f"{one.status} · {one.sink} · {one.alert} · {one.state} · {_count(one.tries, 'try', 'tries')}{reason}"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
 
 
 def _judge(alert: str, verdict: "Verdict", workspace: Path | None, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from apps.monitoring_state import MAX_TRIES, MonitoringStore
 from apps.monitoring_view import MonitoringView
+from apps.sources.source import Position
 from chains.monitoring import (
     MonitoringChain,
     MonitoringReport,
@@ -65,13 +66,21 @@ class MonitoringRun:
             session.monitor.replay(stretch.posts, stretch.readings, watermark_s=stretch.watermark_s)
         return session
 
-    def take(self, posts: Sequence[Post], *, is_history: bool = False, tries_dead: bool = False) -> MonitoringReport:
+    def take(
+        self,
+        posts: Sequence[Post],
+        *,
+        is_history: bool = False,
+        tries_dead: bool = False,
+        position: Position | None = None,
+    ) -> MonitoringReport:
         """Return what posts brought, once it is stored; where that fails, nothing has changed.
 
         Args:
             posts: to be taken in this order.
-            is_history: whether they come from a file that is read at each start; its repeats are no news.
+            is_history: whether they may have been read before, from a file or a feed; repeats are no news then.
             tries_dead: try texts again that could not be read five times.
+            position: of their source, stored with them.
         """
         store, session = self._store, self.resume()
         known = store.find_known(posts)
@@ -85,7 +94,7 @@ class MonitoringRun:
         if not is_history:
             num_known = len(posts) - len(fresh)
             report = report.model_copy(update={"duplicates": report.duplicates + num_known})
-        self._put(lambda: store.add(fresh, report, watermark_s=session.monitor.watermark_s))
+        self._put(lambda: store.add(fresh, report, watermark_s=session.monitor.watermark_s, position=position))
         self._num_unlearnt += len(fresh)
         if self._num_unlearnt >= _POSTS_BETWEEN_STATES:
             self.keep_learnt()

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from apps.alert_outbox import OutboxRules, put_messages
 from apps.monitoring_database import KEPT_S, MonitoringDatabase
+from apps.sources.source import Position
 from chains.monitoring import UNKNOWN_TOPIC, MonitoringReport, Post, Reading, SetAside, TrendPoint
 from llms import Classification
 
@@ -86,13 +87,21 @@ class MonitoringStore:
 
     # --- writing
 
-    def add(self, posts: Sequence[Post], report: MonitoringReport, *, watermark_s: float) -> None:
+    def add(
+        self,
+        posts: Sequence[Post],
+        report: MonitoringReport,
+        *,
+        watermark_s: float,
+        position: Position | None = None,
+    ) -> None:
         """Keep all that posts brought; once this returns, it is on the disk.
 
         Args:
             posts: in the order in which the monitor took them.
             report: what they brought.
             watermark_s: what the stream has come to with them.
+            position: how far their source was read with them.
         """
         rows = _find_rows(posts, report)
         failed = [_to_dead_letter(item) for item in report.set_aside if item.reason == "failed"]
@@ -122,6 +131,8 @@ class MonitoringStore:
             )
             if rows:
                 _put_mark(database, watermark_s)
+            if position is not None:
+                database.execute("INSERT OR REPLACE INTO read_files VALUES (?, ?)", (position.name, position.value))
 
     def add_passed_time(self, report: MonitoringReport, *, watermark_s: float) -> None:
         """Keep what a silence brought."""
@@ -188,10 +199,14 @@ class MonitoringStore:
         with self.database.reading() as database:
             return {key for key in keys if database.execute(query, key).fetchone()}
 
+    def read_position(self, name: str) -> str | None:
+        """Return how far a part of a source was read, or None if it never was."""
+        rows = self.database.read("SELECT stamp FROM read_files WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
     def was_read(self, name: str, stamp: object) -> bool:
         """Return whether a file was read to its end as it is now."""
-        row = self.database.read("SELECT stamp FROM read_files WHERE name = ?", name)
-        return bool(row) and row[0][0] == repr(stamp)
+        return self.read_position(name) == repr(stamp)
 
     def read_learnt(self) -> tuple[int, Mapping[str, Any] | None]:
         """Return the number of the last post that the monitor had learnt from, and what it had learnt of them all.

@@ -65,6 +65,27 @@ def read_live_batches(stream: TextIO, on_rejected: OnRejected, *, tick_s: float 
     yield from _cut(gather(read_post_lines(_own_reader(stream)), tick_s=tick_s), on_rejected)
 
 
+def pace(batches: Iterable[list[Post]], speed: float) -> Iterator[list[Post]]:
+    """Yield posts when they are due in a replay that runs `speed` times as fast as they happened.
+
+    Posts that are due at the same moment, or were due before it, come together.
+    """
+    begun_s = time.monotonic()
+    first_s: float | None = None
+    due: list[Post] = []
+    for post in itertools.chain.from_iterable(batches):
+        first_s = post.time.timestamp() if first_s is None else first_s
+        wait_s = (post.time.timestamp() - first_s) / speed - (time.monotonic() - begun_s)
+        if due and (wait_s > 0 or len(due) >= TEXTS_PER_BATCH):
+            yield due
+            due = []
+        if wait_s > 0:
+            time.sleep(wait_s)
+        due.append(post)
+    if due:
+        yield due
+
+
 def gather(entries: Iterable[T], *, tick_s: float, size: int = TEXTS_PER_BATCH) -> Iterator[list[T]]:
     """Yield what has come, at most `size` at a time, and an empty list after each `tick_s` of silence.
 

@@ -109,14 +109,17 @@ def read_post_lines(stream: Iterable[str]) -> Iterator[Post | RejectedRow]:
         problem = record.problem
         if not problem and not isinstance(record.value, dict):
             problem = f"expected a JSON object, got {type(record.value).__name__}"
-        reason = problem or check_values(record.value, _POST_COLUMNS)
-        if reason:
-            yield RejectedRow(number, reason)
-            continue
-        try:
-            yield Post.model_validate(_only(record.value, Post))
-        except ValidationError as error:
-            yield RejectedRow(number, describe_errors(error, show_values=True))
+        yield RejectedRow(number, problem) if problem else to_post(record.value, line=number)
+
+
+def to_post(values: dict[str, Any], *, line: int) -> Post | RejectedRow:
+    """Return the post that a record describes, or why there is none."""
+    if reason := check_values(values, _POST_COLUMNS):
+        return RejectedRow(line, reason)
+    try:
+        return Post.model_validate(_only(values, Post))
+    except ValidationError as error:
+        return RejectedRow(line, describe_errors(error, show_values=True))
 
 
 def read_text_lines(stream: Iterable[str]) -> Iterator[str | RejectedRow]:

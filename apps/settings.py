@@ -31,14 +31,16 @@ from pydantic_settings import SettingsError as SettingsSourceError
 from typing_extensions import override
 
 from apps.errors import SettingsError, WorkspaceError
+from apps.sources.addresses import check_address
 from llms.errors import TextEncodingError
 from llms.field_errors import describe_fault, field_of
 from llms.texts import decode_text
+from llms.texts.private_data import PrivateKind
 
 SETTINGS_NAME = "tunechain.toml"
 STARTER_NAME = "starter"
 _PREFIX = "TUNECHAIN_"
-_SECRETS = frozenset({"webhook_url", "webhook_secret", "smtp_password"})
+_SECRETS = frozenset({"webhook_url", "webhook_secret", "smtp_password", "sources"})
 _WORKSPACE_VARIABLE = f"{_PREFIX}WORKSPACE"
 _OTHER_VARIABLES = frozenset({f"{_PREFIX}DATA"})  # read by tests and benchmarks: the folder of public data sets
 _TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING", "LANGCHAIN_TRACING_V2")
@@ -79,7 +81,7 @@ class ModelSettings(_Section):
 class FinetuningSettings(_Section):
     """How the classifiers of the workspace are trained."""
 
-    method: Literal["full", "head"] = "full"
+    method: Literal["full", "head", "auto"] = "full"
     epochs: int = Field(default=6, ge=1)
     seed: int = 0
 
@@ -101,6 +103,15 @@ class CustomerServiceSettings(_Section):
     decisions_with_text: bool = False  # whether the log of decisions holds what customers wrote
 
 
+class TextFilterSettings(_Section):
+    """What answers may not hold, and which messages are left to people."""
+
+    private_data: tuple[PrivateKind, ...] = ()  # of others, in what a chat model writes
+    lists: str = ""  # file of words and phrases in the workspace, such as "text_filter.yaml"
+    classifier: str = ""  # folder of a classifier, relative to the workspace
+    labels: tuple[str, ...] = ()  # of the classifier, which hold a text back
+
+
 class MonitoringSettings(_Section):
     """Where the records lie and how many false alarms are accepted."""
 
@@ -110,6 +121,14 @@ class MonitoringSettings(_Section):
     time_zone: str = "UTC"  # whose day and weekend people follow, such as "Asia/Shanghai"
     negative_label: str = ""  # "": the label of the sentiment model that is read as this, such as "Negative" or "负面"
     positive_label: str = ""
+    sources: tuple[SecretStr, ...] = ()  # folders, feeds and Redis streams that the server reads; may hold passwords
+
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for address in value:
+            check_address(address.get_secret_value())
+        return value
 
 
 class AlertSettings(_Section):
@@ -227,6 +246,7 @@ class Settings(BaseSettings):
     models: ModelSettings = ModelSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     customer_service: CustomerServiceSettings = CustomerServiceSettings()
+    text_filter: TextFilterSettings = TextFilterSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     alerts: AlertSettings = AlertSettings()
     recommendation: RecommendationSettings = RecommendationSettings()
@@ -328,7 +348,7 @@ def load_settings(workspace: Path | None = None) -> Settings:
         raise SettingsError(msg) from error
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        is_secret = problem["loc"][-1] in _SECRETS
+        is_secret = not _SECRETS.isdisjoint(problem["loc"])
         fault = describe_fault(problem, show_value=not is_secret)
         msg = f"setting {field_of(problem)!r} of {folder / SETTINGS_NAME} (or its environment variable): {fault}"
         raise SettingsError(msg) from error

@@ -31,7 +31,7 @@ chat = ""                      # folder or hub id of a chat model; empty: answer
 # chat_thinking = "auto"       # "off" switches the reasoning of models that can do without
 
 [finetuning]
-method = "full"                # "head" trains the last layer only: seconds instead of minutes
+method = "full"                # "head" trains the last layer only, in seconds; "auto" asks held-out rows what pays
 epochs = 6
 
 [customer_service]             # intents.csv, templates.yaml, knowledge/*.md
@@ -46,9 +46,14 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 # link_hosts = ["shop.example"]  # whose links may stand in answers from the knowledge base
 # false_hit_budget = 0.02      # of known_questions.yaml: messages that may get the answer of another question
 
+# [text_filter]                # what replies may not hold, and which messages are left to people
+# lists = "text_filter.yaml"   # incoming and outgoing lists of words
+# private_data = ["card", "iban", "id_number"]  # of others, in what a chat model writes
+
 [monitoring]                   # labelled.csv, stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
+# sources = ["incoming", "https://news.example.org/rss", "redis://localhost:6379/0?stream=posts"]  # read by the server
 
 # [alerts]                     # who is told of alerts, beside the log
 # file = "alerts.jsonl"
@@ -84,7 +89,7 @@ chat = ""                      # 对话模型：文件夹或模型仓库名；�
 # chat_thinking = "auto"       # "off" 关闭可不推理的模型的推理
 
 [finetuning]
-method = "full"                # "head" 只训练最后一层：几秒钟即可完成
+method = "full"                # "head" 只训练最后一层，几秒钟即可完成；"auto" 由留出数据决定是否值得训练全部
 epochs = 6
 
 [customer_service]             # intents.csv、templates.yaml、knowledge/*.md
@@ -100,9 +105,14 @@ clarify_text = "请问您想问的是：1. {first}，还是 2. {second}？"
 # decisions_with_text = false  # 设为 true 时，决策日志会包含顾客的原话
 handover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"
 
+# [text_filter]                # 回复中不得出现的内容，以及交给人工处理的消息
+# lists = "text_filter.yaml"   # incoming（来信）和 outgoing（回复）的词表
+# private_data = ["card", "iban", "id_number"]  # 对话模型不得写出的他人隐私
+
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Asia/Shanghai"  # 发帖者所在的时区，决定昼夜与周末的划分
+# sources = ["incoming", "https://news.example.org/rss", "redis://localhost:6379/0?stream=posts"]  # 服务器读取
 
 # [alerts]                     # 除日志外，还通知谁
 # file = "alerts.jsonl"

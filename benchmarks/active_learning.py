@@ -21,8 +21,7 @@ import numpy as np
 from typing_extensions import override
 
 from benchmarks.active_learning_page import write_page
-from benchmarks.classifier_data import DATA_SETS, DataSet
-from benchmarks.classifiers import DEFAULT_DATA
+from benchmarks.classifier_data import DATA_SETS, DEFAULT_DATA, DataSet
 from benchmarks.machine import processor
 from llms.arrays import FloatArray
 from llms.encoder.text_encoder import PreparedText, Role, TextEncoder

@@ -1,7 +1,9 @@
 """Speed and memory of published chat models beside llama.cpp on the same weights, and ChatHuggingFace.
 
 Run: python -m benchmarks.chat_rivals --models NAME=GGUF ... --llama-python PYTHON [--rows ours-int8 ours-int4 ...]
-     [--out docs/benchmarks/chat_rivals.md]
+     [--results FILE] [--out docs/benchmarks/chat_rivals.md]
+
+With --results each row is appended to that file as JSON, and rows that stand in it already are not measured again.
 
 Each row is a process of its own. Asked are, after a first request that is not counted: one request of 32 tokens, 16 at
 once, and the first token of a prompt of about 1,000 tokens. Memory is the peak of the process and what it started, from
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", required=True)
     parser.add_argument("--llama-python", type=Path, required=True)
     parser.add_argument("--rows", nargs="+", choices=_ROWS, default=list(_ROWS))
+    parser.add_argument("--results", type=Path, help="JSON lines, to which the rows are appended")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", choices=_ROWS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -76,12 +79,25 @@ def main() -> None:
         return
     lines = _head()
     for name, gguf in models.items():
-        rows = {row: _run_row(row, name, gguf, arguments.llama_python) for row in arguments.rows}
+        measured = _measured(arguments.results, name)
+        rows = {}
+        for row in arguments.rows:
+            rows[row] = measured.get(row) or _run_row(row, name, gguf, arguments.llama_python)
+            if arguments.results and row not in measured:
+                with arguments.results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"model": name, "row": row, "figures": asdict(rows[row])}) + "\n")
         lines += ["", f"## {name}", "", *_table(rows, Path(gguf)), "", *_conclusions(rows)]
     page = "\n".join(lines) + "\n"
     print(page)
     if arguments.out:
         arguments.out.write_text(page, "utf-8")
+
+
+def _measured(results: Path | None, name: str) -> dict[str, Figures]:
+    if results is None or not results.exists():
+        return {}
+    entries = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    return {entry["row"]: Figures(**entry["figures"]) for entry in entries if entry["model"] == name}
 
 
 def _run_row(row: str, name: str, gguf: str, python: Path) -> Figures:
@@ -222,26 +238,33 @@ def _table(rows: dict[str, Figures], gguf: Path) -> Iterator[str]:
 
 
 def _conclusions(rows: dict[str, Figures]) -> Iterator[str]:
-    """Yield each target with the figure that was reached."""
-    llama, ours = rows.get("llama"), rows.get("ours-int8")
-    if ours is None:
-        return
-    found: list[tuple[str, float, float, bool]] = []  # what, target, reached, whether more is better
-    if llama is not None and llama.many and ours.many and llama.first_s and ours.first_s:
-        found += [
-            ("one request, times llama.cpp", 1.2, ours.one / llama.one, True),
-            ("16 at once, times llama.cpp", 4.0, ours.many / llama.many, True),
-            ("first token, times llama.cpp's time", 0.7, ours.first_s / llama.first_s, False),
-            ("peak memory, times llama.cpp's", 1.5, ours.memory / llama.memory, False),
-        ]
-    if (incumbent := rows.get("incumbent")) is not None:
-        found.append(("one request, times ChatHuggingFace", 5.0, ours.one / incumbent.one, True))
-    yield "| int8 | target | reached | |"
-    yield "|---|---|---|---|"
-    for what, target, reached, is_more_better in found:
-        holds = reached >= target if is_more_better else reached <= target
-        sign = "at least" if is_more_better else "at most"
-        yield f"| {what} | {sign} {target} | {reached:.2f} | {'holds' if holds else '**does not hold**'} |"
+    """Yield each target with the figures that were reached: int4 has the bits that are nearest to llama.cpp's file."""
+    llama, incumbent = rows.get("llama"), rows.get("incumbent")
+    ours = {name.removeprefix("ours-"): figures for name, figures in rows.items() if name.startswith("ours-")}
+    yield f"| | target | {' | '.join(ours)} |"
+    yield f"|---|---{'|---' * len(ours)}|"
+    if llama is not None:
+        yield _verdict("one request, times llama.cpp", 1.2, [one.one / llama.one for one in ours.values()])
+        yield _verdict("16 at once, times llama.cpp", 4.0, [_ratio(one.many, llama.many) for one in ours.values()])
+        first = [_ratio(one.first_s, llama.first_s) for one in ours.values()]
+        yield _verdict("first token, times llama.cpp's time", 0.7, first, is_more_better=False)
+        memory = [one.memory / llama.memory for one in ours.values()]
+        yield _verdict("peak memory, times llama.cpp's", 1.5, memory, is_more_better=False)
+    if incumbent is not None:
+        yield _verdict("one request, times ChatHuggingFace", 5.0, [one.one / incumbent.one for one in ours.values()])
+
+
+def _ratio(ours: float | None, other: float | None) -> float:
+    return ours / other if ours and other else float("nan")
+
+
+def _verdict(what: str, target: float, reached: Sequence[float], *, is_more_better: bool = True) -> str:
+    sign = "at least" if is_more_better else "at most"
+    cells = [
+        f"{ratio:.2f}, {'holds' if (ratio >= target if is_more_better else ratio <= target) else '**does not hold**'}"
+        for ratio in reached
+    ]
+    return f"| {what} | {sign} {target} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from pathlib import Path
 from llms.finetuning.data.examples import LabelledText
 from llms.finetuning.data.labelled_files import read_labelled_texts
 
-__all__ = ["DATA_SETS", "DataSet", "take_shots"]
+__all__ = ["DATA_SETS", "DEFAULT_DATA", "PAIR", "DataSet", "take_shots"]
 
-_PAIR = re.compile(r"['\"]([^:]+?)['\"]: ?['\"](positive|neutral|negative)['\"]")
+DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
+PAIR = re.compile(r"['\"]([^:]+?)['\"]: ?['\"](positive|neutral|negative)['\"]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _sentfin(folder: Path) -> DataSet:
     kept: dict[str, list[LabelledText]] = {"train": [], "test": []}
     with (folder / "sentfin" / "SEntFiN.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            pairs = _PAIR.findall(row["Decisions"])
+            pairs = PAIR.findall(row["Decisions"])
             if len(pairs) != 1:
                 continue
             title = row["Title"].strip()

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.classifier_data import DATA_SETS, DataSet, take_shots
+from benchmarks.classifier_data import DATA_SETS, DEFAULT_DATA, DataSet, take_shots
 from benchmarks.classifier_page import write_page
 from benchmarks.machine import processor
 from llms import LocalClassifier
@@ -40,7 +40,6 @@ from llms.metrics import (
     coverage_at_accuracy,
 )
 
-DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 ACCEPTED_ACCURACY = 0.98
 
 

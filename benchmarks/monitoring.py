@@ -1,7 +1,9 @@
-"""Page of opinion monitoring: false alarms on streams that vary, delay beside simple rules, speed, and requests.
+"""Page of opinion monitoring: false alarms, delay beside other rules, known anomalies, kills, speed, and requests.
 
-Run: python -m benchmarks.monitoring [--topics 60] [--onset-topics 30] [--posts 100000] [--stored 1000000]
-     [--out docs/benchmarks/monitoring.md]
+Run: python -m benchmarks.monitoring [--topics 60] [--onset-topics 30] [--posts 100000] [--stored 1000000] [--kills 100]
+     [--hostile 10000] [--out docs/benchmarks/monitoring.md]
+
+The part with known anomalies reads the folder `nab` of the public data sets in TUNECHAIN_DATA, and says so without it.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import os
 import platform
 import resource
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,12 +27,28 @@ from apps.monitoring_run import MonitoringRun
 from apps.monitoring_state import MonitoringStore
 from apps.server.app import create_app
 from apps.settings import SETTINGS_NAME, load_settings
+from benchmarks.classifier_data import DEFAULT_DATA
 from benchmarks.machine import processor, timed
-from benchmarks.monitoring_detector import BUDGET, VARIETIES, measure_budget, measure_rate
+from benchmarks.monitoring_detector import (
+    BUDGET,
+    HOURLY,
+    OURS,
+    VARIETIES,
+    Onset,
+    Streams,
+    describe_delays,
+    draw_streams,
+    measure_budget,
+    measure_rate,
+)
+from benchmarks.monitoring_nab import describe_nab
+from benchmarks.monitoring_rivals import RULES, count_vendor_alarms, trace_adwin
 from chains.monitoring import Post, build_monitoring_chain
 from llms.fakes import FixedClassifier
 from tests.apps.monitoring_worlds import write_world
 from tests.chains.monitoring.streams import MONDAY, SENTIMENT
+from tests.reliability.hostile_posts import HostileReport, send_hostile_posts
+from tests.reliability.monitoring import run_kills
 from tests.waiting import wait_until
 
 RATE = 15.0
@@ -44,7 +63,12 @@ PAGES = {
     "posts of a topic and a source": "/v1/posts?topic=topic-7&source=source-5",
     "posts of a source that nobody has": "/v1/posts?topic=topic-7&source=nobody",
 }
-METHODS = ("share and volume tests", "static binomial CUSUM", "rolling 24 h share")
+ADWIN = "ADWIN"
+ALONE = OURS[1:]
+GOALS = {"volume grows 3 % a day": 1.5}  # of false alarms, other than .75
+NAB_GOAL = 68.0
+DELAY_GOALS = {4.0: 14.0, RATE: 5.7, 60.0: 3.0}  # h
+KILLED_BATCH = 4  # small, so that there are more requests than kills
 
 
 @dataclass(frozen=True)
@@ -63,6 +87,8 @@ def main() -> None:
     parser.add_argument("--onset-topics", type=int, default=30, help="topics with four surges each")
     parser.add_argument("--posts", type=int, default=100_000, help="taken one batch after the other")
     parser.add_argument("--stored", type=int, default=1_000_000, help="posts in the store whose pages are read")
+    parser.add_argument("--kills", type=int, default=100, help="of a monitor that works through a stream")
+    parser.add_argument("--hostile", type=int, default=10_000, help="posts made to break a server")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
@@ -70,12 +96,11 @@ def main() -> None:
     lines = [
         "# Opinion monitoring on streams that vary",
         "",
-        f"`python -m benchmarks.monitoring --topics {arguments.topics} --onset-topics {arguments.onset_topics} "
-        f"--posts {arguments.posts} --stored {arguments.stored} --seed {arguments.seed}`, {os.cpu_count()} cores, "
-        f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}, {datetime.now(UTC):%Y-%m-%d}.",
+        f"`python -m benchmarks.monitoring {_tell_options(arguments)}`, {os.cpu_count()} cores, {processor()}, "
+        f"Python {platform.python_version()}, numpy {np.__version__}, {datetime.now(UTC):%Y-%m-%d}.",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        for part in (_false_alarms, _delays, _speed, _pages):
+        for part in (_false_alarms, _delays, _known_anomalies, _reliability, _speed, _pages):
             lines += ["", *part(arguments, Path(folder))]
     seconds, load = time.process_time() - started, os.getloadavg()[0]
     lines += ["", f"CPU time: {seconds / 60:.1f} minutes. Load average at the end: {load:.1f}."]
@@ -87,40 +112,160 @@ def main() -> None:
 def _false_alarms(arguments: argparse.Namespace, _folder: Path) -> Iterator[str]:
     yield "## False alarms"
     yield ""
-    yield f"{arguments.topics} quiet topics each at {RATE:g} posts an hour, watched for 30 days after 35 of history,"
-    yield "with the thresholds that the monitor derives. The streams are those of"
-    yield "[the simulation](monitoring_detector.md#the-simulation), and vary as said."
+    yield from _paragraph(
+        f"""{arguments.topics} quiet topics each at {RATE:g} posts an hour, watched for 30 days after 35 of history,
+        with the thresholds that the monitor derives. The streams are those of [the
+        simulation](monitoring_detector.md#the-simulation), and vary as said."""
+    )
     yield ""
     yield "| quiet stream | allowed | raised | silent topics | expected silent |"
     yield "|---|---|---|---|---|"
+    missed = []
     for name in ("", *VARIETIES):
-        yield measure_budget(arguments.seed, RATE, arguments.topics, name)
+        row = measure_budget(arguments.seed, RATE, arguments.topics, name)
+        yield row
+        raised, goal = float(row.split("|")[3]), GOALS.get(name, 0.75)
+        missed += [f"{name or 'the plain stream'} ({raised:.2f}, at most {goal:g})"] if raised > goal else []
     yield ""
     error = (BUDGET / arguments.topics) ** 0.5
-    yield f"The sampling error of a rate near the budget is about {error:.2f}; of a higher rate it is larger."
+    yield from _paragraph(
+        f"""The goal is at most .75, and 1.5 where the volume grows. It {_tell_missed(missed)}. The sampling error of a
+        rate near the budget is about {error:.2f}; of a higher rate it is larger."""
+    )
 
 
 def _delays(arguments: argparse.Namespace, _folder: Path) -> Iterator[str]:
     sizes = (arguments.topics, arguments.onset_topics)
-    cells = {rate: measure_rate(arguments.seed, rate, ["jump"], sizes) for rate in (4.0, RATE, 60.0)}
+    rules = {name: HOURLY[name] for name in ("static binomial CUSUM", "rolling 24 h share")} | RULES
+    cells = {
+        rate: measure_rate(arguments.seed, rate, ["jump"], sizes, rules=rules, with_others=_describe_adwin)
+        for rate in (4.0, RATE, 60.0)
+    }
     yield "## Delay"
     yield ""
-    yield "A surge from 12 % to 30 % negative posts: median delay in h / % found within 6 h / % within 24 h."
-    yield f"Each method's threshold is the one that leaves 37 % of {arguments.topics} quiet topics silent for 30"
-    yield f"days, about one false alarm per topic and month; {4 * arguments.onset_topics} surges."
+    yield from _paragraph(
+        f"""A surge from 12 % to 30 % negative posts: median delay in h / % found within 6 h / % within 24 h ("never":
+        not within 72 h). Each method's threshold is the one that leaves 37 % of {arguments.topics} quiet topics
+        silent for 30 days, about one false alarm per topic and month; {4 * arguments.onset_topics} surges."""
+    )
     yield ""
     yield f"| method | {' | '.join(f'{rate:g} posts/h' for rate in cells)} |"
     yield "|---|---|---|---|"
-    for method in METHODS:
-        yield f"| {method} | {' | '.join(cells[rate][method][0] for rate in cells)} |"
+    for method in cells[RATE]:
+        if method not in ALONE:
+            yield f"| {method} | {' | '.join(cells[rate][method][0] for rate in cells)} |"
+    yield ""
+    missed = [
+        f"{rate:g} posts an hour ({median:.1f} h, at most {goal:g})"
+        for rate, goal in DELAY_GOALS.items()
+        if (median := float(cells[rate][OURS[0]][0].split(" / ")[0])) > goal
+    ]
+    yield from _paragraph(
+        f"""The goal is a median of 14, 5.7 and 3 h, which hardly any method can beat (a cumulative sum that is told the
+        usual share needs 12.8, 5.3 and 2.7 h). It {_tell_missed(missed)}."""
+    )
+    yield ""
+    random = np.random.default_rng([arguments.seed, 2])
+    alarms = count_vendor_alarms(draw_streams(random, RATE, arguments.topics))
+    own = " and ".join(f"{count:.0f} ({name.removeprefix('vendor: ')})" for name, count in alarms.items())
+    yield from _paragraph(
+        f"""ADWIN is that of the package river, with the `delta` that fits the false alarms best. The exact test is the
+        rule of alibi-detect's `FETDriftOnline`, written anew from its documentation. The vendors' rules are those
+        of their help pages; with their own settings they raise {own} alarms per quiet topic and month at {RATE:g}
+        posts an hour."""
+    )
+
+
+def _tell_options(arguments: argparse.Namespace) -> str:
+    numbers = {name: value for name, value in vars(arguments).items() if name != "out"}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in numbers.items())
+
+
+def _paragraph(text: str) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)
+
+
+def _tell_missed(missed: list[str]) -> str:
+    return f"is missed by {', '.join(missed)}" if missed else "holds"
+
+
+def _describe_adwin(quiet: Streams, surging: Streams, onsets: dict[str, list[Onset]]) -> dict[str, list[str]]:
+    traces = [trace_adwin(quiet, surging, listed) for listed in onsets.values()]
+    return {ADWIN: [describe_delays(trace, 0.5, 1) for trace in traces]}
+
+
+def _known_anomalies(_arguments: argparse.Namespace, _folder: Path) -> Iterator[str]:
+    yield "## Known anomalies in numbers of posts"
+    yield ""
+    folder = Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA)) / "nab"  # noqa: TID251  # no workspace here
+    if not folder.is_dir():
+        yield "Not measured: there is no folder `nab` in TUNECHAIN_DATA."
+        return
+    yield from _paragraph(
+        """The ten Twitter series of the Numenta Anomaly Benchmark: posts on ten companies by five minutes, with 33
+        labelled windows. From 0 (nothing is found) to 100 (each window at once, nothing else), by its standard
+        profile. They hold no sentiment, so the monitor's volume test reads every post as a negative one; an alarm
+        is followed by a day without. One threshold for all series is how the benchmark itself sets it; the other
+        column has for each series the threshold that is best for the nine others."""
+    )
+    yield ""
+    rows = list(describe_nab(folder))
+    yield from rows
+    yield ""
+    reached = "reached" if float(rows[2].split("|")[2]) >= NAB_GOAL else "not reached"
+    yield from _paragraph(
+        f"""The scorer is our own, tested on examples worked by hand. The moving Gaussian is the benchmark's own
+        baseline, written anew, and so a check on the scorer: published scores are of these series as well, but with
+        the threshold that is best for all 58 series of the benchmark. The goal of 68 is {reached}: the monitor is made
+        for negative posts of a topic, learns for a week before it alarms, and takes a day that is busier throughout
+        for chance."""
+    )
+
+
+def _reliability(arguments: argparse.Namespace, folder: Path) -> Iterator[str]:
+    yield "## Kills and hostile posts"
+    yield ""
+    kills = folder / "kills"
+    kills.mkdir()
+    report = run_kills(kills, count=arguments.kills, seed=arguments.seed, size=KILLED_BATCH)
+    as_unbroken = "as" if report.is_equal else "NOT as"
+    as_sorted = "as" if report.is_as_sorted else "NOT as"
+    yield from _paragraph(
+        f"""A monitor is killed {report.kills} times while it works through a stream in requests of {KILLED_BATCH}
+        posts, shuffled within the lateness, with late, future, repeated and unreadable ones; what was not
+        acknowledged is sent again. {report.acknowledged:,} posts were acknowledged, {report.lost} of them lost.
+        Counts, trend and alerts are {as_unbroken} those of a monitor that nobody kills, and {as_sorted} those of
+        one that gets the posts that count in the order of their times, each once. The slowest start took
+        {report.slowest_start_s:.1f} s."""
+    )
+    yield ""
+    hostile = _attack(folder / "hostile", arguments)
+    statuses = ", ".join(f"{count:,} x {status}" for status, count in sorted(hostile.statuses.items()))
+    outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(hostile.outcomes.items()))
+    yield from _paragraph(
+        f"""{hostile.sent:,} posts made to break a server (orders to models, scripts, broken text, impossible dates and
+        ids, texts of a megabyte, broken JSON, floods of one text): requests answered {statuses}; of the posts in
+        those that were taken {outcomes}. Answered with an error of the server: {len(hostile.others)}."""
+    )
+
+
+def _attack(folder: Path, arguments: argparse.Namespace) -> HostileReport:
+    folder.mkdir()
+    (folder / SETTINGS_NAME).write_text("[server]\nrequests_per_minute = 600000\nburst = 100000\n", encoding="utf-8")
+    chain = build_monitoring_chain(topic=FixedClassifier({}, default="topic-1"), sentiment=SENTIMENT)
+    with TestClient(create_app(load_settings(folder), applications=Applications(monitoring=chain))) as client:
+        wait_until(lambda: not client.get("/v1/alerts?trend=false").json()["loading"])
+        return send_hostile_posts(client, count=arguments.hostile, seed=arguments.seed)
 
 
 def _speed(arguments: argparse.Namespace, folder: Path) -> Iterator[str]:
     speed = _measure_speed(folder / "speed.sqlite", arguments.posts)
     yield "## Speed"
     yield ""
-    yield f"{arguments.posts:,} posts of 20 days on {NUM_TOPICS} topics in batches of {BATCH}, with classifiers that"
-    yield "answer at once: copies are found, hours counted, tests made, and each batch is on the disk before the next."
+    yield from _paragraph(
+        f"""{arguments.posts:,} posts of 20 days on {NUM_TOPICS} topics in batches of {BATCH}, with classifiers that
+        answer at once: copies are found, hours counted, tests made, and each batch is on the disk before the next."""
+    )
     yield ""
     yield "| posts a second | of the first 20,000 | of the last 20,000 | growth of peak memory after the first |"
     yield "|---|---|---|---|"
@@ -165,8 +310,10 @@ def _peak_mb() -> float:
 def _pages(arguments: argparse.Namespace, folder: Path) -> Iterator[str]:
     yield "## What people read"
     yield ""
-    yield f"{arguments.stored:,} posts of eight weeks on {NUM_TOPICS} topics are stored, with a count for each topic"
-    yield "and hour, and 300 alerts. Seconds and bytes of the requests that the page makes, each the slowest of three."
+    yield from _paragraph(
+        f"""{arguments.stored:,} posts of eight weeks on {NUM_TOPICS} topics are stored, with a count for each topic and
+        hour, and 300 alerts. Seconds and bytes of the requests that the page makes, each the slowest of three."""
+    )
     yield ""
     workspace = folder / "workspace"
     workspace.mkdir()

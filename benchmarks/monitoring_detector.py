@@ -11,7 +11,7 @@ import argparse
 import copy
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -162,7 +162,8 @@ def score_static_cusum(posts: Counts, negatives: Counts) -> DoubleArray:
     return _accumulate(gain, lambda before, now: np.maximum(0.0, before + now))
 
 
-HOURLY: dict[str, Callable[[Counts, Counts], DoubleArray]] = {
+HourlyRule = Callable[[Counts, Counts], DoubleArray]
+HOURLY: dict[str, HourlyRule] = {
     "static binomial CUSUM": score_static_cusum,
     "static EWMA": score_static_ewma,
     "rolling 24 h share": score_rolling_share,
@@ -280,7 +281,7 @@ def describe_delays(traces: DoubleArray, threshold: float, steps_per_hour: int) 
     return f"{median} / {np.mean(delay <= 6):.0%} / {np.mean(delay <= 24):.0%}".replace("%", "")
 
 
-def trace_hourly(method: Callable[[Counts, Counts], DoubleArray], streams: Streams, onsets: list[Onset]) -> DoubleArray:
+def trace_hourly(method: HourlyRule, streams: Streams, onsets: list[Onset]) -> DoubleArray:
     posts = np.stack([streams.posts[onset.topic] for onset in onsets])
     negatives = np.stack([streams.negatives[onset.topic] for onset in onsets])
     for position, onset in enumerate(onsets):
@@ -290,8 +291,25 @@ def trace_hourly(method: Callable[[Counts, Counts], DoubleArray], streams: Strea
     return np.stack([row[o.hour - 24 : o.hour + SEARCH_H] for row, o in zip(values, onsets, strict=True)])
 
 
-def measure_rate(seed: int, rate: float, kinds: list[str], sizes: tuple[int, int]) -> dict[str, list[str]]:
-    """Return the table's cells by method, one per kind of onset."""
+def measure_rate(
+    seed: int,
+    rate: float,
+    kinds: list[str],
+    sizes: tuple[int, int],
+    *,
+    rules: Mapping[str, HourlyRule] | None = None,
+    with_others: Callable[[Streams, Streams, dict[str, list[Onset]]], dict[str, list[str]]] = lambda *_: {},
+) -> dict[str, list[str]]:
+    """Return the table's cells by method, one per kind of onset.
+
+    Args:
+        seed: of everything that is drawn.
+        rate: posts an hour.
+        kinds: of onsets.
+        sizes: quiet topics, and topics with four onsets each.
+        rules: with one value per hour, beside the monitor's tests.
+        with_others: quiet streams, surging streams and onsets -> cells of methods of other forms.
+    """
     random = np.random.default_rng([seed, int(rate)])
     quiet, surging = (draw_streams(random, rate, topics) for topics in sizes)
     days = random.integers(2, 26, (sizes[1], len(ONSET_HOURS)))
@@ -306,9 +324,10 @@ def measure_rate(seed: int, rate: float, kinds: list[str], sizes: tuple[int, int
         name: [describe_delays(traces[kind][:, row], ours[row], STEPS_PER_HOUR) for kind in kinds]
         for row, name in enumerate(OURS)
     }
-    for name, method in HOURLY.items():
+    for name, method in (HOURLY if rules is None else rules).items():
         threshold = find_threshold(method(quiet.posts, quiet.negatives)[:, QUIET_H:].max(axis=1))
         cells[name] = [describe_delays(trace_hourly(method, surging, onsets[kind]), threshold, 1) for kind in kinds]
+    cells |= with_others(quiet, surging, onsets)
     print(f"{rate:g} posts/h: our thresholds x {ours[0]:.2f} give one false alarm per topic and month\n", flush=True)
     return cells
 

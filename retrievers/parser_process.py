@@ -26,7 +26,7 @@ class ParserLimits:
         reply_bytes: of the documents that are handed back.
     """
 
-    cpu_s: int = 20
+    cpu_s: int = 15
     wall_s: float = 600.0
     memory_bytes: int = 512 * _MEGABYTE
     reply_bytes: int = 100 * _MEGABYTE

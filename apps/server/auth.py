@@ -202,10 +202,10 @@ def _is_address(client: str) -> bool:
     return True
 
 
-# --- for the routes
+# --- for the routes; coroutines, because FastAPI calls a plain function in a thread, which costs more than these do
 
 
-def _owner_of(request: Request) -> Owner:
+async def _owner_of(request: Request) -> Owner:
     owner: Owner | None = getattr(request.state, "owner", None)
     if owner is None:  # only if a route were opened by mistake
         raise ProblemError(401, "Send a key.")
@@ -215,7 +215,7 @@ def _owner_of(request: Request) -> Owner:
 CurrentOwner = Annotated[Owner, Depends(_owner_of)]
 
 
-def require_staff(owner: CurrentOwner) -> Owner:
+async def require_staff(owner: CurrentOwner) -> Owner:
     """Return the owner, if it may ask everything.
 
     Raises:

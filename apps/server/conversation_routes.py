@@ -30,7 +30,7 @@ After = Annotated[
 ]
 
 
-def _find_conversations(workspace: CurrentWorkspace) -> Conversations:
+async def _find_conversations(workspace: CurrentWorkspace) -> Conversations:
     return workspace.conversations()
 
 
@@ -38,7 +38,7 @@ CurrentConversations = Annotated[Conversations, Depends(_find_conversations)]
 StaffOwner = Annotated[Owner, Depends(require_staff)]
 
 
-def _find_conversation_owner(
+async def _find_conversation_owner(
     owner: CurrentOwner,
     server: CurrentServer,
     named: Annotated[
@@ -56,7 +56,7 @@ def _find_conversation_owner(
 ConversationOwner = Annotated[str, Depends(_find_conversation_owner)]
 
 
-def _find_page(
+async def _find_page(
     owner: CurrentOwner, server: CurrentServer, limit: Limit = 50, skip: Skip = 0, after: After = None
 ) -> PageRequest:
     """Return which lines are meant, of those that are answered from the same workspace."""

@@ -23,6 +23,8 @@ from apps.monitoring_state import MonitoringStore
 from apps.monitoring_view import AlertFilter, MonitoringView
 from apps.server.problems import ProblemError
 from apps.server.schemas import AlertsReply
+from apps.sources.reading import SourceReader
+from apps.sources.source import PostBatch, PostSource
 from chains.monitoring import MonitoringChain, MonitoringReport, Post, sort_posts
 from llms.errors import TuneChainError
 
@@ -36,14 +38,15 @@ _TAKE_OVER_S = 1.0  # between two looks whether another server still has the fil
 _SETTLING_S = 1.0  # to open the file, at most, before posts are refused
 _READING = "The recorded stream is still being read; try again later."
 _UNUSABLE = "Monitoring cannot be used; the log of the server says why."
+_ELSEWHERE = "Another server has the monitoring of this workspace; it is taken over when that ends."
 _ENDING = "The server is shutting down."
 
 
 @dataclass(slots=True)
 class _Job:
-    """Posts to be watched, and where their report is waited for; without any, dead ones are tried again."""
+    """A batch to be watched, and where its report is waited for; without one, dead posts are tried again."""
 
-    posts: Sequence[Post] | None
+    batch: PostBatch | None
     done: Future[MonitoringReport] = field(default_factory=Future)
 
 
@@ -63,6 +66,8 @@ class LiveMonitor:
         tick_s: seconds between two looks at the clock.
         sinks: who is told of alerts, by the names in `rules`.
         rules: which alerts they are told of.
+        sources: read by the monitor itself once it has come to the present.
+        on_report: told what each request, batch and silence brought, in the monitor's thread.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class LiveMonitor:
         tick_s: float = _TICK_S,
         sinks: Mapping[str, AlertSink] | None = None,
         rules: OutboxRules | None = None,
+        sources: Iterable[PostSource] = (),
+        on_report: Callable[[MonitoringReport], None] = lambda _: None,
     ) -> None:
         self._chain = chain
         self._path = path
@@ -83,6 +90,8 @@ class LiveMonitor:
         self._tick_s = tick_s
         self._sinks = sinks or {}
         self._rules = rules or OutboxRules(sinks=tuple(self._sinks))
+        self._sources = tuple(sources)
+        self._on_report = on_report
         self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._problem = _READING  # "" once posts are taken
         self._settled = threading.Event()  # once it is known whether posts have to wait for others
@@ -103,6 +112,16 @@ class LiveMonitor:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
+    def join(self) -> None:
+        """Wait until it ends.
+
+        Raises:
+            MonitoringFileError: if it ended by itself, because it cannot go on.
+        """
+        self._thread.join()
+        if self._problem:
+            raise MonitoringFileError(self._problem)
+
     def observe(self, posts: Iterable[Post]) -> MonitoringReport:
         """Return what the posts brought, once it is on the disk; waits for those that came before.
 
@@ -111,7 +130,18 @@ class LiveMonitor:
                 it late.
             DiskFullError: if the disk is full; nothing of the request is stored.
         """
-        return self._ask(_Job(sort_posts(posts)))
+        return self._ask(_Job(PostBatch(posts=tuple(sort_posts(posts)))))
+
+    def take(self, batch: PostBatch) -> MonitoringReport:
+        """Return what a batch of a source brought, once it is on the disk together with the source's position.
+
+        Its posts are taken in the order in which they stand.
+
+        Raises:
+            ProblemError: with status 503, as `observe`.
+            DiskFullError: if the disk is full; nothing of the batch is stored.
+        """
+        return self._ask(_Job(batch))
 
     def retry_dead_letters(self) -> MonitoringReport:
         """Try texts again that no classifier could read, and return what they brought; the others stay where they are.
@@ -219,7 +249,9 @@ class LiveMonitor:
             try:
                 return MonitoringStore(self._path, rules=self._rules)
             except Timeout:
-                self._problem = "Another server has the monitoring of this workspace; it is taken over when that ends."
+                if self._problem != _ELSEWHERE:
+                    _log.warning(_ELSEWHERE)
+                self._problem = _ELSEWHERE
                 self._settled.set()
                 self._stopping.wait(_TAKE_OVER_S)
         return None
@@ -235,23 +267,25 @@ class LiveMonitor:
             sender.start()
             stack.callback(sender.stop)
             stack.callback(self._hide)
-            self._watch(MonitoringRun(self._chain, store, on_stored=sender.wake))
+            self._watch(MonitoringRun(self._chain, store, on_stored=sender.wake), store)
 
     def _hide(self) -> None:
         self._view = self._outbox = None
 
-    def _watch(self, run: MonitoringRun) -> None:
+    def _watch(self, run: MonitoringRun, store: MonitoringStore) -> None:
         run.resume()
         self._watch_history(run)
         self._problem = ""
         self._settled.set()
+        for source in self._sources:
+            SourceReader(source, take=self.take, read_position=store.read_position, stopping=self._stopping).start()
         while not self._stopping.is_set():
             try:
                 job = self._inbox.get(timeout=self._tick_s)
             except queue.Empty:
                 job = None
             if job is not None:
-                _answer(run, job)
+                self._answer(run, job)
             self._pass_time(run)
         run.keep_learnt()
 
@@ -279,7 +313,7 @@ class LiveMonitor:
             return
         self._next_tick_s = time.monotonic() + self._tick_s
         try:
-            run.pass_time()
+            self._on_report(run.pass_time())
         except TuneChainError as error:
             _log.error("what a silence brought cannot be stored: %s", error)
 
@@ -289,9 +323,17 @@ class LiveMonitor:
             if job is not None:
                 job.done.set_exception(ProblemError(503, _ENDING))
 
+    def _answer(self, run: MonitoringRun, job: _Job) -> None:
+        try:
+            report = _take(run, job.batch)
+            job.done.set_result(report)
+        except Exception as error:  # the client is told, and the next posts find everything as it was
+            job.done.set_exception(error)
+        else:
+            self._on_report(report)
 
-def _answer(run: MonitoringRun, job: _Job) -> None:
-    try:
-        job.done.set_result(run.retry_dead() if job.posts is None else run.take(job.posts))
-    except Exception as error:  # the client is told, and the next posts find everything as it was
-        job.done.set_exception(error)
+
+def _take(run: MonitoringRun, batch: PostBatch | None) -> MonitoringReport:
+    if batch is None:
+        return run.retry_dead()
+    return run.take(batch.posts, is_history=batch.may_repeat, position=batch.position)

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from apps.monitoring_view import MAX_CHOICES, MAX_POINTS, FeedFilter, FeedPage, FeedPost, MonitoringView, ShownAlert
 from apps.server.auth import CurrentOwner, require_staff
 from apps.server.problems import ProblemError
+from apps.server.request_validation import refuse_unknown_parameters
 from apps.server.routes import describe_replies
 from apps.server.schemas import (
     AlertReply,
@@ -37,7 +38,7 @@ _COLUMNS = ("time", "source", "id", "topic", "sentiment", "copy", "companies", "
 _READS = describe_replies(only=[401, 403, 422, 503])
 _READS_ONE = describe_replies(only=[401, 403, 404, 422, 503])
 
-router = APIRouter(tags=["monitoring"], dependencies=[Depends(require_staff)])
+router = APIRouter(tags=["monitoring"], dependencies=[Depends(require_staff), Depends(refuse_unknown_parameters)])
 
 
 @router.get("/alert", responses=_READS_ONE, summary="Show one alert")
@@ -88,7 +89,7 @@ def show_trend(
     return TrendReply(subjects=tuple(page), num_subjects=len(found), step_hours=trend.step_hours, points=trend.points)
 
 
-def _wanted(
+async def _wanted(
     topic: Annotated[str | None, _NAME] = None,
     entity: Annotated[str | None, _NAME] = None,
     source: Annotated[str | None, _NAME] = None,

@@ -1,6 +1,9 @@
-"""Checks of a request body's bytes, before any schema sees it."""
+"""Checks of a request before any schema sees it: the bytes of its body, and the names of its parameters."""
 
 import json
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
 
 from apps.server.problems import ProblemError
 from llms.errors import JsonFault, StrictJsonError
@@ -70,6 +73,24 @@ def check_body(body: bytes) -> None:
     except ValueError as error:  # Python refuses integers of more than 4,300 digits
         raise ProblemError(400, "The body holds a number with too many digits.") from error
     _check_characters(flat)
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse a parameter of the address that its route does not know: a misspelt filter must not show everything.
+
+    Raises:
+        ProblemError: with status 422.
+    """
+    known = _parameter_names(request.scope["route"].dependant)
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        expected = f"known are {', '.join(sorted(known))}" if known else "none is known"
+        raise ProblemError(422, f"There is no parameter {unknown[0][:100]!r}; {expected}.")
+
+
+def _parameter_names(dependant: Dependant) -> set[str]:
+    names = {field.alias for field in dependant.query_params}
+    return names.union(*map(_parameter_names, dependant.dependencies))
 
 
 def _check_characters(flat: str) -> None:

@@ -11,6 +11,7 @@ from apps.event_recorder import RecordedEvents
 from apps.monitoring_view import AlertFilter, fit_alerts
 from apps.server.auth import CurrentOwner, Owner, require_staff
 from apps.server.problems import ProblemError
+from apps.server.request_validation import refuse_unknown_parameters
 from apps.server.schemas import (
     MAX_EVENTS,
     AlertsReply,
@@ -170,7 +171,7 @@ async def watch(body: PostsRequest, workspace: CurrentWorkspace) -> PostsReply:
 @router.get(
     "/alerts",
     responses=describe_replies(only=[401, 403, 404, 422, 503]),
-    dependencies=_STAFF,
+    dependencies=[*_STAFF, Depends(refuse_unknown_parameters)],
     summary="Show alerts and trend",
 )
 def alerts(

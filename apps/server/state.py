@@ -11,22 +11,24 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from langchain_core.runnables import Runnable
 
-from apps.alert_sinks import open_sinks, outbox_rules
 from apps.applications import SCENARIOS, Applications, build_applications
 from apps.articles import Articles
+from apps.errors import MissingExtraError, SettingsError
 from apps.event_recorder import EventRecorder
 from apps.feedback import FeedbackStore
 from apps.readers import read_templates
-from apps.recorded_stream import RecordedStream
 from apps.server.admission import Admission
 from apps.server.auth import Owner
+from apps.server.live_monitoring import open_monitor
 from apps.server.monitor_service import LiveMonitor
 from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
+from apps.service_learning.desk import LearningDesk
 from apps.settings import Settings, load_settings
 from apps.wiring import open_conversations
 from chains.customer_service import Conversations, ServiceReply, ServiceRequest, TemplateBook
 from chains.errors import ConversationBusyError
+from chains.monitoring import MonitoringChain
 from llms.errors import TuneChainError
 
 _TAKE_OVER_S = 1.0  # between two looks whether another process still has the conversations
@@ -50,6 +52,7 @@ class Workspace:
         changes: of what changes a conversation without a model, and waits for the messages before it.
         articles: what answers cite.
         feedback: what people thought of answers.
+        learning: the review of what was found in logs.
         templates: how intents are called.
     """
 
@@ -68,15 +71,18 @@ class Workspace:
         self.changes = changes
         self.articles = Articles(folder / "knowledge")
         self.feedback = FeedbackStore(settings.feedback_file)
+        self.learning = LearningDesk(self.settings)
         self.templates = TemplateBook(answers={})
         self._templates_file = folder / "templates.yaml"
         self._turn = turn
         self._given = applications
         self._applications: Applications | None = None
         self._monitor: LiveMonitor | None = None
+        self._has_sources = True
         self._conversations: Conversations | None = None
         self._open = contextlib.ExitStack()
         self._open.callback(self.feedback.close)
+        self._open.callback(self.learning.close)
         self._open.callback(self.articles.close)
         self._building: asyncio.Task[None] | None = None
         self._taking_over: asyncio.Task[None] | None = None
@@ -176,7 +182,10 @@ class Workspace:
         if has_service and self._conversations is None:
             yield "The conversations are not open; another server may have them, else the log says why."
         if self._monitor is not None and (number := self._monitor.num_undelivered):
-            yield f"{number} messages about alerts could not be delivered; tunechain monitor outbox says why."
+            messages = "1 message" if number == 1 else f"{number:,} messages"
+            yield f"{messages} about alerts could not be delivered; tunechain monitor outbox says why."
+        if not self._has_sources:
+            yield "No source of posts is read; the log says why."
 
     # --- building
 
@@ -210,17 +219,17 @@ class Workspace:
 
     def _open_parts(self, applications: Applications) -> None:
         if applications.monitoring is not None:
-            stream = RecordedStream.of(self.settings)
-            self._monitor = LiveMonitor(
-                applications.monitoring,
-                path=self.settings.monitoring_file,
-                read_history=stream.read,
-                stamp_history=stream.stamp,
-                sinks=open_sinks(self.settings.alerts, workspace=self.settings.workspace),
-                rules=outbox_rules(self.settings),
-            )
+            self._monitor = self._open_monitor(applications.monitoring)
             self._monitor.start()
         self._try_conversations(applications)
+
+    def _open_monitor(self, chain: MonitoringChain) -> LiveMonitor:
+        try:
+            return open_monitor(self.settings, chain)
+        except (SettingsError, MissingExtraError) as error:  # all else goes on; who looks at the health is told
+            self._has_sources = False
+            _log.error("no source of posts is read: %s", error)
+            return open_monitor(self.settings, chain, sources=())
 
     def _try_conversations(self, applications: Applications) -> None:
         if applications.customer_service is None:
@@ -311,10 +320,10 @@ def _how_to_build(part: str) -> str:
     )
 
 
-# --- for the routes
+# --- for the routes; coroutines, as in `auth`
 
 
-def _find_server(request: Request) -> Server:
+async def _find_server(request: Request) -> Server:
     server: Server = request.app.state.server
     return server
 
@@ -322,7 +331,7 @@ def _find_server(request: Request) -> Server:
 CurrentServer = Annotated[Server, Depends(_find_server)]
 
 
-def _find_workspace(request: Request, server: CurrentServer) -> Workspace:
+async def _find_workspace(request: Request, server: CurrentServer) -> Workspace:
     return server.workspace_of(getattr(request.state, "owner", None))
 
 

@@ -1,5 +1,6 @@
 // The desk of the staff: who waits, what was said and why, and an answer.
 
+import { loadLearning } from "/static/learning.js";
 import { ago, find, fit, make, makeButton, newId, onSubmit, plain, sendByEnter, showNotice } from "/static/page.js";
 import { call } from "/static/server.js";
 import { drawTurn } from "/static/turns.js";
@@ -16,7 +17,7 @@ let lists = { waiting: [], conversations: [] };
 let latestAt = 0; // when the conversations were fetched
 let unsent = null; // an answer that may have arrived although the network failed: { to, text, close, id }
 
-/** Let staff choose between the customer's view and their own. */
+/** Let staff choose between the customer's view, their own, and the review of what was learnt from logs. */
 export function openDesk(identity) {
   me = identity;
   find("views").hidden = false;
@@ -26,10 +27,10 @@ export function openDesk(identity) {
 
 function showView(view) {
   for (const button of find("views").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === view));
-  find("customer-view").hidden = view !== "customer";
-  find("staff-view").hidden = view !== "staff";
+  for (const name of ["customer", "staff", "learning"]) find(`${name}-view`).hidden = view !== name;
   latestAt = 0;
   if (view === "staff") update();
+  if (view === "learning") loadLearning();
 }
 
 // ---------------------------------------------------------------- lists

@@ -107,7 +107,7 @@ def fit_baseline(counts: HourCounts, *, zone: tzinfo = UTC) -> SeasonalBaseline:
     share_day_sd = _find_share_day_sd(counts, days, share[cells], correlation, (low, high))
     expected = rate[cells] * fit.exposure
     variance = grain * expected + extra * expected**2
-    rate_day_sd = _find_day_sd(days, counts.negatives - expected, variance, expected)
+    rate_day_sd = _find_day_sd(days, counts.negatives - expected, variance, expected, num_fitted=3)
     # days that differ say less of the usual level than as many hours would
     per_day = float(np.square(np.bincount(days, weight)).sum() / weight.sum() ** 2)
     share_sd, rate_sd = _summarise_error(share_covariance, emphasis), _summarise_error(fit.covariance, rate)
@@ -208,10 +208,13 @@ def _find_share_day_sd(
     low, high = scores
     chance = np.maximum((high - share) * (share - low), 0.02 * share * (1 - share))
     variance = counts.posts * chance * (1 + np.maximum(counts.posts - 1, 0) * correlation)
-    return _find_day_sd(days, counts.negatives - counts.posts * share, variance, counts.posts * share * (1 - share))
+    slopes = counts.posts * share * (1 - share)
+    return _find_day_sd(days, counts.negatives - counts.posts * share, variance, slopes, num_fitted=2)
 
 
-def _find_day_sd(days: NDArray[np.int64], residuals: DoubleArray, variances: DoubleArray, slopes: DoubleArray) -> float:
+def _find_day_sd(
+    days: NDArray[np.int64], residuals: DoubleArray, variances: DoubleArray, slopes: DoubleArray, *, num_fitted: int
+) -> float:
     """Return the standard deviation of what all hours of a day have in common, read off the sums of days.
 
     Hours that vary apart cancel out in a day, and hours that vary together do not. An estimate that few posts bear out
@@ -222,12 +225,14 @@ def _find_day_sd(days: NDArray[np.int64], residuals: DoubleArray, variances: Dou
         residuals: (hours,) what was seen, less what was expected.
         variances: (hours,) of the residuals, with what is common.
         slopes: (hours,) by how much the expected rises where the common part is 1.
+        num_fitted: what was fitted to the days: their level and weekend, and maybe their trend.
     """
     total, spread, slope, alone = (np.bincount(days, values) for values in (residuals, variances, slopes, slopes**2))
     scale = float((slope**2 - alone).sum())
     if scale <= 0:
         return 0.0
     seen = float((total**2 - spread).sum()) / scale
+    seen *= len(total) / max(1, len(total) - num_fitted)  # the fit has followed the days, and so made them more alike
     error = 2 * float((spread**2).sum()) / scale**2
     believed = seen * DAY_VARIANCE_SD**2 / (DAY_VARIANCE_SD**2 + error)
     believed *= 1 + (2 / len(total)) ** 0.5  # its own error, on the side that raises fewer false alarms

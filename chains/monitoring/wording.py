@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from chains.languages import Language
 from chains.monitoring.change_points import StepRecord, Track
+from llms.texts import show_share
 
 _Words = Mapping[str, str]
 
@@ -62,8 +63,8 @@ def describe_surge(
         negatives=seen.negatives,
         volume=seen.baseline_volume,
         posts=seen.posts,
-        share=_percent(seen.negatives / posts),
-        usual=_percent(seen.baseline_negatives / posts),
+        share=show_share(min(1.0, seen.negatives / posts)),
+        usual=show_share(min(1.0, seen.baseline_negatives / posts)),
         since=_tell(since, zone, words),
     )
     if seen.copies:
@@ -71,10 +72,6 @@ def describe_surge(
     if escalated_at is not None:
         sentence += words["escalated"].format(escalated=_tell(escalated_at, zone, words))
     return sentence
-
-
-def _percent(share: float) -> str:
-    return f"{min(1.0, share):.0%}".replace("%", " %")
 
 
 def _tell(moment: datetime, zone: tzinfo, words: _Words) -> str:

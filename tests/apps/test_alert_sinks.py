@@ -416,7 +416,7 @@ def test_what_could_not_be_delivered_is_shown(tmp_path):
         assert client.get("/v1/alerts").json()["undelivered"] == 1
         [dead] = deliveries(client, {"id": opened(1).id})
         assert (dead["status"], dead["reason"]) == ("dead", "answered with status 404")
-        assert "1 messages about alerts could not be delivered" in str(client.get("/readyz").json()["problems"])
+        assert "1 message about alerts could not be delivered" in str(client.get("/readyz").json()["problems"])
         assert client.post("/v1/posts", json={"posts": [make_post(1, "app")]}).status_code == 200
 
 

@@ -157,7 +157,7 @@ def test_what_cannot_be_read_is_shown_and_tried_again(settings, chain, monkeypat
     ):
         call("dead-letters", "--retry", *at)
     result = call("dead-letters", "--retry", *at)
-    assert ("1 posts can be read now" in result.stderr, result.stdout.strip()) == (True, "no posts that cannot be read")
+    assert ("1 post can be read now" in result.stderr, result.stdout.strip()) == (True, "no posts that cannot be read")
 
 
 def test_what_cannot_be_read_is_tried_again_over_http(settings):
@@ -185,7 +185,7 @@ def test_dead_messages_are_shown_and_tried_again(settings):
         store.database.connection.execute("UPDATE outbox SET status = 'dead', reason = 'no answer in time'")
     at = ("-w", settings.workspace)
     assert "dead · webhook · topic-1@1 · closed · 0 tries · no answer in time" in call("outbox", *at).stdout
-    assert "1 messages are tried again" in call("outbox", "--retry", *at).stderr
+    assert "1 message is tried again" in call("outbox", "--retry", *at).stderr
     assert json.loads(call("outbox", *at, "--json").stdout)["status"] == "waiting"
 
 

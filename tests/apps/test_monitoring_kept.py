@@ -129,7 +129,7 @@ def test_what_was_learnt_is_learnt_anew_where_it_cannot_be_used(tmp_path, unbrok
 
 def test_a_monitor_that_is_killed_loses_and_doubles_nothing(tmp_path):
     report = run_kills(tmp_path, count=20, seed=7)
-    assert (report.kills, report.lost, report.is_equal) == (20, 0, True)
+    assert (report.kills, report.lost, report.is_equal, report.is_as_sorted) == (20, 0, True, True)
     assert report.acknowledged > 200
 
 

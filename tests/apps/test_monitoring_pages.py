@@ -54,6 +54,15 @@ def big(world):
         yield client
 
 
+@pytest.mark.parametrize(
+    "path", ["posts.csv?subject=topic-1", "posts?topics=x", "alerts?judge=new", "dead-letters?all=1"]
+)
+def test_a_parameter_that_nobody_knows_is_refused(big, path):
+    reply = big.get(f"/v1/{path}")
+    name = path.partition("?")[2].partition("=")[0]
+    assert (reply.status_code, f"no parameter '{name}'" in reply.json()["detail"]) == (422, True)
+
+
 REQUESTS = [
     "/v1/alerts",
     "/v1/alerts?judged=new&trend=false&limit=50",

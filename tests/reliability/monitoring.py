@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -39,14 +39,20 @@ class KillReport:
     kills: int = 0
     acknowledged: int = 0
     lost: int = 0
-    is_equal: bool = False
+    is_equal: bool = False  # to a monitor that got the same requests and that nobody killed
+    is_as_sorted: bool = False  # to one that got the posts that count in the order of their times, each once
     slowest_start_s: float = 0.0
 
 
-def make_requests(seed: int) -> list[list[Post]]:
-    """Return requests of a stream with a surge: shuffled within the lateness, with late, repeated and poison posts."""
+def make_posts_that_count(seed: int) -> list[Post]:
+    """Return a stream with a surge, in the order of its times."""
+    return make_posts(days=20, per_hour=4, seed=seed, surge_at_h=17 * 24)
+
+
+def make_requests(seed: int, *, size: int = POST_BATCH) -> list[list[Post]]:
+    """Return requests of that stream, shuffled within the lateness; with late, future, repeated and poison posts."""
     chance = random.Random(seed)
-    posts = make_posts(days=20, per_hour=4, seed=seed, surge_at_h=17 * 24)
+    posts = make_posts_that_count(seed)
     arrivals = sorted(posts, key=lambda post: post.time.timestamp() + chance.uniform(0, 600))
     for _ in range(30):
         at = chance.randrange(200, len(arrivals))
@@ -54,8 +60,10 @@ def make_requests(seed: int) -> list[list[Post]]:
         late = arrivals[at - 1]
         changes = {"id": f"late {at} {late.id}", "time": late.time - timedelta(hours=8)}
         arrivals.insert(at, late.model_copy(update=changes))
+        changes = {"id": f"future {at} {late.id}", "time": datetime.now(UTC) + timedelta(days=900)}
+        arrivals.insert(at, late.model_copy(update=changes))
         arrivals.insert(at, late.model_copy(update={"id": f"poison {at} {late.id}", "text": POISON}))
-    return [arrivals[at : at + POST_BATCH] for at in range(0, len(arrivals), POST_BATCH)]
+    return [arrivals[at : at + size] for at in range(0, len(arrivals), size)]
 
 
 def make_chain() -> MonitoringChain:
@@ -70,9 +78,16 @@ def make_chain() -> MonitoringChain:
     return build_monitoring_chain(topic=RunnableLambda(classify), sentiment=SENTIMENT)
 
 
-def run_kills(folder: Path, *, count: int, seed: int) -> KillReport:
-    """Kill a monitor `count` times while it works through one stream, sending again what was not acknowledged."""
-    requests, chance, report = make_requests(seed), random.Random(seed), KillReport()
+def run_kills(folder: Path, *, count: int, seed: int, size: int = POST_BATCH) -> KillReport:
+    """Kill a monitor `count` times while it works through one stream, sending again what was not acknowledged.
+
+    Args:
+        folder: for its files.
+        count: of kills; fewer if the stream is over before.
+        seed: of the stream and of the moments of the kills.
+        size: posts of a request.
+    """
+    requests, chance, report = make_requests(seed, size=size), random.Random(seed), KillReport()
     path, done = folder / "monitoring.sqlite", 0
     while report.kills < count and done < len(requests):
         reading, writing = os.pipe()
@@ -91,9 +106,12 @@ def run_kills(folder: Path, *, count: int, seed: int) -> KillReport:
             done += len(first) + len(acknowledged.read())
         report.kills += 1
     with closing(MonitoringStore(path)) as store:
-        sent = [post for request in requests[:done] for post in request if post.text != POISON]
+        sent = [post for request in requests[:done] for post in request if not post.id.startswith(("poison", "future"))]
         report.acknowledged, report.lost = len(sent), len(set(map(_key, sent)) - store.find_known(sent))
-    report.is_equal = _watch(path, requests[done:]) == _watch(folder / "unbroken.sqlite", requests)
+    shown = _watch(path, requests[done:])
+    report.is_equal = shown == _watch(folder / "unbroken.sqlite", requests)
+    reference, _ = _watch(folder / "sorted.sqlite", [make_posts_that_count(seed)])
+    report.is_as_sorted = shown[0].model_copy(update={"late": 0}) == reference
     return report
 
 
@@ -201,7 +219,8 @@ def _watch(path: Path, requests: list[list[Post]]) -> tuple[AlertsReply, list[tu
     wait_until(lambda: not monitor.snapshot().loading)
     for request in requests:
         monitor.observe(request)
-    shown = monitor.snapshot().model_copy(update={"duplicates": 0, "failed": 0})  # both rise when sent again
+    # these rise when posts are sent again
+    shown = monitor.snapshot().model_copy(update={"duplicates": 0, "failed": 0, "future": 0})
     monitor.stop()
     with closing(sqlite3.connect(path)) as database:
         return shown, database.execute("SELECT source, id FROM dead_letter ORDER BY id").fetchall()

@@ -1,7 +1,9 @@
 """`finetune_classifier`: labelled texts in, a folder for `LocalClassifier` out."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from llms.errors import OptionValueError, TrainingDataError
 from llms.finetuning.classifier.data import LabelledRows, to_rows
 from llms.finetuning.classifier.evaluation import Calibration, fit_calibration
 from llms.finetuning.classifier.head import build_head, cross_fitted_parts, refuse_unlearnable_split
+from llms.finetuning.classifier.method_choice import choose_method, discard_trials
 from llms.finetuning.classifier.options import ClassifierOptions
 from llms.finetuning.data.augmentation import augment_texts
 from llms.finetuning.data.examples import (
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from llms.finetuning.classifier.data import TrainedEncoder
 
 
+_log = logging.getLogger(__name__)
 _NUM_REFERENCES = 3
 _CROSS_FITTED_ROWS = 3_000  # above that, a tenth held out says enough and five fits take too long
 
@@ -53,7 +57,8 @@ def finetune_classifier(
     First a linear head is fitted on the frozen encoder, then encoder and head are trained together from there by
     the method of `options` (not "head"), which distorts the encoder less than a random head would. A linear model
     over character n-grams is fitted beside it, and held-out rows decide how much each of them counts, when to stop,
-    and from which probability on an answer is accepted.
+    and from which probability on an answer is accepted. With the method "auto" both are compared on held-out rows
+    first, and only the head is trained where more does not pay.
 
     The folder appears complete or not at all; an existing model in its place is replaced at the end. Repeated after
     a kill, the call goes on from the newest checkpoint.
@@ -71,6 +76,7 @@ def finetune_classifier(
     """
     options = options or ClassifierOptions()
     check_training_rows(train.rows)
+    options, reason = _with_method(train, folder, options)
     labels = _labels(train, options)
     kept, held_out = split_rows(
         train.rows, held_out_share=options.held_out_share, seed=options.seed, by=options.split_by
@@ -100,7 +106,18 @@ def finetune_classifier(
     outputs = _reference_outputs(head, [row.text for row in held_out])
     manifest = _describe(head, calibration, options.outside_label, described, outputs)
     _write(folder, trained.encoder, head, manifest, options)
-    return TrainedClassifier(folder, calibration.metrics, trained.history)
+    return TrainedClassifier(folder, calibration.metrics, trained.history, reason)
+
+
+def _with_method(
+    train: LabelledTexts | MultiLabelTexts, folder: Path, options: ClassifierOptions
+) -> tuple[ClassifierOptions, str]:
+    """Return the options with a method that can be trained, and why it was taken where it had to be chosen."""
+    if options.method != "auto":
+        return options, ""
+    choice = choose_method(train.rows, folder, options, train=finetune_classifier)
+    _log.info("method %s", choice.reason)
+    return replace(options, method=choice.method), choice.reason
 
 
 def _labels(train: LabelledTexts | MultiLabelTexts, options: ClassifierOptions) -> tuple[str, ...]:
@@ -265,4 +282,5 @@ def _write(
         head.save(new)
         save_manifest(manifest, new)
     discard_checkpoints(folder)
+    discard_trials(folder)
     shutil.rmtree(_contrastive_folder(folder), ignore_errors=True)

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from llms.errors import OptionValueError
 from llms.finetuning.classifier.evaluation import AccuracyTarget
 from llms.finetuning.data.examples import ClassifierRow, labels_of
+from llms.finetuning.trainer.methods import METHODS, Method
 from llms.finetuning.trainer.options import TrainingOptions
 
 _FEW_EXAMPLES = 20  # of a label; with fewer, its name is worth an example
@@ -18,6 +19,8 @@ _FEW_EXAMPLES = 20  # of a label; with fewer, its name is worth an example
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierOptions(TrainingOptions):
     """How a classifier is trained; what is common to all tasks stands in `TrainingOptions`.
+
+    Its method may also be "auto": the last layer alone, or more where held-out rows say that it pays.
 
     Attributes:
         accepted_accuracy: share of the accepted answers that shall be right.
@@ -35,6 +38,8 @@ class ClassifierOptions(TrainingOptions):
         keep_examples: whether up to 50 training texts of each label are kept in the folder, so that the nearest can
             be shown beside an answer; their vectors are kept in any case.
     """
+
+    methods: ClassVar[tuple[Method, ...]] = tuple(METHODS)
 
     accepted_accuracy: float = 0.95
     accepted_confidence: float = 0.0

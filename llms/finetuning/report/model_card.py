@@ -206,7 +206,7 @@ def _method(report: TrainingReport) -> list[str]:
     parameters = describe_parameters(report.parameters.trainable, report.parameters.total)
     return _bullets(
         [
-            f"Method: {report.method}",
+            f"Method: {report.method_reason or report.method}",
             f"Parameters: {parameters}",
             f"Size of the folder: {describe_size(report.size_bytes)}",
             f"Time: {describe_duration(report.seconds)}",

@@ -100,6 +100,7 @@ class TrainingReport(_Frozen):
     schema_version: Literal[1] = 1
     task: Task
     method: str
+    method_reason: str = Field(default="", description="Why it was taken, where it was chosen on held-out rows.")
     base_model: str
     seed: int
     seconds: float = Field(ge=0.0, description="Of the whole run, evaluation included.")

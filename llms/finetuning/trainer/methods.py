@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Method = Literal["full", "head", "lora", "dora", "adalora", "ia3", "adapter", "prefix"]
+Method = Literal["full", "head", "lora", "dora", "adalora", "ia3", "adapter", "prefix", "auto"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,9 @@ METHODS: dict[Method, MethodFacts] = {
     "ia3": MethodFacts(rate_factor=60, rank=None, can_merge=True, summary="factors on activations; smallest"),
     "adapter": MethodFacts(rate_factor=10, rank=64, can_merge=False, summary="a bottleneck network after each layer"),
     "prefix": MethodFacts(rate_factor=100, rank=20, can_merge=False, summary="learnt keys and values before the text"),
+    "auto": MethodFacts(
+        rate_factor=1, rank=None, can_merge=False, summary="head, or more where held-out rows say that it pays"
+    ),
 }
 
 

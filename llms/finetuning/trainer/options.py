@@ -43,7 +43,7 @@ class TrainingOptions:
     """
 
     full_learning_rate: ClassVar[float] = 1e-4
-    methods: ClassVar[tuple[Method, ...]] = tuple(METHODS)
+    methods: ClassVar[tuple[Method, ...]] = tuple(method for method in METHODS if method != "auto")
 
     base: str = DEFAULT_ENCODER
     method: Method = "full"

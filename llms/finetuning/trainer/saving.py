@@ -29,11 +29,13 @@ class TrainedModel:
     Attributes:
         metrics: figures on the rows that were held out, and where those of the base are known, these too.
         history: the learning curve, a row for each time something was logged.
+        method_reason: why the method was taken, where it was chosen on held-out rows.
     """
 
     folder: Path
     metrics: dict[str, float]
     history: list[dict[str, float]] = field(default_factory=list)
+    method_reason: str = ""
 
 
 def alone_in_folder(train: Training) -> Training:

@@ -107,6 +107,41 @@ def test_what_the_hours_of_a_day_have_in_common_is_read_off_the_days(name, size)
     assert getattr(baseline, other) <= allowed
 
 
+@pytest.mark.parametrize("weeks", [2, 5])
+def test_the_spread_of_days_errs_on_the_side_of_fewer_alarms(weeks):
+    drawn = [draw_counts(weeks=weeks, per_hour=15, seed=seed, rate_day_sd=0.3) for seed in range(0, 60, 3)]
+    squares = [fit_baseline(counts).rate_day_sd ** 2 for counts in drawn]
+    assert 1.1 * 0.3**2 < np.mean(squares) < 1.6 * 0.3**2  # though the fit has made the days more alike
+
+
+def test_quiet_months_raise_as_many_alarms_as_the_budget_allows():
+    """Alarms come in clusters where a fitted level is off; each of them counts, and not the months that have any."""
+    baseline = replace(make_flat(posts_rate=15.0), rate_sd=(0.1, 0.09))
+    threshold = find_thresholds(baseline, alarms_per_month=0.5)[1]
+    assert (
+        0.15 < count_volume_alarms(baseline, threshold, num_months=400) < 0.31
+    )  # half of the budget is the other test's
+
+
+def count_volume_alarms(baseline, threshold, *, num_months):
+    """Alarms of the volume test in a quiet month; one is over after twelve hours."""
+    random, table = np.random.default_rng(5), LikelihoodRatios(baseline)
+    cost = table.weigh_volume(0, 0.0)
+    gain = table.weigh_volume(0, 1.0) - cost
+    level = baseline.rate[0] * np.exp(random.normal(0, baseline.rate_sd[0], num_months))
+    value, paused, alarms = np.zeros(num_months), np.zeros(num_months, dtype=int), 0
+    for _ in range(30 * 24):
+        rate = level * random.gamma(1 / baseline.extra_variance, baseline.extra_variance, num_months)
+        for _ in range(6):
+            value = np.maximum(0.0, value + gain * random.poisson(rate / 6) + cost)
+            value[paused > 0] = 0.0
+            paused -= 1
+            raised = value >= threshold
+            value[raised], paused[raised] = 0.0, 72
+            alarms += int(raised.sum())
+    return alarms / num_months
+
+
 @pytest.mark.parametrize(("name", "track"), [("share_day_sd", 0), ("rate_day_sd", 1)])
 def test_days_that_differ_give_higher_thresholds(name, track):
     varied = replace(make_flat(), **{name: 0.3, "extra_variance": 0.2, "correlation": 0.03})

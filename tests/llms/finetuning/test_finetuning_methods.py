@@ -40,7 +40,7 @@ def by_method(labelled_texts, training_options, tmp_path_factory):
     return train
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TrainingOptions.methods)
 def test_a_method_trains_and_its_model_predicts_the_same_after_loading(by_method, method, tmp_path):
     folder = by_method(method)
     first, again = (LocalClassifier(folder, precision="float32") for _ in range(2))

@@ -15,7 +15,6 @@ from llms.finetuning.tagger.data import LabelledSpan, TaggedText, TaggedTexts
 from llms.finetuning.tagger.finetune import finetune_tagger
 from llms.finetuning.tagger.options import TaggerOptions
 from llms.finetuning.tagger.training import train_network, window_examples
-from llms.finetuning.trainer.methods import METHODS
 from llms.tagger.scheme import TagScheme
 from llms.tagger.tokenizer import TaggerTokenizer
 from tests.llms.finetuning.tagged_rows import build_base, build_tagged_texts, quick_options
@@ -64,7 +63,7 @@ def test_each_kind_of_folder_finds_what_the_trained_network_found(
     assert os.listdir(tmp_path) == ["tagger"]  # noqa: PTH208  # no checkpoint is left, hidden ones too
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TaggerOptions.methods)
 def test_the_method_of_the_options_is_applied(rows, base, tmp_path, method, applied_method):
     assert applied_method(lambda: finetune_tagger(rows, tmp_path / "m", quick_options(base, method=method))) == method
 
