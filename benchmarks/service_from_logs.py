@@ -233,7 +233,7 @@ def review_section(data: Path, encoder: LocalEmbeddings) -> list[str]:
 def _accuracy(rows: list[LabelledText], test: Part) -> float:
     with tempfile.TemporaryDirectory() as folder:
         options = ClassifierOptions(method="head", seed=0, show_progress=False)
-        finetune_classifier(LabelledTexts(rows=rows, rejected=[], sha256=""), Path(folder) / "model", options)
+        finetune_classifier(LabelledTexts(rows=rows), Path(folder) / "model", options)
         replies = LocalClassifier(Path(folder) / "model").batch(test.texts)
     return float(np.mean([reply.label == label for reply, label in zip(replies, test.labels, strict=True)]))
 
