@@ -371,12 +371,25 @@ def _replace(text: str) -> tuple[str, Sequence[tuple[str, str]]]:
     return put_placeholders(text, spans), [(span.kind, span.text) for span in spans]
 
 
+def join_pages(pages: Sequence[Path]) -> str:
+    """Return the pages of several runs as one; each keeps its command and its machine."""
+    title, rests = "", []
+    for page in pages:
+        title, _, rest = page.read_text("utf-8").partition("\n")
+        rests.append(rest.strip())
+    return "\n\n".join([title, *rests]) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--parts", default="groups,review,suggestions,scale")
     parser.add_argument("--conversations", type=int, default=100_000)
+    parser.add_argument("--join", type=Path, nargs="+", help="pages of runs of single parts, made into one")
     arguments = parser.parse_args()
+    if arguments.join:
+        arguments.out.write_text(join_pages(arguments.join), encoding="utf-8")
+        return
     data = Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA))  # noqa: TID251  # no workspace here
     encoder = LocalEmbeddings()
     sections: dict[str, Callable[[], list[str]]] = {
@@ -388,8 +401,9 @@ def main() -> None:
     lines = [
         "# From logs to a service",
         "",
-        f"Command: `python -m benchmarks.service_from_logs --parts {arguments.parts}`, seed 0, the default encoder. "
-        f"Measured on {time.strftime('%-d %B %Y')}: {os.cpu_count()} cores, {processor()}, shared with other jobs.",
+        f"Command: `python -m benchmarks.service_from_logs --parts {arguments.parts} "
+        f"--conversations {arguments.conversations}`, seed 0, the default encoder. Measured on "
+        f"{time.strftime('%-d %B %Y')}: {os.cpu_count()} cores, {processor()}, shared with other jobs.",
         "",
     ]
     for name in arguments.parts.split(","):
