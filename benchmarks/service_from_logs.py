@@ -374,15 +374,16 @@ def _replace(text: str) -> tuple[str, Sequence[tuple[str, str]]]:
 FALLS_SHORT = """\
 ## What falls short
 
-- Banking77 after 100 answers: 72 % of what all true labels bring, not 90 %. It has 77 intents that differ by a word, so 100
-  answers are hardly more than one for each, and the groups are too coarse: a third of the answers are splits. Tried on the
-  training part: fewer and larger groups (65 %), more and smaller ones, other shares of wordings to accept from (three
-  quarters: 71 %), and leaving out rows whose neighbours the person named otherwise (no change). Letting the person divide the
-  wordings they see, instead of answering yes or no, would bring more with each answer, and is not built.
-- The test part of Banking77 has 40 texts of an intent, and its groups are a little below the target; so is k-means that is told
-  their number. On Bitext k-means that is told the right number is ahead, or level; nobody is there to tell it.
-- 100,000 conversations were not measured: the run had to fit between others. Time grows somewhat faster than the number of
-  different requests, since each is compared with all others.
+- Banking77 after 100 answers: 72 % of what all true labels bring, not 90 %. It has 77 intents that differ by a word,
+  so that 100 answers are hardly more than one for each, and a third of them are splits. Tried on the training part:
+  fewer and larger groups (65 %), accepting from three quarters of the wordings on (71 %), and leaving out rows whose
+  neighbours the person named otherwise (no change). Letting the person divide the wordings they see, instead of
+  answering yes or no, would bring more with each answer, and is not built.
+- The test part of Banking77 has 40 texts of an intent, and its groups are a little below the target; so is k-means
+  that is told their number. On Bitext k-means that is told the right number is ahead, or level; nobody is there to
+  tell it.
+- 100,000 conversations were not measured: the run had to fit between others. Time grows somewhat faster than the
+  number of different requests, since each is compared with all others.
 """
 
 
