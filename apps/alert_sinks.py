@@ -12,17 +12,16 @@ import os
 import smtplib
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from apps.alert_outbox import Message, OutboxRules
-from apps.deadlines import deadline, shut_down
 from apps.errors import DeliveryError
+from apps.outgoing import deadline, login_of, open_connection, path_of, shut_down
 from apps.settings import AlertSettings, Settings
 from chains.monitoring import MonitoringOptions
 from llms.files import end_of_whole_lines
@@ -140,13 +139,10 @@ class WebhookSink:
             "User-Agent": "TuneChain",
             **self._sign(body),
         }
-        parts = self._parts
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            connection = make(parts.hostname or "", parts.port, timeout=self._timeout_s)
+            connection = open_connection(self._parts, timeout_s=self._timeout_s)
             with deadline(self._timeout_s, lambda: shut_down(connection)), contextlib.closing(connection):
-                connection.request("POST", path, body=body, headers=headers)
+                connection.request("POST", path_of(self._parts), body=body, headers=headers)
                 status = connection.getresponse().status
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             raise DeliveryError(_explain(error)) from error
@@ -156,10 +152,7 @@ class WebhookSink:
             raise DeliveryError(msg)
 
     def _sign(self, body: bytes) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        if self._parts.username or self._parts.password:
-            pair = f"{unquote(self._parts.username or '')}:{unquote(self._parts.password or '')}"
-            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+        headers = login_of(self._parts)
         if self._secret:
             now = str(int(time.time()))
             digest = hmac.new(self._secret.encode(), f"{now}.".encode() + body, hashlib.sha256).hexdigest()

@@ -12,11 +12,13 @@ from langchain_core.runnables import Runnable
 
 from apps.event_recorder import EventRecorder
 from apps.settings import Settings
+from apps.text_filters import open_text_filter
 from apps.wiring import build_customer_service, build_event_recorder, build_monitoring, build_recommendation, scenarios
 from apps.workspace_models import open_chat_model, open_classifier, open_embeddings
 from chains.customer_service import ServiceReply, ServiceRequest
 from chains.monitoring import MonitoringChain
 from chains.recommendation import Recommendation, RecommendationRequest
+from chains.text_filter import TextFilter
 from llms import Classification
 from llms.errors import TuneChainError
 
@@ -39,6 +41,7 @@ class Applications:
         classifiers: name -> classifier.
         chat: the workspace's chat model itself.
         embeddings: the workspace's encoder itself.
+        text_filter: what the chat model may neither read nor write.
     """
 
     customer_service: Runnable[ServiceRequest, ServiceReply] | None = None
@@ -48,6 +51,7 @@ class Applications:
     classifiers: Mapping[str, Runnable[str, Classification]] = field(default_factory=dict)
     chat: BaseChatModel | None = None
     embeddings: Embeddings | None = None
+    text_filter: TextFilter | None = None
 
     @property
     def available(self) -> tuple[str, ...]:
@@ -70,6 +74,7 @@ def build_applications(settings: Settings) -> Applications:
         classifiers=classifiers,
         chat=_build("chat", lambda: _warm_chat(settings), ["chat"]),
         embeddings=_build("embeddings", lambda: open_embeddings(settings), ["embeddings"]),
+        text_filter=_build("text_filter", lambda: open_text_filter(settings), ["text_filter"]),
     )
 
 
@@ -94,6 +99,7 @@ def _warm_service(settings: Settings) -> Runnable[ServiceRequest, ServiceReply]:
 
 
 def _warm_chat(settings: Settings) -> BaseChatModel | None:
+    open_text_filter(settings)  # a model whose filter is broken is not offered
     model = open_chat_model(settings)
     if model is not None:
         model.invoke("hello", max_tokens=1)

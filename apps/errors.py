@@ -10,6 +10,9 @@ The tree::
     ├── KeyFileError (OSError)                  a file of keys that cannot be read or written
     ├── BackupError (RuntimeError)              a backup that cannot be made, or one that is none
     ├── FeedbackFileError (OSError)             a file of feedback that cannot be read or written
+    ├── LearningFileError (OSError)             a file of what was learnt from logs that cannot be read or written
+    ├── ReviewError (ValueError)                a decision that cannot be taken about a group as it is now
+    ├── UnknownGroupError (LookupError)         the id of a group that does not exist
     ├── GenerationError (OSError)               a generation of recommendation that is missing or damaged
     ├── EventFileError (OSError)                a file of events that cannot be read or written
     ├── DiskFullError (OSError)                 no room for what was sent, of which nothing was kept
@@ -45,6 +48,18 @@ class KeyFileError(TuneChainError, OSError):
 
 class FeedbackFileError(TuneChainError, OSError):
     """A file of feedback that is damaged, of another kind, or not to be written."""
+
+
+class LearningFileError(TuneChainError, OSError):
+    """A file of what was learnt from logs that is damaged, of another kind, or not to be written."""
+
+
+class ReviewError(TuneChainError, ValueError):
+    """A decision about a group that somebody decided on already, or that lacks something."""
+
+
+class UnknownGroupError(TuneChainError, LookupError):
+    """An id that no group has."""
 
 
 class GenerationError(TuneChainError, OSError):

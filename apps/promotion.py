@@ -17,7 +17,7 @@ from chains.customer_service import ServiceScores, evaluate_service
 from llms import LocalClassifier
 from llms.finetuning import finetune_classifier
 from llms.finetuning.trainer import replace_folder
-from llms.manifest import MANIFEST_NAME
+from llms.manifest import MANIFEST_NAME, load_manifest
 
 _RIGHT = ("intents_answered", "questions_answered", "unanswerable_handed_over")
 _WRONG = ("intents_wrong", "questions_wrong")
@@ -36,21 +36,25 @@ class PromotionReport(BaseModel):
 
 
 def retrain_service(settings: Settings, *, show_progress: bool = False) -> PromotionReport:
-    """Train with all reviewed entries, measure on the workspace's test messages, and promote if nothing got worse.
+    """Train with all rows and reviewed entries, measure on the test messages, and promote if nothing got worse.
 
     The model in use stays until the new one is promoted, and is kept for `roll_back_service`.
 
     Raises:
-        WorkspaceError: if there is no entry that is not in use yet.
+        WorkspaceError: if there is neither an entry that is not in use yet, nor another row than in the last training.
     """
     reviews = Reviews(settings.records_folder(settings.customer_service))
     entries = reviews.entries()
-    if len(entries) == len(reviews.in_use()):
-        msg = "there is nothing new to learn from; review conversations first with: tunechain service review"
+    labelled = labelled_rows(settings, "intent")
+    if len(entries) == len(reviews.in_use()) and labelled.sha256 == _trained_with(settings):
+        msg = (
+            "there is nothing new to learn from; review conversations first with: tunechain service review, or groups "
+            "from logs with: tunechain service review-groups"
+        )
         raise WorkspaceError(msg)
     before = evaluate_customer_service(settings)
     candidate = settings.models_folder / "intent.candidate"
-    rows = with_reviewed_rows(labelled_rows(settings, "intent"), entries)
+    rows = with_reviewed_rows(labelled, entries)
     finetune_classifier(rows, candidate, classifier_options(settings, "intent", show_progress=show_progress))
     classifier = LocalClassifier(candidate, device=settings.models.device)
     router = settings.models_folder / "router.candidate.json"
@@ -85,6 +89,12 @@ def roll_back_service(settings: Settings) -> None:
     _copy(previous, settings.models_folder / "intent")
     _put_back(_previous_router(settings), settings.models_folder / ROUTER_NAME)
     shutil.rmtree(previous)
+
+
+def _trained_with(settings: Settings) -> str:
+    """Return the sum of the rows that the intent model was trained with; "" where that is not known."""
+    folder = settings.models_folder / "intent"
+    return load_manifest(folder).data_sha256 if (folder / MANIFEST_NAME).exists() else ""
 
 
 def _previous(settings: Settings) -> Path:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from apps.command_options import AsJson, Workspace
+from apps.learning_commands import add_commands as add_learning
 
 if TYPE_CHECKING:
     from apps.promotion import PromotionReport
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # what the commands need is imported inside them: `tunechain --help` must answer at once
 service = typer.Typer(no_args_is_help=True, help="Make customer service better with what its conversations taught.")
+add_learning(service)
 
 
 @service.command()

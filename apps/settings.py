@@ -35,6 +35,7 @@ from apps.sources.addresses import check_address
 from llms.errors import TextEncodingError
 from llms.field_errors import describe_fault, field_of
 from llms.texts import decode_text
+from llms.texts.private_data import PrivateKind
 
 SETTINGS_NAME = "tunechain.toml"
 STARTER_NAME = "starter"
@@ -101,6 +102,15 @@ class CustomerServiceSettings(_Section):
     handover_text: str = "I am not sure about this one, so I am passing it to a colleague, who will get back to you."
     conversations: str = Field(default="", pattern="^(postgres(ql)?://.+)?$")  # empty: a file of the workspace
     decisions_with_text: bool = False  # whether the log of decisions holds what customers wrote
+
+
+class TextFilterSettings(_Section):
+    """What answers may not hold, and which messages are left to people."""
+
+    private_data: tuple[PrivateKind, ...] = ()  # of others, in what a chat model writes
+    lists: str = ""  # file of words and phrases in the workspace, such as "text_filter.yaml"
+    classifier: str = ""  # folder of a classifier, relative to the workspace
+    labels: tuple[str, ...] = ()  # of the classifier, which hold a text back
 
 
 class MonitoringSettings(_Section):
@@ -237,6 +247,7 @@ class Settings(BaseSettings):
     models: ModelSettings = ModelSettings()
     finetuning: FinetuningSettings = FinetuningSettings()
     customer_service: CustomerServiceSettings = CustomerServiceSettings()
+    text_filter: TextFilterSettings = TextFilterSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     alerts: AlertSettings = AlertSettings()
     recommendation: RecommendationSettings = RecommendationSettings()

@@ -38,6 +38,7 @@ from apps.settings import (
     Settings,
     load_settings,
 )
+from apps.text_filters import open_text_filter
 from apps.workspace_models import (
     open_chat_model,
     open_classifier,
@@ -145,6 +146,7 @@ def _build_one_language(
         embeddings=embeddings,
         chat_model=open_chat_model(settings, tenant=tenant),
         lookups=read_lookups(folder / "lookups"),
+        text_filter=open_text_filter(settings),
         router=router,
         options=ServiceOptions(
             min_relevance=section.min_relevance,

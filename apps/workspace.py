@@ -47,6 +47,10 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 # wrong_answer_budget = 0.05   # share of all messages that may be answered wrong; less means more handovers
 # false_hit_budget = 0.02      # of known_questions.yaml: messages that may get the answer of another question
 
+# [text_filter]                # what replies may not hold, and which messages are left to people
+# lists = "text_filter.yaml"   # incoming and outgoing lists of words
+# private_data = ["card", "iban", "id_number"]  # of others, in what a chat model writes
+
 [monitoring]                   # labelled.csv, stream.jsonl
 false_alarms_per_topic_month = 0.1
 # time_zone = "Europe/Berlin"  # whose day and weekend the writers of posts follow
@@ -102,6 +106,10 @@ clarify_text = "请问您想问的是：1. {first}，还是 2. {second}？"
 # conversations = ""           # 留空：对话保存在本文件夹，供一个服务使用；多个服务共用请填 "postgresql://..."
 # decisions_with_text = false  # 设为 true 时，决策日志会包含顾客的原话
 handover_text = "这个问题我不太确定，已经转给人工客服，同事会尽快回复您。"
+
+# [text_filter]                # 回复中不得出现的内容，以及交给人工处理的消息
+# lists = "text_filter.yaml"   # incoming（来信）和 outgoing（回复）的词表
+# private_data = ["card", "iban", "id_number"]  # 对话模型不得写出的他人隐私
 
 [monitoring]                   # labelled.csv、stream.jsonl
 false_alarms_per_topic_month = 0.1

@@ -20,19 +20,15 @@ _ADAPTER = "workspace"
 
 def open_item_embeddings(settings: Settings) -> LocalEmbeddings:
     """Return the encoder for the texts of items, which encodes only those that it has not encoded before."""
-    return _open_embeddings(settings, cache=_open_vector_cache(settings))
+    return open_embeddings(settings, cache=_open_vector_cache(settings))
 
 
 def _open_vector_cache(settings: Settings) -> SqliteByteStore:
     return SqliteByteStore(settings.vector_cache, max_bytes=_VECTOR_CACHE_BYTES)
 
 
-def open_embeddings(settings: Settings) -> LocalEmbeddings:
-    """Return the encoder of a workspace."""
-    return _open_embeddings(settings, cache=None)
-
-
-def _open_embeddings(settings: Settings, *, cache: BaseStore[str, bytes] | None) -> LocalEmbeddings:
+def open_embeddings(settings: Settings, *, cache: BaseStore[str, bytes] | None = None) -> LocalEmbeddings:
+    """Return the encoder of a workspace; with a cache, it encodes only what it has not encoded before."""
     models = settings.models
     return LocalEmbeddings(
         models.encoder,
@@ -135,7 +131,7 @@ def store_folder_of(settings: Settings, name: str, *, encoder: LocalEmbeddings) 
 def _open_store_once(folder: Path, settings: Settings, *, keeps_vectors: bool) -> FaissStore:
     # for documents only: the vectors of people's questions are not for keeping
     cache = _open_vector_cache(settings) if keeps_vectors else None
-    return FaissStore(folder, embedding=_open_embeddings(settings, cache=cache))
+    return FaissStore(folder, embedding=open_embeddings(settings, cache=cache))
 
 
 def say_not_built(path: Path, settings: Settings) -> str:

@@ -238,26 +238,33 @@ def _table(rows: dict[str, Figures], gguf: Path) -> Iterator[str]:
 
 
 def _conclusions(rows: dict[str, Figures]) -> Iterator[str]:
-    """Yield each target with the figure that was reached."""
-    llama, ours = rows.get("llama"), rows.get("ours-int8")
-    if ours is None:
-        return
-    found: list[tuple[str, float, float, bool]] = []  # what, target, reached, whether more is better
-    if llama is not None and llama.many and ours.many and llama.first_s and ours.first_s:
-        found += [
-            ("one request, times llama.cpp", 1.2, ours.one / llama.one, True),
-            ("16 at once, times llama.cpp", 4.0, ours.many / llama.many, True),
-            ("first token, times llama.cpp's time", 0.7, ours.first_s / llama.first_s, False),
-            ("peak memory, times llama.cpp's", 1.5, ours.memory / llama.memory, False),
-        ]
-    if (incumbent := rows.get("incumbent")) is not None:
-        found.append(("one request, times ChatHuggingFace", 5.0, ours.one / incumbent.one, True))
-    yield "| int8 | target | reached | |"
-    yield "|---|---|---|---|"
-    for what, target, reached, is_more_better in found:
-        holds = reached >= target if is_more_better else reached <= target
-        sign = "at least" if is_more_better else "at most"
-        yield f"| {what} | {sign} {target} | {reached:.2f} | {'holds' if holds else '**does not hold**'} |"
+    """Yield each target with the figures that were reached: int4 has the bits that are nearest to llama.cpp's file."""
+    llama, incumbent = rows.get("llama"), rows.get("incumbent")
+    ours = {name.removeprefix("ours-"): figures for name, figures in rows.items() if name.startswith("ours-")}
+    yield f"| | target | {' | '.join(ours)} |"
+    yield f"|---|---{'|---' * len(ours)}|"
+    if llama is not None:
+        yield _verdict("one request, times llama.cpp", 1.2, [one.one / llama.one for one in ours.values()])
+        yield _verdict("16 at once, times llama.cpp", 4.0, [_ratio(one.many, llama.many) for one in ours.values()])
+        first = [_ratio(one.first_s, llama.first_s) for one in ours.values()]
+        yield _verdict("first token, times llama.cpp's time", 0.7, first, is_more_better=False)
+        memory = [one.memory / llama.memory for one in ours.values()]
+        yield _verdict("peak memory, times llama.cpp's", 1.5, memory, is_more_better=False)
+    if incumbent is not None:
+        yield _verdict("one request, times ChatHuggingFace", 5.0, [one.one / incumbent.one for one in ours.values()])
+
+
+def _ratio(ours: float | None, other: float | None) -> float:
+    return ours / other if ours and other else float("nan")
+
+
+def _verdict(what: str, target: float, reached: Sequence[float], *, is_more_better: bool = True) -> str:
+    sign = "at least" if is_more_better else "at most"
+    cells = [
+        f"{ratio:.2f}, {'holds' if (ratio >= target if is_more_better else ratio <= target) else '**does not hold**'}"
+        for ratio in reached
+    ]
+    return f"| {what} | {sign} {target} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

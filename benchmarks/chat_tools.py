@@ -1,11 +1,12 @@
 """Tool calls of a published chat model on 100 written questions over 8 tools, beside the same weights in llama.cpp.
 
 Run: python -m benchmarks.chat_tools --model FOLDER_OR_NAME [--precision int8] [--limit 100]
-     [--gguf FILE --llama-python PYTHON] [--out docs/benchmarks/chat_tools.md]
+     [--gguf FILE --llama-python PYTHON] [--results FILE] [--out docs/benchmarks/chat_tools.md]
 
 The questions are in `benchmarks/tool_questions.yaml`, half of them Chinese. A call is right if it is the only one, of
 the right tool, with the right arguments. Each question is asked once, greedily, without a system message; a call is
-unparsed if it stands in the text of the answer or is invalid.
+unparsed if it stands in the text of the answer or is invalid. With --results each row is appended to that file as JSON,
+and a row that stands in it already is not asked again.
 """
 
 import argparse
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--gguf", type=Path)
     parser.add_argument("--llama-python", type=Path)
+    parser.add_argument("--results", type=Path, help="JSON lines, to which the rows are appended")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     content = yaml.safe_load(QUESTIONS.read_text("utf-8"))
@@ -79,18 +81,39 @@ def main() -> None:
     questions = [Question(*entry) for entry in content["questions"]]
     step = len(questions) / min(arguments.limit, len(questions))
     questions = [questions[int(place * step)] for place in range(min(arguments.limit, len(questions)))]
-    rows: dict[str, Row] = {}
-    with _ours(arguments.model, arguments.precision, tools) as ask:
-        rows[f"LocalChatModel, {arguments.precision}"] = _ask_all("ours", ask, questions)
-    if arguments.gguf:
+    rows = _read(arguments.results, len(questions))
+    ours = f"LocalChatModel, {arguments.precision}"
+    if ours not in rows:
+        with _ours(arguments.model, arguments.precision, tools) as ask:
+            rows[ours] = _ask_all("ours", ask, questions)
+        _append(arguments.results, ours, rows[ours])
+    if arguments.gguf and (theirs := f"llama.cpp's server, {arguments.gguf.stem}") not in rows:
         with llama_server(arguments.llama_python, arguments.gguf, context=8192, parallel=AT_ONCE) as server:
-            rows[f"llama.cpp's server, {arguments.gguf.stem}"] = _ask_all(
-                "llama.cpp", _asked_over_http(server.address, tools), questions
-            )
+            rows[theirs] = _ask_all("llama.cpp", _asked_over_http(server.address, tools), questions)
+        _append(arguments.results, theirs, rows[theirs])
     page = _page(arguments, questions, rows)
     print(page)
     if arguments.out:
         arguments.out.write_text(page, "utf-8")
+
+
+def _read(results: Path | None, num_questions: int) -> dict[str, Row]:
+    if results is None or not results.exists():
+        return {}
+    found = {}
+    for line in results.read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        answers = [Answer([(name, given) for name, given in calls], *rest) for calls, *rest in entry["answers"]]
+        if len(answers) == num_questions:
+            found[entry["row"]] = Row(answers, entry["seconds"])
+    return found
+
+
+def _append(results: Path | None, name: str, row: Row) -> None:
+    if results is not None:
+        answers = [(answer.calls, answer.text, answer.num_invalid) for answer in row.answers]
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"row": name, "seconds": row.seconds, "answers": answers}, ensure_ascii=False) + "\n")
 
 
 class _ours:  # noqa: N801  # a context manager that is read like a function
@@ -166,6 +189,18 @@ def _is_unparsed(answer: Answer, names: Sequence[str]) -> bool:
     return bool(answer.num_invalid) or in_text
 
 
+def _with_written_call(answer: Answer) -> Answer:
+    """Return an answer without calls as if the first JSON object in its text were one."""
+    start = answer.text.find("{")
+    if answer.calls or start < 0:
+        return answer
+    try:
+        call, _ = json.JSONDecoder().raw_decode(answer.text[start:])
+        return Answer([(call["name"], call["arguments"])], "", 0)
+    except (ValueError, KeyError, TypeError):
+        return answer
+
+
 def _page(arguments: argparse.Namespace, questions: Sequence[Question], rows: Mapping[str, Row]) -> str:
     return (
         "\n".join([*_head(arguments, len(questions)), *_table(questions, rows), "", *_mistakes(questions, rows)]) + "\n"
@@ -181,14 +216,15 @@ def _head(arguments: argparse.Namespace, num_questions: int) -> Iterator[str]:
     yield ""
     yield "Written questions over 8 tools (`benchmarks/tool_questions.yaml`), half English and half Chinese, one call"
     yield f"each, greedy, no system message, {AT_ONCE} at once. *Right* is the right tool with the right arguments and"
-    yield "nothing else; *unparsed* are calls that stand in the text of an answer, or are invalid."
+    yield "nothing else; *unparsed* are calls that stand in the text of an answer, or are invalid; *right, if read*"
+    yield "counts the first JSON object in such a text as a call, as a program that looks for one by itself would."
     yield ""
 
 
 def _table(questions: Sequence[Question], rows: Mapping[str, Row]) -> Iterator[str]:
     names = sorted({question.tool for question in questions})
-    yield "| | right | English | Chinese | right tool | no call | unparsed | seconds a question |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| | right | English | Chinese | right tool | no call | unparsed | right, if read | seconds a question |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for title, row in rows.items():
         pairs = list(zip(questions, row.answers, strict=True))
 
@@ -199,9 +235,10 @@ def _table(questions: Sequence[Question], rows: Mapping[str, Row]) -> Iterator[s
         right_tool = sum(any(name == question.tool for name, _ in answer.calls) for question, answer in pairs)
         no_call = sum(not answer.calls for answer in row.answers)
         unparsed = sum(_is_unparsed(answer, names) for answer in row.answers)
+        written = sum(_is_right(question, _with_written_call(answer)) for question, answer in pairs)
         yield (
             f"| {title} | {share('')} | {share('English')} | {share('Chinese')} | {right_tool} | {no_call} "
-            f"| {unparsed} | {row.seconds / len(questions):.1f} |"
+            f"| {unparsed} | {written} | {row.seconds / len(questions):.1f} |"
         )
 
 

@@ -1,6 +1,7 @@
 """The pictures of the README: the page of a built workspace in a browser, as small PNG files.
 
 Run: tunechain quickstart workspace; tunechain quickstart chinese --language zh
+     tunechain service learn apps/samples/logs/support.en.csv --yes -w workspace, and support.zh.csv into chinese
      python -m benchmarks.pictures workspace --chinese chinese [--out docs/pictures]
 
 It needs Chromium on the PATH. Answers and alerts are those of the workspaces; the trends of topics without an alert are
@@ -46,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         take_chat(address, "en", options.out / "chat.png")
         take_alert(address, "en", options.out / "alert.png")
         take_alert(address, "zh", options.out / "alert.zh.png")
+        take_review(address, "en", options.out / "learning.png")
     if options.chinese:
         with _server(options.chinese) as address:
             take_chat(address, "zh", options.out / "chat.zh.png")
+            take_review(address, "zh", options.out / "learning.zh.png")
 
 
 def take_chat(address: str, language: str, path: Path) -> None:
@@ -61,6 +64,15 @@ def take_chat(address: str, language: str, path: Path) -> None:
             page.wait_for_selector("#messages[aria-busy=false]")
             expect(page.locator("#messages .assistant")).to_have_count(count)
         page.wait_for_selector("#messages .source")
+        page.evaluate("document.activeElement.blur()")
+        _save(page, path)
+
+
+def take_review(address: str, language: str, path: Path) -> None:
+    """Take a picture of the review of groups, the first one opened with the answers of the staff."""
+    with _page(address, language) as page:
+        page.click("#views [value=learning]")
+        page.locator("#learn-groups article").first.locator("summary").last.click()
         page.evaluate("document.activeElement.blur()")
         _save(page, path)
 

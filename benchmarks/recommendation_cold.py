@@ -1,5 +1,6 @@
 """Items that nobody has used: how well their texts place them, and what it costs to show them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
-from benchmarks.recommendation_data import RATING_WEIGHTS, split_by_user
+from benchmarks.recommendation_data import RATING_WEIGHTS, split_by_user, tell_target
 from chains.recommendation import (
     EvaluationOptions,
     ExplorationOptions,
@@ -73,7 +74,7 @@ def learn_chain(
         options=RecommendationOptions(
             ranking=RankingOptions(diversity=0.0),
             exploration=exploration or ExplorationOptions(),
-            filter_already_seen=False,
+            look_again_days=math.inf,
         ),
     )
 
@@ -92,8 +93,10 @@ def show_cold_items(catalogue: ItemCatalogue, events: Sequence[Event], embedding
     yield "|---|---|" + "---|" * len(SEEDS)
     for name, recalls in rows.items():
         yield f"| {name} | {np.mean(recalls):.4f} | " + " | ".join(f"{recall:.4f}" for recall in recalls) + " |"
-    ratio = np.mean(rows[OURS]) / np.mean(rows[COSINE])
-    yield f"\nOurs is {ratio:.2f} times the text cosine. Popularity is the same for all of these items."
+    ours = float(np.mean(rows[OURS]))
+    ratio = ours / float(np.mean(rows[COSINE]))
+    yield f"\nOurs: {tell_target(0.33, ours)}; {ratio:.2f} times the text cosine ({tell_target(1.4, ratio)})."
+    yield "Popularity is the same for all of these items."
 
 
 OURS, COSINE = "ours", "text cosine"

@@ -78,3 +78,13 @@ def split_by_user(events: Sequence[Event], share: float, seed: int) -> tuple[lis
     for found in rows.values():
         later |= set(rng.permutation(found)[: round(len(found) * (1 - share))].tolist())
     return [e for at, e in enumerate(events) if at not in later], [e for at, e in enumerate(events) if at in later]
+
+
+def tell_target(least: float, found: float) -> str:
+    """Return whether a figure is as large as wanted, and else by how much it is not.
+
+    Example:
+        >>> tell_target(0.5, 0.48)
+        'wanted: at least 0.5, missed by 0.020'
+    """
+    return f"wanted: at least {least}, " + ("reached" if found >= least else f"missed by {least - found:.3f}")

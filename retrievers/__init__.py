@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         sum_strengths,
     )
     from retrievers.items import Item, ItemCatalogue
+    from retrievers.nearest import nearest_rows
     from retrievers.neighbours import NeighbourRecommender
     from retrievers.parser_process import ParserLimits, ParserProcess
     from retrievers.store.keyword_index import keyword_terms
@@ -86,6 +87,7 @@ __all__ = [
     "is_plain_text",
     "keyword_terms",
     "list_files",
+    "nearest_rows",
     "parse_file",
     "read_bytes",
     "read_documents",
@@ -131,6 +133,7 @@ __getattr__ = lazy_names(
             "sum_strengths",
         ],
         "items": ["Item", "ItemCatalogue"],
+        "nearest": ["nearest_rows"],
         "neighbours": ["NeighbourRecommender"],
         "parser_process": ["ParserLimits", "ParserProcess"],
         "store.keyword_index": ["keyword_terms"],

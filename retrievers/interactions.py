@@ -227,7 +227,7 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.events)
 
-    @property
+    @functools.cached_property  # asked for each user by whatever measures lists
     def now(self) -> datetime:
         """The moment this record ends: the time of the last event that the others bear out (`end_of_record`).
 

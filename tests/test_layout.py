@@ -20,6 +20,7 @@ CODE_FROM_DATA = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "marshal
 REACHES_OUT = {"subprocess", "multiprocessing", "requests", "httpx", "aiohttp", "urllib.request", "urllib3", "smtplib"}
 REACHES_OUT |= {"http.client", "ftplib", "telnetlib", "websockets", "paramiko", "grpc", "openai", "pty"}
 FLAGS_THAT_RUN_DATA = {"trust_remote_code", "allow_dangerous_deserialization"}
+PEOPLES_WORDS = REPOSITORY / "llms" / "texts" / "private_data"  # cues such as "customer number" are what people write
 USE_CASE_WORDS = re.compile(r"\b(customers?|sentiments?|alerts?|recommendations?)\b", re.IGNORECASE)
 
 SHOW_IMPORTS = """
@@ -83,7 +84,8 @@ def test_importing_changes_no_logging_level(imports):
 
 
 def test_the_lower_layers_know_no_use_case():
-    words = {path: USE_CASE_WORDS.findall(_code_without_prose(path)) for path in _sources("llms", "retrievers")}
+    sources = [path for path in _sources("llms", "retrievers") if PEOPLES_WORDS not in path.parents]
+    words = {path: USE_CASE_WORDS.findall(_code_without_prose(path)) for path in sources}
     assert {path: found for path, found in words.items() if found} == {}
 
 

@@ -12,6 +12,7 @@ from apps.log_records import redact_logs
 from apps.server import (
     conversation_routes,
     health,
+    learning_routes,
     monitoring_routes,
     pages,
     recommendation_routes,
@@ -74,6 +75,7 @@ def create_app(
         recommendation_routes.router,
         openai_routes.router,
         conversation_routes.router,
+        learning_routes.router,
     ):
         app.include_router(router, prefix="/v1", dependencies=_SHOWS_KEY)
     app.include_router(health.router)

@@ -12,8 +12,8 @@ from apps.server.problems import ProblemError
 
 _WEB = Path(__file__).parent.parent / "web"
 _SCRIPTS = (
-    *("app", "alerts", "charts", "chat", "feed", "monitoring", "page", "recommendation", "server", "staff", "trends"),
-    *("turns", "words"),
+    *("app", "alerts", "charts", "chat", "feed", "learning", "monitoring", "page", "recommendation", "server", "staff"),
+    *("trends", "turns", "words"),
 )
 _STATIC = {f"{name}.js": "text/javascript" for name in _SCRIPTS} | {
     "words.en.json": "application/json",

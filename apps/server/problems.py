@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from apps.errors import DiskFullError, UnknownAlertError
+from apps.errors import DiskFullError, ReviewError, UnknownAlertError, UnknownGroupError
 from apps.server.schemas import FieldProblem, Problem
 from chains.errors import (
     ChainInputError,
@@ -116,6 +116,8 @@ class _Rule:
 # the first that fits counts; what fits none is for the operator alone
 _RULES = (
     _Rule((UnknownAlertError,), 404, "There is no such alert."),
+    _Rule((UnknownGroupError,), 404),
+    _Rule((ReviewError,), 409),
     _Rule((UnknownConversationError,), 404, "There is no such conversation."),
     _Rule((NoPersonAwaitedError,), 409, "No person is awaited in this conversation; the assistant answers it."),
     _Rule((MessageIdError,), 409, "This id belongs to another message of the conversation; give each message its own."),

@@ -110,9 +110,11 @@ _RECOMMEND_EXAMPLE = {
             "title": "Over-ear headphones",
             "score": 0.42,
             "reason": "People who chose wireless earbuds also chose this.",
-            "parts": {"interest": 0.4, "collaborative": 1.2, "text": 0.3},
+            "parts": {"interest": 0.4, "collaborative": 1.2, "taste": 0.3},
+            "propensity": 1.0,
         }
     ],
+    "list_id": "91f3c2ab7d04e815",
     "cold": False,
 }
 

@@ -23,6 +23,7 @@ from apps.server.live_monitoring import open_monitor
 from apps.server.monitor_service import LiveMonitor
 from apps.server.problems import ProblemError
 from apps.server.schemas import Health, ScenarioHealth
+from apps.service_learning.desk import LearningDesk
 from apps.settings import Settings, load_settings
 from apps.wiring import open_conversations
 from chains.customer_service import Conversations, ServiceReply, ServiceRequest, TemplateBook
@@ -51,6 +52,7 @@ class Workspace:
         changes: of what changes a conversation without a model, and waits for the messages before it.
         articles: what answers cite.
         feedback: what people thought of answers.
+        learning: the review of what was found in logs.
         templates: how intents are called.
     """
 
@@ -69,6 +71,7 @@ class Workspace:
         self.changes = changes
         self.articles = Articles(folder / "knowledge")
         self.feedback = FeedbackStore(settings.feedback_file)
+        self.learning = LearningDesk(self.settings)
         self.templates = TemplateBook(answers={})
         self._templates_file = folder / "templates.yaml"
         self._turn = turn
@@ -79,6 +82,7 @@ class Workspace:
         self._conversations: Conversations | None = None
         self._open = contextlib.ExitStack()
         self._open.callback(self.feedback.close)
+        self._open.callback(self.learning.close)
         self._open.callback(self.articles.close)
         self._building: asyncio.Task[None] | None = None
         self._taking_over: asyncio.Task[None] | None = None

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 import feedparser
 from pydantic import ValidationError
 
-from apps.deadlines import deadline, shut_down
 from apps.errors import SourceError
+from apps.outgoing import deadline, login_of, open_connection, path_of, shut_down
 from apps.sources.source import Position, PostBatch, ReadPosition
 from chains.monitoring import Post, sort_posts
 from llms.field_errors import describe_errors
@@ -98,19 +98,17 @@ class FeedSource:
     def _fetch(self, known: Mapping[str, str]) -> _Document | None:
         """Return the feed, or None where it is as it was."""
         until_s = time.monotonic() + self._timeout_s
-        parts = self._parts
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         asked = {"If-None-Match": known.get("ETag"), "If-Modified-Since": known.get("Last-Modified")}
         headers = {
             "User-Agent": "TuneChain",
             "Accept": "application/atom+xml, application/rss+xml, application/xml;q=0.9, */*;q=0.1",
             **{name: value for name, value in asked.items() if value},
+            **login_of(self._parts),
         }
         try:
-            connection = make(self._host, parts.port, timeout=self._timeout_s)
+            connection = open_connection(self._parts, timeout_s=self._timeout_s)
             with deadline(self._timeout_s, lambda: shut_down(connection)), contextlib.closing(connection):
-                connection.request("GET", path, headers=headers)
+                connection.request("GET", path_of(self._parts), headers=headers)
                 response = connection.getresponse()
                 if response.status == http.HTTPStatus.NOT_MODIFIED:
                     return None

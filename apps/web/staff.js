@@ -1,5 +1,6 @@
 // The desk of the staff: who waits, what was said and why, and an answer.
 
+import { loadLearning } from "/static/learning.js";
 import { ago, find, fit, make, makeButton, newId, onSubmit, plain, sendByEnter, showNotice } from "/static/page.js";
 import { call } from "/static/server.js";
 import { drawTurn } from "/static/turns.js";
@@ -17,7 +18,7 @@ let latestAt = 0; // when the conversations were fetched
 let budget = null; // of wrong answers, and the bound that held-out messages prove
 let unsent = null; // an answer that may have arrived although the network failed: { to, text, close, id }
 
-/** Let staff choose between the customer's view and their own. */
+/** Let staff choose between the customer's view, their own, and the review of what was learnt from logs. */
 export function openDesk(identity) {
   me = identity;
   find("views").hidden = false;
@@ -27,13 +28,13 @@ export function openDesk(identity) {
 
 function showView(view) {
   for (const button of find("views").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === view));
-  find("customer-view").hidden = view !== "customer";
-  find("staff-view").hidden = view !== "staff";
+  for (const name of ["customer", "staff", "learning"]) find(`${name}-view`).hidden = view !== name;
   latestAt = 0;
   if (view === "staff") {
     update();
     showBudget();
   }
+  if (view === "learning") loadLearning();
 }
 
 // ---------------------------------------------------------------- how many answers may be wrong

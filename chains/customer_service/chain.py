@@ -18,13 +18,14 @@ from chains.customer_service.handover_summary import StaffWords
 from chains.customer_service.known_questions import KnownMatch
 from chains.customer_service.links import find_unlisted_link
 from chains.customer_service.options import ServiceOptions
-from chains.customer_service.quoting import SentenceVectors, best_sentences, quote_closeness
+from chains.customer_service.quoting import Sentence, SentenceVectors, best_sentences, quote_closeness
 from chains.customer_service.routing import AnswerRouter, Evidence, RouteChoice, passages_of_first_source
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest
 from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
 from chains.errors import ChainInputError
 from chains.requests import parse_request
+from chains.text_filter import TextFilter
 from llms import Classification
 from llms.texts import check_text, visible_text
 
@@ -61,6 +62,7 @@ class ServiceChain:
     composer: Composer | None
     lookups: Mapping[str, BaseTool]
     options: ServiceOptions
+    text_filter: TextFilter | None = None
     router: AnswerRouter | None = None
 
     def reply(self, message: object, config: RunnableConfig) -> ServiceReply:
@@ -68,11 +70,21 @@ class ServiceChain:
         request = _checked_request(message, max_chars=self.options.max_message_chars)
         found = self.templates.find_slots(request.text)
         run = _Run(request=request, found_slots=found, steps=Steps(config), config=config)
-        reply = self._decide(run)
+        reply = self._decide(run) if self.text_filter is None else self._decide_filtered(self.text_filter, run)
         if reply.route != "answer":  # whose route and sentences are published as they pass their check
             run.steps.publish_route(reply.route)
         run.steps.publish_rest(reply.text)
         return reply.model_copy(update={"steps": run.steps.times, "slots": {**run.slots, **reply.slots}})
+
+    def _decide_filtered(self, text_filter: TextFilter, run: _Run) -> ServiceReply:
+        """Return the reply, or a hand-over where a rule of the operator holds the message or the reply back."""
+        if finding := text_filter.find_incoming(run.text, run.config):
+            return self._hold_back(run, self._words.held_message.format(finding=finding))
+        reply = self._decide(run)
+        # sentences from articles were checked one by one before they were published
+        if reply.route != "answer" and (finding := text_filter.find_unwanted(reply.text, run.config)):
+            return self._hold_back(run, self._words.held_reply.format(finding=finding))
+        return reply
 
     def _decide(self, run: _Run) -> ServiceReply:
         """Return what was asked for, else the answer most probably right, else a question back, else a person."""
@@ -245,13 +257,18 @@ class ServiceChain:
         with run.steps.measure("quote"):
             options = self.options
             found = best_sentences(run.text, passages, vectors=self.vectors, max_sentences=options.max_sentences)
-        sentences = [sentence for sentence in found if find_unlisted_link(sentence.text, options.link_hosts) is None]
+        sentences = [sentence for sentence in found if self._may_be_quoted(sentence, run)]
         if not sentences:
             return None
         run.steps.publish_route("answer")
         quotes = [visible_text(sentence.shown) for sentence in sentences]
         joined = "".join(quote if quote.endswith(("。", "！", "？", "；")) else f"{quote} " for quote in quotes)
         return joined.strip(), tuple(sentence.citation() for sentence in sentences)
+
+    def _may_be_quoted(self, sentence: Sentence, run: _Run) -> bool:
+        if find_unlisted_link(sentence.text, self.options.link_hosts) is not None:
+            return False
+        return self.text_filter is None or self.text_filter.find_unwanted(sentence.shown, run.config) is None
 
     # --- questions and people
 
@@ -281,6 +298,11 @@ class ServiceChain:
             summary="\n".join([*lines, words.known.format(slots=_shown_slots(slots))] if slots else lines),
         )
 
+    def _hold_back(self, run: _Run, reason: str) -> ServiceReply:
+        lines = [self._words.message.format(text=run.text), self._words.why.format(reason=reason)]
+        text = self.options.handover_text
+        return ServiceReply(text=text, route="handover", reason=reason, summary="\n".join(lines))
+
     @property
     def _words(self) -> StaffWords:
         return self.options.staff_words
@@ -295,6 +317,7 @@ def build_customer_service_chain(
     known_questions: Runnable[str, KnownMatch] | None = None,
     chat_model: BaseChatModel | None = None,
     lookups: Sequence[BaseTool] = (),
+    text_filter: TextFilter | None = None,
     router: AnswerRouter | None = None,
     options: ServiceOptions | None = None,
 ) -> Runnable[ServiceRequest, ServiceReply]:
@@ -313,6 +336,7 @@ def build_customer_service_chain(
         chat_model: composes answers from passages; without one they are quoted. It is given no tools.
         lookups: tools that know pieces of templates; what a tool returns is put into the answer as text, and an
             empty text or a `ToolException` means that it knows nothing.
+        text_filter: hands over what it holds back, in both directions, with the reason in the reply.
         router: decides among the three kinds of answers together; see `fit_route_model`. Without one each is asked in
             turn, and the first that passes its own threshold answers.
         options: when an answer is good enough, and the assistant's own words.
@@ -347,9 +371,12 @@ def build_customer_service_chain(
         known_questions=known_questions,
         retriever=retriever,
         vectors=SentenceVectors(embeddings),
-        composer=None if chat_model is None else Composer(chat_model, link_hosts=options.link_hosts),
+        composer=None
+        if chat_model is None
+        else Composer(chat_model, link_hosts=options.link_hosts, text_filter=text_filter),
         lookups=tools,
         options=options,
+        text_filter=text_filter,
         router=router,
     )
     return RunnableLambda(chain.reply, name="customer_service").with_types(

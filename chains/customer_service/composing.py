@@ -14,6 +14,7 @@ from chains.customer_service.links import find_unlisted_link
 from chains.customer_service.quoting import Sentence, split_passage
 from chains.customer_service.schema import Citation
 from chains.prompts import load_prompt
+from chains.text_filter import TextFilter
 from llms.texts import visible_text
 
 _UNKNOWN = "UNKNOWN"  # what the prompt asks for where the passages do not answer
@@ -42,12 +43,16 @@ class Composer:
     Args:
         chat_model: any LangChain chat model; it is given no tools.
         link_hosts: hosts whose links may be sent, and those below them.
+        text_filter: cuts sentences that it holds back.
     """
 
-    def __init__(self, chat_model: BaseChatModel, *, link_hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self, chat_model: BaseChatModel, *, link_hosts: Collection[str] = (), text_filter: TextFilter | None = None
+    ) -> None:
         prompt = load_prompt("chains.customer_service", "answer", variables=["passages"])
         self._model: Runnable[dict[str, str], str] = prompt | chat_model | StrOutputParser()
         self._link_hosts = link_hosts
+        self._text_filter = text_filter
 
     def compose(
         self, question: str, passages: Sequence[Document], *, on_sentence: Callable[[str], None], config: RunnableConfig
@@ -66,7 +71,7 @@ class Composer:
         num_cut = 0
         for gap, sentence in _sentences(self._model.stream({"passages": numbered, "question": question}, config)):
             found = self._supports(sentence, passages)
-            if not found or (not kept and is_short(sentence)):
+            if not found or (not kept and is_short(sentence)) or self._is_held(sentence, question, found, config):
                 num_cut += 1
                 continue
             text = (gap if kept else "") + visible_text(sentence)
@@ -76,6 +81,12 @@ class Composer:
         if not kept:
             return None
         return Composed("".join(kept), tuple(support.citation() for support in supports), num_cut)
+
+    def _is_held(self, sentence: str, question: str, supports: Sequence[Sentence], config: RunnableConfig) -> bool:
+        if self._text_filter is None:
+            return False
+        known = "\n".join([question, *(support.text for support in supports)])
+        return self._text_filter.find_outgoing(sentence, known=known, config=config) is not None
 
     def _supports(self, sentence: str, passages: Sequence[Document]) -> tuple[Sentence, ...]:
         named = {number for group in _NAMED.findall(sentence) for number in re.findall(r"\d+", group)}

@@ -25,6 +25,8 @@ class StaffWords:
     likeliest: str
     why: str
     known: str
+    held_message: str
+    held_reply: str
 
 
 STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
@@ -49,6 +51,8 @@ STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
         likeliest="Likeliest intents: {intents}",
         why="Why: {reason}",
         known="Known: {slots}",
+        held_message="the message is left to a person ({finding})",
+        held_reply="the answer was held back ({finding})",
     ),
     "zh": StaffWords(
         about_intent="消息的意图是 {intent}",
@@ -65,5 +69,7 @@ STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
         likeliest="最可能的意图：{intents}",
         why="原因：{reason}",
         known="已知信息：{slots}",
+        held_message="该消息交由人工处理（{finding}）",
+        held_reply="回答未发出（{finding}）",
     ),
 }

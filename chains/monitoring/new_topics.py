@@ -99,10 +99,12 @@ def _to_unit(vectors: DoubleArray) -> DoubleArray:
 
 
 def _words(text: str) -> Iterator[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS as stop_words  # noqa: N811  # says what it is here
+
     for word in _WORD.findall(fold_text(text)):
         if is_chinese(word, min_share=0.5):
             yield from (term for term in keyword_terms(word) if len(term) > 1)
-        elif len(word) > 2:
+        elif len(word) > 2 and word not in stop_words:
             yield word
 
 

@@ -1,7 +1,6 @@
 """The recommendation chain: user profile -> candidates -> interest model -> ranking -> reasons."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,11 +25,12 @@ from chains.recommendation.explanation import (
     explain_item,
     explain_similar,
 )
-from chains.recommendation.exploration import ExplorationOptions, Placed, explore_list
+from chains.recommendation.exploration import ExplorationOptions, Placed, draws_of, explore_list
 from chains.recommendation.features import BehaviourRecord, FeatureTable, UserScores
 from chains.recommendation.item_models import ItemModels, compare_query, learn_item_models
 from chains.recommendation.queries import LEAST_SHARE, TASTE_WEIGHT, ReadQuery, measure_fit, read_query
 from chains.recommendation.ranking import RankingOptions, combine_scores, group_parts, select_diverse
+from chains.recommendation.requests import choose_ranking, find_unknown, name_list, read_request, settle_events
 from chains.recommendation.schema import (
     RankedItem,
     Recommendation,
@@ -44,8 +44,6 @@ from chains.recommendation.user_profile import UserProfile, build_profile
 from chains.requests import parse_request
 from llms.errors import OptionValueError
 from retrievers import (
-    CLOCK_TOLERANCE,
-    DatedEvent,
     EventWeights,
     Interactions,
     Item,
@@ -211,7 +209,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         return await run_in_executor(None, lambda: self.batch(inputs, config, return_exceptions=return_exceptions))
 
     def _recommend_one(self, message: RecommendationRequest | dict[str, Any]) -> Recommendation:
-        request = _read_request(message)
+        request = read_request(message)
         now = self._clock()
         return self._recommend([request], self._table_at(now), now)[0]
 
@@ -223,7 +221,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         requests: dict[int, RecommendationRequest] = {}
         for at, message in enumerate(messages):
             try:
-                requests[at] = _read_request(message)
+                requests[at] = read_request(message)
             except ChainInputError as error:
                 answers[at] = error
         now = self._clock()
@@ -284,7 +282,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
                     list_id=each.list_id,
                     distance=_measure_distance(table, items),
                     cold=each.profile.is_cold,
-                    unknown_items=_find_unknown(each.request, table.catalogue),
+                    unknown_items=find_unknown(each.request, table.catalogue),
                     num_future_events=each.num_future_events,
                     understood=None if each.query is None else _tell_query(each.query),
                 )
@@ -317,14 +315,16 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
         rows = np.flatnonzero(allowed & table.is_hardly_used(exploration.max_users))
         if len(rows) <= exploration.num_drawn:
             return rows
-        drawn = _draws_of(asked.list_id, "items").choice(len(rows), exploration.num_drawn, replace=False)
+        drawn = draws_of(asked.list_id, "items").choice(len(rows), exploration.num_drawn, replace=False)
         return rows[np.sort(drawn)]
 
     def _look_up(self, request: RecommendationRequest, table: FeatureTable, now: datetime) -> "_Asked":
-        events, num_future = _settle([event for event in request.events if event.item in table.catalogue], now)
-        past, _ = _settle([event for event in self._record.history(request.user) if event.item in table.catalogue], now)
+        events, num_future = settle_events([event for event in request.events if event.item in table.catalogue], now)
+        past, _ = settle_events(
+            [event for event in self._record.history(request.user) if event.item in table.catalogue], now
+        )
         profile = build_profile(request.user, different_events([*past, *events]), self._weights, now)
-        asked = _Asked(request=request, profile=profile, num_future_events=num_future, list_id=_name_list(request, now))
+        asked = _Asked(request=request, profile=profile, num_future_events=num_future, list_id=name_list(request, now))
         if request.query is None:
             return asked
         query = read_query(request.query, table.rows_of_tags)
@@ -410,7 +410,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
 
         if not len(scored.rows):
             return ()
-        request, ranking, rows = asked.request, _choose_ranking(self._options.ranking, asked.request), scored.rows
+        request, ranking, rows = asked.request, choose_ranking(self._options.ranking, asked.request), scored.rows
         scores = combine_scores(scored.log_odds, scored.features, ranking)
         interest = expit(scores)
         if asked.fit is None:
@@ -465,7 +465,7 @@ class RecommendationChain(Runnable["RecommendationRequest | dict[str, Any]", Rec
             {numbers.get(int(scored.rows[at]), at): float(interest[at]) + _LEAST_CHANCE for at in new},
             share=self._options.exploration.share,
             k=asked.request.k,
-            rng=_draws_of(asked.list_id, "places"),
+            rng=draws_of(asked.list_id, "places"),
         )
 
     def _describe(
@@ -514,44 +514,6 @@ class _Scored:
     log_odds: NDArray[np.float64]  # (num_rows,)
 
 
-def _name_list(request: RecommendationRequest, now: datetime) -> str:
-    """Return an id for what somebody asks at a moment.
-
-    How long the list is to be changes nothing, nor in which order or how often events are sent.
-    """
-    told = f"{now.isoformat()} {request.model_dump_json(exclude={'k', 'events'})}"
-    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-
-
-def _draws_of(list_id: str, what: str) -> np.random.Generator:
-    """Return the source of chance for one list: asked the same at the same moment, everybody gets the same."""
-    return np.random.default_rng(int.from_bytes(hashlib.blake2b(f"{list_id} {what}".encode(), digest_size=8).digest()))
-
-
-def _choose_ranking(options: RankingOptions, request: RecommendationRequest) -> RankingOptions:
-    """Return how one list is ranked: as the request says, else as the options do."""
-    changes: dict[str, Any] = {
-        "diversity": request.diversity,
-        "method": request.diversity_method,
-        "max_per_tag": request.max_per_tag,
-        "popularity_discount": request.popularity_discount,
-    }
-    return replace(options, **{name: value for name, value in changes.items() if value is not None})
-
-
-def _read_request(message: RecommendationRequest | dict[str, Any]) -> RecommendationRequest:
-    request = parse_request(message, RecommendationRequest)
-    _refuse_others(request)
-    return request
-
-
-def _refuse_others(request: RecommendationRequest) -> None:
-    others = sorted({event.user for event in request.events} - {request.user})
-    if others:
-        msg = f"the events of a request must be those of its user {request.user!r}, got events of {others}"
-        raise ChainInputError(msg)
-
-
 def _measure_distance(table: FeatureTable, items: Sequence[RankedItem]) -> float | None:
     rows = [table.catalogue.positions[item.id] for item in items]
     return round(intra_list_distance(table.vectors[rows]), 4) if len(rows) > 1 else None
@@ -559,16 +521,3 @@ def _measure_distance(table: FeatureTable, items: Sequence[RankedItem]) -> float
 
 def _tell_query(query: ReadQuery) -> UnderstoodQuery:
     return UnderstoodQuery(text=query.text, min_price=query.min_price, max_price=query.max_price, tags=query.tags)
-
-
-def _find_unknown(request: RecommendationRequest, catalogue: ItemCatalogue) -> tuple[str, ...]:
-    named = dict.fromkeys([*(event.item for event in request.events), *request.exclude])
-    return tuple(item for item in named if item not in catalogue)
-
-
-def _settle(events: Iterable[DatedEvent], now: datetime) -> tuple[list[DatedEvent], int]:
-    """Return the events that have happened, none of them dated after `now`, and how many have not happened."""
-    given = list(events)
-    happened = [event for event in given if event.time <= now + CLOCK_TOLERANCE]
-    settled = [event if event.time <= now else event.model_copy(update={"time": now}) for event in happened]
-    return settled, len(given) - len(settled)

@@ -1,5 +1,6 @@
 """Exploration: some places of a list go to items that hardly anybody has used, with probabilities that are known."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,13 +65,18 @@ def explore_list(
     while waiting and len(places) < k:
         chance = share if left and len(places) >= FIRST_EXPLORED_RANK else 0.0
         total = sum(left.values())
-        is_explored, where = rng.random(2)  # both at each place, so that a draw does not depend on earlier outcomes
-        row = _draw(left, where * total) if is_explored < chance else waiting[0]
+        lot, mark = rng.random(2)  # both at each place, so that no draw depends on how earlier ones fell
+        row = _draw(left, mark * total) if lot < chance else waiting[0]
         propensity = (1 - chance) * (row == waiting[0]) + (chance * left[row] / total if chance and row in left else 0)
         places.append(Placed(row=row, propensity=float(propensity)))
         left.pop(row, None)
         waiting = [other for other in waiting if other != row]
     return places
+
+
+def draws_of(list_id: str, what: str) -> np.random.Generator:
+    """Return the source of chance for one list: asked the same at the same moment, everybody gets the same."""
+    return np.random.default_rng(int.from_bytes(hashlib.blake2b(f"{list_id} {what}".encode(), digest_size=8).digest()))
 
 
 def _draw(weights: Mapping[int, float], mark: float) -> int:

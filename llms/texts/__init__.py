@@ -7,8 +7,8 @@ from llms.lazy_names import lazy_names
 if TYPE_CHECKING:
     from llms.texts.checks import MAX_TEXT_CHARS, check_text
     from llms.texts.csv_table import CsvRow, CsvTable, guarded_row
-    from llms.texts.decoding import decode_rows, decode_text, has_raw_bytes
-    from llms.texts.folding import fold_text
+    from llms.texts.decoding import decode_rows, decode_text, has_raw_bytes, likely_encoding
+    from llms.texts.folding import fold_text, text_key
     from llms.texts.ids import Id, fold_id
     from llms.texts.records import JsonRecord, json_records, parse_record
     from llms.texts.scripts import CHINESE_SHARE, HAN, KANA, is_chinese, is_han
@@ -38,11 +38,13 @@ __all__ = [
     "is_chinese",
     "is_han",
     "json_records",
+    "likely_encoding",
     "parse_json",
     "parse_record",
     "show_share",
     "split_at",
     "split_sentences",
+    "text_key",
     "token_spans",
     "visible_text",
 ]
@@ -52,8 +54,8 @@ __getattr__ = lazy_names(
     {
         "checks": ["MAX_TEXT_CHARS", "check_text"],
         "csv_table": ["CsvRow", "CsvTable", "guarded_row"],
-        "decoding": ["decode_rows", "decode_text", "has_raw_bytes"],
-        "folding": ["fold_text"],
+        "decoding": ["decode_rows", "decode_text", "has_raw_bytes", "likely_encoding"],
+        "folding": ["fold_text", "text_key"],
         "ids": ["Id", "fold_id"],
         "records": ["JsonRecord", "json_records", "parse_record"],
         "scripts": ["CHINESE_SHARE", "HAN", "KANA", "is_chinese", "is_han"],

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from llms.errors import DataFileError
@@ -77,9 +78,13 @@ class CsvTable:
         self._kept = self._named_places()
         self.header = [self.cell_names[place] for place in self._kept]
 
-    def rows(self) -> Iterator[CsvRow]:
-        """Yield the rows; one with an open quote, or with another number of cells than the header, has a problem."""
-        for line, last_line, cells, problem in self._records():
+    def rows(self, lines: Iterable[str] | None = None) -> Iterator[CsvRow]:
+        """Yield the rows; one with an open quote, or with another number of cells than the header, has a problem.
+
+        Args:
+            lines: those of a longer file, with their ends, of which `text` was the beginning; else those of `text`.
+        """
+        for line, last_line, cells, problem in self._records(lines):
             if not problem and len(cells) != len(self.cell_names):
                 missing = _DELIMITERS.get(self.delimiter, self.delimiter)
                 is_heading = len(self.cell_names) == 1  # a line above the table, taken for its header
@@ -90,9 +95,12 @@ class CsvTable:
             values = {self.cell_names[place]: _unguarded(cells[place]) for place in present}
             yield CsvRow(line, values, problem)
 
-    def _records(self) -> Iterator[tuple[int, int, list[str], str]]:
+    def _records(self, lines: Iterable[str] | None = None) -> Iterator[tuple[int, int, list[str], str]]:
         """Yield first line, last line, cells and problem of each record below the header."""
-        reader = _open_reader(self._text, self.delimiter)
+        if lines is None:
+            reader = _open_reader(self._text, self.delimiter)
+        else:
+            reader = csv.reader(islice(lines, self._first_line, None), delimiter=self.delimiter, strict=True)
         next(_filled(reader), None)
         while True:
             line = self._first_line + reader.line_num + 1
@@ -201,6 +209,8 @@ def _is_index(cells: Sequence[str]) -> bool:
 def _quote_problem(error: csv.Error) -> str:
     if "end of data" in str(error):
         return "a quote is opened and never closed"
+    if "field limit" in str(error):
+        return "a cell is too long, or a quote is opened and never closed"
     return 'text stands behind a closing quote; write "" for a quote within a quoted cell'
 
 

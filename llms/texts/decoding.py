@@ -18,6 +18,7 @@ _USERS = {"gb18030": "Chinese Windows programs", "windows-1252": "Western Window
 _EVERYDAY_SHARE = 0.8  # of a text's characters; of one read in a wrong encoding about half are everyday ones
 _COMMON_BIG5 = bytes(range(0xA1, 0xC7))  # first bytes of the 5,401 common characters of traditional Chinese, and signs
 _NUM_LOOKED_AT = 2_000
+_MOST_BROKEN = 20  # one broken byte in so many characters, beyond which a file is no text
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 _LONGEST_ACCENTED = 2  # letters with accents that stand side by side in words of Western languages
@@ -68,6 +69,32 @@ def has_raw_bytes(text: str) -> bool:
         (True, False)
     """
     return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def likely_encoding(raw: bytes) -> str | None:
+    """Return the encoding in which the beginning of a file makes sense, to be confirmed by a person; None for no text.
+
+    UTF-8 also where some bytes are broken, as long as most of what is beyond ASCII is not.
+
+    Example:
+        >>> [likely_encoding(raw) for raw in ("退货须知".encode("gb18030"), "退货须知".encode(), bytes(9))]
+        ['gb18030', 'utf-8', None]
+    """
+    if marked := next((codec for mark, codec in _MARKS if raw.startswith(mark)), None):
+        return marked
+    likely = None
+    if b"\x00" in raw:
+        likely = _likely_codec(raw)
+        if likely in _WIDE_CODECS:
+            return likely
+    text = raw.decode("utf-8", "surrogateescape")
+    broken = sum("\udc80" <= character <= "\udcff" for character in text)
+    beyond = sum(character > "\x7f" for character in text)
+    if broken * 2 <= beyond:
+        num_controls = len(_CONTROLS.findall(text))
+        return "utf-8" if num_controls * 2 <= len(text) else None
+    likely = _likely_codec(raw)
+    return likely or ("utf-8" if broken * _MOST_BROKEN < len(text) else None)
 
 
 def _decode(raw: bytes, charset: str, *, errors: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""One form for texts that readers take for the same: for comparing and searching, never for showing."""
+"""One form, and one key, for texts that readers take for the same: for comparing and searching, never for showing."""
 
 import re
 import unicodedata
@@ -69,3 +69,26 @@ def fold_text(text: str, *, keep_case: bool = False) -> str:
         folded = unicodedata.normalize("NFKC", folded.casefold())
     plain = _FOREIGN_DIGIT.sub(lambda found: str(unicodedata.decimal(found.group())), folded)
     return " ".join(plain.split())
+
+
+def text_key(text: str) -> str:
+    """Return what is left of a text without case, spaces and punctuation; equal texts have equal keys.
+
+    A text without any letter, such as a number or an emoji, is its own key: there the marks are what it says.
+
+    Example:
+        >>> text_key("Where's my CARD?!") == text_key("wheres my card")
+        True
+        >>> text_key("3.5") == text_key("35")
+        False
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    if not any(character.isalpha() for character in folded):
+        return text.strip()
+    return "".join(character for character in folded if character.isalnum() or _is_mark(character))
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character changes the letter before it, as vowel signs of Hindi and Thai do."""
+    is_variation_selector = "\ufe00" <= character <= "\ufe0f"  # it chooses a picture, not a sound
+    return unicodedata.category(character)[0] == "M" and not is_variation_selector

@@ -4,17 +4,16 @@ import collections
 import functools
 import importlib.metadata
 import json
-import logging
 import math
 import re
 import sqlite3
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from llms.texts import HAN, fold_text
+from llms.texts.chinese_words import chinese_cutter
 from retrievers.store.manifest import read_manifest
 
 # The texts stand in the table of documents; here only which words stand where, and two views of that.
@@ -222,7 +221,7 @@ def _words_of(folded: str) -> Iterator[str]:
         return
     for run in _WORD.findall(folded):
         if _HAN.match(run):
-            yield from (word for word in _chinese_cutter().cut_for_search(run) if word.strip())
+            yield from (word for word in chinese_cutter().cut_for_search(run) if word.strip())
         else:
             yield _stem(run)
 
@@ -262,16 +261,3 @@ def _stemmer() -> Any:
     import snowballstemmer
 
     return snowballstemmer.stemmer("english")
-
-
-@functools.cache
-def _chinese_cutter() -> Any:
-    import jieba
-
-    jieba.setLogLevel(logging.WARNING)
-    cutter = jieba.Tokenizer()
-    # jieba keeps its dictionary as a file that can run code when it is read; never take one that others may write
-    with tempfile.TemporaryDirectory() as private:
-        cutter.tmp_dir = private
-        cutter.initialize()
-    return cutter

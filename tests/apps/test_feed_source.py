@@ -147,5 +147,11 @@ def test_entities_of_a_feed_do_not_grow(feed):
     assert max(len(post.text) for post in read_feed(feed).posts) < 1000
 
 
+def test_the_address_of_a_feed_may_hold_a_login(feed):
+    feed.address = feed.address.replace("http://", "http://ann:pass@")
+    read_feed(feed)
+    assert feed.asked[0]["Authorization"] == "Basic YW5uOnBhc3M="
+
+
 def test_the_address_of_a_feed_keeps_its_secret(feed):
     assert FeedSource(feed.address.replace("http://", "http://user:pass@")).name == feed.address.partition("?")[0]

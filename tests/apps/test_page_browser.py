@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.apps.service_learning.logs import learn
 from tests.conftest import REPOSITORY
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -331,6 +332,100 @@ def test_the_other_parts_of_the_page_work(visit, english):
     visitor.page.click("#recommend-form button")
     visitor.page.wait_for_selector("#items .card")
     visitor.picture("desktop-recommendation")
+
+
+# --- learning from logs
+
+
+@pytest.fixture
+def learnt(start_server, tmp_path):
+    """A server whose workspace has read a log."""
+    learn(tmp_path).close()
+    return start_server(folder=tmp_path)
+
+
+def open_learning(visitor):
+    visitor.page.click("#views [value=learning]")
+    sync_api.expect(visitor.page.locator("#learn-groups article")).to_have_count(3)
+
+
+def test_groups_are_reviewed_written_and_taken_back(visit, learnt):
+    staff = visit(learnt["address"])
+    open_learning(staff)
+    page, records = staff.page, learnt["folder"] / "customer_service"
+    staff.expect("#learn-overview", "60 conversations read")
+    staff.picture("desktop-learning")
+    page.get_by_label("Name").first.fill("first one")
+    page.get_by_label("Name").first.press("Tab")
+    staff.expect("#learn-said", "Renamed: first one")
+    page.locator(".template textarea").first.fill("It is all free.")
+    page.locator(".template textarea").first.press("Tab")
+    staff.expect("#learn-said", "Answer of first one changed")
+    page.locator("article .accept").first.click()
+    staff.expect("#learn-said", "Accepted: first one")
+    for box in page.locator("article .choose").all():
+        box.check()
+    page.click("#learn-merge")
+    staff.expect("#learn-said", "Merged into")
+    sync_api.expect(page.locator("#learn-groups article")).to_have_count(1)
+    page.get_by_role("button", name="Drop").click()
+    sync_api.expect(page.locator("#learn-groups article")).to_have_count(0)
+    assert not (records / "intents.csv").exists()
+    page.click("#learn-publish")
+    staff.expect("#learn-said", "1 groups written into intents.csv")
+    assert "It is all free." in (records / "templates.yaml").read_text("utf-8")
+    page.click("#learn-status [value=published]")
+    staff.expect("#learn-groups article", "Written as a new intent.")
+    page.click("#learn-undo")
+    staff.expect("#learn-said", "Taken back: writing into the records")
+    assert not (records / "intents.csv").exists()
+    page.click("#learn-status [value=open]")
+    for step in ("dropping", "merging", "accepting"):
+        page.click("#learn-undo")
+        staff.expect("#learn-said", step)
+    sync_api.expect(page.locator("#learn-groups article")).to_have_count(3)
+    assert page.get_by_label("Name").first.input_value() == "first one"
+
+
+def test_groups_are_reviewed_by_keyboard_alone(visit, learnt):
+    staff = visit(learnt["address"])
+    open_learning(staff)
+    page = staff.page
+    page.locator("#learn-groups article").first.focus()
+    page.keyboard.press("x")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("x")
+    page.keyboard.press("m")
+    staff.expect("#learn-said", "Merged into")
+    page.locator("#learn-groups article").first.focus()
+    page.keyboard.press("s")
+    staff.expect("#learn-said", "Split:")
+    page.keyboard.press("d")
+    staff.expect("#learn-said", "Dropped:")
+    sync_api.expect(page.locator("#learn-groups article")).to_have_count(2)
+    page.keyboard.press("u")
+    staff.expect("#learn-said", "Taken back: dropping")
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_the_review_fits_a_phone_stands_out_and_speaks_chinese(visit, learnt, is_dark):
+    staff = visit(learnt["address"], size=PHONE, is_dark=is_dark)
+    open_learning(staff)
+    staff.page.click("#language")
+    staff.expect("#learn-overview", "已读取 60 段对话")
+    assert staff.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert staff.page.evaluate((Path(__file__).parent / "contrast.js").read_text("utf-8")) == []
+    staff.picture(f"phone-learning-{'dark' if is_dark else 'light'}")
+
+
+def test_a_customer_is_not_shown_the_review(visit, start_server, tmp_path):
+    learn(tmp_path).close()
+    server = start_server("en", "anna:customer", folder=tmp_path)
+    customer = visit(server["address"])
+    customer.page.fill("#key-text", server["keys"]["anna:customer"])
+    customer.page.press("#key-text", "Enter")
+    customer.expect("#messages", "How can we help?")
+    sync_api.expect(customer.page.locator("#views")).to_be_hidden()
 
 
 # --- monitoring

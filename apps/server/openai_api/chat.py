@@ -10,10 +10,12 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration
 
 from apps.server.admission import Admission
+from apps.server.openai_api.filtering import FilteredCompletion
 from apps.server.openai_api.messages import call_options, to_langchain
 from apps.server.openai_api.replies import END_OF_STREAM, ChunkWriter, completion, show_error, usage_of
 from apps.server.openai_api.schemas import ChatRequest
 from apps.server.streaming import EventStream, encode_event
+from chains.text_filter import TextFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +26,27 @@ class ChatCompletion:
     model: BaseChatModel
     messages: list[BaseMessage]
     options: dict[str, Any]
+    filtered: FilteredCompletion | None = None
 
     @classmethod
-    def of(cls, request: ChatRequest, model: BaseChatModel) -> "ChatCompletion":
+    async def of(
+        cls, request: ChatRequest, model: BaseChatModel, *, text_filter: TextFilter | None = None
+    ) -> "ChatCompletion":
         """Return the completion that a request asks for.
 
+        Args:
+            request: what the client sent.
+            model: which answers.
+            text_filter: what neither the message nor the answer may hold.
+
         Raises:
-            ProblemError: with status 400, if a message or a tool cannot be used.
+            ProblemError: with status 400, if a message or a tool cannot be used, or the filter holds the message back.
         """
         messages = [to_langchain(message) for message in request.messages]
-        return cls(request, model, messages, call_options(request, model))
+        filtered = None if text_filter is None else FilteredCompletion(text_filter, messages)
+        if filtered is not None:
+            await filtered.refuse_held_back()
+        return cls(request, model, messages, call_options(request, model), filtered)
 
     async def answer(self, admission: Admission) -> dict[str, Any]:
         """Return the whole completion.
@@ -45,6 +58,8 @@ class ChatCompletion:
             result = await self.model.agenerate([self.messages], **self.options)
         generations = cast("list[ChatGeneration]", result.generations[0])
         answers = [cast("AIMessage", generation.message) for generation in generations]
+        if self.filtered is not None:
+            answers = [await self.filtered.screen(answer) for answer in answers]
         return completion(self.request.model, answers, usage_of(answers))
 
     def stream(self, admission: Admission) -> EventStream:
@@ -55,7 +70,8 @@ class ChatCompletion:
         writer = ChunkWriter(self.request.model, wants_usage=self.request.wants_usage)
         async with admission.slot():
             stream = cast("AsyncGenerator[AIMessage, None]", self.model.astream(self.messages, **self.options))
-            async with contextlib.aclosing(stream) as parts:
+            async with contextlib.aclosing(stream) as written:
+                parts = written if self.filtered is None else self.filtered.screen_parts(written)
                 async for part in parts:
                     for chunk in writer.write(part):
                         yield encode_event(chunk)

@@ -43,7 +43,7 @@ async def complete_chat(
         memory: TurnMemory = request.app.state.turns
         work = ServiceCompletion.of(body, found, owner=owner.name, memory=memory)
     elif body.model == "chat":
-        work = ChatCompletion.of(body, found)
+        work = await ChatCompletion.of(body, found, text_filter=workspace.applications().text_filter)
     else:
         raise _no_model()
     if body.stream:

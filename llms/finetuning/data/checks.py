@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from llms.errors import TrainingDataError
-from llms.finetuning.data.duplicates import CHINESE_SHARE, NearDuplicate, NearTextIndex, text_key
+from llms.finetuning.data.duplicates import CHINESE_SHARE, NearDuplicate, NearTextIndex
 from llms.finetuning.data.examples import ClassifierRow, LabelledTexts, MultiLabelTexts, labels_of
 from llms.finetuning.data.labelled_files import check_training_rows
 from llms.finetuning.data.labels import is_missing_word
 from llms.finetuning.data.report import DataReport, LabelConflict, Leakage, RepeatedText, TextLengths
 from llms.finetuning.data.splits import draw
-from llms.texts.folding import fold_text
+from llms.texts.folding import fold_text, text_key
 from llms.texts.scripts import is_chinese
 
 _NUM_EXAMPLES = 20

@@ -1,6 +1,5 @@
-"""Duplicates and near-duplicates among texts, by their letters or their character n-grams."""
+"""Near-duplicates among texts, by their character n-grams."""
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,23 +27,6 @@ class NearDuplicate:
     text: str
     twin: str
     similarity: float
-
-
-def text_key(text: str) -> str:
-    """Return what is left of a text without case, spaces and punctuation; equal texts have equal keys.
-
-    A text without any letter, such as a number or an emoji, is its own key: there the marks are what it says.
-
-    Example:
-        >>> text_key("Where's my CARD?!") == text_key("wheres my card")
-        True
-        >>> text_key("3.5") == text_key("35")
-        False
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    if not any(character.isalpha() for character in folded):
-        return text.strip()
-    return "".join(character for character in folded if character.isalnum() or _is_mark(character))
 
 
 class NearTextIndex:
@@ -113,9 +95,3 @@ def _ngrams(text: str) -> list[str]:
     lengths = _CHINESE_NGRAM_LENGTHS if is_chinese(folded, min_share=CHINESE_SHARE) else _NGRAM_LENGTHS
     ngrams = [folded[start : start + length] for length in lengths for start in range(len(folded) - length + 1)]
     return ngrams or [folded]  # a text shorter than an n-gram is one
-
-
-def _is_mark(character: str) -> bool:
-    """Return whether a character changes the letter before it, as vowel signs of Hindi and Thai do."""
-    is_variation_selector = "\ufe00" <= character <= "\ufe0f"  # it chooses a picture, not a sound
-    return unicodedata.category(character)[0] == "M" and not is_variation_selector

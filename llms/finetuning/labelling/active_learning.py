@@ -19,7 +19,6 @@ from llms.finetuning.classifier.data import LabelledRows, to_rows
 from llms.finetuning.classifier.evaluation import AccuracyTarget, fit_calibration
 from llms.finetuning.classifier.head import fit_linear_layer
 from llms.finetuning.classifier.options import ClassifierOptions
-from llms.finetuning.data.duplicates import text_key
 from llms.finetuning.data.examples import LabelledText
 from llms.finetuning.data.splits import split_rows
 from llms.finetuning.labelling.diversity import (
@@ -30,6 +29,7 @@ from llms.finetuning.labelling.diversity import (
     find_typical_rows,
 )
 from llms.texts.checks import check_text
+from llms.texts.folding import text_key
 
 _MIN_EXPLORING_SHARE, _MAX_EXPLORING_SHARE = 0.05, 0.5
 _UNCERTAIN_PER_CHOSEN = 10  # from so many of the least certain rows a batch is spread out

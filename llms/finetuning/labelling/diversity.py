@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llms.arrays import FloatArray, IntArray
-from llms.finetuning.data.duplicates import text_key
+from llms.texts.folding import text_key
 
 # of the mean distance between texts: "my card is lost" and "my card was lost" have a thirtieth of it between them
 _NEAR_SHARE = 0.06

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from llms.errors import TrainingDataError
-from llms.finetuning.data.duplicates import text_key
 from llms.finetuning.data.examples import LabelledText
 from llms.finetuning.data.splits import draw
+from llms.texts.folding import text_key
 
 _Floats = npt.NDArray[np.floating]
 _NUM_FOLDS = 5

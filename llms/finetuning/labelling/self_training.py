@@ -14,12 +14,12 @@ from llms.errors import OptionValueError, TrainingDataError
 from llms.finetuning.classifier.finetune import TrainedClassifier, finetune_classifier
 from llms.finetuning.classifier.head import refuse_unlearnable_split
 from llms.finetuning.classifier.options import ClassifierOptions
-from llms.finetuning.data.duplicates import text_key
 from llms.finetuning.data.examples import LabelledText, LabelledTexts
 from llms.finetuning.data.labelled_files import check_training_rows
 from llms.finetuning.data.splits import split_rows
 from llms.finetuning.trainer.saving import refuse_foreign_folder, replace_folder
 from llms.texts.checks import check_text
+from llms.texts.folding import text_key
 
 _LEARNT = datetime(2000, 1, 1, tzinfo=UTC)  # any two times do: they only say which side of the split a row is on
 _HELD_OUT = _LEARNT + timedelta(days=1)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llms.finetuning.data.duplicates import NearTextIndex, text_key
+from llms.finetuning.data.duplicates import NearTextIndex
+from llms.texts import text_key
 
 _letters = st.text(alphabet=st.characters(codec="utf-8", categories=("L", "N", "P", "Z")), max_size=12)
 
