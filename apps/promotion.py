@@ -46,7 +46,8 @@ def retrain_service(settings: Settings, *, show_progress: bool = False) -> Promo
     reviews = Reviews(settings.records_folder(settings.customer_service))
     entries = reviews.entries()
     labelled = labelled_rows(settings, "intent")
-    if len(entries) == len(reviews.in_use()) and labelled.sha256 == _trained_with(settings):
+    in_use = reviews.in_use()
+    if len(entries) == len(in_use) and with_reviewed_rows(labelled, in_use).sha256 == _trained_with(settings):
         msg = (
             "there is nothing new to learn from; review conversations first with: tunechain service review, or groups "
             "from logs with: tunechain service review-groups"

@@ -1,13 +1,15 @@
 """The sample shops after their quickstart: what the answer router changes, and what the budget of wrong answers holds.
 
-Run: python -m benchmarks.sample_shop [--folder DIR] [--shops en,zh,zh:multilingual-e5-small]
+Run: python -m benchmarks.sample_shop [--folder DIR] [--shops en,zh:multilingual-e5-small-zh-en] [--results FILE.json]
      [--out docs/benchmarks/sample_shop.md]
 
 A shop is a language, and with a colon the encoder that is used instead of the installed one. With --folder the
-workspaces are kept there, and a workspace that is there is measured and not trained again.
+workspaces are kept there, and a workspace that is there is measured and not trained again. With --results the shops
+can be measured one after the other; the page has all that are in the file.
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -32,6 +34,27 @@ from chains.customer_service import ServiceQuestion, ServiceReply, ServiceReques
 from chains.customer_service.evaluation import is_right, score_replies
 from retrievers import HybridRetriever
 
+TRIED = """\
+## What was hoped for and is not reached
+
+Three quarters of the questions about articles answered right with 5 % wrong, and 80 % of the intents with 2 % wrong.
+The bound holds, and as many right answers come with a third fewer wrong ones than by thresholds in turn, but not more.
+Tried on `questions.csv` and `intents_test.csv` of the English shop, at a budget of 5 %:
+
+| tried | intents: right, wrong | articles: right, wrong |
+|---|---|---|
+| the rows held out of one training (72) instead of every row once | 19 %, 1 % | 28 %, 2 % |
+| signs without the training texts of the intents and the best sentence | 63 %, 3 % | 28 %, 8 % |
+| leads of the passage over other articles among the signs | 56 %, 4 % | 35 %, 8 % |
+| meaning alone: without the relevance of the passage, which counts words | 47 %, 2 % | 37 %, 5 % |
+| half of the made questions once more without their article, not a quarter | 54 %, 3 % | 38 %, 7 % |
+| as it is now | 58 %, 3 % | 38 %, 7 % |
+| fitted on these very messages, cross-fitted: a bound for the signs | 66 %, 5 % | 57 %, 7 % |
+
+So the signs limit what can be told, more than the made questions do. These share most of their words with their
+article, real ones a third, which is why leads by words mislead. What is left: a reranker among the signs, and real
+questions to fit on. Thresholds in turn answer more of the articles' questions because they let 16 % be answered wrong.
+"""
 BUDGETS = (0.02, 0.03, 0.05, 0.1)
 
 
@@ -47,10 +70,15 @@ def main() -> None:
         "that there are the other pages.",
     ]
     with tempfile.TemporaryDirectory() as temporary:
+        sections = _read_results(arguments.results)
         for shop in arguments.shops.split(","):
             settings = _open_workspace(arguments.folder or Path(temporary), shop)
-            lines += ["", *_service_section(settings)]
-    text = "\n".join(lines) + "\n"
+            sections[shop] = _service_section(settings)
+            if arguments.results:
+                arguments.results.write_text(json.dumps(sections, ensure_ascii=False, indent=1), encoding="utf-8")
+    for _, section in sorted(sections.items()):
+        lines += ["", *section]
+    text = "\n".join([*lines, "", TRIED])
     print(text)
     if arguments.out:
         arguments.out.write_text(text, encoding="utf-8")
@@ -59,9 +87,18 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--shops", default="en,zh,zh:multilingual-e5-small")
+    parser.add_argument("--shops", default="en,zh:multilingual-e5-small-zh-en")
+    parser.add_argument("--results", type=Path)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
+
+
+def _read_results(path: Path | None) -> dict[str, list[str]]:
+    """Return the sections measured before, by shop."""
+    if path is None or not path.exists():
+        return {}
+    sections: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return sections
 
 
 def _open_workspace(folder: Path, shop: str) -> Settings:

@@ -130,17 +130,20 @@ class ServiceChain:
                 quote=quote_closeness(run.text, passages_of_first_source(passages), vectors=self.vectors),
             )
             choice = router.choose(evidence)
+        is_new = match is not None and match.accepted and not router.model.has_learnt("curated")
+        if match is not None and is_new and not (choice.accepted and choice.route == "template"):
+            # written after the router was fitted: its own threshold decides
+            return self._from_known_question(match, guess), ""
         threshold = router.budget.threshold
-        reason = self._words.below_threshold.format(
-            route=choice.route or "-", probability=choice.probability, threshold=threshold
-        )
         reply = self._from_choice(choice, evidence, run) if choice.accepted else None
-        if reply is not None and reply.route != "handover":
-            how_sure = self._words.how_sure.format(probability=choice.probability, threshold=threshold)
-            reply = reply.model_copy(update={"reason": f"{reply.reason}{how_sure}"})
-        if reply is None and match is not None and match.accepted and not router.model.has_learnt("curated"):
-            reply = self._from_known_question(match, guess)  # written after the router was fitted
-        return reply, reason
+        if reply is None:
+            return None, self._words.below_threshold.format(
+                route=choice.route or "-", probability=choice.probability, threshold=threshold
+            )
+        if reply.route == "handover":
+            return reply, reply.reason
+        how_sure = self._words.how_sure.format(probability=choice.probability, threshold=threshold)
+        return reply.model_copy(update={"reason": f"{reply.reason}{how_sure}"}), ""
 
     def _from_choice(self, choice: RouteChoice, evidence: Evidence, run: _Run) -> ServiceReply | None:
         if choice.route == "template":

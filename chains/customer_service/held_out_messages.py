@@ -63,8 +63,9 @@ class ServiceSources:
             guesses = self.classifier.batch(list(texts))
         if matches is None:
             matches = self.known_questions.batch_match(texts) if self.known_questions else []
-        condition = {} if without_source is None else {"filter": {"source": {"$ne": without_source}}}
-        found = self.retriever.batch(list(texts), **condition)
+        condition = None if without_source is None else {"source": {"$ne": without_source}}
+        found = self.retriever.batch(list(texts), filter=condition)
+        known: Sequence[KnownMatch | None] = matches or [None] * len(texts)
         return [
             Evidence(
                 guess=guess,
@@ -74,7 +75,7 @@ class ServiceSources:
                 examples=self.examples.compare(text, guess.label, without_itself=True),
                 quote=quote_closeness(text, passages_of_first_source(passages), vectors=self.vectors),
             )
-            for text, guess, match, passages in zip(texts, guesses, matches or [None] * len(texts), found, strict=True)
+            for text, guess, match, passages in zip(texts, guesses, known, found, strict=True)
         ]
 
 

@@ -71,8 +71,8 @@ def fit_route_model(
     folds = _deal(messages, seed)
     choices: list[tuple[AnswerRoute | None, float]] = [(None, 0.0)] * len(messages)
     for fold in range(_NUM_FOLDS):
-        asked, learnt = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        if len(asked) and len(set(expected[learnt])) > 1 and "none" in expected[learnt]:
+        asked, learnt = np.flatnonzero(folds == fold).tolist(), np.flatnonzero(folds != fold)
+        if asked and len(set(expected[learnt])) > 1 and "none" in expected[learnt]:
             model = _fit(features[learnt], expected[learnt])
             found = likeliest_routes(model, [messages[index].evidence for index in asked])
             for index, choice in zip(asked, found, strict=True):
