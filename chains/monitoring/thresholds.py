@@ -211,8 +211,7 @@ def _fit_line(highest: DoubleArray) -> tuple[float, float]:
     heights = np.quantile(highest.max(axis=0), np.exp(-RATES))
     above = highest > heights[:, None, None]
     begun = above[:, 0].sum(axis=1) + (above[:, 1:] & ~above[:, :-1]).sum(axis=(1, 2))
-    counted = begun > 0
-    if np.ptp(heights[counted]) == 0:  # so few posts that each alarm comes from one of them
-        return float(heights[0]), 0.0
-    slope, start = np.polyfit(np.log(begun[counted] / NUM_MONTHS), heights[counted], 1)
+    # at low heights days run together, so fewer are counted than the months without any tell of
+    rates = np.maximum(begun / NUM_MONTHS, RATES)
+    slope, start = np.polyfit(np.log(rates), heights, 1)
     return float(start), float(min(slope, 0.0))

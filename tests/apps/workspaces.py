@@ -83,7 +83,7 @@ def posts(count, *, first=0):
     ]
 
 
-def surge_posts(size=4):
+def surge_posts(size=6):
     """Fifteen quiet days and one on which all that is said of parcels is bad, as plain values.
 
     Args:
