@@ -417,7 +417,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a classifier or a use case on test records, beside simple baselines."""
-    from apps.console import print_figures, print_json
+    from apps.console import print_budget, print_figures, print_json
     from apps.evaluate import evaluate_scenario, evaluate_shown_lists, replay_figures
     from apps.training import CLASSIFIERS
 
@@ -436,6 +436,8 @@ def evaluate(
         print_json(outcome)
     else:
         print_figures(what, {"tunechain": outcome["metrics"], **outcome["baselines"]})
+        if what == "customer-service":
+            print_budget(outcome["budget"])
 
 
 @app.command()

@@ -133,6 +133,33 @@ def print_figures(title: str, rows: Mapping[str, Mapping[str, float | None]]) ->
     output.print(table)
 
 
+def print_budget(check: Mapping[str, Any] | None) -> None:
+    """Print the budget of wrong answers, its bound and what was reached; see `apps.evaluate.BudgetCheck`."""
+    if check is None:
+        text = "no fitted router: each kind of answer is tried by its own threshold; fit it with: tunechain service fit"
+        output.print(Text(text), soft_wrap=True)
+        return
+    promised, known = check["promised"], check["known_questions"]
+    lines = [
+        f"budget of wrong answers: {promised['budget']:.1%} of the messages",
+        f"bound: at most {promised['wrong_bound']:.1%} at {promised['confidence']:.0%} confidence "
+        f"({promised['wrong_share']:.1%} wrong and {promised['right_share']:.1%} right of {promised['num_messages']} "
+        "held-out messages)",
+        f"reached: {check['reached']:.1%} of {check['num_messages']} unseen messages",
+    ]
+    if promised["wrong_bound"] > promised["budget"]:
+        lines.append("the budget is not proven: there are too few held-out messages for it")
+    if check["is_exceeded"]:
+        lines.append("the bound is exceeded: these messages are of another kind than those it was fitted on")
+    if known is not None:
+        lines.append(
+            f"known questions: answers to another question {known['false_hit_rate']:.1%}, bound "
+            f"{known['false_hit_bound']:.1%}, budget {known['budget']:.1%}"
+        )
+    for line in lines:
+        output.print(Text(line), soft_wrap=True)
+
+
 def print_error(error: Exception | str) -> None:
     """Say on standard error why something was not done."""
     errors.print(Text(f"error: {error}"), soft_wrap=True)

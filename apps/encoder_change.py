@@ -12,11 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from apps.answer_router import ROUTER_NAME
 from apps.errors import WorkspaceError
 from apps.indexing import Progress
 from apps.learnt import file_digest
 from apps.ledger import FileEntry, FileLedger
 from apps.review_entries import Reviews
+from apps.router_fitting import refit_answer_router
 from apps.settings import SETTINGS_NAME, Settings, read_settings_text, refuse_encoder_from_environment
 from apps.training import CLASSIFIERS, export_encoders, train_interest, train_workspace_classifier
 from apps.wiring import INTEREST_NAME, build_customer_service, build_recommendation, open_generations
@@ -132,7 +134,7 @@ class _Change:
             if (staged := self._new.index_folder / name).is_dir():
                 self._put_in_place(staged, self._target(name))
         for staged in sorted(self._new.models_folder.iterdir()):
-            if staged.name in _MODELS or staged.suffix == ".safetensors":  # else logs of trainings
+            if staged.name in (*_MODELS, ROUTER_NAME) or staged.suffix == ".safetensors":  # else logs of trainings
                 self._put_in_place(staged, self._old.models_folder / staged.name)
         if INTEREST_NAME in self._plan["models"]:
             open_generations(self._old).forget()  # their interests were learnt with vectors of the encoder of before
@@ -180,6 +182,7 @@ class _Change:
         if "intent" in self._trained() and self._source("knowledge"):
             with self._step("service", "fitting thresholds", "") as is_needed:
                 if is_needed:
+                    refit_answer_router(self._new, self._report)
                     build_customer_service(self._new)
                     close_store(self._new, "knowledge")
                     export_encoders(self._new)

@@ -11,12 +11,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from apps.answer_router import read_answer_router
 from apps.readers import read_known_surges, read_posts, warn_of_rejected
 from apps.settings import Settings
 from apps.training import CLASSIFIERS, fit_interest, labelled_rows
 from apps.wiring import build_customer_service, build_monitoring, read_behaviour
 from apps.workspace_models import open_classifier, open_embeddings
-from chains.customer_service import ServiceQuestion, ServiceScores, evaluate_service
+from chains.customer_service import (
+    AnswerBudget,
+    KnownQuestionsFit,
+    ServiceQuestion,
+    ServiceScores,
+    evaluate_service,
+)
 from chains.monitoring import AlertScores, MonitoringReport, MonitoringRequest, score_alerts
 from chains.recommendation import (
     BehaviourRecord,
@@ -42,7 +49,7 @@ from llms.classifier import LexicalModel
 from llms.errors import TrainingDataError
 from llms.finetuning import read_labelled_texts
 from llms.finetuning.data import LabelledText, read_table
-from llms.metrics import classification_metrics, per_class_report
+from llms.metrics import classification_metrics, clopper_pearson_lower_bound, per_class_report
 from retrievers import UNWANTED_KINDS, EventKind, Interactions, ItemCatalogue
 
 TRAIN_SHARE = 0.8  # of the events, by time; what comes later is what a list must foresee
@@ -64,6 +71,27 @@ class ClassifierEvaluation(BaseModel):
     num_test_rows: int
     texts_per_second: float
     replies: tuple[Classification, ...] = Field(default=(), exclude=True, repr=False)
+
+
+class BudgetCheck(BaseModel):
+    """The budget of wrong answers: what held-out messages prove of it, and what was reached on unseen ones.
+
+    Attributes:
+        promised: budget, threshold and bound, as `tunechain quickstart` or `tunechain service fit` fitted them.
+        known_questions: the same of known questions alone, for `false_hit_budget`.
+        reached: share of the test messages that got a wrong answer.
+        num_messages: how many test messages there were.
+        is_exceeded: whether so many wrong answers are hardly chance any more: their share, less what chance may add,
+            lies above the bound. Then these messages are of another kind than those it was fitted on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    promised: AnswerBudget
+    known_questions: KnownQuestionsFit | None
+    reached: float
+    num_messages: int
+    is_exceeded: bool
 
 
 def evaluate_classifier(
@@ -104,22 +132,44 @@ def _classifier_baselines(
 
 
 def service_questions(settings: Settings) -> list[ServiceQuestion]:
-    """Return the test messages of a workspace: those with an intent, and the knowledge questions if there are any."""
+    """Return the test messages of a workspace: those with an intent, and the knowledge questions if there are any.
+
+    The questions are those of `questions_test.csv`, or of `questions.csv` where there is no such file.
+    """
     folder = settings.records_folder(settings.customer_service)
     intents = read_labelled_texts(folder / "intents_test.csv", label_column="intent").rows
     questions = [ServiceQuestion(text=row.text, intent=row.label) for row in intents]
-    path = folder / "questions.csv"
-    if path.exists():
-        rows = read_table(path, ["question", "article"]).rows
-        questions += [
-            ServiceQuestion(text=row.values["question"], article=row.values["article"] or None) for row in rows
-        ]
-    return questions
+    path = folder / "questions_test.csv"
+    if not path.exists():
+        path = folder / "questions.csv"
+    return [*questions, *read_knowledge_questions(path)] if path.exists() else questions
+
+
+def read_knowledge_questions(path: Path) -> list[ServiceQuestion]:
+    """Return the questions of a CSV file with the columns question and article; an empty article: nothing answers."""
+    rows = read_table(path, ["question", "article"]).rows
+    return [ServiceQuestion(text=row.values["question"], article=row.values["article"] or None) for row in rows]
 
 
 def evaluate_customer_service(settings: Settings) -> ServiceScores:
     """Return how often the workspace's chain takes the right way on its test messages."""
     return evaluate_service(build_customer_service(settings), service_questions(settings))
+
+
+def check_budget(settings: Settings, scores: ServiceScores) -> BudgetCheck | None:
+    """Return whether the test messages bear out what the answer router promises; None without a fitted router."""
+    router = read_answer_router(settings)
+    if router is None or scores.answered_wrong is None:
+        return None
+    num_wrong = round(scores.answered_wrong * scores.num_messages)
+    low = clopper_pearson_lower_bound(num_wrong, scores.num_messages, router.budget.confidence)
+    return BudgetCheck(
+        promised=router.budget,
+        known_questions=router.model.known_questions,
+        reached=scores.answered_wrong,
+        num_messages=scores.num_messages,
+        is_exceeded=low > max(router.budget.wrong_bound, router.budget.budget),
+    )
 
 
 def evaluate_alerts(settings: Settings, report: MonitoringReport) -> AlertScores | None:
@@ -222,12 +272,17 @@ def _learn_chain(
 
 
 def evaluate_scenario(settings: Settings, what: str, data: Path | None = None) -> dict[str, Any]:
-    """Return `metrics` and `baselines` of a classifier or use case of the workspace; see `tunechain evaluate`."""
+    """Return `metrics` and `baselines` of a classifier or use case of the workspace; see `tunechain evaluate`.
+
+    Customer service has a `budget` beside them, see `BudgetCheck`; None without a fitted router.
+    """
     if what in CLASSIFIERS:
         evaluation = evaluate_workspace_classifier(settings, what, data)
         return {"metrics": evaluation.metrics, "baselines": evaluation.baselines}
     if what == "customer-service":
-        return {"metrics": evaluate_customer_service(settings).model_dump(), "baselines": {}}
+        scores = evaluate_customer_service(settings)
+        budget = check_budget(settings, scores)
+        return {"metrics": scores.model_dump(), "baselines": {}, "budget": budget and budget.model_dump()}
     if what == "monitoring":
         return {"metrics": _alert_figures(settings), "baselines": {}}
     figures = recommendation_figures(evaluate_recommendation(settings))

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from apps.answer_router import EXAMPLES_NAME
 from apps.errors import SettingsError
 from apps.event_log import EventLog
 from apps.feedback import Feedback, FeedbackStore
 from apps.keys import Key, KeyStore
+from apps.known_answers import LEARNT_NAMES
 from apps.review_entries import ReviewedEntry, ReviewedIntent, Reviews
 from apps.settings import Settings, load_settings
-from apps.wiring import KNOWN_QUESTIONS_NAME, open_conversation_storage
+from apps.wiring import open_conversation_storage
 from chains.customer_service import ConversationKey, HandOver, Turn
 from chains.errors import ConversationStorageError
 from retrievers import Event
@@ -235,9 +237,12 @@ def _is_of(entry: ReviewedEntry, owner: str, said: Collection[str]) -> bool:
 
 def _remove_reviewed(settings: Settings, is_unwanted: Callable[[ReviewedEntry], bool]) -> list[ReviewedEntry]:
     removed = Reviews(settings.records_folder(settings.customer_service)).remove(is_unwanted)
+    if removed:  # vectors of messages about intents; made anew at the next start
+        (settings.models_folder / EXAMPLES_NAME).unlink(missing_ok=True)
     if not all(isinstance(entry, ReviewedIntent) for entry in removed):
         # vectors of known questions; learnt anew at the next start
-        (settings.models_folder / KNOWN_QUESTIONS_NAME).unlink(missing_ok=True)
+        for name in LEARNT_NAMES:
+            (settings.models_folder / name).unlink(missing_ok=True)
     return removed
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from apps.answer_router import ROUTER_NAME
 from apps.errors import WorkspaceError
 from apps.evaluate import evaluate_customer_service, service_questions
 from apps.review_entries import Reviews
+from apps.router_fitting import fit_answer_router
 from apps.settings import Settings
 from apps.training import classifier_options, export_encoders, labelled_rows, with_reviewed_rows
 from apps.wiring import build_reviewed_service
@@ -44,7 +46,8 @@ def retrain_service(settings: Settings, *, show_progress: bool = False) -> Promo
     reviews = Reviews(settings.records_folder(settings.customer_service))
     entries = reviews.entries()
     labelled = labelled_rows(settings, "intent")
-    if len(entries) == len(reviews.in_use()) and labelled.sha256 == _trained_with(settings):
+    in_use = reviews.in_use()
+    if len(entries) == len(in_use) and with_reviewed_rows(labelled, in_use).sha256 == _trained_with(settings):
         msg = (
             "there is nothing new to learn from; review conversations first with: tunechain service review, or groups "
             "from logs with: tunechain service review-groups"
@@ -55,15 +58,20 @@ def retrain_service(settings: Settings, *, show_progress: bool = False) -> Promo
     rows = with_reviewed_rows(labelled, entries)
     finetune_classifier(rows, candidate, classifier_options(settings, "intent", show_progress=show_progress))
     classifier = LocalClassifier(candidate, device=settings.models.device)
-    chain = build_reviewed_service(settings, classifier=classifier, entries=entries)
+    router = settings.models_folder / "router.candidate.json"
+    fit_answer_router(settings, router, classifier=classifier, entries=entries)
+    chain = build_reviewed_service(settings, classifier=classifier, entries=entries, router_path=router)
     after = evaluate_service(chain, service_questions(settings))
     worse = _what_got_worse(before, after)
     if worse is None:
         _copy(settings.models_folder / "intent", _previous(settings))
+        _put_back(settings.models_folder / ROUTER_NAME, _previous_router(settings))
         _copy(candidate, settings.models_folder / "intent")
+        router.replace(settings.models_folder / ROUTER_NAME)
         reviews.use_all()
         export_encoders(settings)
     shutil.rmtree(candidate)
+    router.unlink(missing_ok=True)
     reason = "no share got worse" if worse is None else worse
     return PromotionReport(before=before, after=after, promoted=worse is None, reason=reason, num_entries=len(entries))
 
@@ -80,6 +88,7 @@ def roll_back_service(settings: Settings) -> None:
         raise WorkspaceError(msg)
     Reviews(settings.records_folder(settings.customer_service)).go_back()
     _copy(previous, settings.models_folder / "intent")
+    _put_back(_previous_router(settings), settings.models_folder / ROUTER_NAME)
     shutil.rmtree(previous)
 
 
@@ -91,6 +100,17 @@ def _trained_with(settings: Settings) -> str:
 
 def _previous(settings: Settings) -> Path:
     return settings.models_folder / "intent.previous"
+
+
+def _previous_router(settings: Settings) -> Path:
+    return settings.models_folder / "router.previous.json"
+
+
+def _put_back(source: Path, target: Path) -> None:
+    """Move a router to where another lies; a workspace of an earlier version has none, and then there is none."""
+    target.unlink(missing_ok=True)
+    if source.exists():
+        source.replace(target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -18,6 +18,7 @@ from apps.console import (
     print_recommendation,
     print_rejected,
     print_reply,
+    print_warning,
 )
 from apps.errors import WorkspaceError
 from apps.evaluate import (
@@ -32,6 +33,7 @@ from apps.evaluate import (
 from apps.model_offer import choose_encoder
 from apps.readers import read_catalogue, read_events, read_posts
 from apps.report import QuickstartResult, write_report
+from apps.router_fitting import refit_answer_router
 from apps.settings import SETTINGS_NAME, Settings, load_settings
 from apps.training import (
     CLASSIFIERS,
@@ -98,6 +100,8 @@ def _run_customer_service(settings: Settings, evaluations: dict[str, ClassifierE
     evaluations["intent"] = _train(settings, "intent")
     with _step("indexing the knowledge base"):
         print_left_out(index_knowledge(settings))
+    with _step("fitting the answer router on held-out messages"):
+        refit_answer_router(settings, print_warning)
     with _step("answering customers"):
         chain = build_customer_service(settings)
         questions = service_questions(settings)

@@ -65,6 +65,28 @@ def retrain(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
 
 
 @service.command()
+def fit(workspace: Workspace = None, *, as_json: AsJson = False) -> None:
+    """Fit the answer router anew: known questions, approved answers or articles have changed since the training."""
+    from apps.console import output, print_json
+    from apps.router_fitting import fit_answer_router
+    from apps.settings import load_settings
+
+    settings = load_settings(workspace)
+    model = fit_answer_router(settings)
+    budget = model.budget(settings.customer_service.wrong_answer_budget)
+    if as_json:
+        print_json({**budget.model_dump(), "kinds": dict(model.kinds), "metrics": dict(model.metrics)})
+        return
+    output.print(
+        f"answers from a probability of {budget.threshold:.2f} on: {budget.wrong_share:.1%} wrong and "
+        f"{budget.right_share:.1%} right of {budget.num_messages} held-out messages; at most {budget.wrong_bound:.1%} "
+        f"wrong at {budget.confidence:.0%} confidence, budget {budget.budget:.1%}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@service.command()
 def rollback(workspace: Workspace = None) -> None:
     """Put the model and the entries back that were in use before the last promotion."""
     from apps.console import output

@@ -93,6 +93,7 @@ class CustomerServiceSettings(_Section):
     outside_intent: str = ""  # of rows in intents.csv that are about nothing the templates answer
     min_relevance: float = Field(default=0.35, ge=0.0, le=1.0)
     word_weight: float = Field(default=0.25, gt=0.0, allow_inf_nan=False)
+    wrong_answer_budget: float = Field(default=0.05, gt=0.0, lt=1.0)  # share of messages; read by the answer router
     false_hit_budget: float = Field(default=0.02, gt=0.0, lt=1.0)  # of known_questions.yaml
     clarify_probability: float = Field(default=0.8, ge=0.0, le=1.0)
     link_hosts: tuple[str, ...] = ()  # other links never stand in answers from the knowledge base

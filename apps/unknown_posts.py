@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from apps.monitoring_database import MonitoringDatabase
-from chains.monitoring import UNKNOWN_TOPIC
-from chains.monitoring.new_topics import find_new_topics
+from chains.monitoring import UNKNOWN_TOPIC, find_new_topics
 from llms.arrays import FloatArray
 
 _MAX_POSTS = 5_000  # the latest; to compare many more with each other takes minutes

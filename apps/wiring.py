@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import math
-import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -11,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -20,16 +18,18 @@ from langgraph.store.base import BaseStore as ConversationStore
 from langgraph.store.memory import InMemoryStore
 from numpy.typing import NDArray
 
+from apps.answer_router import open_answer_router
 from apps.behaviour import EVENTS_NAME, LiveItems, read_behaviour_log, read_opinions
 from apps.errors import NotBuiltError, SettingsError, WorkspaceError
 from apps.event_log import EventLog
 from apps.event_recorder import EventRecorder, LiveRecord, RecordedEvents, judge_comments
 from apps.generations import Generations, adapt_generation
+from apps.known_answers import known_questions_of, open_or_fit_questions, open_questions
 from apps.learnt import file_digest, file_stamp, load_or_learn
 from apps.live_recommendation import LiveRecommendation
 from apps.lookups import read_lookups
-from apps.readers import read_entities, read_events, read_known_questions, read_templates
-from apps.review_entries import ReviewedEntry, Reviews, with_reviewed
+from apps.readers import read_entities, read_events, read_templates
+from apps.review_entries import ReviewedEntry, Reviews
 from apps.settings import (
     STARTER_NAME,
     CustomerServiceSettings,
@@ -48,9 +48,10 @@ from apps.workspace_models import (
     say_not_built,
 )
 from chains.customer_service import (
+    AnswerRouter,
     Conversations,
     KnownMatch,
-    KnownQuestions,
+    KnownQuestion,
     ServiceOptions,
     ServiceReply,
     ServiceRequest,
@@ -58,7 +59,6 @@ from chains.customer_service import (
     build_customer_service_chain,
     build_language_router,
     build_service_conversation,
-    fit_known_questions,
 )
 from chains.monitoring import (
     MonitoringChain,
@@ -79,8 +79,7 @@ from chains.recommendation import (
     follow_catalogue,
     learn_item_models,
 )
-from llms import Classification
-from llms.finetuning import read_labelled_texts
+from llms import Classification, LocalClassifier
 from llms.finetuning.data import RejectedRow
 from retrievers import DatedEvent, HybridRetriever, Interactions, ItemCatalogue, utc_now
 
@@ -88,10 +87,7 @@ if TYPE_CHECKING:
     from apps.conversation_storage import ConversationStorage
 
 INTEREST_NAME = "interest.json"
-KNOWN_QUESTIONS_NAME = "known_questions.safetensors"
 ITEM_MODELS_NAME = "item_models.safetensors"
-_NUM_OUT_OF_SCOPE = 400  # enough to prove a budget of 1 %, read in a second
-_KNOWN_QUESTIONS_VERSION = 2  # raised when the threshold is found or the texts are put together in another way
 _ITEM_MODELS_VERSION = 4  # raised when the models of items are learnt in another way
 
 
@@ -118,34 +114,40 @@ def build_customer_service(settings: Settings) -> Runnable[ServiceRequest, Servi
 
 
 def build_reviewed_service(
-    settings: Settings, *, classifier: Runnable[str, Classification], entries: Sequence[ReviewedEntry]
+    settings: Settings, *, classifier: LocalClassifier, entries: Sequence[ReviewedEntry], router_path: Path
 ) -> Runnable[ServiceRequest, ServiceReply]:
-    """Return the chain of a workspace with another intent model, and with these reviewed entries in use."""
-    return _build_one_language(settings, classifier=classifier, entries=entries)
+    """Return the chain of a workspace with another intent model and router, and with these reviewed entries in use."""
+    return _build_one_language(settings, classifier=classifier, entries=entries, router_path=router_path)
 
 
 def _build_one_language(
     settings: Settings,
     *,
-    classifier: Runnable[str, Classification] | None = None,
+    classifier: LocalClassifier | None = None,
     entries: Sequence[ReviewedEntry] | None = None,
+    router_path: Path | None = None,
     tenant: Path | None = None,
 ) -> Runnable[ServiceRequest, ServiceReply]:
     section = settings.customer_service
     folder = settings.records_folder(section)
     store = open_store(settings, "knowledge")
     embeddings = store.embeddings  # so that search and quotes share the vector of a question
+    classifier = classifier or open_classifier(settings, "intent")
+    entries = Reviews(folder).in_use() if entries is None else entries
+    questions = known_questions_of(settings, entries)
+    router = open_answer_router(
+        settings, classifier=classifier, questions=questions, entries=entries, embeddings=embeddings, path=router_path
+    )
     return build_customer_service_chain(
-        classifier=classifier or open_classifier(settings, "intent"),
+        classifier=classifier,
         templates=read_templates(folder / "templates.yaml"),
-        known_questions=_open_known_questions(
-            settings, embeddings, Reviews(folder).in_use() if entries is None else entries
-        ),
+        known_questions=_open_known_questions(settings, questions, embeddings, router),
         retriever=HybridRetriever(store=store, word_weight=section.word_weight),
         embeddings=embeddings,
         chat_model=open_chat_model(settings, tenant=tenant),
         lookups=read_lookups(folder / "lookups"),
         text_filter=open_text_filter(settings),
+        router=router,
         options=ServiceOptions(
             min_relevance=section.min_relevance,
             clarify_probability=section.clarify_probability,
@@ -158,39 +160,14 @@ def _build_one_language(
 
 
 def _open_known_questions(
-    settings: Settings, embeddings: Embeddings, entries: Sequence[ReviewedEntry]
+    settings: Settings, questions: Sequence[KnownQuestion], embeddings: Embeddings, router: AnswerRouter | None
 ) -> Runnable[str, KnownMatch] | None:
-    section = settings.customer_service
-    written = read_known_questions(settings.records_folder(section) / "known_questions.yaml")
-    questions = with_reviewed(written, entries)
     if not questions:
         return None
-    budget = section.false_hit_budget
-    labelled = settings.records_folder(section) / "intents.csv"
-
-    def learn() -> Mapping[str, NDArray[Any]]:
-        messages = _sample_messages(labelled)
-        fitted = fit_known_questions(questions, embeddings=embeddings, out_of_scope=messages, budget=budget)
-        return {"vectors": fitted.book.vectors, "min_score": np.array([fitted.book.min_score])}
-
-    origin = {
-        "version": _KNOWN_QUESTIONS_VERSION,
-        "questions": [question.model_dump(mode="json") for question in questions],
-        "intents": file_digest(labelled),
-        "budget": budget,
-        "encoder": open_embeddings(settings).fingerprint,
-    }
-    learnt = load_or_learn(settings.models_folder / KNOWN_QUESTIONS_NAME, origin, learn)
-    return KnownQuestions(
-        questions, embeddings=embeddings, vectors=learnt["vectors"], min_score=float(learnt["min_score"][0])
-    ).as_runnable()
-
-
-def _sample_messages(labelled: Path) -> list[str]:
-    """Return messages about intents, which ask no known question."""
-    rows = read_labelled_texts(labelled, label_column="intent").rows if labelled.exists() else []
-    chosen = random.Random(0).sample(rows, min(_NUM_OUT_OF_SCOPE, len(rows)))  # noqa: S311  # no secret
-    return [row.text for row in chosen]
+    fitted = router.model.known_questions if router else None
+    if fitted is None:
+        return open_or_fit_questions(settings, questions, embeddings).as_runnable()
+    return open_questions(settings, questions, embeddings, min_score=fitted.min_score).as_runnable()
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ min_relevance = 0.35           # below it a passage does not answer a question; 
 
 # clarify_probability = 0.8    # offer the two likeliest intents from here on; 1 never asks
 # link_hosts = ["shop.example"]  # whose links may stand in answers from the knowledge base
+# wrong_answer_budget = 0.05   # share of all messages that may be answered wrong; less means more handovers
 # false_hit_budget = 0.02      # of known_questions.yaml: messages that may get the answer of another question
 
 # [text_filter]                # what replies may not hold, and which messages are left to people
@@ -98,6 +99,7 @@ min_relevance = 0.3            # 相关度低于此值的段落不用于回答�
 word_weight = 1.0              # 词语相对语义的权重；默认编码器只懂英文，所以靠词语；懂中文的编码器：0.25
 # clarify_probability = 0.8    # 两个最可能意图的概率之和达到此值时，反问客户是哪一个；1 表示从不反问
 # link_hosts = ["shop.example"]  # 知识库答案中允许出现的链接域名
+# wrong_answer_budget = 0.05   # 允许答错的消息比例；越小，转人工越多
 # false_hit_budget = 0.02      # known_questions.yaml：允许误配到其他问题的比例
 clarify_text = "请问您想问的是：1. {first}，还是 2. {second}？"
 # language_workspaces = ["shop-en"]  # 用其他语言回答顾客的工作区

@@ -1,9 +1,12 @@
 """Table of the checks that chat models pass: ours on each engine, and ChatHuggingFace.
 
-Run: python -m benchmarks.conformance [--out docs/conformance.md]
+Run: python -m benchmarks.conformance [--results FILE] [--out docs/conformance.md]
+
+With --results each column is appended to that file as JSON, and columns that stand in it already are not run again.
 """
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -31,6 +34,7 @@ SUITES = {
     "LangChain's integration tests": {
         f"LocalChatModel, torch: {TRAINED}": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationTorch",
         f"LocalChatModel, openvino: {TRAINED}": "tests/llms/chat/test_chat_model_standard.py::TestIntegrationOpenVino",
+        "LocalChatModel, openvino: Qwen2.5-Coder-1.5B, int8": "tests/real/test_published_standard.py::TestQwenOpenVino",
         f"ChatHuggingFace: {TRAINED}": "benchmarks/incumbent_suites.py::TestIncumbentIntegration",
     },
 }
@@ -39,15 +43,16 @@ _SIGNS = {"passed": "yes", "failed": "**no**", "skipped": "-", "": ""}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, help="JSON lines, to which the columns are appended")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    text = _report()
+    text = _report(arguments.results)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n", encoding="utf-8")
 
 
-def _report() -> str:
+def _report(results: Path | None) -> str:
     packages = ("langchain-core", "langchain-huggingface", "langchain-tests", "transformers", "openvino-genai")
     lines = [
         "# Conformance of local chat models",
@@ -56,9 +61,9 @@ def _report() -> str:
         f"{datetime.now(UTC):%Y-%m-%d}; " + ", ".join(f"{name} {version(name)}" for name in packages) + ".",
         "",
         "Each column names its model. LangChain's suites run on a two-layer Qwen3 that the tests train on the prompts "
-        "of these suites (`tests/trained_chat.py`); the checks they leave out run on random weights and on a published "
-        "model (`make real`; dashes where it is not on the machine). They show what the class does, not how well a "
-        "model answers: for that run `python -m benchmarks.chat_tools`.",
+        "of these suites (`tests/trained_chat.py`), the checks they leave out on random weights, and both on a "
+        "published model (`make real`; dashes where it is not on the machine). They show what the class does, not "
+        "how well a model answers: for that run `python -m benchmarks.chat_tools`.",
         "",
         "ChatHuggingFace runs over a HuggingFacePipeline with the same weights. It is set up as well as it can be: "
         "greedy, with `return_full_text=False` (by default it repeats the prompt), and with the limit of tokens set "
@@ -66,7 +71,7 @@ def _report() -> str:
         "there are none.",
     ]
     for title, columns in SUITES.items():
-        outcomes = {name: _run(node) for name, node in columns.items()}
+        outcomes = {name: _outcomes(node, results) for name, node in columns.items()}
         lines += ["", f"## {title}", "", *_table(outcomes)]
     return "\n".join(lines)
 
@@ -84,6 +89,19 @@ def _table(outcomes: dict[str, dict[str, str]]) -> list[str]:
             for name in names
         ),
     ]
+
+
+def _outcomes(node: str, results: Path | None) -> dict[str, str]:
+    known = results.read_text("utf-8").splitlines() if results is not None and results.exists() else []
+    for entry in map(json.loads, known):
+        if entry["node"] == node:
+            found: dict[str, str] = entry["outcomes"]
+            return found
+    outcomes = _run(node)
+    if results is not None:
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"node": node, "outcomes": outcomes}) + "\n")
+    return outcomes
 
 
 def _run(node: str) -> dict[str, str]:

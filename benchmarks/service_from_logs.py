@@ -233,7 +233,7 @@ def review_section(data: Path, encoder: LocalEmbeddings) -> list[str]:
 def _accuracy(rows: list[LabelledText], test: Part) -> float:
     with tempfile.TemporaryDirectory() as folder:
         options = ClassifierOptions(method="head", seed=0, show_progress=False)
-        finetune_classifier(LabelledTexts(rows=rows, rejected=[], sha256=""), Path(folder) / "model", options)
+        finetune_classifier(LabelledTexts(rows=rows), Path(folder) / "model", options)
         replies = LocalClassifier(Path(folder) / "model").batch(test.texts)
     return float(np.mean([reply.label == label for reply, label in zip(replies, test.labels, strict=True)]))
 
@@ -371,12 +371,41 @@ def _replace(text: str) -> tuple[str, Sequence[tuple[str, str]]]:
     return put_placeholders(text, spans), [(span.kind, span.text) for span in spans]
 
 
+FALLS_SHORT = """\
+## What falls short
+
+- Banking77 after 100 answers: 72 % of what all true labels bring, not 90 %. It has 77 intents that differ by a word,
+  so that 100 answers are hardly more than one for each, and a third of them are splits. Tried on the training part:
+  fewer and larger groups (65 %), accepting from three quarters of the wordings on (71 %), and leaving out rows whose
+  neighbours the person named otherwise (no change). Letting the person divide the wordings they see, instead of
+  answering yes or no, would bring more with each answer, and is not built.
+- The test part of Banking77 has 40 texts of an intent, and its groups are a little below the target; so is k-means
+  that is told their number. On Bitext k-means that is told the right number is ahead, or level; nobody is there to
+  tell it.
+- 100,000 conversations were not measured: the run had to fit between others. Time grows somewhat faster than the
+  number of different requests, since each is compared with all others.
+"""
+
+
+def join_pages(pages: Sequence[Path]) -> str:
+    """Return the pages of several runs as one, each with its command and its machine, and what falls short."""
+    title, rests = "", []
+    for page in pages:
+        title, _, rest = page.read_text("utf-8").partition("\n")
+        rests.append(rest.strip())
+    return "\n\n".join([title, *rests, FALLS_SHORT])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--parts", default="groups,review,suggestions,scale")
     parser.add_argument("--conversations", type=int, default=100_000)
+    parser.add_argument("--join", type=Path, nargs="+", help="pages of runs of single parts, made into one")
     arguments = parser.parse_args()
+    if arguments.join:
+        arguments.out.write_text(join_pages(arguments.join), encoding="utf-8")
+        return
     data = Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA))  # noqa: TID251  # no workspace here
     encoder = LocalEmbeddings()
     sections: dict[str, Callable[[], list[str]]] = {
@@ -388,8 +417,9 @@ def main() -> None:
     lines = [
         "# From logs to a service",
         "",
-        f"Command: `python -m benchmarks.service_from_logs --parts {arguments.parts}`, seed 0, the default encoder. "
-        f"Measured on {time.strftime('%-d %B %Y')}: {os.cpu_count()} cores, {processor()}, shared with other jobs.",
+        f"Command: `python -m benchmarks.service_from_logs --parts {arguments.parts} "
+        f"--conversations {arguments.conversations}`, seed 0, the default encoder. Measured on "
+        f"{time.strftime('%-d %B %Y')}: {os.cpu_count()} cores, {processor()}, shared with other jobs.",
         "",
     ]
     for name in arguments.parts.split(","):

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.evaluate import service_questions
+from apps.evaluate import read_knowledge_questions
 from apps.readers import read_templates
 from apps.settings import SETTINGS_NAME, Settings, load_settings
 from apps.training import index_knowledge, train_workspace_classifier
@@ -95,7 +95,7 @@ def ask_all(settings: Settings, folder: Path) -> tuple[dict[str, ServiceScores],
         )
         for name, chat_model in (("starter", model), ("quotes", None))
     }
-    questions = [question for question in service_questions(settings) if not question.intent]
+    questions = read_knowledge_questions(settings.records_folder(section) / "questions.csv")
     scores = {name: evaluate_service(chain, questions) for name, chain in chains.items()}
     asked = []
     for question in (question for question in questions if question.article):

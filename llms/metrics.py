@@ -32,7 +32,7 @@ def clopper_pearson_bounds(successes: int, trials: int, confidence: float = 0.95
     """
     one_sided = (1 + confidence) / 2  # what may be missed is shared between the two ends
     low = clopper_pearson_lower_bound(successes, trials, one_sided)
-    return low, 1 - clopper_pearson_lower_bound(trials - successes, trials, one_sided)
+    return low, clopper_pearson_upper_bound(successes, trials, one_sided)
 
 
 def clopper_pearson_lower_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
@@ -58,6 +58,21 @@ def clopper_pearson_lower_bound(successes: int, trials: int, confidence: float =
     if successes == 0:
         return 0.0
     return float(betaincinv(successes, trials - successes + 1, 1 - confidence))
+
+
+def clopper_pearson_upper_bound(successes: int, trials: int, confidence: float = 0.95) -> float:
+    """Return the upper end of a one-sided interval for a share; 1.0 where all, or none were tried.
+
+    Raises:
+        OptionValueError: as `clopper_pearson_lower_bound`.
+
+    Example:
+        None of twenty: 14 % would be missed once in twenty times.
+
+        >>> round(clopper_pearson_upper_bound(0, 20), 4)
+        0.1391
+    """
+    return 1 - clopper_pearson_lower_bound(trials - successes, trials, confidence)
 
 
 def classification_metrics(

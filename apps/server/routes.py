@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
+from apps.answer_router import read_answer_router
 from apps.event_recorder import RecordedEvents
 from apps.monitoring_view import AlertFilter, fit_alerts
 from apps.server.auth import CurrentOwner, Owner, require_staff
@@ -15,6 +16,7 @@ from apps.server.request_validation import refuse_unknown_parameters
 from apps.server.schemas import (
     MAX_EVENTS,
     AlertsReply,
+    AnswerBudgetReply,
     AskRequest,
     ClassifyRequest,
     EventsRequest,
@@ -141,6 +143,22 @@ async def ask_step_by_step(body: AskRequest, workspace: CurrentWorkspace, owner:
     """
     show = named_events(functools.partial(ServiceReply.model_dump, mode="json"))
     return stream_service_run(_run_of(body, workspace, owner), admission=workspace.admission, show=show)
+
+
+@router.get(
+    "/answer-budget",
+    responses=describe_replies(only=[401, 403, 503]),
+    dependencies=_STAFF,
+    summary="Show the budget of wrong answers",
+)
+def show_answer_budget(workspace: CurrentWorkspace) -> AnswerBudgetReply:
+    """Return the budget of wrong answers, the threshold fitted for it, and the bound that held-out messages prove."""
+    workspace.chain("customer_service")  # or say why there is none
+    router = read_answer_router(workspace.settings)
+    if router is None:
+        return AnswerBudgetReply(budget=None, known_questions=None)
+    model = router.model
+    return AnswerBudgetReply(budget=router.budget, kinds=dict(model.kinds), known_questions=model.known_questions)
 
 
 @router.post("/classify", responses=describe_replies(_CLASSIFY_EXAMPLE), dependencies=_STAFF, summary="Label texts")

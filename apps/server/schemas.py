@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from apps.applications import ClassifierName
 from apps.monitoring_view import DeadLetter, FeedPage, Precision, ShownAlert, Subject, TrendView, Verdict
+from chains.customer_service import AnswerBudget, KnownQuestionsFit
 from chains.monitoring import Alert, MonitoringReport, Post, TrendPoint
 from chains.recommendation import RecommendationRequest
 from llms.texts import Id
@@ -243,6 +244,30 @@ class RecommendRequest(RecommendationRequest):
     exclude: tuple[WireId, ...] = Field(
         default=(), max_length=1000, description="Item ids that must not be recommended."
     )
+
+
+class AnswerBudgetReply(BaseModel):
+    """How many wrong answers are allowed, and what held-out messages prove of it; nulls without a fitted router."""
+
+    model_config = wire_config(
+        {
+            "budget": {
+                "budget": 0.03,
+                "confidence": 0.95,
+                "threshold": 0.81,
+                "num_messages": 540,
+                "right_share": 0.44,
+                "wrong_share": 0.017,
+                "wrong_bound": 0.029,
+            },
+            "kinds": {"intent": 144, "article": 144, "known": 10, "nothing": 242},
+            "known_questions": None,
+        }
+    )
+
+    budget: AnswerBudget | None
+    kinds: dict[str, int] = Field(default_factory=dict, description="Held-out messages of each kind.")
+    known_questions: KnownQuestionsFit | None = Field(description="The threshold of known questions by itself.")
 
 
 class ScenarioHealth(BaseModel):

@@ -1,6 +1,5 @@
 """Messages of a log put together to conversations, whatever their order in the file, in bounded memory."""
 
-import itertools
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,11 +12,11 @@ _TABLES = """
     CREATE TABLE messages (conversation TEXT, line INTEGER, time REAL, speaker TEXT, text TEXT);
     CREATE TABLE details (conversation TEXT, name TEXT, value TEXT, PRIMARY KEY (conversation, name)) WITHOUT ROWID;
 """
-_IN_ORDER = """
-    SELECT m.conversation, m.line, m.time, m.speaker, m.text
-    FROM messages m JOIN (SELECT conversation, MIN(line) AS first FROM messages GROUP BY conversation) f
-    ON f.conversation = m.conversation ORDER BY f.first, m.line
-"""
+# an index after the rows, not with each: without one every conversation would be looked for in all messages
+_INDEX = "CREATE INDEX IF NOT EXISTS by_conversation ON messages (conversation, line)"
+_IN_ORDER = "SELECT conversation FROM messages GROUP BY conversation ORDER BY MIN(line)"
+_MESSAGES = "SELECT line, time, speaker, text FROM messages WHERE conversation = ? ORDER BY line"
+_DETAILS = "SELECT name, value FROM details WHERE conversation = ?"
 _BATCH = 5_000
 
 
@@ -63,22 +62,22 @@ class MessageGathering:
         Of one with too many messages only as many are held as tell that.
         """
         self._write()
-        rows = self._database.execute(_IN_ORDER)
-        for name, of_one in itertools.groupby(rows, key=lambda row: row[0]):
-            details = dict(self._database.execute("SELECT name, value FROM details WHERE conversation = ?", (name,)))
-            for number, part in enumerate(self._parts(of_one)):
+        self._database.execute(_INDEX)
+        for (name,) in self._database.execute(_IN_ORDER):
+            details = dict(self._database.execute(_DETAILS, (name,)))
+            for number, part in enumerate(self._parts(self._database.execute(_MESSAGES, (name,)))):
                 suffix = f" ({number + 1})" if number else ""
                 yield RawConversation(f"{name}{suffix}", self._source, part[0].line, part), details
 
     def _parts(self, rows: Iterator[tuple[Any, ...]]) -> Iterator[list[RawMessage]]:
         part: list[RawMessage] = []
-        for _, line, seconds, speaker, text in rows:
+        for line, seconds, speaker, text in rows:
             time = None if seconds is None else datetime.fromtimestamp(seconds, UTC)
             message = RawMessage(speaker, text.decode("utf-8", "surrogatepass"), time, line)
             if part and self._gap and time and part[-1].time and abs(time - part[-1].time) > self._gap:
                 yield part
                 part = []
-            if len(part) <= MAX_MESSAGES or self._gap:
+            if len(part) <= MAX_MESSAGES:  # one more tells that there are too many
                 part.append(message)
         if part:
             yield part

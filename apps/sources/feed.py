@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,10 +24,8 @@ from apps.outgoing import deadline, login_of, open_connection, path_of, shut_dow
 from apps.sources.source import Position, PostBatch, ReadPosition
 from chains.monitoring import Post, sort_posts
 from llms.field_errors import describe_errors
-from retrievers import utc_now
+from retrievers import parse_file, utc_now
 from retrievers.errors import DocumentError
-from retrievers.event_times import EARLIEST
-from retrievers.readers.html_text import read_html
 
 _log = logging.getLogger(__name__)
 
@@ -113,16 +112,13 @@ class FeedSource:
                 if response.status == http.HTTPStatus.NOT_MODIFIED:
                     return None
                 self._check_status(response)
-                document = _Document(self._read_body(response), _validators(response))
-            if time.monotonic() >= until_s:  # a body that was cut off looks as one that has ended
-                raise TimeoutError
+                return _Document(self._read_body(response, until_s), _validators(response))
         except SourceError:
             raise
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             msg = f"the feed cannot be fetched within {self._timeout_s:g} s: {reason}"
             raise SourceError(msg) from error
-        return document
 
     def _check_status(self, response: http.client.HTTPResponse) -> None:
         if response.status == http.HTTPStatus.OK:
@@ -133,12 +129,14 @@ class FeedSource:
         msg = f"the feed's server answered with status {response.status}{hint}"
         raise SourceError(msg)
 
-    def _read_body(self, response: http.client.HTTPResponse) -> bytes:
+    def _read_body(self, response: http.client.HTTPResponse, until_s: float) -> bytes:
         parts: list[bytes] = []
         size = 0
-        while part := response.read(_PART_BYTES):
+        while part := response.read1(_PART_BYTES):
             parts.append(part)
             size += len(part)
+            if time.monotonic() >= until_s:  # the connection has handed its socket over, and nobody else looks
+                raise TimeoutError
             if size > self._max_bytes:
                 msg = f"the feed has more than {self._max_bytes:,} bytes, which is no feed that people read"
                 raise SourceError(msg)
@@ -164,21 +162,23 @@ class FeedSource:
         own_id = str(entry.get("id") or entry.get("link") or "")
         # ids have a limit, and addresses do not
         entry_id = own_id if 0 < len(own_id) <= _MAX_ID_CHARS else _digest(f"{own_id}\n{text}")
-        try:
-            return Post(id=entry_id, source=self._host, text=text or entry_id, time=_find_time(entry, now))
-        except ValidationError as error:
-            _log.warning("%s: an entry is left out: %s", self.name, describe_errors(error, show_values=True))
-            return None
+        problem = ""
+        for moment in (_find_time(entry), now):  # a date that cannot be right counts as none
+            try:
+                return Post(id=entry_id, source=self._host, text=text or entry_id, time=moment or now)
+            except ValidationError as error:
+                problem = describe_errors(error, show_values=True)
+        _log.warning("%s: an entry is left out: %s", self.name, problem)
+        return None
 
 
-def _find_time(entry: Mapping[str, Any], now: datetime) -> datetime:
-    """Return when an entry was published, or `now` where it does not say so or gives a date that cannot be right."""
+def _find_time(entry: Mapping[str, Any]) -> datetime | None:
+    """Return when an entry was published, or None where it does not say so or gives a date that no calendar has."""
     published = entry.get("published_parsed") or entry.get("updated_parsed")
     if published:
-        with contextlib.suppress(ValueError, OverflowError, OSError):  # a date that no calendar has
-            moment = datetime.fromtimestamp(calendar.timegm(published), UTC)
-            return moment if moment >= EARLIEST else now
-    return now
+        with contextlib.suppress(ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(calendar.timegm(published), UTC)
+    return None
 
 
 def _validators(response: http.client.HTTPResponse) -> dict[str, str]:
@@ -187,12 +187,19 @@ def _validators(response: http.client.HTTPResponse) -> dict[str, str]:
 
 
 def _to_text(entry: Mapping[str, Any], part: str) -> str:
-    """Return the words of a part of an entry in one line; HTML that cannot be read stays as it is."""
+    """Return the words of a part of an entry in one line; nothing where its HTML has none."""
     text = str(entry.get(part, ""))
-    if entry.get(f"{part}_detail", {}).get("type") != "text/plain":
-        with contextlib.suppress(DocumentError):
-            text = read_html(f"<body>{text}</body>".encode("utf-8", "replace")).text
+    if text and entry.get(f"{part}_detail", {}).get("type") != "text/plain":
+        text = _read_html(text)
     return " ".join(text.split())
+
+
+def _read_html(html: str) -> str:
+    raw = f"<body>{html}</body>".encode("utf-8", "replace")
+    try:
+        return " ".join(document.page_content for document in parse_file(raw, Path("entry.html"), source="entry"))
+    except DocumentError:  # no words, as in a picture
+        return ""
 
 
 def _digest(text: str) -> str:

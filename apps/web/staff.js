@@ -15,6 +15,7 @@ let last = null; // its view, as it was fetched last
 let numDrawn = 0; // turns of it
 let lists = { waiting: [], conversations: [] };
 let latestAt = 0; // when the conversations were fetched
+let budget = null; // of wrong answers, and the bound that held-out messages prove
 let unsent = null; // an answer that may have arrived although the network failed: { to, text, close, id }
 
 /** Let staff choose between the customer's view, their own, and the review of what was learnt from logs. */
@@ -29,8 +30,28 @@ function showView(view) {
   for (const button of find("views").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === view));
   for (const name of ["customer", "staff", "learning"]) find(`${name}-view`).hidden = view !== name;
   latestAt = 0;
-  if (view === "staff") update();
+  if (view === "staff") {
+    update();
+    showBudget();
+  }
   if (view === "learning") loadLearning();
+}
+
+// ---------------------------------------------------------------- how many answers may be wrong
+
+async function showBudget() {
+  try {
+    budget = (await call("/v1/answer-budget")).budget;
+  } catch {
+    budget = null; // the inbox says what is wrong with the server
+  }
+  drawBudget();
+}
+
+function drawBudget() {
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  find("answer-budget").hidden = budget === null;
+  if (budget) find("answer-budget").textContent = say("answerBudget", { budget: percent(budget.budget), bound: percent(budget.wrong_bound), threshold: budget.threshold.toFixed(2) });
 }
 
 // ---------------------------------------------------------------- lists
@@ -159,6 +180,7 @@ sendByEnter(find("answer-text"));
 onLanguage(() => {
   if (!me) return;
   drawLists();
+  drawBudget();
   numDrawn = 0;
   if (last) drawConversation();
 });

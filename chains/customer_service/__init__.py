@@ -9,7 +9,16 @@ from chains.customer_service.clarifying import MAX_CHOICE_CHARS
 from chains.customer_service.conversation import build_service_conversation
 from chains.customer_service.conversations import Conversations
 from chains.customer_service.evaluation import ServiceQuestion, ServiceScores, evaluate_service
-from chains.customer_service.known_questions import KnownMatch, KnownQuestion, KnownQuestions, fit_known_questions
+from chains.customer_service.held_out_messages import HeldOutIntent, ServiceSources, collect_messages
+from chains.customer_service.intent_examples import IntentExamples
+from chains.customer_service.known_questions import (
+    FittedQuestions,
+    KnownMatch,
+    KnownQuestion,
+    KnownQuestions,
+    KnownQuestionsFit,
+    fit_known_questions,
+)
 from chains.customer_service.languages import build_language_router
 from chains.customer_service.listing import (
     LATEST,
@@ -24,6 +33,9 @@ from chains.customer_service.listing import (
 )
 from chains.customer_service.messages import ConversationKey, ConversationOverview, HandOver, Turn, WaitingConversation
 from chains.customer_service.options import ServiceOptions
+from chains.customer_service.quoting import SentenceVectors
+from chains.customer_service.router_fitting import JudgedMessage, fit_route_model
+from chains.customer_service.routing import AnswerBudget, AnswerRouter, RouteModel, RouterOrigin
 from chains.customer_service.schema import (
     Citation,
     OpenQuestion,
@@ -42,15 +54,22 @@ __all__ = [
     "LATEST",
     "LONGEST_WAITING",
     "MAX_CHOICE_CHARS",
+    "AnswerBudget",
+    "AnswerRouter",
     "Citation",
     "ConversationKey",
     "ConversationLists",
     "ConversationOverview",
     "Conversations",
+    "FittedQuestions",
     "HandOver",
+    "HeldOutIntent",
+    "IntentExamples",
+    "JudgedMessage",
     "KnownMatch",
     "KnownQuestion",
     "KnownQuestions",
+    "KnownQuestionsFit",
     "ListOrder",
     "ListedEntry",
     "ListedKey",
@@ -59,12 +78,16 @@ __all__ = [
     "Page",
     "PageRequest",
     "Route",
+    "RouteModel",
+    "RouterOrigin",
+    "SentenceVectors",
     "ServiceEvent",
     "ServiceOptions",
     "ServiceQuestion",
     "ServiceReply",
     "ServiceRequest",
     "ServiceScores",
+    "ServiceSources",
     "Slot",
     "StepTime",
     "TemplateBook",
@@ -74,7 +97,9 @@ __all__ = [
     "build_customer_service_chain",
     "build_language_router",
     "build_service_conversation",
+    "collect_messages",
     "entries_namespace",
     "evaluate_service",
     "fit_known_questions",
+    "fit_route_model",
 ]

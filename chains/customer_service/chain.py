@@ -18,7 +18,8 @@ from chains.customer_service.handover_summary import StaffWords
 from chains.customer_service.known_questions import KnownMatch
 from chains.customer_service.links import find_unlisted_link
 from chains.customer_service.options import ServiceOptions
-from chains.customer_service.quoting import Sentence, SentenceVectors, best_sentences
+from chains.customer_service.quoting import Sentence, SentenceVectors, best_sentences, quote_closeness
+from chains.customer_service.routing import AnswerRouter, Evidence, RouteChoice, passages_of_first_source
 from chains.customer_service.schema import Citation, OpenQuestion, ServiceReply, ServiceRequest
 from chains.customer_service.steps import Steps
 from chains.customer_service.templates import FilledTemplate, MissingSlot, TemplateBook
@@ -62,6 +63,7 @@ class ServiceChain:
     lookups: Mapping[str, BaseTool]
     options: ServiceOptions
     text_filter: TextFilter | None = None
+    router: AnswerRouter | None = None
 
     def reply(self, message: object, config: RunnableConfig) -> ServiceReply:
         """Return the reply to a message; its steps, route and text are dispatched as custom events on the way."""
@@ -85,36 +87,88 @@ class ServiceChain:
         return reply
 
     def _decide(self, run: _Run) -> ServiceReply:
-        """Return an approved answer, else a known one, else one from the articles, else a question, else a person."""
+        """Return what was asked for, else the answer most probably right, else a question back, else a person."""
         with run.steps.measure("intent"):
             guess = self.classifier.invoke(run.text, run.config)
-        if intent := self._intent(run, guess):
+        if intent := self._asked_for(run, guess):
             return self._from_template(intent, guess, run)
-        if self.known_questions is not None:
-            with run.steps.measure("curated"):
-                match = self.known_questions.invoke(run.text, run.config)
-            if match.accepted:
-                return self._from_known_question(match, guess)
-        with run.steps.measure("search"):
-            passages = self._relevant_passages(guess, run)
-        if passages and (reply := self._from_passages(passages, guess, run)):
+        if self.router is None:
+            reply, reason = self._answer_in_order(guess, run)
+        else:
+            reply, reason = self._answer_likeliest(self.router, guess, run)
+        if reply is not None:
             return reply
         if pair := two_likeliest(guess, self.templates, self.options):
             return self._ask_which(pair, guess)
-        reason = self._words.unsure.format(intent=guess.label, probability=guess.probability)
         return self._hand_over(guess, run, reason)
 
-    def _intent(self, run: _Run, guess: Classification) -> str | None:
-        """Return the intent whose template answers, or None: asked for, or sure enough by itself."""
+    def _asked_for(self, run: _Run, guess: Classification) -> str | None:
+        """Return the intent whose slot was asked for and is there now, or that was chosen of two; else None."""
         question = run.request.open_question
-        if question is not None and question.slot is not None:
-            # a new wish that is sure enough comes before the answer to our question
-            is_new = guess.accepted and guess.label in self.templates and guess.label not in question.intents
-            if not is_new and question.slot in run.found_slots:
-                return question.intents[0]
-        elif question is not None and (chosen := chosen_intent(run.text, question, guess, self.templates)):
-            return chosen
-        return guess.label if guess.accepted and guess.label in self.templates else None
+        if question is None:
+            return None
+        if question.slot is None:
+            return chosen_intent(run.text, question, guess, self.templates)
+        # a new wish that is sure enough comes before the answer to our question
+        is_new = guess.accepted and guess.label in self.templates and guess.label not in question.intents
+        return question.intents[0] if not is_new and question.slot in run.found_slots else None
+
+    def _answer_likeliest(
+        self, router: AnswerRouter, guess: Classification, run: _Run
+    ) -> tuple[ServiceReply | None, str]:
+        """Return the answer that is most probably right, or None and why the router trusts none."""
+        match = self._match(run)
+        with run.steps.measure("search"):
+            passages = self.retriever.invoke(run.text, run.config)
+        with run.steps.measure("route"):
+            evidence = Evidence(
+                guess=guess,
+                match=match,
+                passages=passages,
+                has_template=guess.label in self.templates,
+                examples=router.examples.compare(run.text, guess.label),
+                quote=quote_closeness(run.text, passages_of_first_source(passages), vectors=self.vectors),
+            )
+            choice = router.choose(evidence)
+        is_new = match is not None and match.accepted and not router.model.has_learnt("curated")
+        if match is not None and is_new and not (choice.accepted and choice.route == "template"):
+            # written after the router was fitted: its own threshold decides
+            return self._from_known_question(match, guess), ""
+        threshold = router.budget.threshold
+        reply = self._from_choice(choice, evidence, run) if choice.accepted else None
+        if reply is None:
+            return None, self._words.below_threshold.format(
+                route=choice.route or "-", probability=choice.probability, threshold=threshold
+            )
+        if reply.route == "handover":
+            return reply, reply.reason
+        how_sure = self._words.how_sure.format(probability=choice.probability, threshold=threshold)
+        return reply.model_copy(update={"reason": f"{reply.reason}{how_sure}"}), ""
+
+    def _from_choice(self, choice: RouteChoice, evidence: Evidence, run: _Run) -> ServiceReply | None:
+        if choice.route == "template":
+            return self._from_template(evidence.guess.label, evidence.guess, run)
+        if choice.route == "curated" and evidence.match is not None:
+            return self._from_known_question(evidence.match, evidence.guess)
+        return self._from_passages(evidence.answering_passages(), evidence.guess, run)
+
+    def _answer_in_order(self, guess: Classification, run: _Run) -> tuple[ServiceReply | None, str]:
+        """Return the first answer that its own threshold lets through: an approved one, a known one, an article's."""
+        if guess.accepted and guess.label in self.templates:
+            return self._from_template(guess.label, guess, run), ""
+        match = self._match(run)
+        if match is not None and match.accepted:
+            return self._from_known_question(match, guess), ""
+        with run.steps.measure("search"):
+            passages = self._relevant_passages(guess, run)
+        reply = self._from_passages(passages, guess, run) if passages else None
+        return reply, self._words.unsure.format(intent=guess.label, probability=guess.probability)
+
+    def _match(self, run: _Run) -> KnownMatch | None:
+        if self.known_questions is None:
+            return None
+        with run.steps.measure("curated"):
+            return self.known_questions.invoke(run.text, run.config)
 
     # --- approved answers
 
@@ -264,6 +318,7 @@ def build_customer_service_chain(
     chat_model: BaseChatModel | None = None,
     lookups: Sequence[BaseTool] = (),
     text_filter: TextFilter | None = None,
+    router: AnswerRouter | None = None,
     options: ServiceOptions | None = None,
 ) -> Runnable[ServiceRequest, ServiceReply]:
     """Return the chain customer message -> reply; everything it needs is passed in.
@@ -282,6 +337,8 @@ def build_customer_service_chain(
         lookups: tools that know pieces of templates; what a tool returns is put into the answer as text, and an
             empty text or a `ToolException` means that it knows nothing.
         text_filter: hands over what it holds back, in both directions, with the reason in the reply.
+        router: decides among the three kinds of answers together; see `fit_route_model`. Without one each is asked in
+            turn, and the first that passes its own threshold answers.
         options: when an answer is good enough, and the assistant's own words.
 
     Raises:
@@ -320,6 +377,7 @@ def build_customer_service_chain(
         lookups=tools,
         options=options,
         text_filter=text_filter,
+        router=router,
     )
     return RunnableLambda(chain.reply, name="customer_service").with_types(
         input_type=ServiceRequest, output_type=ServiceReply

@@ -40,6 +40,9 @@ class ServiceScores(BaseModel):
     )
     questions_wrong: float | None = Field(description="Questions answered from another one.")
     unanswerable_handed_over: float | None = Field(description="Questions nobody can answer that got no answer.")
+    answered_wrong: float | None = Field(
+        default=None, description="Messages of any kind that got a wrong answer, which the budget is about."
+    )
 
 
 def golden_questions() -> list[ServiceQuestion]:
@@ -57,26 +60,35 @@ def evaluate_service(
     chain: Runnable[ServiceRequest, ServiceReply], questions: Sequence[ServiceQuestion]
 ) -> ServiceScores:
     """Return the scores of a customer-service chain; a hand-over or a question back is neither answered nor wrong."""
-    replies = [chain.invoke(ServiceRequest(text=question.text)) for question in questions]
+    return score_replies(questions, [chain.invoke(ServiceRequest(text=question.text)) for question in questions])
+
+
+def score_replies(questions: Sequence[ServiceQuestion], replies: Sequence[ServiceReply]) -> ServiceScores:
+    """Return the scores of replies, one for each question; see `evaluate_service`."""
     pairs = list(zip(questions, replies, strict=True))
     intents = [(question, reply) for question, reply in pairs if question.intent]
     asked = [(question, reply) for question, reply in pairs if question.article or question.known]
     neither = [reply for question, reply in pairs if not (question.intent or question.article or question.known)]
+    wrong = [_is_answer(reply) and not is_right(reply, question) for question, reply in pairs]
     return ServiceScores(
         num_messages=len(pairs),
-        intents_answered=_share([reply.intent == question.intent for question, reply in intents]),
+        intents_answered=_share([is_right(reply, question) for question, reply in intents]),
         intents_offered=_share([question.intent in _offered(reply) for question, reply in intents]),
-        intents_wrong=_share([_is_answer(reply) and reply.intent != question.intent for question, reply in intents]),
-        questions_answered=_share([_is_right(reply, question) for question, reply in asked]),
-        questions_wrong=_share([_is_answer(reply) and not _is_right(reply, question) for question, reply in asked]),
+        intents_wrong=_share([_is_answer(reply) and not is_right(reply, question) for question, reply in intents]),
+        questions_answered=_share([is_right(reply, question) for question, reply in asked]),
+        questions_wrong=_share([_is_answer(reply) and not is_right(reply, question) for question, reply in asked]),
         unanswerable_handed_over=_share([not _is_answer(reply) for reply in neither]),
+        answered_wrong=_share(wrong),
     )
 
 
-def _is_right(reply: ServiceReply, question: ServiceQuestion) -> bool:
+def is_right(reply: ServiceReply, question: ServiceQuestion) -> bool:
+    """Return whether a reply rests on what a good one does: intent, known question or article."""
+    if question.intent is not None:
+        return reply.intent == question.intent
     if question.known is not None:
         return reply.known_question == question.known
-    return any(citation.source == question.article for citation in reply.citations)
+    return question.article is not None and any(citation.source == question.article for citation in reply.citations)
 
 
 def _is_answer(reply: ServiceReply) -> bool:

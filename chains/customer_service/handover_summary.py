@@ -19,6 +19,8 @@ class StaffWords:
     quoted: str
     two_intents: str
     unsure: str
+    how_sure: str
+    below_threshold: str
     message: str
     likeliest: str
     why: str
@@ -40,6 +42,11 @@ STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
             "likeliest intent {intent} ({probability:.2f}) is not sure enough, and nothing in the knowledge base is "
             "relevant enough"
         ),
+        how_sure="; right with a probability of {probability:.2f}, where {threshold:.2f} is enough",
+        below_threshold=(
+            "the likeliest answer ({route}) is right with a probability of {probability:.2f} only; the budget of wrong "
+            "answers asks for {threshold:.2f}"
+        ),
         message="Message: {text}",
         likeliest="Likeliest intents: {intents}",
         why="Why: {reason}",
@@ -56,6 +63,8 @@ STAFF_WORDS: Final[Mapping[Language, StaffWords]] = {
         quoted="没有足够确定的标准答案，引用 {sources} 的原文",
         two_intents="最可能的意图是 {first} 和 {second}，但都不够确定",
         unsure="最可能的意图 {intent}（{probability:.2f}）不够确定，知识库中也没有足够相关的内容",
+        how_sure="；答对的概率为 {probability:.2f}，达到 {threshold:.2f} 即可作答",
+        below_threshold="最可能的答案（{route}）答对的概率只有 {probability:.2f}，按答错率上限需要达到 {threshold:.2f}",
         message="消息：{text}",
         likeliest="最可能的意图：{intents}",
         why="原因：{reason}",

@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from chains.errors import ChainInputError
 from llms.arrays import FloatArray
 from llms.errors import OptionValueError
-from llms.metrics import clopper_pearson_lower_bound
+from llms.metrics import clopper_pearson_upper_bound
 from retrievers import FaissStore, HybridRetriever
 
 _GROUP = "known_question"
+_ROW = "row"
 # how a match is scored; docs/benchmarks/customer_service.md says how this was chosen
 _WORD_WEIGHT = 0.15  # questions share fewer words with their wordings than passages do with questions
 _NUM_OTHERS = 10
@@ -122,7 +123,7 @@ class KnownQuestions:
         store.add_vectors(
             texts,
             vectors,
-            [{_GROUP: name} for name, _, _ in rows],
+            [{_GROUP: name, _ROW: f"{name}/{index}"} for name, index, _ in rows],
             ids=[f"{name}/{index}" for name, index, _ in rows],
         )
         self._retriever = HybridRetriever(store=store, k=1 + _NUM_OTHERS, group_by=_GROUP, word_weight=_WORD_WEIGHT)
@@ -141,6 +142,14 @@ class KnownQuestions:
         found = self._retriever.batch(list(messages), filter={_GROUP: {"$ne": id_}})
         return [match for documents in found if (match := self._as_match(documents))]
 
+    def match_wordings(self, id_: str) -> list[KnownMatch]:
+        """Return what each wording of the question `id_` matches where it is not in the book itself."""
+        found = [
+            self._retriever.invoke(wording, filter={_ROW: {"$ne": f"{id_}/{index}"}})
+            for index, wording in enumerate(self.questions[id_].wordings, start=1)  # the question itself is row 0
+        ]
+        return [match for documents in found if (match := self._as_match(documents))]
+
     def as_runnable(self) -> Runnable[str, KnownMatch]:
         """Return `match` as a LangChain Runnable, as the chain takes it."""
         return RunnableLambda(self.match, name="known_questions")
@@ -152,6 +161,26 @@ class KnownQuestions:
         margin = first - (sum(others) / len(others) if others else 0.0)
         is_accepted = _score(first, margin) >= self.min_score
         return KnownMatch(self.questions[found[0].metadata[_GROUP]], first, margin, is_accepted)
+
+
+class KnownQuestionsFit(BaseModel):
+    """The threshold of known questions, and what the messages it was fitted on prove of its budget.
+
+    Attributes:
+        budget: the largest share of false hits that was asked for.
+        false_hit_bound: as in `FittedQuestions`, at `confidence`.
+        num_messages: as in `FittedQuestions`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget: float
+    confidence: float
+    min_score: float
+    false_hit_rate: float
+    false_hit_bound: float
+    hit_rate: float
+    num_messages: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +202,18 @@ class FittedQuestions:
     hit_rate: float
     confidence: float
     num_messages: int
+
+    def report(self, budget: float) -> KnownQuestionsFit:
+        """Return the figures as they are kept and shown."""
+        return KnownQuestionsFit(
+            budget=budget,
+            confidence=self.confidence,
+            min_score=self.book.min_score,
+            false_hit_rate=self.false_hit_rate,
+            false_hit_bound=self.false_hit_bound,
+            hit_rate=self.hit_rate,
+            num_messages=self.num_messages,
+        )
 
 
 def fit_known_questions(
@@ -226,7 +267,7 @@ def fit_known_questions(
     return FittedQuestions(
         book=book,
         false_hit_rate=num_false / len(false_hits),
-        false_hit_bound=_upper_bound(num_false, len(false_hits), confidence),
+        false_hit_bound=clopper_pearson_upper_bound(num_false, len(false_hits), confidence),
         hit_rate=sum(match.accepted and match.question.id == id_ for match, (_, id_) in matches) / len(messages),
         confidence=confidence,
         num_messages=len(messages),
@@ -252,13 +293,9 @@ def _score(relevance: float, margin: float) -> float:
 def _most_false_hits(count: int, *, budget: float, confidence: float) -> int:
     """Return how many of `count` messages may match falsely so that the bound keeps to the budget; at least none."""
     allowed = 0
-    while allowed + 1 < count and _upper_bound(allowed + 1, count, confidence) <= budget:
+    while allowed + 1 < count and clopper_pearson_upper_bound(allowed + 1, count, confidence) <= budget:
         allowed += 1
     return allowed
-
-
-def _upper_bound(count: int, trials: int, confidence: float) -> float:
-    return 1 - clopper_pearson_lower_bound(trials - count, trials, confidence)
 
 
 def _texts(question: KnownQuestion) -> list[str]:

@@ -168,6 +168,12 @@ class SentenceVectors:
         return np.asarray(self._embeddings.embed_documents(texts), dtype=np.float32)
 
 
+def quote_closeness(question: str, passages: Sequence[Document], *, vectors: SentenceVectors) -> float:
+    """Return how near the sentence that would be quoted is to the question; 0 where there is none."""
+    best = best_sentences(question, passages, vectors=vectors, max_sentences=1)
+    return float(vectors.closeness([_with_title(best[0])], question)[0]) if best else 0.0
+
+
 def best_sentences(
     question: str, passages: Sequence[Document], *, vectors: SentenceVectors, max_sentences: int = 3
 ) -> list[Sentence]:
@@ -181,7 +187,7 @@ def best_sentences(
     sentences = _without_other_rows(question, [sentence for passage in passages for sentence in split_passage(passage)])
     if not sentences:
         return []
-    texts = [f"{sentence.passage.metadata.get('title', '')}: {sentence.shown}" for sentence in sentences]
+    texts = [_with_title(sentence) for sentence in sentences]
     words = _words(question)
     shares = np.array([len(words & _words(text)) / max(len(words), 1) for text in texts])
     relevance = np.array([float(sentence.passage.metadata.get("relevance", 0.0)) for sentence in sentences])
@@ -198,3 +204,7 @@ def best_sentences(
     ]
     chosen = [sentences[place] for place in near[:max_sentences]]
     return sorted(chosen, key=lambda sentence: sentence.citation().start)
+
+
+def _with_title(sentence: Sentence) -> str:
+    return f"{sentence.passage.metadata.get('title', '')}: {sentence.shown}"

@@ -48,7 +48,7 @@ class StepTime(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str = Field(description="intent, curated, lookup, search, compose or quote.")
+    name: str = Field(description="intent, curated, lookup, search, route, compose or quote.")
     milliseconds: float = Field(ge=0)
 
 

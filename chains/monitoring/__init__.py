@@ -16,6 +16,7 @@ from chains.monitoring.entities import ENTITY_PREFIX, Entity, EntityLinker
 from chains.monitoring.evaluation import AlertScores, KnownSurge, score_alerts
 from chains.monitoring.labels import find_sentiment
 from chains.monitoring.monitor import UNKNOWN_TOPIC, Admitted, OpinionMonitor, Progress
+from chains.monitoring.new_topics import NewTopic, find_new_topics
 from chains.monitoring.options import MonitoringOptions
 from chains.monitoring.schema import (
     Alert,
@@ -29,6 +30,7 @@ from chains.monitoring.schema import (
     TrendPoint,
 )
 from chains.monitoring.session import MonitoringSession
+from chains.monitoring.targets import mark_target
 
 __all__ = [
     "ENTITY_PREFIX",
@@ -46,6 +48,7 @@ __all__ = [
     "MonitoringReport",
     "MonitoringRequest",
     "MonitoringSession",
+    "NewTopic",
     "OpinionMonitor",
     "Post",
     "Progress",
@@ -55,7 +58,9 @@ __all__ = [
     "TrendPoint",
     "build_monitoring_chain",
     "cut_batches",
+    "find_new_topics",
     "find_sentiment",
+    "mark_target",
     "score_alerts",
     "sort_posts",
 ]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from llms.classifier.explaining import find_near_examples
     from llms.classifier.group import ClassifierGroup
     from llms.classifier.head import ClassifierHead
+    from llms.classifier.held_out import HeldOutReplies, collect_replies, load_held_out, text_digest
     from llms.classifier.lexical import LexicalModel
     from llms.classifier.local_classifier import LocalClassifier
     from llms.classifier.results import Classification, Explanation
@@ -20,9 +21,13 @@ __all__ = [
     "ClassifierGroup",
     "ClassifierHead",
     "Explanation",
+    "HeldOutReplies",
     "LexicalModel",
     "LocalClassifier",
+    "collect_replies",
     "find_near_examples",
+    "load_held_out",
+    "text_digest",
 ]
 
 __getattr__ = lazy_names(
@@ -31,6 +36,7 @@ __getattr__ = lazy_names(
         "explaining": ["find_near_examples"],
         "group": ["ClassifierGroup"],
         "head": ["ClassifierHead"],
+        "held_out": ["HeldOutReplies", "collect_replies", "load_held_out", "text_digest"],
         "lexical": ["LexicalModel"],
         "local_classifier": ["LocalClassifier"],
         "results": ["Classification", "Explanation"],

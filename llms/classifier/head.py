@@ -132,10 +132,13 @@ class ClassifierHead:
 
     def predict_from_vectors(self, texts: Sequence[str], vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what `predict` does, from vectors (texts, dimension) that the encoder made of the texts before."""
-        parts = self.score_parts(texts, vectors)
+        return self.predict_from_parts(self.score_parts(texts, vectors))
+
+    def predict_from_parts(self, parts: ScoreParts) -> tuple[FloatArray, FloatArray]:
+        """Return what `predict` does of the texts that these scores are of, with the scales and scope of this head."""
         probabilities = self.link(parts.combine(self.scales))
         if self.scope is None:
-            return probabilities, np.ones(len(texts), dtype=np.float32)
+            return probabilities, np.ones(len(probabilities), dtype=np.float32)
         return probabilities, self.scope.score(parts.signs, outside=probabilities[:, -1] if self.has_outside else None)
 
     def score_parts(self, texts: Sequence[str], vectors: FloatArray) -> ScoreParts:

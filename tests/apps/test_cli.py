@@ -178,6 +178,8 @@ def test_a_chat_remembers_what_was_asked_back(built):
 def test_a_chat_understands_a_follow_up_as_the_page_does(built, monkeypatch):
     # the tiny encoder tells unrelated texts from others by nothing else than large cosines
     monkeypatch.setattr("retrievers.hybrid.find_cosine_floor", lambda _embeddings, _text: 0.0)
+    # nor can a router be fitted with it that trusts an article
+    monkeypatch.setattr("apps.wiring.open_answer_router", lambda *_, **__: None)
     question, follow_up = "How full should the battery be?", "and never what?"
     first, second = read_json(run("ask", "-w", built, "--json", text=f"{question}\n{follow_up}\n"))
     (alone,) = read_json(run("ask", follow_up, "-w", built, "--json"))
@@ -385,8 +387,10 @@ def test_recommendation_is_retrained_and_rolled_back(built, tmp_path):
 @pytest.mark.parametrize("what", ["intent", "customer-service", "monitoring", "recommendation"])
 def test_evaluate_gives_metrics_and_baselines(built, what):
     (outcome,) = read_json(run("evaluate", what, "-w", built, "--json"))
-    assert set(outcome) == {"metrics", "baselines"}
+    assert set(outcome) - {"budget"} == {"metrics", "baselines"}
     if what == "customer-service":
+        assert outcome["budget"]["promised"]["budget"] == 0.05
+        assert "budget of wrong answers: 5.0% of the messages" in run("evaluate", what, "-w", built).stdout
         assert ServiceScores.model_validate(outcome["metrics"]).num_messages == 11
     assert "tunechain" in run("evaluate", what, "-w", built).stdout
 

@@ -66,7 +66,8 @@ def test_figures_of_a_classifier_are_those_worked_out_by_hand():
 @pytest.mark.parametrize("what", ["intent", "topic", "sentiment", "customer-service", "monitoring", "recommendation"])
 def test_every_scenario_has_metrics_and_baselines_that_are_plain_json(built, what):
     outcome = evaluate_scenario(built, what)
-    assert set(outcome) == {"metrics", "baselines"}
+    assert set(outcome) - {"budget"} == {"metrics", "baselines"}
+    assert ("budget" in outcome) == (what == "customer-service")
     assert outcome["metrics"]
     assert json.loads(json.dumps(outcome, allow_nan=False)) == outcome
     assert bool(outcome["baselines"]) == (what not in ("customer-service", "monitoring"))
@@ -91,6 +92,9 @@ def test_questions_are_the_test_intents_and_the_knowledge_questions(copied):
         service_questions(copied)
     path.unlink()
     assert len(service_questions(copied)) == 9
+    write_csv(path.with_name("questions_test.csv"), ("question", "article"), [("Is it cold?", "")])
+    write_csv(path, ("question", "article"), [("Is it warm?", "")])
+    assert [question.text for question in service_questions(copied)[9:]] == ["Is it cold?"]
 
 
 def test_an_empty_stream_has_no_figures_of_alerts(built):

@@ -116,3 +116,22 @@ def test_what_gets_worse_is_not_promoted(settings, reviews, monkeypatch, after, 
     assert open_classifier(settings, "intent").manifest.data_sha256 == before
     assert reviews.in_use() == []
     assert sorted(path.name for path in settings.models_folder.glob("intent*")) == ["intent"]
+
+
+def test_new_rows_are_learnt_without_a_reviewed_entry_and_only_once(settings, monkeypatch):
+    path = settings.records_folder(settings.customer_service) / "intents.csv"
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n".join(f"can you engrave the case {number},engraving" for number in range(6)) + "\n")
+    _scores(monkeypatch, {"intents_answered": 0.5}, {"intents_answered": 0.6})
+    assert retrain_service(settings).promoted
+    assert "engraving" in open_classifier(settings, "intent").labels
+    with pytest.raises(WorkspaceError, match="nothing new to learn from"):
+        retrain_service(settings)
+
+
+def test_entries_in_use_are_no_new_rows(settings, reviews, monkeypatch):
+    reviews.add(INTENT)
+    _scores(monkeypatch, {"intents_answered": 0.5}, {"intents_answered": 0.6})
+    assert retrain_service(settings).promoted
+    with pytest.raises(WorkspaceError, match="nothing new to learn from"):
+        retrain_service(settings)

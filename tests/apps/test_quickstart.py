@@ -61,6 +61,8 @@ def test_models_indexes_and_a_report_are_written(tmp_path_factory, encoder_folde
         "intent",
         "interest.json",
         "item_models.safetensors",
+        "router.json",
+        "router_examples.safetensors",
         "sentiment",
         "topic",
     ]

@@ -71,13 +71,22 @@ def test_every_slot_is_defined_used_and_found_in_some_message(folder):
 
 
 @LANGUAGES
-def test_every_article_that_a_question_names_exists(folder):
-    rows = read_table(folder / "customer_service" / "questions.csv", ["question", "article"]).rows
+@pytest.mark.parametrize("name", ["questions.csv", "questions_test.csv"])
+def test_every_article_that_a_question_names_exists(folder, name):
+    rows = read_table(folder / "customer_service" / name, ["question", "article"]).rows
     named = {row.values["article"] for row in rows} - {""}
     assert named <= _articles(folder)
     assert named == _articles(folder)  # every article is asked for
     assert any(not row.values["article"] for row in rows)
     assert len({row.values["question"] for row in rows}) == len(rows)
+
+
+@LANGUAGES
+def test_no_question_kept_apart_stands_among_the_others(folder):
+    names = [folder / "customer_service" / f"questions{part}.csv" for part in ("", "_test")]
+    seen, kept_apart = ({row.values["question"] for row in read_table(name, ["question"]).rows} for name in names)
+    assert not seen & kept_apart
+    assert len(kept_apart) >= 120
 
 
 @LANGUAGES

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from apps.errors import NotBuiltError, SettingsError, WorkspaceError
+from apps.known_answers import LEARNT_NAMES
 from apps.settings import SETTINGS_NAME, load_settings
 from apps.wiring import (
     ITEM_MODELS_NAME,
-    KNOWN_QUESTIONS_NAME,
     build_customer_service,
     build_event_recorder,
     build_monitoring,
@@ -87,13 +87,13 @@ KNOWN = "- id: gift\n  question: Do gift cards expire?\n  answer: After five yea
 def test_what_is_learnt_from_records_is_learnt_once(copied, monkeypatch):
     (copied / "customer_service" / "known_questions.yaml").write_text(KNOWN, encoding="utf-8")
     settings, question = load_settings(copied), "Do gift cards expire?"
-    for name in (KNOWN_QUESTIONS_NAME, ITEM_MODELS_NAME):
+    for name in (*LEARNT_NAMES, ITEM_MODELS_NAME):
         (settings.models_folder / name).unlink(missing_ok=True)
     told = build_customer_service(settings).invoke(question)
     listed = build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 5})
     with monkeypatch.context() as patched:
-        for name in ("fit_known_questions", "learn_item_models"):
-            patched.setattr(f"apps.wiring.{name}", None)  # calling it would fail
+        for name in ("known_answers.fit_known_questions", "wiring.learn_item_models"):
+            patched.setattr(f"apps.{name}", None)  # calling it would fail
         again = build_customer_service(settings).invoke(question)
         assert again.model_copy(update={"steps": told.steps}) == told
         assert build_recommendation(settings, clock=_spring).invoke({"user": "u1", "k": 5}) == listed

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 4  # of the splits that a person can ask for
 _NUM_JUDGING = 10  # neighbours of a text whose groups say how sure its own is
-_GROUPS_AT_ONE = 16  # for which a resolution of 1 is right
+_GROUPS_AT_ONE = 10  # for which a resolution of 1 is right
 _FEWEST_NEIGHBOURS = 5
 _SEED = 0
 
@@ -44,7 +44,7 @@ class GroupingOptions:
     """
 
     max_neighbours: int = 30
-    max_resolution: float = 3.0
+    max_resolution: float = 4.0
     min_likeness: float = 0.35
     word_weight: float = 0.25
     answer_weight: float = 0.5

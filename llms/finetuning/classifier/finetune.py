@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llms.classifier.head import ClassifierHead
+from llms.arrays import FloatArray
+from llms.classifier.head import ClassifierHead, ScoreParts
+from llms.classifier.held_out import HeldOutReplies, collect_replies, save_held_out
+from llms.classifier.results import Classification
 from llms.device import choose_device
 from llms.encoder.sentence_encoder import SentenceEncoder, open_sentence_transformer
 from llms.errors import OptionValueError, TrainingDataError
@@ -90,7 +93,10 @@ def finetune_classifier(
         start, learnt, to_rows(held_out, labels), labels, options, folder=folder, data=train.sha256
     )
     everything = to_rows(_augment(train.rows, options), labels, named=named)
-    calibration = _calibrate(trained, learnt, to_rows(held_out, labels), everything, labels, options)
+    asked, parts = _score_unseen(trained, learnt, to_rows(held_out, labels), everything, labels, options)
+    calibration = fit_calibration(
+        parts, asked.targets, options.accuracy_target, labels, has_outside=options.outside_label is not None
+    )
     # what was held out has done its work; now head, n-grams and examples may know it, too
     head = build_head(trained, everything, labels, options)
     head.scales, head.scope = calibration.scales, calibration.scope
@@ -105,7 +111,7 @@ def finetune_classifier(
     )
     outputs = _reference_outputs(head, [row.text for row in held_out])
     manifest = _describe(head, calibration, options.outside_label, described, outputs)
-    _write(folder, trained.encoder, head, manifest, options)
+    _write(folder, trained.encoder, head, manifest, options, _held_out_replies(head, asked, parts))
     return TrainedClassifier(folder, calibration.metrics, trained.history, reason)
 
 
@@ -142,29 +148,42 @@ def _augment(rows: Sequence[ClassifierRow], options: ClassifierOptions) -> list[
     return [*rows, *augment_texts(rows, copies=options.augment, seed=options.seed)]
 
 
-def _calibrate(
+def _score_unseen(
     trained: "TrainedEncoder",
     learnt: LabelledRows,
     held_out: LabelledRows,
     everything: LabelledRows,
     labels: tuple[str, ...],
     options: ClassifierOptions,
-) -> Calibration:
-    """Return the calibration by rows that the head had not seen.
+) -> tuple[LabelledRows, ScoreParts]:
+    """Return rows and what heads that had not seen them say of them.
 
     Where the encoder was not trained, every row can be such a row once: few rows then tell as much as many.
     """
     is_trained = options.method != "head" or options.contrastive_epochs > 0
     is_cross_fitted = not is_trained and options.split_by == "label" and not options.augment
     if is_cross_fitted and len(everything) <= _CROSS_FITTED_ROWS:
-        parts, targets = cross_fitted_parts(trained, everything, labels, options)
-    else:
-        vectors = trained.vectors(held_out.texts)
-        parts = build_head(trained, learnt, labels, options, refit=False).score_parts(held_out.texts, vectors)
-        targets = held_out.targets
-    return fit_calibration(
-        parts, targets, options.accuracy_target, labels, has_outside=options.outside_label is not None
-    )
+        parts, asked = cross_fitted_parts(trained, everything, labels, options)
+        return asked, parts
+    vectors = trained.vectors(held_out.texts)
+    head = build_head(trained, learnt, labels, options, refit=False)
+    return held_out, head.score_parts(held_out.texts, vectors)
+
+
+def _held_out_replies(head: ClassifierHead, asked: LabelledRows, parts: ScoreParts) -> HeldOutReplies:
+    """Return what is kept of the scores of unseen rows; nothing where a text may have several labels."""
+    if asked.is_multi_label:
+        return HeldOutReplies()
+    probabilities, in_scope = head.predict_from_parts(parts)
+    replies = [_as_reply(row, scope, head.labels) for row, scope in zip(probabilities, in_scope.tolist(), strict=True)]
+    return collect_replies(asked.texts, [head.labels[target] for target in asked.targets], replies)
+
+
+def _as_reply(probabilities: FloatArray, in_scope: float, labels: Sequence[str]) -> Classification:
+    order = np.argsort(-probabilities, kind="stable").tolist()
+    shares = {labels[index]: float(probabilities[index]) for index in order}
+    label = labels[order[0]]
+    return Classification(label=label, probability=shares[label], probabilities=shares, in_scope=in_scope)
 
 
 def _tune_contrastively(rows: Sequence[ClassifierRow], folder: Path, options: ClassifierOptions) -> Path:
@@ -276,10 +295,12 @@ def _write(
     head: ClassifierHead,
     manifest: ClassifierManifest,
     options: ClassifierOptions,
+    held_out: HeldOutReplies,
 ) -> None:
     with replace_folder(folder) as new:
         save_body(encoder.model, new, options)
         head.save(new)
+        save_held_out(held_out, new)
         save_manifest(manifest, new)
     discard_checkpoints(folder)
     discard_trials(folder)

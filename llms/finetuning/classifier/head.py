@@ -85,23 +85,24 @@ def build_head(
 
 def cross_fitted_parts(
     trained: "TrainedEncoder", rows: LabelledRows, labels: tuple[str, ...], options: "ClassifierOptions"
-) -> tuple[ScoreParts, npt.NDArray[Any]]:
-    """Return what heads that had not seen each row say of it, and the rows' targets, in one order for both.
+) -> tuple[ScoreParts, LabelledRows]:
+    """Return what heads that had not seen each row say of it, and the rows, in one order for both.
 
     Rows are dealt into five folds, label by label; a label with two examples is in four of five heads' rows at least
     once. Equal texts are in one fold.
     """
     folds = _deal(rows)
     found: list[ScoreParts] = []
-    targets: list[npt.NDArray[Any]] = []
+    places: list[npt.NDArray[np.int64]] = []
     for fold in range(_NUM_FOLDS):
-        asked, learnt = rows.at(np.flatnonzero(folds == fold)), rows.at(np.flatnonzero(folds != fold))
+        indices = np.flatnonzero(folds == fold)
+        asked, learnt = rows.at(indices), rows.at(np.flatnonzero(folds != fold))
         if not len(asked) or len(np.unique(learnt.targets, axis=0)) < 2:
             continue
         head = build_head(trained, learnt, labels, options)
         found.append(head.score_parts(asked.texts, trained.vectors(asked.texts)))
-        targets.append(asked.targets)
-    return _join(found), np.concatenate(targets)
+        places.append(indices)
+    return _join(found), rows.at(np.concatenate(places))
 
 
 def _deal(rows: LabelledRows) -> npt.NDArray[np.int64]:

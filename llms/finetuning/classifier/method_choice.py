@@ -12,7 +12,7 @@ import numpy as np
 from llms.classifier.local_classifier import LocalClassifier
 from llms.errors import UnsupportedOptionError
 from llms.finetuning.classifier.options import ClassifierOptions
-from llms.finetuning.data.examples import LabelledText, LabelledTexts, labels_of
+from llms.finetuning.data.examples import ClassifierRow, LabelledText, LabelledTexts
 from llms.finetuning.data.splits import split_rows
 from llms.finetuning.trainer.methods import Method
 from llms.manifest import ClassifierManifest, find_manifest_of
@@ -46,7 +46,7 @@ class MethodChoice:
 
 
 def choose_method(
-    rows: Sequence[LabelledText], folder: Path, options: ClassifierOptions, *, train: Train
+    rows: Sequence[ClassifierRow], folder: Path, options: ClassifierOptions, *, train: Train
 ) -> MethodChoice:
     """Return "head", or the method that trains the encoder, too, where held-out rows say that it pays.
 
@@ -61,12 +61,13 @@ def choose_method(
     Raises:
         UnsupportedOptionError: if rows have several labels.
     """
-    if not all(isinstance(row, LabelledText) for row in rows):
+    single = [row for row in rows if isinstance(row, LabelledText)]
+    if len(single) < len(rows):
         msg = "method='auto' compares answers with one label each; name a method, such as full or head"
         raise UnsupportedOptionError(msg)
     candidate: Method = "lora" if options.keep_adapter else "full"
     rights: list[tuple[str, bool, bool]] = []  # text, right with the head alone, right with the candidate
-    for learnt, asked in _splits(rows, options):
+    for learnt, asked in _splits(single, options):
         answers = {
             method: _answers(learnt, asked, folder, replace(options, method=method), train)
             for method in ("head", candidate)
@@ -121,7 +122,7 @@ def _splits(
             rows, held_out_share=_HELD_OUT_SHARE, seed=options.seed + number, by=options.split_by
         )
         learnt, asked = (_sample(part, options.seed) for part in (learnt, asked))
-        known = {label for row in learnt for label in labels_of(row)}
+        known = {row.label for row in learnt}
         found.append((learnt, [row for row in asked if row.label in known]))
     return found
 
