@@ -23,6 +23,7 @@ from chains.recommendation import (
     learn_item_models,
 )
 from chains.recommendation.features import FeatureTable
+from chains.recommendation.text_map import map_texts
 from chains.recommendation.training import build_examples, fit_interest_model
 from chains.recommendation.user_profile import embed_user
 from retrievers.interactions import INTEREST_KINDS, Event, Interactions, sum_strengths
@@ -56,8 +57,11 @@ def learn_chain(
     options = InterestOptions(positive_kinds=_KINDS, seed=seed)
     options = replace(options, features=replace(options.features, num_factors=40))
     vectors = embed_catalogue(warm, embeddings)
-    before, after = (
-        Interactions(part, RATING_WEIGHTS, items=train.items) for part in split_by_user(events, 0.75, seed + 100)
+    early, late = split_by_user(events, 0.75, seed + 100)
+    old = hold_out_items(warm, seed + 100)  # a shop's training sees new items too: a tenth is new at this cut
+    before = Interactions([event for event in early if event.item in old], RATING_WEIGHTS, items=train.items)
+    after = Interactions(
+        [*late, *(event for event in early if event.item not in old)], RATING_WEIGHTS, items=train.items
     )
     table = FeatureTable(catalogue=warm, vectors=vectors, interactions=before, options=options.features)
     interest = fit_interest_model(build_examples(table, before, after, options), options)
@@ -140,7 +144,11 @@ def _count_hits(ranked: Sequence[str], wanted: set[str]) -> float:
 def _score_factors(
     chain: RecommendationChain, catalogue: ItemCatalogue, strengths: Mapping[str, float]
 ) -> NDArray[np.floating]:
-    factors = chain.item_models.factors.T
+    models = chain.item_models
+    factors = models.factors.T.copy()
+    if models.text_map is not None:
+        is_new = ~factors.any(axis=1)
+        factors[is_new] = map_texts(models.text_map, models.vectors[is_new])
     used = np.array([catalogue.positions[item] for item in strengths])
     scores: NDArray[np.floating] = factors @ (np.array(list(strengths.values())) @ factors[used])
     return scores
