@@ -71,7 +71,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as temporary:
         sections = _read_results(arguments.results)
-        for shop in arguments.shops.split(","):
+        for shop in filter(None, arguments.shops.split(",")):
             settings = _open_workspace(arguments.folder or Path(temporary), shop)
             sections[shop] = _service_section(settings)
             if arguments.results:
@@ -134,11 +134,13 @@ def _service_section(settings: Settings) -> list[str]:
     router = read_answer_router(settings)
     kinds = {} if router is None else router.model.kinds
     num_intents = sum(message.intent is not None for message in kept_apart)
+    num_articles = sum(message.article is not None for message in kept_apart)
     return [
         f"## {'English' if settings.language == 'en' else 'Chinese'}, {settings.models.encoder}: "
         f"{len(kept_apart)} messages kept apart",
         "",
-        f"The {num_intents} messages about intents are those of `intents_test.csv`. The questions of "
+        f"The {num_intents} messages about intents are those of `intents_test.csv`; {num_articles} questions are "
+        f"answered by an article, {len(kept_apart) - num_intents - num_articles} by nothing. The questions of "
         "`questions_test.csv` were written before any router was measured, and nothing was chosen by them; those of "
         "`questions.csv` were there when the method was chosen. A handover and a question back are neither right nor "
         "wrong. *unanswerable*: got no answer.",
