@@ -39,7 +39,8 @@ TRIED = """\
 
 Three quarters of the questions about articles answered right with 5 % wrong, and 80 % of the intents with 2 % wrong.
 The bound holds, and most of the wrong answers are gone; in the English shop right ones are gone with them: at a budget
-of 10 % there are as many right ones as by thresholds in turn, and a third fewer wrong ones. The Chinese shop comes nearer.
+of 10 % there are as many right ones as by thresholds in turn, and a third fewer wrong ones. The Chinese shop comes
+nearer.
 Tried on `questions.csv` and `intents_test.csv` of the English shop, at a budget of 5 %:
 
 | tried | intents: right, wrong | articles: right, wrong |
