@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from retrievers.nearest import nearest_rows
     from retrievers.neighbours import NeighbourRecommender
     from retrievers.parser_process import ParserLimits, ParserProcess
+    from retrievers.readers.html_text import read_html
     from retrievers.store.keyword_index import keyword_terms
     from retrievers.threshold import FittedThreshold, LabelledQuestion, fit_min_relevance
 
@@ -91,6 +92,7 @@ __all__ = [
     "parse_file",
     "read_bytes",
     "read_documents",
+    "read_html",
     "read_langchain_faiss",
     "split_documents",
     "sum_strengths",
@@ -136,6 +138,7 @@ __getattr__ = lazy_names(
         "nearest": ["nearest_rows"],
         "neighbours": ["NeighbourRecommender"],
         "parser_process": ["ParserLimits", "ParserProcess"],
+        "readers.html_text": ["read_html"],
         "store.keyword_index": ["keyword_terms"],
         "threshold": ["FittedThreshold", "LabelledQuestion", "fit_min_relevance"],
     },

@@ -26,7 +26,7 @@ PUBLIC_MODULES = {
         "texts",
     },
     "retrievers": {"errors", "metrics"},
-    "chains": {"errors"},
+    "chains": {"errors", "languages", "text_filter"},
 }
 # the script that makes the starter model is the only user of what makes one from nothing, and trains it on the prompts
 # and sentences that the chain will later ask it with

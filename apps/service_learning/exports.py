@@ -19,7 +19,7 @@ from apps.service_learning.raw import (
     read_time,
 )
 from llms.errors import TrainingDataError
-from llms.finetuning.data.chat_logs import is_log, plain_conversation, plain_message
+from llms.finetuning.data import is_log, plain_conversation, plain_message
 
 _LISTS = (
     "messages",

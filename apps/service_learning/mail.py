@@ -3,8 +3,8 @@
 import re
 
 from llms.texts import visible_text
+from retrievers import read_html
 from retrievers.errors import DocumentError
-from retrievers.readers.html_text import read_html
 
 _TAG = re.compile(
     r"</?(?:html|body|div|p|br|span|table|td|a|b|strong|ul|li|font|blockquote|img)(?=[\s/>])[^<>]{0,500}>",

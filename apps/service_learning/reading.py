@@ -9,8 +9,6 @@ from apps.service_learning.layout import Layout, Roles, SetAside
 from apps.service_learning.sources import raw_conversations
 from chains.customer_service.learning import LoggedConversation
 
-__all__ = ["guess_layout", "read_conversations", "read_with"]
-
 
 def read_conversations(
     paths: Iterable[Path],

@@ -156,7 +156,7 @@ def test_memory_is_watched_where_the_system_does_not(monkeypatch):
 
 def test_larger_files_may_take_longer_up_to_two_minutes():
     limits = ParserLimits()
-    assert [limits.cpu_s_of(size) for size in (0, 1_000_000, 3_000_000, 10**8)] == [20, 20, 40, 120]
+    assert [limits.cpu_s_of(size) for size in (0, 1_000_000, 3_000_000, 10**8)] == [15, 15, 35, 120]
     assert ParserLimits(cpu_s=300).cpu_s_of(10**8) == 300
 
 

@@ -17,8 +17,6 @@ from llms.finetuning.data.splits import split_rows
 from llms.finetuning.trainer.methods import Method
 from llms.manifest import ClassifierManifest, find_manifest_of
 
-__all__ = ["MethodChoice", "choose_method", "compare_answers", "discard_trials"]
-
 _MOST_ROWS = 2_000  # of a trial, learnt and asked alike, so that a choice costs a fraction of the training
 _NUM_SPLITS = 3
 _HELD_OUT_SHARE = 1 / 3

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from llms.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from llms.finetuning.data.chat_logs import is_log, plain_conversation, plain_message
     from llms.finetuning.data.checks import check_labelled_texts
     from llms.finetuning.data.conversations import Conversation, Conversations, read_conversations
     from llms.finetuning.data.examples import (
@@ -49,11 +50,14 @@ __all__ = [
     "check_training_rows",
     "check_values",
     "draw",
+    "is_log",
     "is_missing_word",
     "labels_of",
     "merge_pairs",
     "pairs_from_labels",
     "pick_negatives",
+    "plain_conversation",
+    "plain_message",
     "read_conversations",
     "read_labelled_texts",
     "read_multi_label_texts",
@@ -70,6 +74,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "chat_logs": ["is_log", "plain_conversation", "plain_message"],
         "checks": ["check_labelled_texts"],
         "conversations": ["Conversation", "Conversations", "read_conversations"],
         "examples": [
