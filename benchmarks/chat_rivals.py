@@ -44,10 +44,10 @@ _ROWS = {
 }
 _TRIED = (
     "Tried are both precisions in the tables. One request at a time reads all weights for each token: with 135 million",
-    "weights int4 is faster than int8 by its fewer bytes, with 1.5 billion it is level, so reading is not all that a",
-    "step costs there. ChatHuggingFace runs in bfloat16, which this processor multiplies in hardware; where it has to be",
-    "emulated, the distance is larger. Many requests at once, the first token and memory are what a program with several",
-    "users, long prompts or little room gains; llama.cpp stays ahead for one request to the larger model.",
+    "weights int4 is faster than int8 by its fewer bytes, with 1.5 billion it is level, so reading is not all a step",
+    "costs there. ChatHuggingFace runs in bfloat16, which this processor multiplies in hardware; where it has to be",
+    "emulated, the distance is larger. Many requests at once, the first token and memory are what a program with",
+    "several users, long prompts or little room gains; llama.cpp stays ahead for one request to the larger model.",
 )
 
 
