@@ -52,7 +52,7 @@ def learn(
     """
     from apps.console import output, print_json
     from apps.errors import WorkspaceError
-    from apps.service_learning.reading import guess_layout
+    from apps.service_learning.guessing import guess_layout
     from apps.service_learning.running import learn_from_logs
     from apps.settings import load_settings
 
