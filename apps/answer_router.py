@@ -75,6 +75,8 @@ def open_answer_router(
 
 def read_answer_router(settings: Settings) -> AnswerRouter | None:
     """Return the router that the workspace answers with; no model is loaded for it."""
+    if not (settings.models_folder / ROUTER_NAME).exists():
+        return None  # then there may be no models either
     entries = Reviews(settings.records_folder(settings.customer_service)).in_use()
     return open_answer_router(
         settings,

@@ -153,7 +153,6 @@ async def ask_step_by_step(body: AskRequest, workspace: CurrentWorkspace, owner:
 )
 def show_answer_budget(workspace: CurrentWorkspace) -> AnswerBudgetReply:
     """Return the budget of wrong answers, the threshold fitted for it, and the bound that held-out messages prove."""
-    workspace.chain("customer_service")  # or say why there is none
     router = read_answer_router(workspace.settings)
     if router is None:
         return AnswerBudgetReply(budget=None, known_questions=None)

@@ -188,12 +188,14 @@ async function decide(decision) {
 /** Do something, say what was done, and show the groups as they are then. */
 async function act(work) {
   find("learn-error").replaceChildren();
+  let said = "";
   try {
-    find("learn-said").textContent = await work();
+    said = await work();
   } catch (error) {
     showNotice(find("learn-error"), error.message);
   }
   await loadGroups(Math.max(groups.length, PAGE)).catch((error) => showNotice(find("learn-error"), error.message));
+  find("learn-said").textContent = said; // last: whoever hears it finds the groups as it says
 }
 
 function merge() {
