@@ -17,6 +17,7 @@ from apps.review_entries import ReviewedEntry, Reviews, training_rows
 from apps.settings import Settings
 from apps.workspace_models import open_classifier, open_embeddings
 from chains.customer_service import (
+    AnswerBudget,
     AnswerRouter,
     IntentExamples,
     KnownQuestion,
@@ -47,7 +48,16 @@ def open_answer_router(
     A router fitted with another encoder or intent model is none. One whose known questions or approved answers have
     changed since is used, with a note: its bound was shown on what was there before.
     """
-    path = path or settings.models_folder / ROUTER_NAME
+    model = _open_model(settings, classifier, questions, path or settings.models_folder / ROUTER_NAME)
+    if model is None:
+        return None
+    budget = model.budget(settings.customer_service.wrong_answer_budget)
+    return AnswerRouter(model, budget, open_examples(settings, intent_rows(settings, entries), embeddings))
+
+
+def _open_model(
+    settings: Settings, classifier: Runnable[str, Classification], questions: Sequence[KnownQuestion], path: Path
+) -> RouteModel | None:
     fit_it = f"fit it with: tunechain service fit -w {shlex.quote(str(settings.workspace))}"
     if not path.exists():
         _log.warning("there is no %s, so each kind of answer is tried by its own threshold; %s", path.name, fit_it)
@@ -69,22 +79,17 @@ def open_answer_router(
         return None
     if origin.records != records_digest(settings, questions):
         _log.warning("known questions or approved answers have changed since %s was fitted; %s", path.name, fit_it)
-    budget = model.budget(settings.customer_service.wrong_answer_budget)
-    return AnswerRouter(model, budget, open_examples(settings, intent_rows(settings, entries), embeddings))
+    return model
 
 
-def read_answer_router(settings: Settings) -> AnswerRouter | None:
-    """Return the router that the workspace answers with; no model is loaded for it."""
-    if not (settings.models_folder / ROUTER_NAME).exists():
+def read_budget(settings: Settings) -> tuple[RouteModel, AnswerBudget] | None:
+    """Return what the workspace's router was fitted to and the threshold of its budget; no model is loaded for it."""
+    path = settings.models_folder / ROUTER_NAME
+    if not path.exists():
         return None  # then there may be no models either
-    entries = Reviews(settings.records_folder(settings.customer_service)).in_use()
-    return open_answer_router(
-        settings,
-        classifier=open_classifier(settings, "intent"),
-        questions=known_questions_of(settings, entries),
-        entries=entries,
-        embeddings=open_embeddings(settings),
-    )
+    questions = known_questions_of(settings, Reviews(settings.records_folder(settings.customer_service)).in_use())
+    model = _open_model(settings, open_classifier(settings, "intent"), questions, path)
+    return None if model is None else (model, model.budget(settings.customer_service.wrong_answer_budget))
 
 
 def intent_rows(settings: Settings, entries: Sequence[ReviewedEntry]) -> list[LabelledText]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from apps.answer_router import ROUTER_NAME
 from apps.errors import WorkspaceError
 from apps.indexing import Progress
@@ -25,7 +23,7 @@ from apps.wiring import INTEREST_NAME, build_customer_service, build_recommendat
 from apps.workspace import with_encoder
 from apps.workspace_models import close_store, open_embeddings, open_item_embeddings, store_folder, store_folder_of
 from llms.errors import TuneChainError
-from llms.files import replace_text
+from llms.files import hold_lock, replace_text
 from llms.manifest import ClassifierManifest, find_manifest_of
 from retrievers import FaissStore
 from retrievers.errors import StoreMismatchError
@@ -84,15 +82,12 @@ def change_encoder(
     reference = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
     text = with_encoder(read_settings_text(settings.workspace), reference)
     lock = settings.encoder_change_folder.with_name(f"{settings.encoder_change_folder.name}.lock")
-    try:
-        with FileLock(lock, timeout=0):
-            change = _Change(settings, reference, report, on_progress)
-            rebuilt = () if change.is_in_effect() else change.build()
-            change.switch(text)
-            return EncoderChange(encoder=reference, rebuilt=rebuilt, left_behind=change.left_behind())
-    except Timeout as error:
-        msg = f"the encoder of {settings.workspace} is being changed by another process; wait for it"
-        raise WorkspaceError(msg) from error
+    busy = WorkspaceError(f"the encoder of {settings.workspace} is being changed by another process; wait for it")
+    with hold_lock(lock, busy):
+        change = _Change(settings, reference, report, on_progress)
+        rebuilt = () if change.is_in_effect() else change.build()
+        change.switch(text)
+        return EncoderChange(encoder=reference, rebuilt=rebuilt, left_behind=change.left_behind())
 
 
 class _Change:

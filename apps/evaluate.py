@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.answer_router import read_answer_router
+from apps.answer_router import read_budget
 from apps.readers import read_known_surges, read_posts, warn_of_rejected
 from apps.settings import Settings
 from apps.training import CLASSIFIERS, fit_interest, labelled_rows
@@ -158,17 +158,18 @@ def evaluate_customer_service(settings: Settings) -> ServiceScores:
 
 def check_budget(settings: Settings, scores: ServiceScores) -> BudgetCheck | None:
     """Return whether the test messages bear out what the answer router promises; None without a fitted router."""
-    router = read_answer_router(settings)
-    if router is None or scores.answered_wrong is None:
+    fitted = read_budget(settings)
+    if fitted is None or scores.answered_wrong is None:
         return None
+    model, promised = fitted
     num_wrong = round(scores.answered_wrong * scores.num_messages)
-    low = clopper_pearson_lower_bound(num_wrong, scores.num_messages, router.budget.confidence)
+    low = clopper_pearson_lower_bound(num_wrong, scores.num_messages, promised.confidence)
     return BudgetCheck(
-        promised=router.budget,
-        known_questions=router.model.known_questions,
+        promised=promised,
+        known_questions=model.known_questions,
         reached=scores.answered_wrong,
         num_messages=scores.num_messages,
-        is_exceeded=low > max(router.budget.wrong_bound, router.budget.budget),
+        is_exceeded=low > max(promised.wrong_bound, promised.budget),
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,7 +22,7 @@ from llms import LocalEmbeddings
 from llms.arrays import load_arrays, save_arrays
 from llms.errors import ModelFolderError
 from llms.field_errors import describe_errors
-from llms.files import replace_text, sync_files, sync_folder
+from llms.files import hold_lock, replace_text, sync_files, sync_folder
 from retrievers import ItemCatalogue
 
 CURRENT_NAME = "CURRENT"
@@ -218,16 +217,9 @@ class Generations:
             WorkspaceError: if somebody does already.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            msg = f"another training of recommendation works in {self.folder}; wait until it is done"
-            raise WorkspaceError(msg) from error
-        try:
+        busy = WorkspaceError(f"another training of recommendation works in {self.folder}; wait until it is done")
+        with hold_lock(self.folder / ".lock", busy):
             yield
-        finally:
-            lock.release()
 
     def _point_to(self, names: Sequence[str]) -> None:
         replace_text(self.folder / CURRENT_NAME, "\n".join(names) + "\n")

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.machine import memory_of, processor
+from benchmarks.results import append_result, read_results
 from llms.loading import resolve_model
 
 HERE = Path(__file__).resolve().parent.parent
@@ -54,9 +55,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    kept: dict[str, str] = {}
-    if arguments.results and arguments.results.exists():
-        kept = dict(map(json.loads, arguments.results.read_text("utf-8").splitlines()))
+    kept: dict[str, str] = dict(read_results(arguments.results))
     for name in arguments.models:
         folder = Path(resolve_model(name))
         weights_mb = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // _MB
@@ -69,9 +68,7 @@ def main() -> None:
                 continue
             print(f"measuring {title}", file=sys.stderr)
             kept[title] = _row(title, folder, tree, precision, weights_mb)
-            if arguments.results:
-                with arguments.results.open("a", encoding="utf-8") as results:
-                    results.write(json.dumps([title, kept[title]]) + "\n")
+            append_result(arguments.results, [title, kept[title]])
     page = "\n".join([*_head(arguments.models), *kept.values()]) + "\n"
     print(page)
     if arguments.out:

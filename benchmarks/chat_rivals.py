@@ -28,6 +28,7 @@ import httpx
 
 from benchmarks.llama_cpp import llama_server
 from benchmarks.machine import memory_of, processor
+from benchmarks.results import append_result, read_results
 from llms import LocalChatModel, resolve_model
 
 NUM_TOKENS, NUM_AT_ONCE, CONTEXT = 32, 16, 8192
@@ -90,9 +91,8 @@ def main() -> None:
         rows = {}
         for row in arguments.rows:
             rows[row] = measured.get(row) or _run_row(row, name, gguf, arguments.llama_python)
-            if arguments.results and row not in measured:
-                with arguments.results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"model": name, "row": row, "figures": asdict(rows[row])}) + "\n")
+            if row not in measured:
+                append_result(arguments.results, {"model": name, "row": row, "figures": asdict(rows[row])})
         lines += ["", f"## {name}", "", *_table(rows, Path(gguf)), "", *_conclusions(rows)]
     lines += ["", "## Where a target is missed", "", *_TRIED]
     page = "\n".join(lines) + "\n"
@@ -102,9 +102,7 @@ def main() -> None:
 
 
 def _measured(results: Path | None, name: str) -> dict[str, Figures]:
-    if results is None or not results.exists():
-        return {}
-    entries = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    entries = read_results(results)
     return {entry["row"]: Figures(**entry["figures"]) for entry in entries if entry["model"] == name}
 
 

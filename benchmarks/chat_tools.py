@@ -26,6 +26,7 @@ import yaml
 
 from benchmarks.llama_cpp import llama_server
 from benchmarks.machine import processor
+from benchmarks.results import append_result, read_results
 from llms import LocalChatModel
 
 QUESTIONS = Path(__file__).with_name("tool_questions.yaml")
@@ -98,11 +99,8 @@ def main() -> None:
 
 
 def _read(results: Path | None, num_questions: int) -> dict[str, Row]:
-    if results is None or not results.exists():
-        return {}
     found = {}
-    for line in results.read_text("utf-8").splitlines():
-        entry = json.loads(line)
+    for entry in read_results(results):
         answers = [Answer([(name, given) for name, given in calls], *rest) for calls, *rest in entry["answers"]]
         if len(answers) == num_questions:
             found[entry["row"]] = Row(answers, entry["seconds"])
@@ -110,10 +108,8 @@ def _read(results: Path | None, num_questions: int) -> dict[str, Row]:
 
 
 def _append(results: Path | None, name: str, row: Row) -> None:
-    if results is not None:
-        answers = [(answer.calls, answer.text, answer.num_invalid) for answer in row.answers]
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"row": name, "seconds": row.seconds, "answers": answers}, ensure_ascii=False) + "\n")
+    answers = [(answer.calls, answer.text, answer.num_invalid) for answer in row.answers]
+    append_result(results, {"row": name, "seconds": row.seconds, "answers": answers})
 
 
 class _ours:  # noqa: N801  # a context manager that is read like a function

@@ -9,7 +9,6 @@ of each row are appended to that file as JSON, and rows that stand in it already
 """
 
 import argparse
-import json
 import os
 import random
 import sys
@@ -25,6 +24,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from benchmarks.classifier_data import DATA_SETS
 from benchmarks.machine import processor
+from benchmarks.results import append_result, read_results
 from llms import LocalChatModel, LocalClassifier
 from llms.chat.fitted_choices import ChoicesReport, fit_choices
 from llms.finetuning import ClassifierOptions, finetune_classifier
@@ -115,7 +115,7 @@ def _scores(
     title: str, asked: Sequence[LabelledText], labels: Sequence[str], model: LocalChatModel, results: Path | None
 ) -> tuple[list[dict[str, float]], float]:
     """Return the scores of each row, and the seconds a row took where it was scored."""
-    done = {number: (scores, seconds) for set_, number, scores, seconds in _read(results) if set_ == title}
+    done = {number: (scores, seconds) for set_, number, scores, seconds in read_results(results) if set_ == title}
 
     def score(number: int) -> tuple[dict[str, float], float]:
         if number in done:
@@ -128,9 +128,8 @@ def _scores(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for number, (scores, seconds) in enumerate(pool.map(score, range(len(asked)))):
             found.append((scores, seconds))
-            if results is not None and number not in done:
-                with results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([title, number, scores, seconds], ensure_ascii=False) + "\n")
+            if number not in done:
+                append_result(results, [title, number, scores, seconds])
     return [scores for scores, _ in found], sum(seconds for _, seconds in found) / len(found)
 
 
@@ -138,13 +137,6 @@ def _messages(text: str, labels: Sequence[str]) -> list[BaseMessage]:
     listed = "\n".join(labels)
     system = f"Sort the customer's message into one of these intents. Answer with its name and nothing else.\n{listed}"
     return [SystemMessage(system), HumanMessage(text)]
-
-
-def _read(results: Path | None) -> Iterator[tuple[str, int, dict[str, float], float]]:
-    if results is not None and results.exists():
-        for line in results.read_text("utf-8").splitlines():
-            title, number, scores, seconds = json.loads(line)
-            yield title, number, scores, seconds
 
 
 def _page(arguments: argparse.Namespace, found: Sequence[Sorted]) -> Iterator[str]:

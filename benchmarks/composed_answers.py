@@ -10,13 +10,12 @@ that stand in it already are not asked again.
 """
 
 import argparse
-import json
 import os
 import random
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
 from benchmarks.machine import processor
+from benchmarks.results import append_result, read_results
 from benchmarks.service_lies import nobody
 from benchmarks.service_questions import KnowledgeQuestion, read_questions
 from chains.customer_service import ServiceOptions, TemplateBook, build_customer_service_chain
@@ -137,13 +137,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     model = LocalChatModel(model=arguments.model, precision=arguments.precision, max_tokens=MAX_TOKENS)
-    done = list(_read(arguments.results))
+    done = [Asked(**entry) for entry in read_results(arguments.results)]
     for language in LANGUAGES:
         base = _Base.open(language, arguments.encoder, arguments.questions)
         for row, chat_model in {"quoting": None, arguments.model: model}.items():
             missing = _missing(done, language, row, len(base.asked))
             print(f"{language}, {row}: {len(missing)} to ask", file=sys.stderr, flush=True)
-            done += _ask_all(base, row, chat_model, missing, _appender(arguments.results))
+            done += _ask_all(base, row, chat_model, missing, arguments.results)
     page = "\n".join(_page(arguments, [answer for answer in done if answer.number < arguments.questions])) + "\n"
     print(page)
     if arguments.out:
@@ -166,7 +166,7 @@ def _ask_all(
     row: str,
     chat_model: BaseChatModel | None,
     missing: Sequence[tuple[int, bool]],
-    append: Callable[[Asked], None],
+    results: Path | None,
 ) -> Iterator[Asked]:
     def ask(entry: tuple[int, bool]) -> Asked:
         number, has_paragraph = entry
@@ -174,22 +174,8 @@ def _ask_all(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for answer in pool.map(ask, missing):
-            append(answer)
+            append_result(results, asdict(answer))
             yield answer
-
-
-def _read(results: Path | None) -> Iterator[Asked]:
-    if results is not None and results.exists():
-        yield from (Asked(**json.loads(line)) for line in results.read_text("utf-8").splitlines())
-
-
-def _appender(results: Path | None) -> Callable[[Asked], None]:
-    def append(answer: Asked) -> None:
-        if results is not None:
-            with results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(answer), ensure_ascii=False) + "\n")
-
-    return append
 
 
 def _count_unborne(text: str, known: str) -> int:

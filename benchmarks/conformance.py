@@ -6,7 +6,6 @@ With --results each column is appended to that file as JSON, and columns that st
 """
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -17,6 +16,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks.results import append_result, read_results
 
 RANDOM, TRAINED = "one-layer Llama, random weights", "two-layer Qwen3, trained on the suite's prompts"
 SUITES = {
@@ -92,15 +93,12 @@ def _table(outcomes: dict[str, dict[str, str]]) -> list[str]:
 
 
 def _outcomes(node: str, results: Path | None) -> dict[str, str]:
-    known = results.read_text("utf-8").splitlines() if results is not None and results.exists() else []
-    for entry in map(json.loads, known):
+    for entry in read_results(results):
         if entry["node"] == node:
             found: dict[str, str] = entry["outcomes"]
             return found
     outcomes = _run(node)
-    if results is not None:
-        with results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"node": node, "outcomes": outcomes}) + "\n")
+    append_result(results, {"node": node, "outcomes": outcomes})
     return outcomes
 
 

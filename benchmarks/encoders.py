@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks.classifier_data import DATA_SETS, DataSet
 from benchmarks.machine import processor
+from benchmarks.results import append_result, read_results
 from benchmarks.retrieval import DEPTH, Task, read_tasks
 from llms import LocalClassifier, LocalEmbeddings, SqliteByteStore
 from llms.classifier.lexical import LexicalModel
@@ -362,7 +363,7 @@ def main() -> None:
     names = [name for name in arguments.parts.split(",") if name]
     if unknown := set(names) - set(PARTS):
         parser.error(f"no such parts: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    results = _read_results(arguments.results)
+    results = {(result["part"], result["what"]): result for result in read_results(arguments.results)}
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(os.environ.get("TUNECHAIN_DATA", DEFAULT_DATA))  # noqa: TID251
         cache = SqliteByteStore(arguments.cache / "vectors.sqlite") if arguments.cache else None
@@ -372,9 +373,7 @@ def main() -> None:
                 for result in _measure(run, name, encoder):
                     results[result["part"], result["what"]] = result
                     print(json.dumps(result), flush=True)
-                    if arguments.results:
-                        with arguments.results.open("a", encoding="utf-8") as file:
-                            file.write(json.dumps(result) + "\n")
+                    append_result(arguments.results, result)
     if arguments.out:
         arguments.out.write_text(_page(results), encoding="utf-8")
 
@@ -389,13 +388,6 @@ def _measure(run: Run, name: str, encoder: str) -> list[dict[str, Any]]:
         return []
     when = f"{datetime.now(UTC):%Y-%m-%d}"
     return [{"part": name, "what": what, "figures": figures, "when": when} for what, figures in found.items()]
-
-
-def _read_results(file: Path | None) -> dict[tuple[str, str], dict[str, Any]]:
-    if file is None or not file.exists():
-        return {}
-    rows = map(json.loads, file.read_text("utf-8").splitlines())
-    return {(row["part"], row["what"]): row for row in rows}
 
 
 def _page(results: Mapping[tuple[str, str], dict[str, Any]]) -> str:

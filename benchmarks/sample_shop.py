@@ -21,7 +21,7 @@ from pathlib import Path
 
 from langchain_core.runnables import Runnable
 
-from apps.answer_router import read_answer_router
+from apps.answer_router import read_budget
 from apps.evaluate import check_budget, read_knowledge_questions, service_questions
 from apps.router_fitting import fit_answer_router
 from apps.settings import SETTINGS_NAME, Settings, load_settings, prepare_process
@@ -133,8 +133,8 @@ def _service_section(settings: Settings) -> list[str]:
         ):
             rows.append(f"| `{name}` | {method} | {_row(score_replies(messages, _ask(chain, messages)))} |")
         rows.append(f"| `{name}` | first hit of a search, always | {_first_hits(settings, messages)} |")
-    router = read_answer_router(settings)
-    kinds = {} if router is None else router.model.kinds
+    fitted = read_budget(settings)
+    kinds = {} if fitted is None else fitted[0].kinds
     num_intents = sum(message.intent is not None for message in kept_apart)
     num_articles = sum(message.article is not None for message in kept_apart)
     return [

@@ -9,7 +9,6 @@ latest of each, so that they can be run one by one.
 
 import argparse
 import functools
-import json
 import os
 import platform
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 from benchmarks.chat_models import SIZES, build_chat_model
 from benchmarks.machine import processor
+from benchmarks.results import append_result, read_results
 from tests import tiny_models
 from tests.serving.documents import run_documents
 from tests.serving.figures import Figure, Part
@@ -124,13 +124,11 @@ def main() -> None:
     names = arguments.parts.split(",")
     if unknown := set(names) - set(_PARTS):
         parser.error(f"no such parts: {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}")
-    results = _read_results(arguments.results)
+    results = {result["part"]: result for result in read_results(arguments.results)}
     for name in names:
         results[name] = result = _run_part(name, arguments)
         print(_section(result), flush=True)
-        if arguments.results:
-            with arguments.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"part": name, **result}) + "\n")
+        append_result(arguments.results, {"part": name, **result})
     if arguments.out:
         arguments.out.write_text(_page([results[name] for name in _PARTS if name in results]), encoding="utf-8")
     if any(figure["is_met"] is False for name in names for figure in results[name]["figures"]):
@@ -150,12 +148,6 @@ def _run_part(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _options_of(name: str, arguments: argparse.Namespace) -> str:
     return {"soak": f" --minutes {arguments.minutes:g}", "overload": f" --shape {arguments.shape}"}.get(name, "")
-
-
-def _read_results(file: Path | None) -> dict[str, dict[str, Any]]:
-    if file is None or not file.exists():
-        return {}
-    return {result["part"]: result for result in map(json.loads, file.read_text("utf-8").splitlines())}
 
 
 def _page(results: Sequence[dict[str, Any]]) -> str:

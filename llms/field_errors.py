@@ -1,10 +1,15 @@
-"""What is wrong with the fields of a validated value, in plain words."""
+"""What is wrong with the fields of a validated value, in plain words, and files of such values."""
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+from llms.errors import ModelFolderError
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _MAX_VALUE_CHARS = 40
 # parts of a place that name a kind among several instead of a field
@@ -84,6 +89,24 @@ def describe_errors(error: ValidationError, *, most: int = 1, show_values: bool 
     found = error.errors(include_url=False)
     shown = "; ".join(describe_field(entry, show_value=show_values) for entry in found[:most])
     return shown if most == 1 or len(found) <= most else f"{shown}; and {len(found) - most} more"
+
+
+def read_validated(kind: type[_Model], path: Path, *, fault: str, advice: str = "") -> _Model:
+    """Return the value of a kind that a JSON file holds.
+
+    Args:
+        fault: what the file is not or has not, behind its path in the message of the error.
+        advice: what to do about it, at the end of that message.
+
+    Raises:
+        ModelFolderError: if the file cannot be read or holds something else.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        reason = describe_errors(error) if isinstance(error, ValidationError) else error
+        msg = "; ".join(part for part in (f"{path} {fault}: {reason}", advice) if part)
+        raise ModelFolderError(msg) from error
 
 
 def describe_field(entry: Mapping[str, Any], *, show_value: bool = False) -> str:

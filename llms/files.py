@@ -1,13 +1,15 @@
-"""Files that appear whole, and reach the disk."""
+"""Files that appear whole, and reach the disk; locks that one program holds."""
 
+import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from llms.errors import ModelNotFoundError
+from llms.errors import ModelNotFoundError, TuneChainError
 
-__all__ = ["end_of_whole_lines", "replace_text", "sync_file", "sync_files", "sync_folder"]
+__all__ = ["end_of_whole_lines", "hold_lock", "replace_text", "sync_file", "sync_files", "sync_folder"]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -35,6 +37,22 @@ def end_of_whole_lines(file: BinaryIO) -> int:
     """Return the size of a file without a last line that a kill has cut."""
     file.seek(0)
     return file.read().rfind(b"\n") + 1
+
+
+@contextlib.contextmanager
+def hold_lock(file: Path, refusal: TuneChainError) -> Iterator[None]:
+    """Hold a lock that ends with its process; `refusal` is raised at once where another one holds it."""
+    from filelock import FileLock, Timeout  # as slow to import as all that uses this module
+
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise refusal from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sync_files(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from apps.answer_router import read_answer_router
+from apps.answer_router import read_budget
 from apps.event_recorder import RecordedEvents
 from apps.monitoring_view import AlertFilter, fit_alerts
 from apps.server.auth import CurrentOwner, Owner, require_staff
@@ -153,11 +153,11 @@ async def ask_step_by_step(body: AskRequest, workspace: CurrentWorkspace, owner:
 )
 def show_answer_budget(workspace: CurrentWorkspace) -> AnswerBudgetReply:
     """Return the budget of wrong answers, the threshold fitted for it, and the bound that held-out messages prove."""
-    router = read_answer_router(workspace.settings)
-    if router is None:
+    fitted = read_budget(workspace.settings)
+    if fitted is None:
         return AnswerBudgetReply(budget=None, known_questions=None)
-    model = router.model
-    return AnswerBudgetReply(budget=router.budget, kinds=dict(model.kinds), known_questions=model.known_questions)
+    model, budget = fitted
+    return AnswerBudgetReply(budget=budget, kinds=dict(model.kinds), known_questions=model.known_questions)
 
 
 @router.post("/classify", responses=describe_replies(_CLASSIFY_EXAMPLE), dependencies=_STAFF, summary="Label texts")

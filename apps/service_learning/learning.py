@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Protocol
 
-from filelock import FileLock, Timeout
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
@@ -31,6 +30,7 @@ from chains.customer_service.learning import (
     write_draft,
 )
 from llms import Classification
+from llms.files import hold_lock
 
 _VERSION = 1  # raised when requests are grouped or drafted in another way
 _AT_ONCE = 200  # conversations of one transaction
@@ -229,13 +229,6 @@ def only_learner(settings: Settings) -> Iterator[None]:
     Raises:
         WorkspaceError: if there is one.
     """
-    lock = FileLock(f"{settings.workspace / FILE_NAME}.lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        msg = f"another run learns from logs in {settings.workspace} right now; wait until it is done"
-        raise WorkspaceError(msg) from error
-    try:
+    busy = WorkspaceError(f"another run learns from logs in {settings.workspace} right now; wait until it is done")
+    with hold_lock(settings.workspace / f"{FILE_NAME}.lock", busy):
         yield
-    finally:
-        lock.release()

@@ -7,14 +7,14 @@ from typing import Literal, Self, get_args
 
 import numpy as np
 from langchain_core.documents import Document
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chains.customer_service.intent_examples import ExampleCloseness, IntentExamples
 from chains.customer_service.known_questions import KnownMatch, KnownQuestionsFit
 from llms import Classification
 from llms.arrays import DoubleArray
-from llms.errors import ModelFolderError, OptionValueError
-from llms.field_errors import describe_errors
+from llms.errors import OptionValueError
+from llms.field_errors import read_validated
 from llms.files import replace_text
 from llms.metrics import clopper_pearson_upper_bound
 
@@ -242,12 +242,7 @@ class RouteModel(BaseModel):
         Raises:
             ModelFolderError: if the file is missing, is no such JSON, or was fitted on other signs.
         """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            reason = describe_errors(error) if isinstance(error, ValidationError) else error
-            msg = f"{path} is no answer router: {reason}"
-            raise ModelFolderError(msg) from error
+        return read_validated(cls, path, fault="is no answer router")
 
 
 @dataclass(frozen=True, slots=True)

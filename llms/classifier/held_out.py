@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from llms.classifier.results import Classification
-from llms.errors import ModelFolderError
-from llms.field_errors import describe_errors
+from llms.field_errors import read_validated
 
 HELD_OUT_NAME = "held_out.json"
 _NUM_LIKELIEST = 3  # more are hardly ever asked for, and 150 labels would make the file large
@@ -92,12 +91,8 @@ def load_held_out(folder: Path) -> HeldOutReplies:
     path = folder / HELD_OUT_NAME
     if not path.is_file():
         return HeldOutReplies()
-    try:
-        return HeldOutReplies.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        reason = describe_errors(error) if isinstance(error, ValidationError) else error
-        msg = f"{path} holds no replies to held-out rows: {reason}; train the model again"
-        raise ModelFolderError(msg) from error
+    fault = "holds no replies to held-out rows"
+    return read_validated(HeldOutReplies, path, fault=fault, advice="train the model again")
 
 
 def text_digest(text: str) -> str:

@@ -16,11 +16,15 @@ def rows_of(posts):
     return [post.model_dump(mode="json") for post in posts]
 
 
-@contextlib.contextmanager
 def monitor_of(path, *sources, **options):
     """A monitor that reads sources."""
-    chain = build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT)
-    monitor = LiveMonitor(chain, path=path, sources=sources, **options)
+    return started(build_monitoring_chain(topic=TOPIC, sentiment=SENTIMENT), path=path, sources=sources, **options)
+
+
+@contextlib.contextmanager
+def started(chain, **options):
+    """A live monitor of a chain, once it has loaded, until the block ends."""
+    monitor = LiveMonitor(chain, **options)
     monitor.start()
     try:
         wait_until(lambda: not monitor.snapshot().loading)

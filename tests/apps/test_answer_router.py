@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from apps import intent_replies, router_fitting
-from apps.answer_router import ROUTER_NAME, read_answer_router
+from apps.answer_router import ROUTER_NAME, read_budget
 from apps.evaluate import check_budget, evaluate_customer_service, evaluate_scenario
 from apps.intent_replies import unseen_intents
 from apps.router_fitting import fit_answer_router
@@ -78,14 +78,14 @@ def test_a_router_of_another_intent_model_or_encoder_is_not_used(copied, caplog)
     for field in ("encoder", "intent_model"):
         caplog.clear()
         model.model_copy(update={"origin": model.origin.model_copy(update={field: "another"})}).save(path)
-        assert read_answer_router(settings) is None
+        assert read_budget(settings) is None
         assert "another encoder or intent model" in caplog.text
 
 
 def test_a_damaged_router_is_named_and_not_used(copied, caplog):
     settings = load_settings(copied)
     (settings.models_folder / ROUTER_NAME).write_text("{", encoding="utf-8")
-    assert read_answer_router(settings) is None
+    assert read_budget(settings) is None
     assert "is no answer router" in caplog.text
 
 
@@ -93,7 +93,7 @@ def test_changed_answers_are_told_of_and_the_router_is_used_all_the_same(copied,
     settings = load_settings(copied)
     path = copied / "customer_service" / "templates.yaml"
     path.write_text(path.read_text("utf-8").replace("five days", "six days"), encoding="utf-8")
-    assert read_answer_router(settings) is not None
+    assert read_budget(settings) is not None
     assert "have changed since" in caplog.text
 
 
@@ -104,12 +104,12 @@ def test_a_question_written_after_the_fitting_is_answered_by_its_own_threshold(c
 
 
 def test_the_budget_of_the_settings_is_read_off_the_fitted_router(copied):
-    strict = read_answer_router(load_settings(copied))
+    model, strict = read_budget(load_settings(copied))
     text = (copied / SETTINGS_NAME).read_text("utf-8")
     (copied / SETTINGS_NAME).write_text(f"{text}\n[customer_service]\nwrong_answer_budget = 0.6\n", encoding="utf-8")
-    generous = read_answer_router(load_settings(copied))
-    assert strict.model == generous.model
-    assert generous.budget.threshold < strict.budget.threshold
+    same, generous = read_budget(load_settings(copied))
+    assert same == model
+    assert generous.threshold < strict.threshold
 
 
 def test_where_few_rows_were_held_out_every_row_is_asked_once_of_a_model_that_had_not_seen_it(copied, monkeypatch):

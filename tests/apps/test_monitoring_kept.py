@@ -25,6 +25,7 @@ from apps.server.problems import ProblemError, explain_error
 from apps.settings import SETTINGS_NAME, load_settings
 from chains.monitoring import Post, build_monitoring_chain
 from tests.apps.conftest import make_post
+from tests.apps.sources import started
 from tests.chains.monitoring.streams import MONDAY, SENTIMENT, TOPIC, make_posts
 from tests.reliability.monitoring import run_kills
 from tests.waiting import wait_until
@@ -46,18 +47,11 @@ class Counting:
         return TOPIC.invoke(text)
 
 
-@contextlib.contextmanager
 def live_monitor(path, *, topic=None, clock=None, **options):
     """A monitor that takes posts."""
     clock = {} if clock is None else {"clock": clock}
     chain = build_monitoring_chain(topic=RunnableLambda(topic or Counting()), sentiment=SENTIMENT, **clock)
-    monitor = LiveMonitor(chain, path=path, **options)
-    monitor.start()
-    try:
-        wait_until(lambda: not monitor.snapshot().loading)
-        yield monitor
-    finally:
-        monitor.stop()
+    return started(chain, path=path, **options)
 
 
 def dead_letters(store):

@@ -5,6 +5,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from llms import LocalChatModel, resolve_model
 from llms.errors import ModelNotFoundError
+from tests.llms.chat.test_chat_model_standard import Claims
 
 pytestmark = [
     pytest.mark.real,
@@ -14,7 +15,7 @@ pytestmark = [
 ]
 
 
-class _Published(ChatModelIntegrationTests):
+class _Published(Claims, ChatModelIntegrationTests):
     published: str
     engine: str
     precision: str
@@ -42,18 +43,6 @@ class _Published(ChatModelIntegrationTests):
             "temperature": 0,
             "max_tokens": 160,
         }
-
-    @property
-    def supports_json_mode(self):
-        return True
-
-    @property
-    def enable_vcr_tests(self):
-        return True  # there is nothing to record, so the stream simply runs
-
-    @property
-    def supports_anthropic_inputs(self):
-        return True
 
     @property
     def model_override_value(self):

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from filelock import FileLock, Timeout
-
 from llms.errors import ModelFolderError, TrainingSaveError
-from llms.files import sync_files
+from llms.files import hold_lock, sync_files
 from llms.finetuning.trainer.files import is_main_process, main_process_first, wait_for_all, writing
 from llms.manifest import MANIFEST_NAME
 
@@ -63,16 +61,9 @@ def _held(folder: Path) -> Iterator[None]:
     # nobody can open those of others there.
     owner_and_folder = f"{os.path.expanduser('~')}\0{folder.resolve()}"  # noqa: PTH111  # Path.home() may raise
     name = hashlib.sha256(os.fsencode(owner_and_folder)).hexdigest()[:32]
-    lock = FileLock(Path(tempfile.gettempdir(), f"tunechain-training-{name}.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        msg = f"another training writes to {folder}; wait until it is done, or give another folder"
-        raise ModelFolderError(msg) from error
-    try:
+    busy = ModelFolderError(f"another training writes to {folder}; wait until it is done, or give another folder")
+    with hold_lock(Path(tempfile.gettempdir(), f"tunechain-training-{name}.lock"), busy):
         yield
-    finally:
-        lock.release()
 
 
 def refuse_foreign_folder(folder: Path) -> None:

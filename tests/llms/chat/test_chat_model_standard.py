@@ -41,7 +41,9 @@ class _Unit(_Model, ChatModelUnitTests):
         return {"temperature": 0, "max_tokens": 100, "timeout": 60, "stop": []}
 
 
-class _Integration(_Model, ChatModelIntegrationTests):
+class Claims:
+    """What a `LocalChatModel` can do of what LangChain's integration suite asks for, whichever model it runs."""
+
     @property
     def supports_json_mode(self):
         return True
@@ -54,6 +56,8 @@ class _Integration(_Model, ChatModelIntegrationTests):
     def supports_anthropic_inputs(self):
         return True
 
+
+class _Integration(_Model, Claims, ChatModelIntegrationTests):
     @property
     def model_override_value(self):
         return self.folder
